@@ -1,0 +1,28 @@
+"""ganzoo: a zoo of generative adversarial networks in PyTorch, in which every variant is a plugin.
+
+Importing this package imports no torch; `load` does when it is called.
+"""
+
+from __future__ import annotations
+
+from .hookspecs import hookimpl
+from .variant import ImageSpec, Part, Schedule, Training, Variant, Weights
+
+__version__ = "0.1.0"
+__all__ = ["ImageSpec", "Part", "Schedule", "Training", "Variant", "Weights", "hookimpl", "load", "variants"]
+
+
+def variants(pattern: str = "*") -> list[Variant]:
+    """Every registered variant whose name matches the shell pattern, sorted by name."""
+    from fnmatch import fnmatch
+
+    from .registry import registry
+
+    return [variant for variant in registry().variants() if fnmatch(variant.name, pattern)]
+
+
+def load(source, *, device: str = "cpu"):
+    """Loads a trained generator as a `Model`, from a run folder, a checkpoint or a model folder; see `ganzoo.hub.load`."""
+    from .hub import load
+
+    return load(source, device=device)

@@ -1,0 +1,91 @@
+"""A trained generator, ready to draw from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import UsageError
+from .networks import Generator
+from .variant import ImageSpec
+
+BLOCK = 256
+
+
+class Model:
+    """A generator in evaluation mode with what it was trained as.
+
+    `variant` is its name, `image` the images it draws, `classes` the names of its labels, `config` the whole config.json.
+    """
+
+    def __init__(self, generator: Generator, *, variant: str, image: ImageSpec, config: dict[str, Any]):
+        self.generator = generator.eval().requires_grad_(False)
+        self.variant, self.image, self.config = variant, image, config
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the labels that `sample(label=...)` takes, by number; empty if the generator is unconditional."""
+        return list(self.config.get("data", {}).get("classes", [])) if self.image.classes else []
+
+    def latent(self, n: int, seed: int = 0) -> Tensor:
+        """The first `n` latents (n, latent_dim) of a seed; the first 16 of 64 are those of 16."""
+        return draw_latent(self.generator, n, seed)
+
+    def sample(self, n: int, seed: int = 0, *, label: int | str | None = None, batch_size: int = 64) -> Tensor:
+        """Draws `n` images (n, C, H, W) in [-1, 1] on the CPU; the same seed gives the same images whatever the batch size.
+
+        `label` is a class number or name; None goes through all classes in turn if the generator is conditional.
+        """
+        return torch.cat(list(self.stream(n, seed, label=label, batch_size=batch_size)))
+
+    def stream(self, n: int, seed: int = 0, *, label: int | str | None = None, batch_size: int = 64) -> Iterator[Tensor]:
+        """As `sample`, a batch at a time."""
+        if n < 1 or batch_size < 1:
+            raise UsageError(f"Ask for at least one image in batches of at least one, got n={n} and batch_size={batch_size}.")
+        latent, labels = self.latent(n, seed), self.labels(n, label)
+        for start in range(0, n, batch_size):
+            part = slice(start, start + batch_size)
+            yield self.draw(latent[part], None if labels is None else labels[part])
+
+    def labels(self, n: int, label: int | str | None = None) -> Tensor | None:
+        """Labels (n,) for `n` samples: all `label`, or every class in turn; None if the generator is unconditional."""
+        if self.image.classes == 0:
+            if label is not None:
+                raise UsageError(f"This {self.variant} generator is unconditional: it takes no label, got {label!r}.")
+            return None
+        if label is None:
+            return torch.arange(n) % self.image.classes
+        names = self.classes
+        number = names.index(label) if label in names else int(label) if str(label).isdigit() else -1
+        if not 0 <= number < self.image.classes:
+            known = ", ".join(names) or f"0 to {self.image.classes - 1}"
+            raise UsageError(f"No class is called {label!r}; known: {known}.")
+        return torch.full((n,), number)
+
+    def draw(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Images of given latents, on the CPU in float32."""
+        device = next(self.generator.parameters()).device
+        with torch.inference_mode():
+            return self.generator(latent.to(device), None if label is None else label.to(device)).float().cpu().contiguous()
+
+    def interpolate(self, stops: int = 8, frames: int = 12, seed: int = 0, label: int | str | None = None) -> Iterator[Tensor]:
+        """Walks through `stops` latents and back to the first, `frames` images (1, C, H, W) for each stretch."""
+        anchors, labels = self.latent(stops, seed), self.labels(1, label if label is not None or not self.image.classes else 0)
+        for number in range(stops):
+            start, end = anchors[number : number + 1], anchors[(number + 1) % stops : (number + 1) % stops + 1]
+            for frame in range(frames):
+                yield self.draw(self.generator.between(start, end, frame / frames), labels)
+
+
+def draw_latent(generator: Generator, n: int, seed: int) -> Tensor:
+    """Latents (n, latent_dim) in blocks with a stream of their own, so that number i does not depend on how many are drawn."""
+    blocks = []
+    for block in range((n + BLOCK - 1) // BLOCK):
+        digest = hashlib.blake2b(f"ganzoo sample {seed} {block}".encode(), digest_size=7).digest()
+        random = torch.Generator("cpu").manual_seed(int.from_bytes(digest, "big"))
+        blocks.append(generator.latent(BLOCK, random))
+    return torch.cat(blocks)[:n]

@@ -1,0 +1,84 @@
+"""What networks share: the class that every generator inherits from, and activations that know of second derivatives."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Generator(nn.Module):
+    """Turns latents into images; every generator inherits from it and says its `latent_dim`.
+
+    `forward(latent, label=None)` takes latents (N, latent_dim) and labels (N,) int64 or None, and returns images
+    (N, C, H, W) in [-1, 1].
+    """
+
+    latent_dim: int
+
+    def latent(self, n: int, random: torch.Generator) -> Tensor:
+        """Draws `n` latents (n, latent_dim) from the prior on `random`'s device: standard normal unless overridden."""
+        return torch.randn(n, self.latent_dim, generator=random, device=random.device)
+
+    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
+        """Latents on the way from `start` to `end`, `share` in [0, 1]: along the sphere, where normal latents lie.
+
+        Generators with another prior override it (a straight line suits uniform codes). White 2016, section 2.1.
+        """
+        cosine = functional.cosine_similarity(start, end, dim=1).clamp(-1 + 1e-6, 1 - 1e-6)
+        angle = torch.acos(cosine)[:, None]
+        return (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        raise TypeError(f"{type(self).__name__} must define forward(latent, label)")
+
+
+class _SecondOrder:
+    active = False
+
+
+@contextmanager
+def second_order():
+    """While it is open, the activations below are differentiated as piecewise linear: their second derivative is skipped.
+
+    A gradient penalty differentiates a gradient. For a leaky ReLU the second derivative is zero almost everywhere, but
+    autograd would still send those zeros through a whole backward pass of the network.
+    """
+    before, _SecondOrder.active = _SecondOrder.active, True
+    try:
+        yield
+    finally:
+        _SecondOrder.active = before
+
+
+class LeakyReLU(nn.Module):
+    """max(x, slope·x), the same numbers as `nn.LeakyReLU`, cheaper inside a gradient penalty. Slope 0 is a ReLU."""
+
+    def __init__(self, slope: float = 0.2):
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not _SecondOrder.active:
+            return functional.leaky_relu(x, self.slope) if self.slope else functional.relu(x)
+        mask = torch.where(x.detach() > 0, 1.0, self.slope).to(x.dtype)  # a constant, so nothing flows into it
+        return x * mask
+
+    def extra_repr(self) -> str:
+        return f"slope={self.slope}"
+
+
+class Reshape(nn.Module):
+    """Gives every sample the shape `shape`, so that a linear layer can be followed by convolutions inside a Sequential."""
+
+    def __init__(self, *shape: int):
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(x.shape[0], *self.shape)
+
+    def extra_repr(self) -> str:
+        return ", ".join(map(str, self.shape))

@@ -1,0 +1,91 @@
+"""Optimizers by name, one for each role, and schedules of what changes while training runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from .errors import UsageError, did_you_mean
+from .variant import Schedule, Training
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop, "sgd": torch.optim.SGD}
+FUSED = ("adam", "adamw", "sgd")
+
+
+def build_optimizer(training: Training, role: str, parameters: Sequence[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
+    """The optimizer of one role ("generator", "discriminator", "loss") as the training settings say; fused where it exists."""
+    name = getattr(training, f"{role}_optimizer") or training.optimizer
+    if name not in OPTIMIZERS:
+        raise UsageError(f"No optimizer is called '{name}'.{did_you_mean(name, OPTIMIZERS)}")
+    rate = getattr(training, f"{role}_lr")
+    rate = training.generator_lr if rate is None else rate
+    options = {**training.optimizer_options, **getattr(training, f"{role}_optimizer_options")}
+    if "betas" in options:
+        options["betas"] = tuple(float(beta) for beta in options["betas"])  # torch 2.13 refuses an int beside a float
+    if name in FUSED and device.type in ("cpu", "cuda"):
+        options.setdefault("fused", True)
+    try:
+        return OPTIMIZERS[name](parameters, lr=rate, **options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"The optimizer '{name}' of the {role} refuses its options {options}: {error}") from None
+
+
+def scheduled(schedule: Schedule, base: float, progress: float) -> float:
+    """The value of a schedule at `progress`, the fraction of all steps that is done; `base` is the setting itself."""
+    start = base if schedule.start is None else schedule.start
+    width = schedule.finish - schedule.begin
+    share = (progress - schedule.begin) / width if width > 0 else float(progress >= schedule.begin)
+    share = min(max(share, 0.0), 1.0)
+    if schedule.shape == "cosine":
+        share = (1 - math.cos(math.pi * share)) / 2
+    return start + (schedule.end - start) * share
+
+
+class Schedules:
+    """Sets learning rates, β2, the EMA decay and attributes of loss and augmentation before each step."""
+
+    def __init__(self, training: Training, optimizers: dict[str, torch.optim.Optimizer], modules: dict[str, nn.Module | None]):
+        self._training, self._optimizers, self._modules = training, optimizers, modules
+        self._base: dict[str, float] = {}
+        for target in training.schedules:
+            self._base[target] = self._read(target)
+
+    def _read(self, target: str) -> float:
+        """The value that a schedule starts from; UsageError if nothing of that name can be scheduled."""
+        owner, _, attribute = target.partition(".")
+        if attribute and owner in self._modules:
+            value: Any = getattr(self._modules[owner], attribute, None)
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                return float(value)
+            module = self._modules[owner]
+            numbers = [name for name, item in vars(module or self).items() if type(item) in (int, float)]
+            raise UsageError(f"The {owner} has no number called '{attribute}' to schedule.{did_you_mean(attribute, numbers)}")
+        known = [f"{role}_lr" for role in self._optimizers] + ["beta2", "ema"]
+        if target not in known:
+            raise UsageError(f"Nothing called '{target}' can be scheduled.{did_you_mean(target, [*known, 'loss.<option>'])}")
+        if target == "beta2":
+            return float(next(iter(self._optimizers.values())).param_groups[0].get("betas", (0.0, 0.0))[1])
+        if target == "ema":
+            return float(self._training.ema or 0.0)
+        return float(self._optimizers[target.removesuffix("_lr")].param_groups[0]["lr"])
+
+    def at(self, step: int) -> dict[str, float]:
+        """Sets every scheduled value for training step `step` and returns them."""
+        values = {}
+        for target, schedule in self._training.schedules.items():
+            values[target] = value = scheduled(schedule, self._base[target], step / max(self._training.steps, 1))
+            owner, _, attribute = target.partition(".")
+            if attribute:
+                setattr(self._modules[owner], attribute, value)
+            elif target == "beta2":
+                for optimizer in self._optimizers.values():
+                    for group in optimizer.param_groups:
+                        group["betas"] = (group["betas"][0], value)
+            elif target != "ema":
+                for group in self._optimizers[target.removesuffix("_lr")].param_groups:
+                    group["lr"] = value
+        return values

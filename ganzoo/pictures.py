@@ -1,0 +1,66 @@
+"""Images as files for people: grids, folders, animations."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .files import write_atomically
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) in [-1, 1] as uint8 (N, H, W, C) on the CPU, rounded; values outside are clipped."""
+    scaled = images.detach().float().add(1).mul(127.5).round().clamp(0, 255)
+    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()
+
+
+def to_pillow(image: Tensor) -> Any:
+    """One image (H, W, C) uint8 with 1 or 3 channels as a Pillow image."""
+    from PIL import Image
+
+    array = image.numpy()
+    return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+
+
+def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Any:
+    """Images (N, C, H, W) in [-1, 1] side by side as one Pillow image; as square as `columns` None can make it."""
+    pixels = to_uint8(images)
+    count, height, width, channels = pixels.shape
+    columns = min(count, columns or math.ceil(math.sqrt(count)))
+    rows = math.ceil(count / columns)
+    sheet = torch.full((rows * (height + padding) + padding, columns * (width + padding) + padding, channels), 255, dtype=torch.uint8)
+    for number, image in enumerate(pixels):
+        top = padding + (number // columns) * (height + padding)
+        left = padding + (number % columns) * (width + padding)
+        sheet[top : top + height, left : left + width] = image
+    return to_pillow(sheet)
+
+
+def enlarged(picture: Any, least: int = 512) -> Any:
+    """A picture narrower than `least` pixels enlarged by the largest whole factor that fits, so that pixels stay pixels."""
+    from PIL import Image
+
+    factor = max(1, least // max(picture.width, 1))
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
+def save_picture(picture: Any, path: Path) -> Path:
+    """Writes a Pillow image as PNG (or what the suffix says), whole or not at all."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format={".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower(), "PNG"))
+    write_atomically(path, buffer.getvalue())
+    return path
+
+
+def save_animation(frames: list[Any], path: Path, seconds_per_frame: float = 0.05) -> Path:
+    """Writes Pillow images as an endless GIF or WebP animation."""
+    buffer = io.BytesIO()
+    kind = "WEBP" if path.suffix.lower() == ".webp" else "GIF"
+    frames[0].save(buffer, format=kind, save_all=True, append_images=frames[1:], duration=round(1000 * seconds_per_frame), loop=0)
+    write_atomically(path, buffer.getvalue())
+    return path

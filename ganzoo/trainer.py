@@ -1,0 +1,302 @@
+"""The engine: gives each phase its turn. It knows phases and roles, and no variant's name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .distributed import Processes
+from .errors import PluginError, UsageError
+from .losses import ROLES, Augmentation, Draw, Loss, Phase, Regularizer, Turn
+from .networks import Generator
+from .optimizers import Schedules, build_optimizer
+from .variant import ImageSpec, Training
+
+
+class Trainer:
+    """Trains the networks of one variant, a step at a time; a step is a pure function of the state, the seed and the data.
+
+    `batches` gives `images(number, part)` and `labels(number, part)`. `precision` "bf16" runs networks under autocast;
+    parameters, optimizers and penalties stay in `dtype`. All random numbers are derived from (seed, step), so there is no
+    generator state to save, and the process-wide one is left as it was found.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: Generator,
+        discriminator: nn.Module | None,
+        loss: Loss,
+        batches,
+        image: ImageSpec,
+        training: Training,
+        augmentation: Augmentation | None = None,
+        regularizers: dict[str, Regularizer] | None = None,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        precision: str = "fp32",
+        processes: Processes = Processes(),
+    ):
+        self.device, self.dtype, self.precision = torch.device(device), dtype, precision
+        self.image, self.training, self.batches, self.seed, self.processes = image, training, batches, seed, processes
+        self.regularizers = nn.ModuleDict({name.replace(".", "_"): module for name, module in (regularizers or {}).items()})
+        modules = (generator, discriminator, loss, augmentation, self.regularizers)
+        placed = [module if module is None else _place(module, self.device, dtype) for module in modules]
+        self.generator, self.discriminator, self.loss, self.augmentation, _ = placed
+        self.phases = _checked_phases(self.loss, self.discriminator)
+        processes.broadcast(self.modules().values())
+        self.ema = _frozen_copy(self.generator) if training.ema is not None else None
+        self._trainable = {role: [p for p in module.parameters() if p.requires_grad] for role, module in self.modules().items()}
+        updated = {role for phase in self.phases for role in phase.updates if self._trainable.get(role)}
+        self.optimizers = {
+            role: build_optimizer(training, role, self._trainable[role], self.device) for role in ROLES if role in updated
+        }
+        self._schedules = Schedules(training, self.optimizers, {"loss": self.loss, "augmentation": self.augmentation})
+        self._parts = _parts(training, processes)
+        self.step_number = 0
+        self.batches_taken = 0
+        self.attempt = 0  # raised by a rollback, so that the same state goes on with other random numbers
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Everything that has parameters or buffers, by role."""
+        named = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "loss": self.loss,
+            "augmentation": self.augmentation,
+            "regularizers": self.regularizers,
+        }
+        return {role: module for role, module in named.items() if module is not None}
+
+    @property
+    def sampler(self) -> Generator:
+        """The generator that samples are drawn from: the moving average if there is one."""
+        return self.generator if self.ema is None else self.ema
+
+    @property
+    def images_seen(self) -> int:
+        """How many real images all processes together have drawn."""
+        return self.batches_taken * self.training.batch_size
+
+    def take_batch(self) -> int:
+        """The number of the next batch of real images."""
+        self.batches_taken += 1
+        return self.batches_taken - 1
+
+    def random(self, *key: Any) -> torch.Generator:
+        """A random generator on the device whose stream depends on the seed and the key alone."""
+        return torch.Generator(self.device).manual_seed(_hash(self.seed, self.attempt, *key))
+
+    # -- one step ----------------------------------------------------------------------------------------------------
+
+    def step(self) -> dict[str, Tensor]:
+        """Runs every phase of one training step and returns its terms as "phase.term", detached and still on the device."""
+        values = self._schedules.at(self.step_number)
+        terms: dict[str, Tensor] = {}
+        turns: list[Turn] | None = None
+        with _process_randomness(self.device):
+            for index, phase in enumerate(self.phases):
+                for repeat in range(phase.repeats_at(self.step_number)):
+                    key = (self.step_number, index, repeat)
+                    turns = self._turns(phase, key, turns, self._needs_graph(index))
+                    terms.update(self._take_turns(phase, key, turns))
+        self._average(values)
+        self.step_number += 1
+        return terms
+
+    def _turns(self, phase: Phase, key: tuple, previous: list[Turn] | None, keep_graph: bool) -> list[Turn]:
+        if not phase.fresh and previous is not None:
+            return [turn.follow(phase, key) for turn in previous]
+        draw = Draw(self, key, phase.batch)
+        return [Turn(self, phase, draw, part, key, keep_graph) for part in self._parts]
+
+    def _needs_graph(self, index: int) -> bool:
+        """Whether a later phase of this step goes on with this phase's fakes and teaches the generator with them."""
+        if "generator" in self.phases[index].updates:
+            return False
+        for phase in self.phases[index + 1 :]:
+            if not phase.repeats_at(self.step_number):
+                continue
+            if phase.fresh:
+                return False
+            if "generator" in phase.updates:
+                return True
+        return False
+
+    def _take_turns(self, phase: Phase, key: tuple, turns: list[Turn]) -> dict[str, Tensor]:
+        """One optimizer step: freeze everyone else, sum the terms, backward, average over processes, update."""
+        method = getattr(self.loss, phase.name)
+        self._freeze_all_but(phase.updates)
+        logged: dict[str, Tensor] = {}
+        for micro, turn in enumerate(turns):
+            _seed_process(_hash(self.seed, self.attempt, *key, self.processes.rank, micro), self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                terms = self._with_regularizers(phase, turn, method(turn))
+            _check_terms(phase, terms, self.loss)
+            total = sum(terms.values())
+            (total / len(turns) if len(turns) > 1 else total).backward()
+            for name, term in terms.items():
+                value = term.detach() / len(turns)
+                logged[name] = logged[name] + value if name in logged else value
+            if "generator" in phase.updates:
+                turn._shared.pop("fake", None)  # its graph is used up
+        for role in phase.updates:
+            if role in self.optimizers:
+                self.processes.average_gradients(self._trainable[role])
+                self.optimizers[role].step()
+                self.optimizers[role].zero_grad(set_to_none=True)
+        self.processes.average_buffers(self.modules()[role] for role in ("loss", "augmentation") if role in self.modules())
+        return {f"{phase.name}.{name}": value for name, value in logged.items()}
+
+    def _with_regularizers(self, phase: Phase, turn: Turn, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        for name, regularizer in self.regularizers.items():
+            if regularizer.phase == phase.name and self.step_number % regularizer.every == 0:
+                terms = {**terms, **{f"{name}.{key}": value for key, value in regularizer(turn).items()}}
+        return terms
+
+    def _freeze_all_but(self, roles: tuple[str, ...]) -> None:
+        for role, parameters in self._trainable.items():
+            for parameter in parameters:
+                parameter.requires_grad_(role in roles)
+
+    @contextmanager
+    def trainable(self, role: str) -> Iterator[None]:
+        """Lets a graph reach a role's parameters although the current phase does not update it."""
+        parameters = self._trainable[role]
+        before = [parameter.requires_grad for parameter in parameters]
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        try:
+            yield
+        finally:
+            for parameter, flag in zip(parameters, before, strict=True):
+                parameter.requires_grad_(flag)
+
+    @torch.no_grad()
+    def _average(self, values: dict[str, float]) -> None:
+        """Moves the average towards the generator; buffers are copied, for a mean of batch counters means nothing."""
+        if self.ema is None:
+            return
+        decay = values.get("ema", self.training.ema) if self.step_number >= self.training.ema_start else 0.0
+        torch._foreach_lerp_(list(self.ema.parameters()), list(self.generator.parameters()), 1 - decay)
+        for mean, buffer in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
+            mean.copy_(buffer)
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Everything that changes during training, as trees of tensors and plain values, one for each file of a checkpoint."""
+        if self.processes.size > 1:
+            self.processes.average_buffers(self.modules().values())
+        trees: dict[str, Any] = {"generator": self.generator.state_dict()}
+        if self.ema is not None:
+            trees["generator_ema"] = self.ema.state_dict()
+        if self.discriminator is not None:
+            trees["discriminator"] = self.discriminator.state_dict()
+        trees["training"] = {
+            "step": self.step_number,
+            "batches_taken": self.batches_taken,
+            "attempt": self.attempt,
+            "optimizers": {role: optimizer.state_dict() for role, optimizer in self.optimizers.items()},
+            "modules": {role: self.modules()[role].state_dict() for role in ("loss", "augmentation", "regularizers") if role in self.modules()},
+        }
+        return trees
+
+    def load_state(self, trees: dict[str, Any]) -> None:
+        """Takes back what `state` gave; going on from it is bitwise the same as never having stopped."""
+        training = trees["training"]
+        self.generator.load_state_dict(trees["generator"])
+        if self.ema is not None:
+            self.ema.load_state_dict(trees["generator_ema"])
+        if self.discriminator is not None:
+            self.discriminator.load_state_dict(trees["discriminator"])
+        for role, state in training["modules"].items():
+            self.modules()[role].load_state_dict(state)
+        for role, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(training["optimizers"][role])
+            _match_layout(optimizer)
+        self.step_number, self.batches_taken = training["step"], training["batches_taken"]
+        self.attempt = training["attempt"]
+
+
+def _place(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    return module.to(device=device, dtype=dtype, memory_format=torch.channels_last).train()
+
+
+def _frozen_copy(module: nn.Module) -> Any:
+    return deepcopy(module).eval().requires_grad_(False)
+
+
+def _match_layout(optimizer: torch.optim.Optimizer) -> None:
+    """Gives moments the memory layout of their parameter: fused kernels walk both by address."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _parts(training: Training, processes: Processes) -> list[slice]:
+    """This process's slices of the whole batch, one for each micro-batch."""
+    pieces = training.accumulate * processes.size
+    if training.batch_size % pieces or training.batch_size < pieces:
+        raise UsageError(
+            f"A batch of {training.batch_size} cannot be split evenly over {processes.size} process(es) "
+            f"and {training.accumulate} micro-batch(es): choose a batch size divisible by {pieces}."
+        )
+    size = training.batch_size // pieces
+    return [slice(start * size, start * size + size) for start in range(processes.rank, pieces, processes.size)]
+
+
+def _checked_phases(loss: Loss, discriminator: nn.Module | None) -> tuple[Phase, ...]:
+    name = type(loss).__name__
+    for phase in loss.phases:
+        unknown = [role for role in phase.updates if role not in ROLES]
+        if unknown:
+            raise PluginError(f"Phase '{phase.name}' of {name} updates '{unknown[0]}'; known roles: {', '.join(ROLES)}.")
+        if "discriminator" in phase.updates and discriminator is None:
+            raise PluginError(f"Phase '{phase.name}' of {name} updates the discriminator, but the variant has none.")
+        if not callable(getattr(loss, phase.name, None)):
+            raise PluginError(f"{name} has a phase '{phase.name}' but no method of that name.")
+    return tuple(loss.phases)
+
+
+def _check_terms(phase: Phase, terms: Any, loss: Loss) -> None:
+    good = isinstance(terms, dict) and terms and all(isinstance(term, Tensor) and term.ndim == 0 for term in terms.values())
+    if not good:
+        shown = {name: tuple(term.shape) if isinstance(term, Tensor) else type(term).__name__ for name, term in terms.items()} if isinstance(terms, dict) else type(terms).__name__
+        raise PluginError(f"{type(loss).__name__}.{phase.name} must return {{term: scalar tensor}}, got {shown}.")
+
+
+def _hash(*key: Any) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=7).digest(), "big")
+
+
+def _seed_process(seed: int, device: torch.device) -> None:
+    """Seeds the generators that dropout and the like draw from, without torch.manual_seed's visit to every device."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index].manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
+@contextmanager
+def _process_randomness(device: torch.device) -> Iterator[None]:
+    """Leaves the process-wide generators as they were found."""
+    state = torch.default_generator.get_state()
+    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.mps.get_rng_state() if device.type == "mps" else None
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(state)
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(on_device, device)
+        elif device.type == "mps":
+            torch.mps.set_rng_state(on_device)

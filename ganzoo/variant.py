@@ -1,0 +1,138 @@
+"""What a variant is: frozen dataclasses, nothing but data, so that listing hundreds of them needs no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+LABELS = ("unused", "optional", "required")
+
+
+def check_name(name: str) -> str:
+    """Returns `name` if it can name a variant or part (lower case letters, digits, `.`, `_`, `-`; at most 64); else ValueError."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be a name: use 1 to 64 of a-z, 0-9, '.', '_' and '-', starting with a letter or digit")
+    return name
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """The images that networks are built for: `size` pixels square, `channels` 1 or 3, `classes` 0 if unlabelled."""
+
+    size: int
+    channels: int
+    classes: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """A registered generator, discriminator, loss, regularizer or augmentation by name, with its options."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        check_name(self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """A value that changes while training runs, from `start` (None: the setting itself) to `end`.
+
+    `begin` and `finish` are fractions of `Training.steps`; before and after them the value stands still.
+    `shape` is "linear" or "cosine" (half a period).
+    """
+
+    end: float
+    start: float | None = None
+    begin: float = 0.0
+    finish: float = 1.0
+    shape: str = "linear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The paper's training settings; every field can be changed with `--set training.<field>=<value>`.
+
+    Learning rates are per optimizer step. `optimizer` is "adam", "adamw", "rmsprop" or "sgd"; `optimizer_options` go to it
+    for every network, `<role>_optimizer_options` and `<role>_optimizer` override them for one. `batch_size` is the whole
+    batch, over all processes and `accumulate` micro-batches. `ema` is the decay per step of the generator's moving average
+    (None: no average), which starts at step `ema_start`. `schedules` change `generator_lr`, `discriminator_lr`, `loss_lr`,
+    `beta2`, `ema`, or the attribute of that name of the loss or augmentation (`loss.<name>`, `augmentation.<name>`).
+    `mirror` flips half of the real images left to right.
+    """
+
+    optimizer: str = "adam"
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    generator_lr: float = 2e-4
+    discriminator_lr: float = 2e-4
+    loss_lr: float | None = None
+    generator_optimizer: str | None = None
+    discriminator_optimizer: str | None = None
+    loss_optimizer: str | None = None
+    generator_optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    discriminator_optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    loss_optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int = 64
+    accumulate: int = 1
+    steps: int = 100_000
+    ema: float | None = None
+    ema_start: int = 0
+    mirror: bool = False
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Where a pretrained generator lies: a file in the plugin's package, or a Hub repository at a commit; and its hash.
+
+    Exactly one of `package_file` ("package:path/inside") and `repo` is given; `revision` is the 40 hex digits of a commit,
+    never a branch. `sha256` is of `model.safetensors`.
+    """
+
+    image: ImageSpec
+    sha256: str
+    licence: str
+    package_file: str | None = None
+    repo: str | None = None
+    revision: str | None = None
+
+    def __post_init__(self):
+        if (self.package_file is None) == (self.repo is None):
+            raise ValueError("weights need exactly one of package_file and repo")
+        if self.repo is not None and not re.fullmatch(r"[0-9a-f]{40}", self.revision or ""):
+            raise ValueError(f"the revision of {self.repo} must be a commit of 40 hex digits, got {self.revision!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One GAN variant: the names of its parts, the sizes they are made for and the paper's training settings.
+
+    `sizes` are the image sizes in pixels that it supports, its own first. `labels` is "unused", "optional" or "required".
+    `discriminator` is None for variants without one. `weights` maps a tag ("dcgan.fashion-mnist") to pretrained weights.
+    """
+
+    name: str
+    summary: str
+    paper: str
+    year: int
+    generator: Part
+    discriminator: Part | None
+    loss: Part
+    sizes: tuple[int, ...]
+    labels: str = "unused"
+    tags: tuple[str, ...] = ()
+    regularizers: tuple[Part, ...] = ()
+    augmentation: Part | None = None
+    training: Training = Training()
+    weights: Mapping[str, Weights] = field(default_factory=dict)
+
+    def __post_init__(self):
+        check_name(self.name)
+        if self.labels not in LABELS:
+            raise ValueError(f"labels of variant '{self.name}' is {self.labels!r}; known: {', '.join(LABELS)}")
+        if not self.sizes:
+            raise ValueError(f"variant '{self.name}' supports no image size")

@@ -1,0 +1,49 @@
+"""DCGAN (Radford, Metz and Chintala 2015), as pytorch/examples `dcgan/main.py` has it."""
+
+from ganzoo import Part, Training, Variant, hookimpl
+
+
+@hookimpl
+def register_variants(register):
+    register(
+        Variant(
+            name="dcgan",
+            summary="Strided convolutions, batch normalization and Adam: the GAN that made GANs trainable.",
+            paper="https://arxiv.org/abs/1511.06434",
+            year=2015,
+            generator=Part("dcgan"),
+            discriminator=Part("dcgan"),
+            loss=Part("non-saturating"),
+            sizes=(64, 32),
+            tags=("unconditional", "convolutional"),
+            training=Training(
+                optimizer="adam",
+                optimizer_options={"betas": (0.5, 0.999)},
+                generator_lr=2e-4,
+                discriminator_lr=2e-4,
+                batch_size=64,
+                steps=25 * 2000,
+            ),
+        )
+    )
+
+
+@hookimpl
+def register_generators(register):
+    from .model import DCGANGenerator
+
+    register("dcgan", DCGANGenerator)
+
+
+@hookimpl
+def register_discriminators(register):
+    from .model import DCGANDiscriminator
+
+    register("dcgan", DCGANDiscriminator)
+
+
+@hookimpl
+def register_losses(register):
+    from .model import NonSaturating
+
+    register("non-saturating", NonSaturating)

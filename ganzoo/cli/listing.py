@@ -1,0 +1,162 @@
+"""`ganzoo list`, `ganzoo show` and `ganzoo plugins`: what there is, and who provides it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from fnmatch import fnmatch
+
+import click
+
+from ..registry import Registry, registry
+from ..variant import Variant
+from .types import VariantName
+
+
+def loaded_registry() -> Registry:
+    """The registry, after one line on stderr for each plugin that is broken and each name that is claimed twice."""
+    found = registry()
+    for line in found.warnings:
+        click.echo(f"{click.style('Warning:', fg='yellow')} {line}", err=True)
+    found.warnings.clear()
+    return found
+
+
+@click.command("list")
+@click.argument("pattern", default="*", type=VariantName())
+@click.option("--tag", multiple=True, help="Only variants with this tag; several: with all of them.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array for programs.")
+def list_variants(pattern: str, tag: tuple[str, ...], as_json: bool) -> None:
+    """List the variants whose name matches PATTERN (a shell pattern such as 'wgan*').
+
+    \b
+    ganzoo list
+    ganzoo list 'wgan*' --json
+    ganzoo list --tag conditional
+    """
+    found = loaded_registry()
+    variants = [v for v in found.variants() if fnmatch(v.name, pattern) and set(tag) <= set(v.tags)]
+    if as_json:
+        click.echo(json.dumps([_row(found, variant) for variant in variants], indent=2))
+    else:
+        _print_table(found, variants)
+    if not variants and not as_json:
+        tags = sorted({name for v in found.variants() for name in v.tags})
+        click.echo(f"No variant matches. Known: {', '.join(found.names('variants'))}. Tags: {', '.join(tags)}.", err=True)
+    if not variants:
+        sys.exit(1)
+
+
+def _row(found: Registry, variant: Variant) -> dict:
+    plugin = found.claim("variants", variant.name).plugin
+    return {
+        "name": variant.name,
+        "summary": variant.summary,
+        "year": variant.year,
+        "paper": variant.paper,
+        "sizes": list(variant.sizes),
+        "labels": variant.labels,
+        "tags": list(variant.tags),
+        "weights": sorted(variant.weights),
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+    }
+
+
+def _print_table(found: Registry, variants: list[Variant]) -> None:
+    rows = [(v.name, str(v.year), "/".join(map(str, sorted(v.sizes))) + " px", v.summary, _provider(found, v)) for v in variants]
+    if not rows:
+        return
+    import shutil
+
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    room = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 10_000
+    for name, year, sizes, summary, provider in rows:
+        start = f"{name:<{widths[0]}}  {year:<{widths[1]}}  {sizes:<{widths[2]}}  "
+        text = summary + provider
+        text = text if len(start) + len(text) <= room else text[: max(room - len(start) - 3, 10)] + "..."
+        click.echo(click.style(start[: widths[0]], fg="cyan", bold=True) + start[widths[0] :] + text)
+
+
+def _provider(found: Registry, variant: Variant) -> str:
+    plugin = found.claim("variants", variant.name).plugin
+    return "" if plugin.builtin else f"  [{plugin.distribution} {plugin.version}]"
+
+
+@click.command()
+@click.argument("name", type=VariantName())
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
+def show(name: str, as_json: bool) -> None:
+    """Show one variant: paper, parts and their options with defaults, training settings, who provides it."""
+    from ..build import KIND_OF, options_of, parts_of
+    from ..config import as_json as plain
+
+    found = loaded_registry()
+    variant = found.get("variants", name)
+    parts = {}
+    for path, part in parts_of(variant).items():
+        options = options_of(found.get(KIND_OF[path.partition(".")[0]], part.name))
+        defaults = {key: None if option.default is option.empty else option.default for key, option in options.items()}
+        parts[path] = {"name": part.name, "options": {**defaults, **part.options}}
+    card = {**_row(found, variant), "parts": parts, "training": plain(variant)["training"]}
+    click.echo(json.dumps(card, indent=2, default=str)) if as_json else _print_card(card)
+
+
+def _print_card(card: dict) -> None:
+    click.secho(card["name"], fg="cyan", bold=True)
+    click.echo(f"  {card['summary']}")
+    click.echo(f"  paper     {card['paper']} ({card['year']})")
+    click.echo(f"  images    {' or '.join(map(str, card['sizes']))} pixels, grey or colour; labels {card['labels']}")
+    click.echo(f"  tags      {', '.join(card['tags']) or '-'}")
+    click.echo(f"  weights   {', '.join(card['weights']) or '-'}")
+    click.echo(f"  provider  {card['distribution']} {card['version']}")
+    for path, part in card["parts"].items():
+        click.echo()
+        click.echo(click.style(path, bold=True) + f" = {part['name']}")
+        for option, value in part["options"].items():
+            click.echo(f"  --set {path}.{option}={_text(value)}")
+    click.echo()
+    click.secho("training", bold=True)
+    for field, value in card["training"].items():
+        click.echo(f"  --set training.{field}={_text(value)}")
+
+
+def _text(value) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array for programs.")
+def plugins(as_json: bool) -> None:
+    """List the installed plugins: what each registers, and why a broken one does not work."""
+    from ..registry import KINDS
+
+    found = registry()
+    for kind in KINDS:  # every hook is called, so that a fault in any of them shows here
+        found.names(kind)
+    rows = [
+        {
+            "name": plugin.name,
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+            "module": plugin.module,
+            "builtin": plugin.builtin,
+            "error": plugin.error,
+            "registered": {kind: names for kind, names in plugin.registered.items() if names},
+        }
+        for plugin in found.plugins
+    ]
+    if as_json:
+        click.echo(json.dumps({"plugins": rows, "warnings": found.warnings}, indent=2))
+        return
+    for row in rows:
+        state = click.style("broken", fg="red") if row["error"] else click.style("ok", fg="green")
+        click.echo(f"{click.style(row['name'], bold=True)} {row['version']}  {state}")
+        click.echo(f"  {row['error']}" if row["error"] else _registered(row["registered"]))
+    for line in found.warnings:
+        if " is broken and left out" not in line:
+            click.echo(f"{click.style('Warning:', fg='yellow')} {line}", err=True)
+
+
+def _registered(registered: dict[str, list[str]]) -> str:
+    return "\n".join(f"  {kind}: {', '.join(names)}" for kind, names in registered.items()) or "  registers nothing"

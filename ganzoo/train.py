@@ -1,0 +1,188 @@
+"""`ganzoo train` as a function: resolves what is asked for, checks everything, and only then makes a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .build import build_part, build_trainer, seeded
+from .checkpoint import remove_leftovers
+from .config import resolve, variant_from_json
+from .data import Batches, load_images
+from .distributed import Processes, join
+from .errors import UsageError
+from .files import FolderLock
+from .losses import Loss
+from .loop import LOOKED_AT, Cadence, TrainingLoop
+from .registry import Registry
+from .run import RunFolder, check_same, default_device, describe, read_run, threads
+from .variant import ImageSpec, Variant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a person asks of `ganzoo train`; None means the variant's own, or on resuming the run's own."""
+
+    out: Path
+    variant: str | None = None
+    data: str | None = None
+    image_size: int | None = None
+    channels: int | None = None
+    conditional: bool | None = None
+    steps: int | None = None
+    images: int | None = None
+    batch_size: int | None = None
+    seed: int | None = None
+    settings: tuple[str, ...] = ()
+    precision: str | None = None
+    device: str = "auto"
+    threads: int | None = None
+    data_root: Path | None = None
+    on_bad_image: str = "error"
+    cadence: Cadence = Cadence()
+    resume: bool = False
+    tensorboard: bool = False
+    quiet: bool = False
+
+
+def train(request: Request, registry: Registry, report: Callable[[str], None]) -> RunFolder:
+    """Runs a whole training, or goes on with one, and returns its folder."""
+    threads(request.threads)
+    device = default_device(request.device)
+    processes = join(torch.device(device).type)
+    folder = RunFolder(request.out)
+    before = read_run(folder.path) if request.resume else None
+    variant, seed = _variant(request, registry, before)
+    with _in_turn(processes):
+        data = _data(request, registry, variant, before, report if processes.rank == 0 else lambda line: None)
+    image = _image(request, variant, data, before)
+    variant = _with_length(request, variant, image, registry)
+    precision = request.precision or (before["precision"] if before else "fp32")
+    source = request.data or before["data"]["source"]
+    plugin = registry.claim("variants", variant.name).plugin
+    config = describe(
+        variant, plugin, image, data, source, seed=seed, precision=precision, device=torch.device(device).type, processes=processes.size
+    )
+    if before:
+        check_same(before, config, report)
+    batches = Batches(data, batch_size=variant.training.batch_size, seed=seed, device=device, mirror=variant.training.mirror)
+    trainer = build_trainer(
+        variant, image, batches, registry, seed=seed, device=device, precision=precision, processes=processes
+    )
+    if processes.rank == 0 and not request.resume:
+        folder.create()
+    processes.barrier()
+    with FolderLock(folder.path) if processes.rank == 0 else nullcontext():
+        if processes.rank == 0:
+            remove_leftovers(folder.path)
+            remove_leftovers(folder.checkpoints)
+            folder.write_config(config)
+        board = _board(folder) if request.tensorboard and processes.rank == 0 else None
+        loop = TrainingLoop(trainer, folder, request.cadence, _some_real(data), quiet=request.quiet, board=board)
+        if request.resume:
+            step = loop.resume()
+            if step >= variant.training.steps:
+                report(f"{folder.path} already has its {variant.training.steps} steps; ask for more with --steps.")
+        loop.run()
+    return folder
+
+
+def _variant(request: Request, registry: Registry, before: dict[str, Any] | None) -> tuple[Variant, int]:
+    """The resolved variant and the seed: from the registry, or from the run that is resumed, with the settings on top."""
+    settings = list(request.settings)
+    settings += [f"training.batch_size={request.batch_size}"] if request.batch_size is not None else []
+    settings += [f"training.steps={request.steps}"] if request.steps is not None else []
+    if before is None:
+        if request.variant is None or request.data is None:
+            raise UsageError("Say what to train and on what: ganzoo train VARIANT --data DATA --out RUN.")
+        return resolve(registry.get("variants", request.variant), settings, registry), 0 if request.seed is None else request.seed
+    variant = variant_from_json(before["variant"])
+    if request.variant not in (None, variant.name):
+        raise UsageError(f"{request.out} is a run of '{variant.name}', not of '{request.variant}'.")
+    return resolve(variant, settings, registry), before["seed"] if request.seed is None else request.seed
+
+
+def _data(request: Request, registry: Registry, variant: Variant, before: dict[str, Any] | None, report):
+    size = request.image_size or (before["image"]["size"] if before else variant.sizes[0])
+    if size not in variant.sizes:
+        raise UsageError(f"Variant '{variant.name}' draws {_list(variant.sizes)} pixels, not {size}: use --image-size {variant.sizes[0]}.")
+    return load_images(
+        request.data or before["data"]["source"],
+        size=size,
+        channels=request.channels or (before["image"]["channels"] if before else None),
+        datasets=registry.table("datasets"),
+        root=request.data_root,
+        on_bad_image=request.on_bad_image,
+        report=report,
+    )
+
+
+def _image(request: Request, variant: Variant, data, before: dict[str, Any] | None) -> ImageSpec:
+    """The images to draw: labelled if the variant needs it, or can be and `--conditional` asks for it."""
+    conditional = request.conditional
+    if conditional is None:
+        conditional = before["image"]["classes"] > 0 if before else variant.labels == "required"
+    if conditional and variant.labels == "unused":
+        raise UsageError(f"Variant '{variant.name}' takes no labels: leave out --conditional.")
+    if not conditional and variant.labels == "required":
+        raise UsageError(f"Variant '{variant.name}' needs labels: leave out --unconditional.")
+    if conditional and data.labels is None:
+        raise UsageError(f"Variant '{variant.name}' needs labels and {data.name} has none: sort the images into one folder for each class.")
+    return ImageSpec(data.size, data.channels, len(data.classes) if conditional else 0)
+
+
+def _with_length(request: Request, variant: Variant, image: ImageSpec, registry: Registry) -> Variant:
+    """The variant with as many steps as `--images` amounts to: every fresh phase that teaches the critic takes one batch."""
+    if request.images is None:
+        return variant
+    if request.steps is not None:
+        raise UsageError("Give --steps or --images, not both.")
+    with seeded(0):
+        loss: Loss = build_part("loss", variant.loss, image, registry)
+    teaching = [phase for phase in loss.phases if phase.fresh and phase.updates != ("generator",)]
+    seen = steps = 0
+    while seen < request.images:
+        taken = sum(phase.repeats_at(steps) for phase in teaching)
+        if not taken and steps > 1000:
+            raise UsageError(f"Variant '{variant.name}' learns from no real images in a phase of its own: use --steps.")
+        seen += taken * variant.training.batch_size
+        steps += 1
+    return replace(variant, training=replace(variant.training, steps=max(steps, 1)))
+
+
+def _some_real(data) -> torch.Tensor:
+    """A fixed set of real images, spread over the whole data set, to compare samples with."""
+    rows = torch.linspace(0, len(data) - 1, min(LOOKED_AT, len(data))).long()
+    return data.images[rows].permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _board(folder: RunFolder):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UsageError("--tensorboard needs the package tensorboard: pip install tensorboard.") from None
+    return SummaryWriter(str(folder.path / "tensorboard"))
+
+
+class _in_turn:
+    """The first process goes first, the others after it: they find what it left in the cache."""
+
+    def __init__(self, processes: Processes):
+        self._processes = processes
+
+    def __enter__(self) -> None:
+        if self._processes.rank > 0:
+            self._processes.barrier()
+
+    def __exit__(self, *error) -> None:
+        if self._processes.rank == 0:
+            self._processes.barrier()
+
+
+def _list(numbers) -> str:
+    return " or ".join(map(str, sorted(numbers)))

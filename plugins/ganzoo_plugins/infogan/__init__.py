@@ -1,0 +1,49 @@
+"""InfoGAN (Chen et al. 2016): the MNIST experiment of openai/InfoGAN."""
+
+from ganzoo import Part, Training, Variant, hookimpl
+
+
+@hookimpl
+def register_variants(register):
+    register(
+        Variant(
+            name="infogan",
+            summary="Part of the latent is a code that the images must reveal, so the code comes to name what varies.",
+            paper="https://arxiv.org/abs/1606.03657",
+            year=2016,
+            generator=Part("infogan"),
+            discriminator=Part("infogan"),
+            loss=Part("infogan"),
+            sizes=(28, 32, 64),
+            tags=("unconditional", "convolutional", "disentangled"),
+            training=Training(
+                optimizer="adam",
+                optimizer_options={"betas": (0.5, 0.999)},
+                generator_lr=1e-3,
+                discriminator_lr=2e-4,
+                batch_size=128,
+                steps=50 * 100,
+            ),
+        )
+    )
+
+
+@hookimpl
+def register_generators(register):
+    from .model import InfoGANGenerator
+
+    register("infogan", InfoGANGenerator)
+
+
+@hookimpl
+def register_discriminators(register):
+    from .model import InfoGANDiscriminator
+
+    register("infogan", InfoGANDiscriminator)
+
+
+@hookimpl
+def register_losses(register):
+    from .model import InfoGAN
+
+    register("infogan", InfoGAN)

@@ -1,0 +1,184 @@
+"""The networks and the loss of InfoGAN.
+
+Followed: openai/InfoGAN, `models/regularized_gan.py`, `algos/infogan_trainer.py`, `misc/distributions.py` and `launchers/run_mnist_exp.py`, 28 px.
+At 32 and 64 px the networks are ganzoo's adaptation: 32 px start at 8×8 pixels, 64 px have one stage more, twice as wide. Linear
+features are ordered channel first, there channel last. Where the paper and the code differ, the code is followed: leak 0.01.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganzoo import ImageSpec
+from ganzoo.errors import PluginError, UsageError
+from ganzoo.losses import Loss, Phase, Turn
+from ganzoo.networks import Generator, Reshape
+
+TINY = 1e-8
+HIDDEN, CODE_HIDDEN = 1024, 128
+SMALLEST = 7
+
+
+def stages(image: ImageSpec) -> int:
+    """How often an image is halved until less than 14 pixels remain; ValueError if it cannot be halved at least twice."""
+    count, size = 0, image.size
+    while size % 2 == 0 and size >= 2 * SMALLEST:
+        count, size = count + 1, size // 2
+    if count < 2 or size >= 2 * SMALLEST:
+        raise ValueError(f"InfoGAN draws squares of 28, 32, 64 ... pixels, whose repeated halves end below 14, not {image.size}")
+    return count
+
+
+def initialize(module: nn.Module) -> None:
+    """Convolutions N(0, 0.02) cut off at two deviations, the other layers N(0, 0.02), biases 0, norm scales N(1, 0.02)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.trunc_normal_(layer.weight, 0.0, 0.02, -0.04, 0.04)
+        elif isinstance(layer, (nn.ConvTranspose2d, nn.Linear)):
+            nn.init.normal_(layer.weight, 0.0, 0.02)
+        elif isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            nn.init.normal_(layer.weight, 1.0, 0.02)
+        if isinstance(getattr(layer, "bias", None), nn.Parameter):
+            nn.init.zeros_(layer.bias)
+
+
+def check_codes(categories: int, continuous: int) -> None:
+    """ValueError unless there are at least two categories and no negative number of continuous codes."""
+    if categories < 2 or continuous < 0:
+        raise ValueError(f"InfoGAN needs at least 2 categories and 0 continuous codes, not {categories} and {continuous}")
+
+
+class InfoGANGenerator(Generator):
+    """Latents (N, noise + categories + continuous) to images: two linear layers, then 4×4 transposed convolutions.
+
+    A latent is noise, uniform in [-1, 1), a one-hot category, and continuous codes, uniform in [-1, 1), in this order. The
+    last layer is a sigmoid, stretched from the original's [0, 1] to [-1, 1]. `width` is that of the last hidden layer.
+    """
+
+    def __init__(self, image: ImageSpec, noise: int = 62, categories: int = 10, continuous: int = 2, width: int = 64):
+        super().__init__()
+        check_codes(categories, continuous)
+        self.noise, self.categories, self.continuous = noise, categories, continuous
+        self.latent_dim = noise + categories + continuous
+        count = stages(image)
+        widths, start = [width * 2**i for i in reversed(range(count))], image.size // 2**count
+        features = widths[0] * start**2
+        layers: list[nn.Module] = [nn.Linear(self.latent_dim, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ReLU()]
+        layers += [nn.Linear(HIDDEN, features), nn.BatchNorm1d(features), nn.ReLU(), Reshape(widths[0], start, start)]
+        for wide, narrow in zip(widths, widths[1:], strict=False):
+            layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1), nn.BatchNorm2d(narrow), nn.ReLU()]
+        self.main = nn.Sequential(*layers, nn.ConvTranspose2d(width, image.channels, 4, 2, 1), nn.Sigmoid())
+        initialize(self)
+
+    def latent(self, n: int, random: torch.Generator) -> Tensor:
+        plain = torch.rand(n, self.noise + self.continuous, generator=random, device=random.device) * 2 - 1
+        category = torch.randint(self.categories, (n,), generator=random, device=random.device)
+        one_hot = functional.one_hot(category, self.categories).to(plain.dtype)
+        return torch.cat([plain[:, : self.noise], one_hot, plain[:, self.noise :]], 1)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.main(latent) * 2 - 1
+
+
+class InfoGANDiscriminator(nn.Module):
+    """Images to logits (N,), and with `codes=True` to (logits, code parameters (N, categories + 2·continuous)).
+
+    Code parameters are the logits of the categories, then mean and deviation of each continuous code in turn; the loss fixes the
+    deviation at 1, so that column only keeps the official shape. Both heads share all layers but their own; the first sees
+    pixels in [0, 1].
+    """
+
+    def __init__(self, image: ImageSpec, categories: int = 10, continuous: int = 2, width: int = 64, leak: float = 0.01):
+        super().__init__()
+        check_codes(categories, continuous)
+        count = stages(image)
+        widths = [width * 2**i for i in range(count)]
+        layers: list[nn.Module] = [nn.Conv2d(image.channels, width, 4, 2, 1), nn.LeakyReLU(leak)]
+        for narrow, wide in zip(widths, widths[1:], strict=False):
+            layers += [nn.Conv2d(narrow, wide, 4, 2, 1), nn.BatchNorm2d(wide), nn.LeakyReLU(leak)]
+        features = widths[-1] * (image.size // 2**count) ** 2
+        layers += [nn.Flatten(), nn.Linear(features, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.LeakyReLU(leak)]
+        self.shared = nn.Sequential(*layers)
+        self.output = nn.Linear(HIDDEN, 1)
+        hidden = [nn.Linear(HIDDEN, CODE_HIDDEN), nn.BatchNorm1d(CODE_HIDDEN), nn.LeakyReLU(leak)]
+        self.codes = nn.Sequential(*hidden, nn.Linear(CODE_HIDDEN, categories + 2 * continuous))
+        initialize(self)
+
+    def forward(self, images: Tensor, label: Tensor | None = None, codes: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        features = self.shared((images + 1) / 2)
+        logits = self.output(features).flatten()
+        return (logits, self.codes(features)) if codes else logits
+
+
+def category_log_likelihood(one_hot: Tensor, logits: Tensor) -> Tensor:
+    """log q(c|x) of categories (N, K) with logits (N, K): (N,); `Categorical.logli`."""
+    return ((logits.softmax(1) + TINY).log() * one_hot).sum(1)
+
+
+def continuous_log_likelihood(codes: Tensor, means: Tensor) -> Tensor:
+    """log q(c|x) of codes (N, K) under normal distributions of deviation 1: (N,); `Gaussian.logli` with `fix_std`."""
+    return -(math.log(2 * math.pi) / 2 + (codes - means).square() / 2).sum(1)
+
+
+def mutual_information(codes: Tensor, parameters: Tensor, categories: int) -> Tensor:
+    """The estimate of I(c; G(z, c)), Chen et al. 2016, equation 5: H(c) plus the mean log-likelihood, a scalar.
+
+    `codes` (N, categories + continuous) are what the fakes were drawn with, `parameters` what the discriminator says. H(c) has
+    no gradient; as in the official code it is taken under a uniform category and a standard normal prior.
+    """
+    category, continuous = codes[:, :categories], codes[:, categories:]
+    logits, means = parameters[:, :categories], parameters[:, categories::2]
+    prior = category_log_likelihood(category, torch.zeros_like(logits)) + continuous_log_likelihood(continuous, torch.zeros_like(means))
+    posterior = category_log_likelihood(category, logits) + continuous_log_likelihood(continuous, means)
+    return (posterior - prior).mean()
+
+
+class InfoGAN(Loss):
+    """Chen et al. 2016, equation 6: a cross-entropy GAN in which both networks also maximize `information` (λ) times the
+    mutual information of code and image; the discriminator's phase teaches the head that reads the code.
+
+    The discriminator steps first, then the generator with fresh latents.
+    """
+
+    def __init__(self, image: ImageSpec, information: float = 1.0):
+        super().__init__()
+        self.information = information
+        self.phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",)))
+
+    def judge_fakes(self, turn: Turn) -> tuple[Tensor, Tensor]:
+        """Logits of the fakes, and minus λ times the mutual information of their codes."""
+        noise, categories, continuous = _layout(turn.generator)
+        logits, parameters = turn.logits(turn.fake, codes=True)
+        if parameters.shape[1] != categories + 2 * continuous:
+            raise UsageError(
+                f"The generator has {categories} categories and {continuous} continuous codes, for which the discriminator needs "
+                f"{categories + 2 * continuous} outputs, not {parameters.shape[1]}: set both to the same categories and continuous."
+            )
+        return logits, -self.information * mutual_information(turn.latent[:, noise:], parameters, categories)
+
+    def discriminator(self, turn: Turn) -> dict[str, Tensor]:
+        real = turn.logits(turn.real)
+        fake, information = self.judge_fakes(turn)
+        return {"real": -log_sigmoid(real).mean(), "fake": -log_sigmoid(-fake).mean(), "information": information}
+
+    def generator(self, turn: Turn) -> dict[str, Tensor]:
+        fake, information = self.judge_fakes(turn)
+        return {"fake": -log_sigmoid(fake).mean(), "information": information}
+
+
+def log_sigmoid(logits: Tensor) -> Tensor:
+    """log(σ(logits) + 1e-8), the official code's guard against log 0: never below -18.4, where the gradient vanishes."""
+    return (logits.sigmoid() + TINY).log()
+
+
+def _layout(generator: Generator) -> tuple[int, int, int]:
+    try:
+        return generator.noise, generator.categories, generator.continuous
+    except AttributeError:
+        raise PluginError(
+            f"The loss 'infogan' needs a generator with noise, categories and continuous codes; {type(generator).__name__} has none."
+        ) from None

@@ -1,0 +1,116 @@
+"""WGAN-GP (Gulrajani et al. 2017): the nets of igul222/improved_wgan_training for CIFAR-10, MNIST and 64×64 ImageNet."""
+
+from ganzoo import Part, Schedule, Training, Variant, hookimpl
+
+PAPER = "https://arxiv.org/abs/1704.00028"
+
+
+def adam(rate: float, beta1: float, batch_size: int, steps: int, **more) -> Training:
+    """Both networks with the same Adam, as all official scripts have it; β2 is always 0.9."""
+    return Training(
+        optimizer="adam",
+        optimizer_options={"betas": (beta1, 0.9)},
+        generator_lr=rate,
+        discriminator_lr=rate,
+        batch_size=batch_size,
+        steps=steps,
+        **more,
+    )
+
+
+@hookimpl
+def register_variants(register):
+    register(
+        Variant(
+            name="wgan-gp",
+            summary="A critic held to slope one by a gradient penalty, five critic steps to one of the generator.",
+            paper=PAPER,
+            year=2017,
+            generator=Part("wgan-gp"),
+            discriminator=Part("wgan-gp"),
+            loss=Part("wasserstein-gp"),
+            sizes=(32, 64),
+            tags=("unconditional", "convolutional", "wasserstein", "gradient-penalty"),
+            training=adam(1e-4, 0.5, batch_size=64, steps=200_000),
+        )
+    )
+    unit_range = {"unit_range": True}
+    register(
+        Variant(
+            name="wgan-gp-mnist",
+            summary="WGAN-GP for 28×28 digits: half as wide, no batch norm, pixels in [0, 1] inside.",
+            paper=PAPER,
+            year=2017,
+            generator=Part("wgan-gp", {"width": 64, "normalize": False, **unit_range}),
+            discriminator=Part("wgan-gp", {"width": 64, **unit_range}),
+            loss=Part("wasserstein-gp", unit_range),
+            sizes=(28,),
+            tags=("unconditional", "convolutional", "wasserstein", "gradient-penalty"),
+            training=adam(1e-4, 0.5, batch_size=50, steps=200_000),
+        )
+    )
+    register(
+        Variant(
+            name="wgan-gp-resnet",
+            summary="WGAN-GP with residual networks; given labels, class-conditional batch norm and a classifying critic.",
+            paper=PAPER,
+            year=2017,
+            generator=Part("wgan-gp-resnet"),
+            discriminator=Part("wgan-gp-resnet"),
+            loss=Part(
+                "wasserstein-gp",
+                {"generator_batch": 2, "dequantize": True, "class_weight": 1.0, "generator_class_weight": 0.1},
+            ),
+            sizes=(32,),
+            labels="optional",
+            tags=("conditional", "unconditional", "residual", "wasserstein", "gradient-penalty"),
+            training=adam(
+                2e-4,
+                0.0,
+                batch_size=64,
+                steps=100_000,
+                schedules={"generator_lr": Schedule(end=0.0), "discriminator_lr": Schedule(end=0.0)},
+            ),
+        )
+    )
+    register(
+        Variant(
+            name="wgan-gp-resnet-64",
+            summary="WGAN-GP with residual networks for 64×64 pixels, layer norm in the critic.",
+            paper=PAPER,
+            year=2017,
+            generator=Part("wgan-gp-resnet-64"),
+            discriminator=Part("wgan-gp-resnet-64"),
+            loss=Part("wasserstein-gp"),
+            sizes=(64,),
+            tags=("unconditional", "residual", "wasserstein", "gradient-penalty"),
+            training=adam(1e-4, 0.0, batch_size=64, steps=200_000),
+        )
+    )
+
+
+@hookimpl
+def register_generators(register):
+    from .model import ConvolutionalGenerator
+    from .resnet import resnet_generator, resnet_generator_64
+
+    register("wgan-gp", ConvolutionalGenerator)
+    register("wgan-gp-resnet", resnet_generator)
+    register("wgan-gp-resnet-64", resnet_generator_64)
+
+
+@hookimpl
+def register_discriminators(register):
+    from .model import ConvolutionalCritic
+    from .resnet import ResNetCritic, ResNetCritic64
+
+    register("wgan-gp", ConvolutionalCritic)
+    register("wgan-gp-resnet", ResNetCritic)
+    register("wgan-gp-resnet-64", ResNetCritic64)
+
+
+@hookimpl
+def register_losses(register):
+    from .model import WassersteinGP
+
+    register("wasserstein-gp", WassersteinGP)

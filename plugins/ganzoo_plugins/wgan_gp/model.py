@@ -1,0 +1,188 @@
+"""The convolutional networks, the initialization and the loss of WGAN-GP.
+
+Followed: igul222/improved_wgan_training, `gan_cifar.py` (width 128, 32 px) and `gan_mnist.py` (width 64, 28 px, no batch norm,
+pixels in [0, 1]). Their batch norm always uses the statistics of the batch; here evaluation uses running averages, so
+that an image does not depend on its neighbours. Other sizes, such as 64 px, are ganzoo's adaptation: one stage more,
+twice as wide.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganzoo import ImageSpec
+from ganzoo.losses import Loss, Phase, Turn, gradient_penalty
+from ganzoo.networks import Generator, LeakyReLU, Reshape
+
+KERNEL = 5
+
+
+def resolutions(size: int) -> list[int]:
+    """Sizes from 4 to `size`, each half of the next, rounded up: 4, 7, 14, 28; ValueError if halving does not end at 4."""
+    sizes = [size]
+    while sizes[0] > 4:
+        sizes.insert(0, (sizes[0] + 1) // 2)
+    if sizes[0] != 4 or len(sizes) < 3:
+        raise ValueError(f"WGAN-GP draws squares of 16, 28, 32, 64 ... pixels, whose repeated halves end at 4, not {size}")
+    return sizes
+
+
+def uniform_weight(layer: nn.Module, deviation: float) -> None:
+    """Weights U(-σ√3, σ√3), which have the standard deviation σ, and no bias: every layer of `tflib/ops`."""
+    nn.init.uniform_(layer.weight, -deviation * math.sqrt(3), deviation * math.sqrt(3))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+def initialize_convolution(layer: nn.Conv2d | nn.ConvTranspose2d, he: bool = True) -> None:
+    """σ² = 4 / (fan in + fan out), or 2 if not `he`; a stride divides the larger side's fan (`conv2d.py`, `deconv2d.py`)."""
+    area, stride = math.prod(layer.kernel_size), math.prod(layer.stride)
+    fans = [layer.in_channels * area, layer.out_channels * area]
+    fans[0 if isinstance(layer, nn.ConvTranspose2d) else 1] /= stride
+    uniform_weight(layer, math.sqrt((4 if he else 2) / sum(fans)))
+
+
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer with σ² = 2 / (inputs + outputs), the default of `linear.py`."""
+    layer = nn.Linear(inputs, outputs)
+    uniform_weight(layer, math.sqrt(2 / (inputs + outputs)))
+    return layer
+
+
+class HalvingConvolution(nn.Module):
+    """5×5 convolution of stride 2 from n to ⌈n/2⌉ pixels, padded like TensorFlow's SAME: an even n gets more at the end."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, outputs, KERNEL, stride=2)
+        initialize_convolution(self.convolution)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolution(functional.pad(x, (2, 2, 2, 2) if x.shape[-1] % 2 else (1, 2, 1, 2)))
+
+
+class DoublingConvolution(nn.Module):
+    """5×5 transposed convolution of stride 2 from n to 2n pixels, the transpose of SAME; crops to `size` if that is less."""
+
+    def __init__(self, inputs: int, outputs: int, size: int):
+        super().__init__()
+        self.convolution, self.size = nn.ConvTranspose2d(inputs, outputs, KERNEL, stride=2, padding=1), size
+        initialize_convolution(self.convolution)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolution(x)[:, :, : self.size, : self.size]
+
+
+class ConvolutionalGenerator(Generator):
+    """Latents (N, latent_dim) to images: 5×5 transposed convolutions; the first batch norm is over single features.
+
+    `unit_range`: the last layer is a sigmoid, stretched from [0, 1] to [-1, 1], instead of tanh.
+    """
+
+    def __init__(
+        self, image: ImageSpec, latent_dim: int = 128, width: int = 128, normalize: bool = True, unit_range: bool = False
+    ):
+        super().__init__()
+        self.latent_dim, self.unit_range = latent_dim, unit_range
+        sizes = resolutions(image.size)
+        widths = [width * 2**i for i in reversed(range(len(sizes) - 1))]
+        features = widths[0] * sizes[0] ** 2
+        layers: list[nn.Module] = [linear(latent_dim, features)]
+        layers += [nn.BatchNorm1d(features)] if normalize else []
+        layers += [nn.ReLU(), Reshape(widths[0], sizes[0], sizes[0])]
+        for wide, narrow, size in zip(widths, widths[1:], sizes[1:], strict=False):
+            layers += [DoublingConvolution(wide, narrow, size)]
+            layers += [nn.BatchNorm2d(narrow)] if normalize else []
+            layers += [nn.ReLU()]
+        layers += [DoublingConvolution(width, image.channels, image.size)]
+        self.main = nn.Sequential(*layers)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        x = self.main(latent)
+        return x.sigmoid() * 2 - 1 if self.unit_range else x.tanh()
+
+
+class ConvolutionalCritic(nn.Module):
+    """Images to scores (N,): 5×5 convolutions of stride 2, leaky ReLU 0.2, no normalization, so samples stay apart.
+
+    `unit_range`: the first layer sees pixels in [0, 1].
+    """
+
+    def __init__(self, image: ImageSpec, width: int = 128, unit_range: bool = False):
+        super().__init__()
+        self.unit_range = unit_range
+        sizes = resolutions(image.size)
+        widths = [image.channels] + [width * 2**i for i in range(len(sizes) - 1)]
+        layers: list[nn.Module] = []
+        for narrow, wide in zip(widths, widths[1:], strict=False):
+            layers += [HalvingConvolution(narrow, wide), LeakyReLU(0.2)]
+        self.main = nn.Sequential(*layers, nn.Flatten(), linear(widths[-1] * sizes[0] ** 2, 1))
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.main((images + 1) / 2 if self.unit_range else images).flatten()
+
+
+def after_the_first(step: int) -> int:
+    """Once in every step but the first: `if iteration > 0` in the official loops."""
+    return min(step, 1)
+
+
+def dequantized(images: Tensor, noise: Tensor) -> Tensor:
+    """2(v/256 − ½) + noise/128 of the bytes v that `images` 2(v/255 − ½) came from: `all_real_data` in gan_cifar_resnet.py.
+
+    `noise` is uniform in [0, 1) and of the shape of `images`; the result is uniform within each byte's 256th of [-1, 1].
+    """
+    return (images + 1) * (255 / 256) - 1 + noise / 128
+
+
+class WassersteinGP(Loss):
+    """Gulrajani et al. 2017, equation 3 and algorithm 1: f̄ − r̄ + λ·mean((‖∇‖₂ − 1)²), and −f̄ for the generator.
+
+    As in the official scripts the generator steps first, but not in the first step; then the critic does, `critic_steps`
+    times, each with fresh images. `penalty` is λ. `unit_range` takes the penalty's gradient with respect to pixels in [0, 1],
+    as `gan_mnist.py` does: it is twice the one with respect to pixels in [-1, 1]. `generator_batch` multiplies the
+    generator's batch. `dequantize` spreads the real pixels (`dequantized`). With labelled images and a class weight above 0,
+    the critic must answer `classes=True` with a tuple (scores, class logits (N, classes)), and cross-entropies are added: of
+    real images for the critic with `class_weight`, of fakes for the generator with `generator_class_weight`.
+    """
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        penalty: float = 10.0,
+        critic_steps: int = 5,
+        unit_range: bool = False,
+        generator_batch: int = 1,
+        dequantize: bool = False,
+        class_weight: float = 0.0,
+        generator_class_weight: float = 0.0,
+    ):
+        super().__init__()
+        if critic_steps < 1 or generator_batch < 1:
+            raise ValueError(f"critic_steps and generator_batch must be at least 1, not {critic_steps} and {generator_batch}")
+        self.penalty, self.class_weight, self.generator_class_weight = penalty, class_weight, generator_class_weight
+        self.dequantize, self.gradient_scale = dequantize, 2.0 if unit_range else 1.0
+        self.classify = image.classes > 0 and max(class_weight, generator_class_weight) > 0
+        self.phases = (
+            Phase("generator", ("generator",), repeats=after_the_first, batch=generator_batch),
+            Phase("discriminator", ("discriminator",), repeats=critic_steps),
+        )
+
+    def generator(self, turn: Turn) -> dict[str, Tensor]:
+        if not self.classify:
+            return {"fake": -turn.logits(turn.fake).mean()}
+        scores, classes = turn.logits(turn.fake, classes=True)
+        return {"fake": -scores.mean(), "classes": self.generator_class_weight * functional.cross_entropy(classes, turn.label)}
+
+    def discriminator(self, turn: Turn) -> dict[str, Tensor]:
+        real = dequantized(turn.real, turn.uniform(*turn.real.shape[1:])) if self.dequantize else turn.real
+        scores, classes = turn.logits(real, classes=True) if self.classify else (turn.logits(real), None)
+        terms = {"real": -scores.mean(), "fake": turn.logits(turn.fake).mean()}
+        slope = gradient_penalty(lambda images: self.gradient_scale * turn.logits(images), real, turn.fake, turn.uniform(1, 1, 1))
+        terms["penalty"] = self.penalty * slope
+        if classes is not None:
+            terms["classes"] = self.class_weight * functional.cross_entropy(classes, turn.label)
+        return terms

@@ -1,0 +1,187 @@
+"""The residual networks of WGAN-GP.
+
+Followed: igul222/improved_wgan_training, `gan_cifar_resnet.py` (32 px) and `GoodGenerator`, `GoodDiscriminator` of `gan_64x64.py`.
+A 1×1 convolution commutes with pooling and with doubling of pixels, so shortcuts do it on the smaller side: the same
+function, cheaper. Batch norm as in `model.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganzoo import ImageSpec
+from ganzoo.networks import Generator, LeakyReLU, Reshape
+
+from .model import initialize_convolution, linear
+
+
+def convolution(inputs: int, outputs: int, kernel: int, he: bool = True, bias: bool = True) -> nn.Conv2d:
+    """A convolution that keeps the size, initialized as `initialize_convolution` says."""
+    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+    initialize_convolution(layer, he)
+    return layer
+
+
+def require_size(image: ImageSpec, size: int) -> None:
+    """ValueError unless the images have the one size that the networks are made for."""
+    if image.size != size:
+        raise ValueError(f"this residual network of WGAN-GP draws and judges {size}×{size} pixels, not {image.size}×{image.size}")
+
+
+def doubled(x: Tensor) -> Tensor:
+    """Each pixel four times."""
+    return functional.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def halved(x: Tensor) -> Tensor:
+    """The mean of each 2×2 pixels."""
+    return functional.avg_pool2d(x, 2)
+
+
+def unchanged(x: Tensor) -> Tensor:
+    """The same pixels."""
+    return x
+
+
+class Normalization(nn.Module):
+    """Batch norm, layer norm over C, H and W (with a scale and shift for each channel) or none, as `kind` says; eps 1e-5.
+
+    With `classes`, batch norm has a scale and shift for each class (`tflib/ops/cond_batchnorm.py`), which start at 1 and 0.
+    """
+
+    def __init__(self, kind: str, channels: int, classes: int = 0):
+        super().__init__()
+        known = {
+            "batch": lambda: nn.BatchNorm2d(channels, affine=classes == 0),
+            "layer": lambda: nn.GroupNorm(1, channels),
+            "none": nn.Identity,
+        }
+        self.normalize = known[kind]()
+        self.scale = self.shift = None
+        if classes:
+            self.scale, self.shift = nn.Embedding(classes, channels), nn.Embedding(classes, channels)
+            nn.init.ones_(self.scale.weight)
+            nn.init.zeros_(self.shift.weight)
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        x = self.normalize(x)
+        if self.scale is None:
+            return x
+        return x * self.scale(label)[:, :, None, None] + self.shift(label)[:, :, None, None]
+
+
+class ResidualBlock(nn.Module):
+    """Shortcut plus two times normalization, ReLU, 3×3 convolution; `resample` is "up", "down" or "none".
+
+    Doubling comes before the first convolution, halving after the second, which is then the one that changes the width.
+    `bias` is that of the first convolution: gan_64x64.py leaves it out.
+    """
+
+    def __init__(self, inputs: int, outputs: int, resample: str, normalization: str, classes: int = 0, bias: bool = True):
+        super().__init__()
+        hidden = inputs if resample == "down" else outputs
+        self.before = doubled if resample == "up" else unchanged
+        self.after = halved if resample == "down" else unchanged
+        self.shortcut = nn.Identity() if resample == "none" else convolution(inputs, outputs, 1, he=False)
+        self.norm1 = Normalization(normalization, inputs, classes)
+        self.convolution1 = convolution(inputs, hidden, 3, bias=bias)
+        self.norm2 = Normalization(normalization, hidden, classes)
+        self.convolution2 = convolution(hidden, outputs, 3)
+        self.activation = LeakyReLU(0.0)
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        shortcut = self.before(self.shortcut(self.after(x)))
+        x = self.activation(self.norm1(x, label))
+        x = self.convolution1(self.before(x))
+        x = self.activation(self.norm2(x, label))
+        return shortcut + self.after(self.convolution2(x))
+
+
+class FirstBlock(nn.Module):
+    """The first block of the 32-pixel critic, without an activation before the pixels: `OptimizedResBlockDisc1`."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.shortcut = convolution(inputs, outputs, 1, he=False)
+        self.convolution1 = convolution(inputs, outputs, 3)
+        self.convolution2 = convolution(outputs, outputs, 3)
+        self.activation = LeakyReLU(0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual = self.convolution2(self.activation(self.convolution1(x)))
+        return self.shortcut(halved(x)) + halved(residual)
+
+
+class ResNetGenerator(Generator):
+    """Latents (N, latent_dim) to images: a 4×4 start of `widths[0]` channels, one doubling block for each width after it.
+
+    With `image.classes` the norms inside the blocks have a scale and shift for each class; the last norm has none.
+    """
+
+    def __init__(self, image: ImageSpec, latent_dim: int, widths: Sequence[int], classes: int, bias: bool, he_output: bool):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.input = nn.Sequential(linear(latent_dim, widths[0] * 16), Reshape(widths[0], 4, 4))
+        self.blocks = nn.ModuleList(
+            ResidualBlock(wide, narrow, "up", "batch", classes, bias) for wide, narrow in zip(widths, widths[1:], strict=False)
+        )
+        last = convolution(widths[-1], image.channels, 3, he=he_output)
+        self.output = nn.Sequential(nn.BatchNorm2d(widths[-1]), nn.ReLU(), last, nn.Tanh())
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        x = self.input(latent)
+        for block in self.blocks:
+            x = block(x, label)
+        return self.output(x)
+
+
+def resnet_generator(image: ImageSpec, latent_dim: int = 128, width: int = 128) -> ResNetGenerator:
+    """`Generator` of gan_cifar_resnet.py, for 32 pixels; conditional if `image` has classes."""
+    require_size(image, 32)
+    return ResNetGenerator(image, latent_dim, [width] * 4, image.classes, bias=True, he_output=False)
+
+
+def resnet_generator_64(image: ImageSpec, latent_dim: int = 128, width: int = 64) -> ResNetGenerator:
+    """`GoodGenerator` of gan_64x64.py, for 64 pixels; `width` is that of its last block."""
+    require_size(image, 64)
+    widths = [width * times for times in (8, 8, 4, 2, 1)]
+    return ResNetGenerator(image, latent_dim, widths, classes=0, bias=False, he_output=True)
+
+
+class ResNetCritic(nn.Module):
+    """32-pixel images to scores (N,), and with `classes=True` to (scores, class logits (N, image.classes)).
+
+    `Discriminator` of gan_cifar_resnet.py: no normalization, the mean over all pixels, labels only as what to recognize.
+    """
+
+    def __init__(self, image: ImageSpec, width: int = 128):
+        super().__init__()
+        require_size(image, 32)
+        down = ResidualBlock(width, width, "down", "none")
+        plain = [ResidualBlock(width, width, "none", "none") for _ in range(2)]
+        self.blocks = nn.Sequential(FirstBlock(image.channels, width), down, *plain, LeakyReLU(0.0))
+        self.output = linear(width, 1)
+        self.classes = linear(width, image.classes) if image.classes else None
+
+    def forward(self, images: Tensor, label: Tensor | None = None, classes: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        features = self.blocks(images).mean((2, 3))
+        scores = self.output(features).flatten()
+        return (scores, self.classes(features)) if classes else scores
+
+
+class ResNetCritic64(nn.Module):
+    """64-pixel images to scores (N,): `GoodDiscriminator` of gan_64x64.py, four halving blocks with layer norm."""
+
+    def __init__(self, image: ImageSpec, width: int = 64):
+        super().__init__()
+        require_size(image, 64)
+        widths = [width * times for times in (1, 2, 4, 8, 8)]
+        blocks = [ResidualBlock(a, b, "down", "layer", bias=False) for a, b in zip(widths, widths[1:], strict=False)]
+        first = convolution(image.channels, width, 3, he=False)
+        self.main = nn.Sequential(first, *blocks, nn.Flatten(), linear(widths[-1] * 16, 1))
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.main(images).flatten()

@@ -53,6 +53,24 @@ def second_order():
         _SecondOrder.active = before
 
 
+class _PiecewiseLinear(torch.autograd.Function):
+    """A leaky ReLU whose slope does not depend on its input: the detached input cuts the second derivative off."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, slope: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.slope = slope
+        ctx.set_materialize_grads(False)  # or a missing gradient would go on as zeros
+        return functional.leaky_relu(x, slope)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor | None) -> tuple[Tensor | None, None]:
+        if gradient is None:
+            return None, None
+        (x,) = ctx.saved_tensors
+        return torch.ops.aten.leaky_relu_backward(gradient, x.detach(), ctx.slope, False), None
+
+
 class LeakyReLU(nn.Module):
     """max(x, slope·x), the same numbers as `nn.LeakyReLU`, cheaper inside a gradient penalty. Slope 0 is a ReLU."""
 
@@ -61,10 +79,9 @@ class LeakyReLU(nn.Module):
         self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
-        if not _SecondOrder.active:
-            return functional.leaky_relu(x, self.slope) if self.slope else functional.relu(x)
-        mask = torch.where(x.detach() > 0, 1.0, self.slope).to(x.dtype)  # a constant, so nothing flows into it
-        return x * mask
+        if _SecondOrder.active:
+            return _PiecewiseLinear.apply(x, self.slope)
+        return functional.leaky_relu(x, self.slope) if self.slope else functional.relu(x)
 
     def extra_repr(self) -> str:
         return f"slope={self.slope}"

@@ -203,7 +203,7 @@ def squared_gradient_norm(critic: Callable[[Tensor], Tensor], images: Tensor) ->
     with torch.autocast(images.device.type, enabled=False), second_order():
         points = _at_least_float32(images.detach()).requires_grad_(True)
         (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
-        return gradient.square().flatten(1).sum(1)
+        return gradient.square().sum(tuple(range(1, gradient.ndim)))  # flatten would copy what is channels last
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor, target: float = 1.0) -> Tensor:

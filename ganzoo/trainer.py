@@ -143,7 +143,7 @@ class Trainer:
             total = sum(terms.values())
             (total / len(turns) if len(turns) > 1 else total).backward()
             for name, term in terms.items():
-                value = term.detach() / len(turns)
+                value = term.detach() / len(turns) if len(turns) > 1 else term.detach()
                 logged[name] = logged[name] + value if name in logged else value
             if "generator" in phase.updates:
                 turn._shared.pop("fake", None)  # its graph is used up

@@ -1,0 +1,86 @@
+"""What the tests of the contract share: a registry of its plugins, made-up pictures, and a spy on phases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from contract import VARIANTS
+from ganzoo import ImageSpec, Variant
+from ganzoo.build import build_trainer
+from ganzoo.discovery import Plugin
+from ganzoo.registry import Registry
+from ganzoo.trainer import Trainer
+
+
+def contract_registry() -> Registry:
+    """The sixteen plugins and the one that registers the parts that several of them name."""
+    names = ("basics", *VARIANTS)
+    return Registry([Plugin(name, "ganzoo-contract", "1.0", f"contract.{name.replace('-', '_')}") for name in names])
+
+
+class Pictures:
+    """Smooth made-up pictures in [-1, 1] with labels, a pure function of their number."""
+
+    def __init__(self, image: ImageSpec, batch_size: int, channels: int | None = None):
+        self.image, self.batch_size, self.channels = image, batch_size, channels or image.channels
+        self.asked: list[int] = []
+
+    def images(self, number: int, part: slice = slice(None)) -> torch.Tensor:
+        self.asked.append(number)
+        random = torch.Generator().manual_seed(number)
+        coarse = torch.rand(self.batch_size, self.channels, 4, 4, generator=random) * 2 - 1
+        size = (self.image.size, self.image.size)
+        return torch.nn.functional.interpolate(coarse, size=size, mode="bilinear")[part]
+
+    def labels(self, number: int, part: slice = slice(None)) -> torch.Tensor | None:
+        if not self.image.classes:
+            return None
+        return torch.randint(self.image.classes, (self.batch_size,), generator=torch.Generator().manual_seed(number))[part]
+
+
+def spec(variant: Variant) -> ImageSpec:
+    """The smallest image that the variant is made for, with ten classes if it needs labels."""
+    return ImageSpec(variant.sizes[0], 1, 10 if variant.labels == "required" else 0)
+
+
+def trainer_for(variant: Variant | str, registry: Registry, *, training=None, **more) -> Trainer:
+    """A trainer of a variant on made-up pictures; `training` are fields of its settings to change."""
+    if isinstance(variant, str):
+        variant = registry.get("variants", variant)
+    variant = replace(variant, training=replace(variant.training, **(training or {})))
+    image = spec(variant)
+    pictures = Pictures(image, variant.training.batch_size, 2 if "paired" in variant.tags else None)
+    return build_trainer(variant, image, pictures, registry, **more)
+
+
+def parameters(trainer: Trainer) -> dict[str, torch.Tensor]:
+    """Copies of all parameters by "role.name"."""
+    return {
+        f"{role}.{name}": parameter.detach().clone()
+        for role, module in trainer.modules().items()
+        for name, parameter in module.named_parameters()
+    }
+
+
+def spy_on_phases(trainer: Trainer) -> list[tuple[int, str, set[str]]]:
+    """A list that grows by (step, phase, names of the parameters that moved) with every phase from now on."""
+    seen: list[tuple[int, str, set[str]]] = []
+    original = trainer._take_turns
+
+    def take_turns(phase, *arguments):
+        before = parameters(trainer)
+        terms = original(phase, *arguments)
+        moved = {name for name, value in parameters(trainer).items() if not torch.equal(value, before[name])}
+        seen.append((trainer.step_number, phase.name, moved))
+        return terms
+
+    trainer._take_turns = take_turns
+    return seen
+
+
+def silence(module: torch.nn.Module) -> None:
+    """Sets a layer's weights to zero, so that what it gives is known."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()

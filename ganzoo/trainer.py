@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -16,6 +15,7 @@ from .errors import PluginError, UsageError
 from .losses import ROLES, Augmentation, Draw, Loss, Phase, Regularizer, Turn
 from .networks import Generator
 from .optimizers import Schedules, build_optimizer
+from .randomness import hashed, process_randomness, seed_process
 from .variant import ImageSpec, Training
 
 
@@ -92,7 +92,7 @@ class Trainer:
 
     def random(self, *key: Any) -> torch.Generator:
         """A random generator on the device whose stream depends on the seed and the key alone."""
-        return torch.Generator(self.device).manual_seed(_hash(self.seed, self.attempt, *key))
+        return torch.Generator(self.device).manual_seed(hashed(self.seed, self.attempt, *key))
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class Trainer:
         values = self._schedules.at(self.step_number)
         terms: dict[str, Tensor] = {}
         turns: list[Turn] | None = None
-        with _process_randomness(self.device):
+        with process_randomness(self.device):
             for index, phase in enumerate(self.phases):
                 for repeat in range(phase.repeats_at(self.step_number)):
                     key = (self.step_number, index, repeat)
@@ -136,7 +136,7 @@ class Trainer:
         self._freeze_all_but(phase.updates)
         logged: dict[str, Tensor] = {}
         for micro, turn in enumerate(turns):
-            _seed_process(_hash(self.seed, self.attempt, *key, self.processes.rank, micro), self.device)
+            seed_process(hashed(self.seed, self.attempt, *key, self.processes.rank, micro), self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
                 terms = self._with_regularizers(phase, turn, method(turn))
             _check_terms(phase, terms, self.loss)
@@ -272,31 +272,3 @@ def _check_terms(phase: Phase, terms: Any, loss: Loss) -> None:
     if not good:
         shown = {name: tuple(term.shape) if isinstance(term, Tensor) else type(term).__name__ for name, term in terms.items()} if isinstance(terms, dict) else type(terms).__name__
         raise PluginError(f"{type(loss).__name__}.{phase.name} must return {{term: scalar tensor}}, got {shown}.")
-
-
-def _hash(*key: Any) -> int:
-    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=7).digest(), "big")
-
-
-def _seed_process(seed: int, device: torch.device) -> None:
-    """Seeds the generators that dropout and the like draw from, without torch.manual_seed's visit to every device."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index].manual_seed(seed)
-    elif device.type == "mps":
-        torch.mps.manual_seed(seed)
-
-
-@contextmanager
-def _process_randomness(device: torch.device) -> Iterator[None]:
-    """Leaves the process-wide generators as they were found."""
-    state = torch.default_generator.get_state()
-    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.mps.get_rng_state() if device.type == "mps" else None
-    try:
-        yield
-    finally:
-        torch.default_generator.set_state(state)
-        if device.type == "cuda":
-            torch.cuda.set_rng_state(on_device, device)
-        elif device.type == "mps":
-            torch.mps.set_rng_state(on_device)

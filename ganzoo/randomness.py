@@ -1,0 +1,39 @@
+"""Random streams that follow from a key, and the process-wide generators, which are left as they were found."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+def hashed(*key: Any) -> int:
+    """A seed of 56 bits that follows from the key alone, the same in every process and on every machine."""
+    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=7).digest(), "big")
+
+
+def seed_process(seed: int, device: torch.device) -> None:
+    """Seeds the generators that dropout and the like draw from, without torch.manual_seed's visit to every device."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index].manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
+@contextmanager
+def process_randomness(device: torch.device) -> Iterator[None]:
+    """Leaves the process-wide generators as they were found."""
+    state = torch.default_generator.get_state()
+    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.mps.get_rng_state() if device.type == "mps" else None
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(state)
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(on_device, device)
+        elif device.type == "mps":
+            torch.mps.set_rng_state(on_device)

@@ -104,9 +104,14 @@ class Turn:
         self._noise: torch.Generator | None = None
         self.generator, self.discriminator, self.step = trainer.generator, trainer.discriminator, trainer.step_number
 
-    def follow(self, phase: Phase, key: tuple) -> Turn:
+    def follow(self, phase: Phase, key: tuple, keep_graph: bool = False) -> Turn:
         """The turn of a phase with `fresh=False`: the same minibatch, latents and fakes."""
-        return Turn(self._trainer, phase, self._draw, self._part, key, shared=self._shared)
+        return Turn(self._trainer, phase, self._draw, self._part, key, keep_graph, self._shared)
+
+    def release(self) -> None:
+        """Lets go of the fakes' graph, which a backward pass through the generator has used up."""
+        if "fake" in self._shared:
+            self._shared["fake"] = self._shared["fake"].detach()
 
     @property
     def real(self) -> Tensor:
@@ -137,12 +142,16 @@ class Turn:
 
     @property
     def fake(self) -> Tensor:
-        """The generator's images of `latent`, computed once however many phases go on with them."""
-        if "fake" not in self._shared:
+        """The generator's images of `latent`, computed once however many phases go on with them.
+
+        Only a second phase that teaches the generator computes them anew, for the first has changed its parameters.
+        """
+        fake = self._shared.get("fake")
+        learning = "generator" in self._phase.updates
+        if fake is None or (learning and not fake.requires_grad):
             with self._trainer.trainable("generator") if self._keep_graph else nullcontext():
-                self._shared["fake"] = self.generator(self.latent, self.label)
-        fake = self._shared["fake"]
-        return fake if "generator" in self._phase.updates else fake.detach()
+                fake = self._shared["fake"] = self.generator(self.latent, self.label)
+        return fake if learning else fake.detach()
 
     def logits(self, images: Tensor, label: Tensor | None = OWN_LABEL, **heads) -> Any:
         """Augmentation, then the discriminator with this turn's label; `heads` go to the discriminator's forward.

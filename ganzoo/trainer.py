@@ -18,6 +18,8 @@ from .optimizers import Schedules, build_optimizer
 from .randomness import hashed, process_randomness, seed_process
 from .variant import ImageSpec, Training
 
+REMEMBERING = ("loss", "augmentation", "regularizers")  # whose buffers steer later steps
+
 
 class Trainer:
     """Trains the networks of one variant, a step at a time; a step is a pure function of the state, the seed and the data.
@@ -50,7 +52,7 @@ class Trainer:
         modules = (generator, discriminator, loss, augmentation, self.regularizers)
         placed = [module if module is None else _place(module, self.device, dtype) for module in modules]
         self.generator, self.discriminator, self.loss, self.augmentation, _ = placed
-        self.phases = _checked_phases(self.loss, self.discriminator)
+        self.phases = _checked_phases(self.loss, self.discriminator, self.regularizers)
         processes.broadcast(self.modules().values())
         self.ema = _frozen_copy(self.generator) if training.ema is not None else None
         self._trainable = {role: [p for p in module.parameters() if p.requires_grad] for role, module in self.modules().items()}
@@ -113,7 +115,7 @@ class Trainer:
 
     def _turns(self, phase: Phase, key: tuple, previous: list[Turn] | None, keep_graph: bool) -> list[Turn]:
         if not phase.fresh and previous is not None:
-            return [turn.follow(phase, key) for turn in previous]
+            return [turn.follow(phase, key, keep_graph) for turn in previous]
         draw = Draw(self, key, phase.batch)
         return [Turn(self, phase, draw, part, key, keep_graph) for part in self._parts]
 
@@ -138,27 +140,29 @@ class Trainer:
         for micro, turn in enumerate(turns):
             seed_process(hashed(self.seed, self.attempt, *key, self.processes.rank, micro), self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                terms = self._with_regularizers(phase, turn, method(turn))
-            _check_terms(phase, terms, self.loss)
+                terms = self._with_regularizers(phase, turn, _checked_terms(method(turn), f"{type(self.loss).__name__}.{phase.name}"))
             total = sum(terms.values())
+            if not total.requires_grad:
+                raise PluginError(f"No term of {type(self.loss).__name__}.{phase.name} depends on a parameter of the {' or '.join(phase.updates)}.")
             (total / len(turns) if len(turns) > 1 else total).backward()
             for name, term in terms.items():
                 value = term.detach() / len(turns) if len(turns) > 1 else term.detach()
                 logged[name] = logged[name] + value if name in logged else value
             if "generator" in phase.updates:
-                turn._shared.pop("fake", None)  # its graph is used up
+                turn.release()
         for role in phase.updates:
             if role in self.optimizers:
                 self.processes.average_gradients(self._trainable[role])
                 self.optimizers[role].step()
                 self.optimizers[role].zero_grad(set_to_none=True)
-        self.processes.average_buffers(self.modules()[role] for role in ("loss", "augmentation") if role in self.modules())
+        self.processes.average_buffers(self.modules()[role] for role in REMEMBERING if role in self.modules())
         return {f"{phase.name}.{name}": value for name, value in logged.items()}
 
     def _with_regularizers(self, phase: Phase, turn: Turn, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, regularizer in self.regularizers.items():
             if regularizer.phase == phase.name and self.step_number % regularizer.every == 0:
-                terms = {**terms, **{f"{name}.{key}": value for key, value in regularizer(turn).items()}}
+                more = _checked_terms(regularizer(turn), f"{type(regularizer).__name__}.forward")
+                terms = {**terms, **{f"{name}.{key}": value for key, value in more.items()}}
         return terms
 
     def _freeze_all_but(self, roles: tuple[str, ...]) -> None:
@@ -194,7 +198,7 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """Everything that changes during training, as trees of tensors and plain values, one for each file of a checkpoint."""
         if self.processes.size > 1:
-            self.processes.average_buffers(self.modules().values())
+            self.processes.average_buffers([*self.modules().values(), *([] if self.ema is None else [self.ema])])
         trees: dict[str, Any] = {"generator": self.generator.state_dict()}
         if self.ema is not None:
             trees["generator_ema"] = self.ema.state_dict()
@@ -205,7 +209,7 @@ class Trainer:
             "batches_taken": self.batches_taken,
             "attempt": self.attempt,
             "optimizers": {role: optimizer.state_dict() for role, optimizer in self.optimizers.items()},
-            "modules": {role: self.modules()[role].state_dict() for role in ("loss", "augmentation", "regularizers") if role in self.modules()},
+            "modules": {role: self.modules()[role].state_dict() for role in REMEMBERING if role in self.modules()},
         }
         return trees
 
@@ -254,7 +258,7 @@ def _parts(training: Training, processes: Processes) -> list[slice]:
     return [slice(start * size, start * size + size) for start in range(processes.rank, pieces, processes.size)]
 
 
-def _checked_phases(loss: Loss, discriminator: nn.Module | None) -> tuple[Phase, ...]:
+def _checked_phases(loss: Loss, discriminator: nn.Module | None, regularizers: nn.ModuleDict) -> tuple[Phase, ...]:
     name = type(loss).__name__
     for phase in loss.phases:
         unknown = [role for role in phase.updates if role not in ROLES]
@@ -264,11 +268,16 @@ def _checked_phases(loss: Loss, discriminator: nn.Module | None) -> tuple[Phase,
             raise PluginError(f"Phase '{phase.name}' of {name} updates the discriminator, but the variant has none.")
         if not callable(getattr(loss, phase.name, None)):
             raise PluginError(f"{name} has a phase '{phase.name}' but no method of that name.")
+    names = [phase.name for phase in loss.phases]
+    for regularizer, module in regularizers.items():
+        if module.phase not in names:
+            raise UsageError(f"The regularizer '{regularizer}' belongs to a phase '{module.phase}'; the phases of {name} are: {', '.join(names)}.")
     return tuple(loss.phases)
 
 
-def _check_terms(phase: Phase, terms: Any, loss: Loss) -> None:
+def _checked_terms(terms: Any, source: str) -> dict[str, Tensor]:
     good = isinstance(terms, dict) and terms and all(isinstance(term, Tensor) and term.ndim == 0 for term in terms.values())
-    if not good:
-        shown = {name: tuple(term.shape) if isinstance(term, Tensor) else type(term).__name__ for name, term in terms.items()} if isinstance(terms, dict) else type(terms).__name__
-        raise PluginError(f"{type(loss).__name__}.{phase.name} must return {{term: scalar tensor}}, got {shown}.")
+    if good:
+        return terms
+    shown = {name: tuple(term.shape) if isinstance(term, Tensor) else type(term).__name__ for name, term in terms.items()} if isinstance(terms, dict) else type(terms).__name__
+    raise PluginError(f"{source} must return {{term: scalar tensor}}, got {shown}.")

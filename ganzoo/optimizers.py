@@ -26,7 +26,7 @@ def build_optimizer(training: Training, role: str, parameters: Sequence[nn.Param
     options = {**training.optimizer_options, **getattr(training, f"{role}_optimizer_options")}
     if "betas" in options:
         options["betas"] = tuple(float(beta) for beta in options["betas"])  # torch 2.13 refuses an int beside a float
-    if name in FUSED and device.type in ("cpu", "cuda"):
+    if name in FUSED and device.type in ("cpu", "cuda") and not options.get("foreach"):
         options.setdefault("fused", True)
     try:
         return OPTIMIZERS[name](parameters, lr=rate, **options)
@@ -64,14 +64,18 @@ class Schedules:
             module = self._modules[owner]
             numbers = [name for name, item in vars(module or self).items() if type(item) in (int, float)]
             raise UsageError(f"The {owner} has no number called '{attribute}' to schedule.{did_you_mean(attribute, numbers)}")
-        known = [f"{role}_lr" for role in self._optimizers] + ["beta2", "ema"]
+        known = [f"{role}_lr" for role in self._optimizers] + ["beta2"] * bool(self._adaptive()) + ["ema"] * (self._training.ema is not None)
         if target not in known:
             raise UsageError(f"Nothing called '{target}' can be scheduled.{did_you_mean(target, [*known, 'loss.<option>'])}")
         if target == "beta2":
-            return float(next(iter(self._optimizers.values())).param_groups[0].get("betas", (0.0, 0.0))[1])
+            return float(self._adaptive()[0]["betas"][1])
         if target == "ema":
-            return float(self._training.ema or 0.0)
+            return float(self._training.ema)
         return float(self._optimizers[target.removesuffix("_lr")].param_groups[0]["lr"])
+
+    def _adaptive(self) -> list[dict[str, Any]]:
+        """The parameter groups that have a β2."""
+        return [group for optimizer in self._optimizers.values() for group in optimizer.param_groups if "betas" in group]
 
     def at(self, step: int) -> dict[str, float]:
         """Sets every scheduled value for training step `step` and returns them."""
@@ -82,9 +86,8 @@ class Schedules:
             if attribute:
                 setattr(self._modules[owner], attribute, value)
             elif target == "beta2":
-                for optimizer in self._optimizers.values():
-                    for group in optimizer.param_groups:
-                        group["betas"] = (group["betas"][0], value)
+                for group in self._adaptive():
+                    group["betas"] = (group["betas"][0], value)
             elif target != "ema":
                 for group in self._optimizers[target.removesuffix("_lr")].param_groups:
                     group["lr"] = value

@@ -1,0 +1,116 @@
+"""Images that come as arrays: .npz archives and the idx files of MNIST and its kin."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy
+
+from ganzoo.data.labels import checked_labels
+from ganzoo.data.naming import quoted, reason
+from ganzoo.data.sources import ArraySource
+from ganzoo.data.trees import file_identity
+from ganzoo.errors import DataError, UsageError
+
+IMAGE_KEYS = ("images", "image", "x", "x_train", "arr_0")
+LABEL_KEYS = ("labels", "label", "y", "y_train", "arr_1")
+IDX_IMAGES = re.compile(r"(?P<start>.*)images(?P<dash>[-.])idx3-ubyte(\.gz)?", re.IGNORECASE | re.DOTALL)
+MOST_IDX_BYTES = 2**36
+READ_ERRORS = (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
+
+
+def npz_source(path: Path) -> ArraySource:
+    """Images from `images`, `x`, `x_train` or `arr_0`, labels from `labels`, `y`, `y_train` or `arr_1` if there."""
+    try:
+        with numpy.load(path, allow_pickle=False) as archive:
+            image_key = next((key for key in IMAGE_KEYS if key in archive.files), None)
+            label_key = next((key for key in LABEL_KEYS if key in archive.files), None)
+            found = ", ".join(quoted(key) for key in archive.files) or "nothing"
+            images = archive[image_key] if image_key else None
+            labels = archive[label_key] if label_key and image_key else None
+    except READ_ERRORS as error:
+        raise DataError(f"{quoted(path)} cannot be read as .npz: {reason(error)}.") from error
+    if images is None:
+        raise DataError(f"{quoted(path)} has no array called {', '.join(IMAGE_KEYS)}; it holds {found}.")
+    images = channels_last(images, quoted(path))
+    classes = ()
+    if labels is not None:
+        labels, classes = checked_labels(labels, len(images), quoted(path))
+    return ArraySource(images, labels, classes, file_identity(path), path.stem)
+
+
+def channels_last(images: numpy.ndarray, where: str) -> numpy.ndarray:
+    """(N, H, W) or (N, H, W, C) of uint8 images in NHW, NHWC or NCHW order; DataError for anything else."""
+    if images.dtype != numpy.uint8:
+        raise DataError(f"{where}: images of type {images.dtype}; uint8 with values from 0 to 255 is needed.")
+    if images.ndim not in (3, 4) or 0 in images.shape:
+        raise DataError(f"{where}: images of shape {images.shape}; (N, H, W), (N, H, W, C) or (N, C, H, W) is needed.")
+    if images.ndim == 3:
+        return images
+    last, first = images.shape[3] in (1, 3, 4), images.shape[1] in (1, 3, 4)
+    if last == first:
+        problem = "both" if last else "neither"
+        raise DataError(f"{where}: in shape {images.shape} {problem} the second and the last size can be the channels.")
+    return images if last else images.transpose(0, 2, 3, 1)
+
+
+def idx_source(path: Path) -> ArraySource:
+    """The images of an idx file, or of the folder that holds one, with the labels that lie beside it."""
+    images_path = training_images(path) if path.is_dir() else path
+    images = read_idx(images_path, 3)
+    match = IDX_IMAGES.fullmatch(images_path.name)
+    labels_path = find_either(images_path.parent, f"{match['start']}labels{match['dash']}idx1-ubyte") if match else None
+    labels, classes, used = None, (), [images_path]
+    if labels_path:
+        labels, classes = checked_labels(read_idx(labels_path, 1), len(images), quoted(labels_path))
+        used.append(labels_path)
+    return ArraySource(images, labels, classes, file_identity(*used), images_path.name.split(".")[0])
+
+
+def find_either(folder: Path, name: str) -> Path | None:
+    """The file under its plain name or compressed, whichever is there; the plain one is quicker to read."""
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+
+
+def holds_idx(folder: Path) -> bool:
+    return any(IDX_IMAGES.fullmatch(path.name) for path in folder.iterdir())
+
+
+def training_images(folder: Path) -> Path:
+    """The one images file of the folder, or the training one of several."""
+    plain = {path.name.removesuffix(".gz"): path for path in sorted(folder.iterdir(), reverse=True)}
+    found = {name: path for name, path in plain.items() if IDX_IMAGES.fullmatch(path.name)}
+    if len(found) > 1:
+        found = {name: path for name, path in found.items() if name.lower().startswith("train")} or found
+    if len(found) != 1:
+        raise UsageError(f"{quoted(folder)} has several idx files of images: give one of {', '.join(sorted(found))}.")
+    return next(iter(found.values()))
+
+
+def read_idx(path: Path, dimensions: int, md5: str | None = None) -> numpy.ndarray:
+    """The uint8 array in an idx file, plain or .gz, which must have the number of dimensions and exactly its length.
+
+    `md5` is that of the published file after decompression, in hex: compressing again is no damage."""
+    try:
+        with gzip.open(path) if path.name.endswith(".gz") else open(path, "rb") as file:
+            header = file.read(4 + 4 * dimensions)
+            if len(header) < 4 + 4 * dimensions or header[:4] != bytes((0, 0, 8, dimensions)):
+                raise DataError(f"{quoted(path)} is not an idx file of bytes in {dimensions} dimensions.")
+            shape = struct.unpack(f">{dimensions}I", header[4:])
+            length = int(numpy.prod(shape, dtype=object))
+            if not 0 < length <= MOST_IDX_BYTES:
+                raise DataError(f"{quoted(path)} says it holds {length} values; 1 to {MOST_IDX_BYTES} can be read.")
+            data = file.read(length + 1)
+    except READ_ERRORS as error:
+        raise DataError(f"{quoted(path)} cannot be read: {reason(error)}.") from error
+    if len(data) != length:
+        raise DataError(f"{quoted(path)} is damaged: {length} values announced, {min(len(data), length + 1)} there.")
+    if md5 and hashlib.md5(header + data, usedforsecurity=False).hexdigest() != md5:
+        raise DataError(f"{quoted(path)} is not the published file: its md5 differs; fetch it again.")
+    return numpy.frombuffer(data, dtype=numpy.uint8).reshape(shape)

@@ -1,0 +1,193 @@
+"""Data sets on the Hugging Face Hub: pinned to one commit, then downloaded by it and checked."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from ganzoo.data.naming import quoted, reason
+from ganzoo.data.parquet import arrow, choose_split, parquet_source, split_of
+from ganzoo.data.sources import EncodedSource, HubSource
+from ganzoo.data.store import key_of
+from ganzoo.errors import DataError, GanzooError, UsageError
+from ganzoo.files import write_atomically
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+CONVERTED = "refs/convert/parquet"
+SECONDS = 15
+
+
+class Unreachable(DataError):
+    """The Hub did not answer, or not sensibly: what was recorded before may still do."""
+
+
+def identity(source: HubSource) -> str:
+    """What changes with the content: the pinned commit and the part of it that is used."""
+    return f"hub {source.repository}@{source.revision}/{source.folder}:{source.split} {'|'.join(source.classes)}"
+
+
+def pin(source: HubSource, records: Path, report: Callable[[str], None]) -> tuple[HubSource, dict | None]:
+    """The source with its revision resolved to one commit, and the files of that commit if the Hub was asked.
+
+    A commit that is given whole needs no network. Otherwise the answer is recorded, and where the Hub cannot be
+    reached the last recorded commit is used, which is reported."""
+    if source.revision and COMMIT.fullmatch(source.revision):
+        return source, None
+    record = records / f"{key_of(repository=source.repository, revision=source.revision)}.json"
+    try:
+        commit, files = ask(source)
+    except Unreachable as error:
+        commit = recorded(record)
+        if commit is None:
+            raise
+        report(f"{error} Using commit {commit}, which was the newest when the Hub was last reached.")
+        return replace(source, revision=commit), None
+    write_record(record, {"repository": source.repository, "revision": source.revision, "commit": commit})
+    return replace(source, revision=commit), files
+
+
+def ask(source: HubSource) -> tuple[str, dict]:
+    """(commit, files) of the wanted revision; without one, the converted Parquet branch if the main one has none."""
+    commit, files = list_commit(source, source.revision)
+    if source.revision is None and not parquet_names(files, source):
+        with contextlib.suppress(UsageError):
+            return list_commit(source, CONVERTED)
+    return commit, files
+
+
+def list_commit(source: HubSource, revision: str | None) -> tuple[str, dict[str, str | None]]:
+    """The commit that the revision means now, and {file name: sha256 or None} of all its files."""
+    from huggingface_hub import HfApi
+
+    with one_line(source, revision):
+        info = HfApi().dataset_info(source.repository, revision=revision, timeout=SECONDS, files_metadata=True)
+        files = {file.rfilename: getattr(file.lfs, "sha256", None) for file in info.siblings or []}
+    if not COMMIT.fullmatch(info.sha or ""):
+        raise Unreachable(f"The Hub named no commit for data set {quoted(source.repository)}.")
+    return info.sha, files
+
+
+def parquet_names(files, source: HubSource) -> list[str]:
+    start = f"{source.folder}/" if source.folder else ""
+    return [name for name in files if name.lower().endswith(".parquet") and name.startswith(start)]
+
+
+def choose_files(files: dict, source: HubSource) -> list[str]:
+    """The Parquet files of the wanted split, which must all belong to one configuration of the data set."""
+    where = f"Data set {quoted(source.repository)}"
+    names = parquet_names(files, source)
+    if not names:
+        raise UsageError(
+            f"{where} has no Parquet files{f' in {quoted(source.folder)}' if source.folder else ''} at commit"
+            f" {source.revision}: download it and give the folder of images."
+        )
+    chosen = choose_split(names, source.split, where)
+    configurations = sorted({configuration_of(name) for name in chosen})
+    if len(configurations) > 1:
+        raise UsageError(
+            f"{where} has several configurations, {', '.join(configurations)}: write one after the name, as in"
+            f" hf://datasets/{source.repository}/{configurations[0]}."
+        )
+    return chosen
+
+
+def configuration_of(name: str) -> str:
+    """The folder of a file, without the folder that states its split."""
+    folder = PurePosixPath(name).parent
+    stated = folder.name.removeprefix("partial-") == split_of(name) and folder.name != ""
+    return str(folder.parent if stated else folder)
+
+
+def download(source: HubSource, files: dict | None, report: Callable[[str], None]) -> EncodedSource:
+    """The images of the pinned source, once every file is here and has the sha256 that the Hub states."""
+    arrow()
+    if files is None:
+        _, files = list_commit(source, source.revision)
+    names = choose_files(files, source)
+    report(f"downloading {len(names)} Parquet files of {quoted(source.repository)} at commit {source.revision}")
+    if any("partial-" in name for name in names):
+        report(f"the Hub offers only a part of {quoted(source.repository)} as Parquet; that part is used")
+    paths = [fetch(source, name, files[name]) for name in names]
+    return parquet_source(paths, names, identity(source), source.name, source.classes)
+
+
+def fetch(source: HubSource, name: str, sha256: str | None) -> Path:
+    """One file of the commit; a damaged copy is fetched again once, since the client checks nothing but the size."""
+    from huggingface_hub import hf_hub_download
+
+    for again in (False, True):
+        with one_line(source, source.revision):
+            path = Path(
+                hf_hub_download(
+                    source.repository,
+                    name,
+                    repo_type="dataset",
+                    revision=source.revision,
+                    force_download=again,
+                )
+            )
+            with open(path, "rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        if sha256 in (None, found):
+            return path
+    blob = path.resolve()
+    path.unlink(missing_ok=True)
+    blob.unlink(missing_ok=True)
+    raise DataError(f"{quoted(name)} of {quoted(source.repository)} arrives damaged (its sha256 differs): try later.")
+
+
+@contextlib.contextmanager
+def one_line(source: HubSource, revision: str | None) -> Iterator[None]:
+    """Turns whatever the client raises into one line; the transport's own errors share no base but Exception."""
+    try:
+        yield
+    except GanzooError:
+        raise
+    except Exception as error:
+        raise explained(error, source, revision) from error
+
+
+def explained(error: Exception, source: HubSource, revision: str | None) -> GanzooError:
+    from huggingface_hub import errors
+
+    name = quoted(source.repository)
+    if isinstance(error, errors.GatedRepoError):
+        return DataError(f"Data set {name} is gated: accept its terms on the Hub, then log in with `hf auth login`.")
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return UsageError(f"The Hub has no data set {name}, or it is private: check the name or log in.")
+    if isinstance(error, errors.RevisionNotFoundError):
+        return UsageError(f"Data set {name} has no revision {quoted(revision)}.")
+    if isinstance(error, errors.HFValidationError):
+        return UsageError(f"{name} is no name of a data set: {reason(error)}.")
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403):
+        return DataError(f"The Hub refuses access to data set {name} (status {status}): log in with `hf auth login`.")
+    if status == 404:
+        return DataError(f"The Hub has lost a file of data set {name} at revision {quoted(revision)}.")
+    hint = f" {source.hint}" if source.hint else ""
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError | TimeoutError):
+        return DataError(f"Data set {name} cannot be stored: {reason(error)}.{hint}")
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return Unreachable(f"Data set {name} needs the Hub, and HF_HUB_OFFLINE is set.{hint}")
+    cause = f"status {status}" if status else type(error).__name__
+    return Unreachable(f"The Hub cannot be reached for data set {name} ({cause}).{hint}")
+
+
+def recorded(record: Path) -> str | None:
+    try:
+        commit = json.loads(record.read_bytes())["commit"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return commit if isinstance(commit, str) and COMMIT.fullmatch(commit) else None
+
+
+def write_record(record: Path, facts: dict) -> None:
+    """Keeps the record where that is possible; where it is not, there is simply none to fall back on."""
+    with contextlib.suppress(OSError, GanzooError):
+        record.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(record, json.dumps(facts, sort_keys=True))

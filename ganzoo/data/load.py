@@ -1,0 +1,127 @@
+"""`load_images`: any source that `--data` takes, prepared once and kept."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ganzoo.data import hub, store
+from ganzoo.data.memory import available_bytes
+from ganzoo.data.naming import quoted, reason
+from ganzoo.data.prepare import bad_images_line, checked, prepare
+from ganzoo.data.resolve import find_source
+from ganzoo.data.sources import ArraySource, EncodedSource, HubSource, ImageData
+from ganzoo.errors import DataError, UsageError
+
+LARGEST_SIZE = 2048
+
+
+def silent(_: str) -> None:
+    """The report of a caller that wants none."""
+
+
+def load_images(
+    source: str,
+    *,
+    size: int,
+    channels: int | None = None,
+    datasets: Mapping[str, Callable] | None = None,
+    root: Path | None = None,
+    on_bad_image: str = "error",
+    cache: Path | None = None,
+    report: Callable[[str], None] = silent,
+    limit_memory: int | None = None,
+) -> ImageData:
+    """Prepares what `source` names as uint8 images of `size` x `size` x `channels`, or reads what it prepared before.
+
+    `source` is a registered name with an optional ":split", a folder, a .zip, an .npz, idx or Parquet files, or
+    hf://datasets/owner/name. `datasets` maps names to factories, `root` is where those look for local files.
+    `channels` None means 1 for grey images and 3 for all others. `on_bad_image` is "error" or "skip". `cache` is the
+    folder to keep images in ($GANZOO_CACHE, else ~/.cache/ganzoo); beyond `limit_memory` bytes (a quarter of what is
+    free) they are mapped, not read. Raises UsageError and DataError, one line each."""
+    check_request(size, channels, on_bad_image)
+    found = find_source(source, datasets or {}, root)
+    kept = cache_folder(cache)
+    files = None
+    if isinstance(found, HubSource):
+        found, files = hub.pin(found, kept / "hub", report)
+        identity = hub.identity(found)
+    else:
+        found = checked(found)
+        identity = found.identity
+    folder = kept / "datasets" / store.key_of(identity=identity, size=size, channels=channels)
+    limit = available_bytes() // 4 if limit_memory is None else limit_memory
+    skip = on_bad_image == "skip"
+    data = read_kept(folder, limit, skip, report)
+    if data is not None:
+        return data
+    revision = None
+    if isinstance(found, HubSource):
+        revision = found.revision
+        found = checked(hub.download(found, files, report))
+    options = dict(size=size, channels=channels, revision=revision, skip=skip, report=report)
+    return build(found, folder, limit, options)
+
+
+def check_request(size: int, channels: int | None, on_bad_image: str) -> None:
+    if not 1 <= size <= LARGEST_SIZE:
+        raise UsageError(f"Images cannot be {size} pixels wide; 1 to {LARGEST_SIZE} are possible.")
+    if channels not in (None, 1, 3):
+        raise UsageError(f"Images cannot have {channels} channels; 1 (grey) and 3 (RGB) are possible.")
+    if on_bad_image not in ("error", "skip"):
+        raise UsageError(f"Bad images cannot be treated as {quoted(on_bad_image)}; known are 'error' and 'skip'.")
+
+
+def cache_folder(cache: Path | None) -> Path:
+    """Where ganzoo keeps what it can make again: the argument, $GANZOO_CACHE, or ~/.cache/ganzoo."""
+    return Path(os.path.expanduser(cache or os.environ.get("GANZOO_CACHE") or "~/.cache/ganzoo")).absolute()
+
+
+def read_kept(folder: Path, limit: int, skip: bool, report: Callable[[str], None]) -> ImageData | None:
+    """The images kept in the folder, or None; damage is reported and removed, so that it is built again."""
+    try:
+        kept = store.read(folder, limit)
+    except store.Damaged as damage:
+        report(f"the images kept in {quoted(folder)} are damaged ({damage}): preparing them again")
+        try:
+            store.discard(folder)
+        except OSError as error:
+            report(f"{quoted(folder)} cannot be removed: {reason(error)}")
+        return None
+    if kept is None:
+        return None
+    data, facts = kept
+    if facts["bad"]["count"]:
+        line = bad_images_line(facts["bad"], facts["count"], facts["name"])
+        if not skip:
+            raise DataError(line)
+        report(f"left out {facts['bad']['count']} of {facts['count']} images, first {facts['bad']['first'][0]}")
+    return data
+
+
+def build(found: ArraySource | EncodedSource, folder: Path, limit: int, options: dict) -> ImageData:
+    """Prepares the images in the folder, or in memory alone where the folder cannot be written."""
+    report, skip = options["report"], options["skip"]
+    try:
+        with store.writing(folder) as writer:
+            prepare(found, writer, **options)
+        data = read_kept(folder, limit, skip, report)
+        if data is not None:
+            return data
+        problem = "what was written does not read back"
+    except OSError as error:
+        problem = reason(error)
+    report(f"images cannot be kept in {quoted(folder)} ({problem}): preparing them for this run alone")
+    try:
+        with tempfile.TemporaryDirectory(prefix="ganzoo-") as temporary:
+            with store.writing(Path(temporary) / "images") as writer:
+                prepare(found, writer, **{**options, "report": silent})
+            data, _ = store.read(Path(temporary) / "images", limit=2**63)
+            return data
+    except OSError as error:
+        raise DataError(
+            f"Images can be prepared neither in {quoted(folder.parent)} ({problem}) nor in"
+            f" {quoted(tempfile.gettempdir())} ({reason(error)}): set GANZOO_CACHE to a folder with room."
+        ) from error

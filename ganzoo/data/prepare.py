@@ -1,0 +1,149 @@
+"""From a source to kept images: every image is decoded once, by several threads, in order."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy
+from PIL import Image
+
+from ganzoo.data.decode import BadImage, as_bad_image, decode, fit, is_grey
+from ganzoo.data.labels import checked_labels
+from ganzoo.data.naming import quoted
+from ganzoo.data.sources import ArraySource, EncodedSource
+from ganzoo.data.store import Writer
+from ganzoo.errors import DataError
+
+# A thread takes a run of images at a time, since handing one over costs more than a small image does; a window of
+# runs is done before the next begins, which bounds the memory.
+RUN = 16
+WINDOW = 16 * RUN
+NAMED = 5
+LOOKED_AT = 64
+SECONDS_BETWEEN_REPORTS = 10
+
+
+def checked(source: ArraySource | EncodedSource) -> ArraySource | EncodedSource:
+    """The source as it came, if images and labels fit together; DataError names the data set that does not."""
+    where = quoted(source.name)
+    if isinstance(source, ArraySource):
+        images = source.images
+        shape_fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3, 4))
+        if images.dtype != numpy.uint8 or not shape_fits or 0 in images.shape[1:]:
+            raise DataError(
+                f"{where}: images of type {images.dtype} and shape {images.shape}; uint8 (N, H, W, C) is needed."
+            )
+    if count_of(source) == 0:
+        raise DataError(f"{where} holds no images.")
+    if source.labels is not None:
+        checked_labels(source.labels, count_of(source), where, source.classes)
+    return source
+
+
+def count_of(source: ArraySource | EncodedSource) -> int:
+    return len(source.images if isinstance(source, ArraySource) else source.names)
+
+
+def channels_of(source: ArraySource | EncodedSource) -> int:
+    """1 if all of up to 64 images, evenly spaced from the first on, are stored as grey, else 3.
+
+    Only headers are read. A grey picture that is stored as colour counts as colour; one that cannot be read is
+    passed over."""
+    if isinstance(source, ArraySource):
+        return 1 if source.images.ndim == 3 or source.images.shape[3] == 1 else 3
+    count = len(source.names)
+    looked_at = min(count, LOOKED_AT)
+    grey = []
+    for position in range(looked_at):
+        try:
+            grey.append(is_grey(source.read(position * count // looked_at)))
+        except Exception:  # whatever it is, decoding will meet it again and report it
+            continue
+    return 1 if grey and all(grey) else 3
+
+
+def converter(source: ArraySource | EncodedSource, size: int, channels: int) -> Callable:
+    """A function from an image's number to its uint8 (size, size, channels) pixels, or to the BadImage it is."""
+
+    def convert(number: int) -> numpy.ndarray | BadImage:
+        try:
+            if isinstance(source, EncodedSource):
+                return decode(source.read(number), size, channels)
+            image = source.images[number]
+            image = image[..., 0] if image.shape[-1] == 1 and image.ndim == 3 else image
+            return fit(Image.fromarray(numpy.ascontiguousarray(image)), size, channels)
+        except Exception as error:  # `read` may be a plugin's; one image must not end the scan of all
+            return as_bad_image(error)
+
+    return convert
+
+
+def prepare(
+    source: ArraySource | EncodedSource,
+    writer: Writer,
+    *,
+    size: int,
+    channels: int | None,
+    revision: str | None,
+    skip: bool,
+    report: Callable[[str], None],
+) -> None:
+    """Decodes all images into the writer; DataError after the last one if some are bad and `skip` is not asked."""
+    count = count_of(source)
+    with warnings.catch_warnings(), ThreadPoolExecutor(threads()) as pool:
+        # Pillow warns about large images before the limit here refuses them, and about harmless metadata.
+        warnings.simplefilter("ignore")
+        channels = channels or channels_of(source)
+        report(f"preparing {count} images of {quoted(source.name)} at {size} x {size} x {channels}")
+        kept, bad = convert_all(source, pool, converter(source, size, channels), writer, report)
+    if bad and (not skip or not kept):
+        raise DataError(bad_images_line(bad_facts(source, bad), count, source.name))
+    labels = None if source.labels is None else numpy.asarray(source.labels, dtype=numpy.int64)[kept]
+    facts = {"name": source.name, "classes": list(source.classes), "revision": revision, "count": count}
+    writer.finish((size, size, channels), labels, {**facts, "bad": bad_facts(source, bad)})
+
+
+def convert_all(source, pool, convert, writer, report) -> tuple[list[int], list[tuple[int, BadImage]]]:
+    """Writes every good image in order; returns the numbers of these and the bad ones with their reasons."""
+    count = count_of(source)
+    kept, bad, last_report = [], [], time.monotonic()
+    for start in range(0, count, WINDOW):
+        end = min(start + WINDOW, count)
+        runs = [range(first, min(first + RUN, end)) for first in range(start, end, RUN)]
+        results = pool.map(lambda run: [convert(number) for number in run], runs)
+        for number, result in zip(range(start, end), itertools.chain.from_iterable(results), strict=True):
+            if isinstance(result, BadImage):
+                bad.append((number, result))
+            else:
+                writer.add(result)
+                kept.append(number)
+        if time.monotonic() - last_report > SECONDS_BETWEEN_REPORTS:
+            last_report = time.monotonic()
+            report(f"prepared {end} of {count} images")
+    return kept, bad
+
+
+def threads() -> int:
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(available, 16)
+
+
+def bad_facts(source: ArraySource | EncodedSource, bad: list[tuple[int, BadImage]]) -> dict:
+    """How many images are bad, and the first five as "'name' (reason)"."""
+    names = range(count_of(source)) if isinstance(source, ArraySource) else source.names
+    return {"count": len(bad), "first": [f"{quoted(names[number])} ({error})" for number, error in bad[:NAMED]]}
+
+
+def bad_images_line(bad: dict, count: int, name: str) -> str:
+    """One line for images that cannot be used: how many, the first five, and what to do."""
+    more = f" and {bad['count'] - NAMED} more" if bad["count"] > NAMED else ""
+    advice = "Mend or remove them" + (", or leave them out with --on-bad-image skip." if bad["count"] < count else ".")
+    return (
+        f"{bad['count']} of {count} images of {quoted(name)} cannot be used:"
+        f" {', '.join(bad['first'])}{more}. {advice}"
+    )

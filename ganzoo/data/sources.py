@@ -1,0 +1,79 @@
+"""What a data set can be before and after its preparation: plain data, no torch, no numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy
+    import torch
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySource:
+    """Images that are decoded already: uint8 (N, H, W) or (N, H, W, C) with C of 1, 3 or 4 (with alpha).
+
+    `labels` are int64 (N,) that count into `classes`, or None. `identity` must change whenever the images do."""
+
+    images: numpy.ndarray
+    labels: numpy.ndarray | None
+    classes: tuple[str, ...]
+    identity: str
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedSource:
+    """Image files to decode: their names, and a function that reads the bytes of number i.
+
+    `read` may be called from several threads; what it raises makes that one image a bad one."""
+
+    names: Sequence[str]
+    read: Callable[[int], bytes]
+    labels: numpy.ndarray | None
+    classes: tuple[str, ...]
+    identity: str
+    name: str
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """A data set in a Hugging Face repository, as Parquet files; `revision` None means the newest commit.
+
+    `folder` narrows the search inside the repository, `classes` overrides the names in the files, and `hint` is
+    the advice that ends the error line when the Hub cannot be reached."""
+
+    repository: str
+    name: str
+    revision: str | None = None
+    split: str = "train"
+    folder: str = ""
+    classes: tuple[str, ...] = ()
+    hint: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """Prepared images: uint8 (N, H, W, C), contiguous, all of one size, with int64 labels (N,) or None.
+
+    `fingerprint` is the sha256, in hex, of pixels, labels and shape; `revision` is the Hub commit or None."""
+
+    images: torch.Tensor
+    labels: torch.Tensor | None
+    classes: tuple[str, ...]
+    name: str
+    fingerprint: str
+    revision: str | None = None
+
+    @property
+    def size(self) -> int:
+        return self.images.shape[1]
+
+    @property
+    def channels(self) -> int:
+        return self.images.shape[3]
+
+    def __len__(self) -> int:
+        return self.images.shape[0]

@@ -1,0 +1,136 @@
+"""Prepared images on disk: written whole or not at all, and verified whenever they are read."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy
+import torch
+
+from ganzoo.data.sources import ImageData
+from ganzoo.files import move_aside, new_folder, remove, write_file
+
+FORMAT = 1
+ABANDONED_SECONDS = 24 * 3600
+
+
+class Damaged(Exception):
+    """A kept folder is there but is not what was written; the text says what differs."""
+
+
+def key_of(**facts) -> str:
+    """The name of the folder for these facts about source and preparation."""
+    return hashlib.sha256(canonical({"format": FORMAT, **facts})).hexdigest()[:40]
+
+
+def canonical(value) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+class Writer:
+    """Takes images one after another, then labels and facts, into a folder that nobody reads yet."""
+
+    def __init__(self, folder: Path, pixels):
+        self.folder = folder
+        self.pixels = pixels
+        self.digest = hashlib.sha256()
+        self.count = 0
+
+    def add(self, image: numpy.ndarray) -> None:
+        """Appends one uint8 (H, W, C) image."""
+        data = image.tobytes()
+        self.pixels.write(data)
+        self.digest.update(data)
+        self.count += 1
+
+    def finish(self, shape: tuple[int, int, int], labels: numpy.ndarray | None, facts: dict) -> None:
+        """Adds the labels (N,) of the images so far and the facts, which must be plain JSON."""
+        self.pixels.flush()
+        os.fsync(self.pixels.fileno())
+        label_bytes = b"" if labels is None else labels.astype("<i8").tobytes()
+        write_file(self.folder / "labels.bin", label_bytes)
+        whole = [self.count, *shape]
+        facts = {**facts, "shape": whole, "labelled": labels is not None}
+        facts["fingerprint"] = fingerprint(self.digest, label_bytes, whole)
+        record = {"facts": facts, "sha256": hashlib.sha256(canonical(facts)).hexdigest()}
+        write_file(self.folder / "meta.json", canonical(record))
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[Writer]:
+    """Yields a Writer whose files become `folder` at the end, whole; an exception leaves nothing behind.
+
+    Of two processes that prepare the same images the first one wins, and the other's are dropped."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(folder.parent)
+    try:
+        with new_folder(folder) as temporary, open(temporary / "images.bin", "xb") as pixels:
+            yield Writer(temporary, pixels)
+    except OSError:
+        if not (folder / "meta.json").is_file():
+            raise
+
+
+def fingerprint(digest, label_bytes: bytes, shape: list[int]) -> str:
+    """Ends the sha256 that has been fed the pixels, with labels and shape."""
+    digest = digest.copy()
+    digest.update(label_bytes + canonical([shape, bool(label_bytes)]))
+    return digest.hexdigest()
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Removes what processes that were killed more than a day ago left behind; younger ones may still be alive."""
+    for path in [*parent.glob(".tmp-*"), *parent.glob(".trash-*")]:
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                remove(path)
+
+
+def discard(folder: Path) -> None:
+    """Takes a damaged folder out of the way first, so that a reader never sees half of it."""
+    remove(move_aside(folder, "trash"))
+
+
+def read(folder: Path, limit: int) -> tuple[ImageData, dict] | None:
+    """The kept images and facts, None if the folder is not there, Damaged if its content is not what was written.
+
+    Images of more than `limit` bytes are mapped from the file (privately: writing to them changes no file)."""
+    if not folder.is_dir():
+        return None
+    try:
+        record = json.loads((folder / "meta.json").read_bytes())
+        facts = record["facts"]
+        if record["sha256"] != hashlib.sha256(canonical(facts)).hexdigest():
+            raise Damaged("meta.json was changed")
+        pixels = read_pixels(folder / "images.bin", facts["shape"], limit)
+        label_bytes = (folder / "labels.bin").read_bytes()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"{type(error).__name__} in {folder.name}") from error
+    if fingerprint(hashlib.sha256(pixels), label_bytes, facts["shape"]) != facts["fingerprint"]:
+        raise Damaged("the sha256 differs")
+    labels = None
+    if facts["labelled"]:
+        labels = torch.from_numpy(numpy.frombuffer(label_bytes, "<i8").astype(numpy.int64))
+    images = torch.from_numpy(pixels).view(facts["shape"])
+    classes = tuple(facts["classes"])
+    return ImageData(images, labels, classes, facts["name"], facts["fingerprint"], facts["revision"]), facts
+
+
+def read_pixels(path: Path, shape: list[int], limit: int) -> numpy.ndarray:
+    """The bytes of the file as flat uint8, which must be as many as the shape says."""
+    size = int(numpy.prod(shape, dtype=numpy.int64))
+    if path.stat().st_size != size:
+        raise Damaged(f"images.bin has {path.stat().st_size} bytes instead of {size}")
+    if size > limit:
+        return numpy.memmap(path, dtype=numpy.uint8, mode="c", shape=(size,))
+    pixels = numpy.empty(size, dtype=numpy.uint8)
+    with open(path, "rb") as file:
+        if file.readinto(pixels) != size:
+            raise Damaged("images.bin ended early")
+    return pixels

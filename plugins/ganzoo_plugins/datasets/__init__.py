@@ -1,0 +1,41 @@
+"""The data sets that ganzoo knows by name: Fashion-MNIST, whose test split is embedded, MNIST and CIFAR-10.
+
+Under `--data-root` they are read in their published formats; without it they come from the Hugging Face Hub."""
+
+from ganzoo import hookimpl
+
+
+@hookimpl
+def register_datasets(register):
+    register("fashion-mnist", fashion_mnist)
+    register("fashion-mnist-test", fashion_mnist_test)
+    register("mnist", mnist)
+    register("cifar10", cifar10)
+
+
+def fashion_mnist(root, split="train"):
+    """28 x 28 grey pictures of clothes in 10 classes: 60,000 in split train, 10,000 in test (Xiao et al., 2017)."""
+    from ganzoo_plugins.datasets.published import fashion_mnist
+
+    return fashion_mnist(root, split)
+
+
+def fashion_mnist_test(root, split="test"):
+    """The test split of Fashion-MNIST, which is part of this package and needs neither files nor network."""
+    from ganzoo_plugins.datasets.published import fashion_mnist_test
+
+    return fashion_mnist_test(split)
+
+
+def mnist(root, split="train"):
+    """28 x 28 grey handwritten digits: 60,000 in split train, 10,000 in test (LeCun et al., 1998)."""
+    from ganzoo_plugins.datasets.published import mnist
+
+    return mnist(root, split)
+
+
+def cifar10(root, split="train"):
+    """32 x 32 colour pictures in 10 classes: 50,000 in split train, 10,000 in test (Krizhevsky, 2009)."""
+    from ganzoo_plugins.datasets.cifar import cifar10
+
+    return cifar10(root, split)

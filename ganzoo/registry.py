@@ -1,37 +1,41 @@
-"""The registry: finds plugins, isolates the broken ones, and looks names up. Torch-free."""
+"""The registry: loads plugins, isolates the broken ones, and looks names up. Torch-free."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pluggy
 
 from . import hookspecs
+from .discovery import GROUP, Plugin, installed, printable
 from .errors import PluginError, UsageError, did_you_mean
-from .variant import Variant, check_name
+from .variant import Part, Training, Variant, check_name
 
-GROUP = "ganzoo"
 KINDS = ("variants", "generators", "discriminators", "losses", "regularizers", "augmentations", "datasets", "extractors", "metrics")
 SINGULAR = {kind: kind[:-1] for kind in KINDS} | {"losses": "loss", "datasets": "data set"}
-
-
-@dataclass
-class Plugin:
-    """One entry point of the group `ganzoo`: who provides it, and why it does not work if it does not."""
-
-    name: str
-    distribution: str
-    version: str
-    module: str
-    builtin: bool
-    error: str | None = None
-    registered: dict[str, list[str]] = field(default_factory=dict)
+SLOW_IMPORTS = ("torch", "numpy", "huggingface_hub")
+# What every command reads of a variant; a wrong type here would end commands that never use the variant.
+FIELD_TYPES = {
+    "summary": str,
+    "paper": str,
+    "year": int,
+    "generator": Part,
+    "discriminator": (Part, type(None)),
+    "loss": Part,
+    "sizes": tuple,
+    "tags": tuple,
+    "regularizers": tuple,
+    "augmentation": (Part, type(None)),
+    "training": Training,
+    "weights": Mapping,
+}
+ITEM_TYPES = {"sizes": int, "tags": str, "regularizers": Part}
 
 
 @dataclass(frozen=True)
@@ -43,109 +47,117 @@ class Claim:
 
 
 class Registry:
-    """All plugins and what they registered; part hooks are called only when a part is first looked up."""
+    """All plugins and what they registered; part hooks are called only when a part of that kind is first looked up.
 
-    def __init__(self, entry_points=None):
-        self.plugins: list[Plugin] = []
-        self.warnings: list[str] = []
+    `plugins` are those to load, in this order (None: all that are installed). A plugin that fails keeps its place there with
+    an `error`, and nothing that it registered can be used.
+    """
+
+    _filling = False
+
+    def __init__(self, plugins: list[Plugin] | None = None):
+        if Registry._filling:
+            raise PluginError("asks for registered names while plugins are still being loaded; do that in a part's factory")
+        self.plugins = installed() if plugins is None else plugins
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
         self._claims: dict[str, dict[str, list[Claim]]] = {}
-        for entry_point in sorted(installed() if entry_points is None else entry_points, key=_order):
-            self._load(entry_point)
-        self._table("variants")
+        Registry._filling = True
+        try:
+            for plugin in self.plugins:
+                self._load(plugin)
+            self._check_hooks()
+            self._table("variants")
+        finally:
+            Registry._filling = False
+
+    @property
+    def warnings(self) -> list[str]:
+        """One line for every broken plugin, then one for every name that several plugins claim, in a fixed order."""
+        broken = [f"Plugin {plugin.name} is broken and left out: {plugin.error}" for plugin in self.plugins if plugin.error]
+        tables = [(kind, self._claims[kind]) for kind in KINDS if kind in self._claims]
+        clashes = [_clash(kind, name, table[name]) for kind, table in tables for name in sorted(table) if len(_sound(table[name])) > 1]
+        return broken + clashes
 
     # -- loading ---------------------------------------------------------------------------------------------------
 
-    def _load(self, entry_point) -> None:
-        distribution = entry_point.dist
-        plugin = Plugin(
-            name=f"{distribution.name}:{entry_point.name}",
-            distribution=distribution.name,
-            version=distribution.version,
-            module=entry_point.value,
-            builtin=distribution.name == GROUP,
-        )
-        self.plugins.append(plugin)
-        try:
-            with contextlib.redirect_stdout(sys.stderr):  # a print at import would spoil --json
-                module = entry_point.load()
-            self._manager.register(module, plugin.name)
-            callers = self._manager.get_hookcallers(module) or []
-            unknown = [caller.name for caller in callers if not caller.has_spec()]
-            if unknown:
-                raise PluginError(f"implements an unknown hook '{unknown[0]}'." + did_you_mean(unknown[0], _hook_names()))
-            if not callers:
-                raise PluginError("registers nothing: none of its functions is marked with @ganzoo.hookimpl")
-        except (Exception, SystemExit) as error:
-            self._blame(plugin, error)
+    def _load(self, plugin: Plugin) -> None:
+        if plugin.error:
+            return
+        with _isolated(plugin):
+            module = EntryPoint(plugin.entry_point, plugin.module, GROUP).load()
+            if owner := self._manager.get_name(module):
+                raise PluginError(f"its module {plugin.module} is already in use as plugin {owner}")
+            try:
+                self._manager.register(module, plugin.name)
+            except pluggy.PluginValidationError as error:
+                raise PluginError(f"has a hook of another form than register_...(register){self._odd_hooks(module)}") from error
 
-    def _blame(self, plugin: Plugin, error: BaseException) -> None:
-        """Takes a plugin out of the game: one line for people, a row for `ganzoo plugins`."""
-        plugin.error = _one_line(error)
-        plugin.registered.clear()
-        for table in self._claims.values():
-            for name in list(table):
-                table[name] = [claim for claim in table[name] if claim.plugin is not plugin]
-                if not table[name]:
-                    del table[name]
-        if self._manager.has_plugin(plugin.name):
-            self._manager.unregister(name=plugin.name)
-        self.warnings.append(f"plugin {plugin.name} is broken and left out: {plugin.error}")
+    def _odd_hooks(self, module) -> str:
+        """Names the hooks that pluggy refused; its own text depends on the order of a set and on its version."""
+        from inspect import signature
+
+        hooks = [name for name in dir(module) if self._manager.parse_hookimpl_opts(module, name)]
+        forms = [f"{name}{signature(getattr(module, name))}" for name in hooks]
+        return f": {', '.join(form for form in forms if not form.endswith('(register)'))}"
+
+    def _check_hooks(self) -> None:
+        """Finds, in one pass over all hooks, the mistakes that pluggy leaves for later or never reports."""
+        mistakes: dict[str, str] = {}
+        hooked = set()
+        for hook, caller in sorted(vars(self._manager.hook).items()):
+            for implementation in caller.get_hookimpls():
+                hooked.add(implementation.plugin_name)
+                if not caller.has_spec() and not implementation.optionalhook:
+                    mistakes[implementation.plugin_name] = f"implements an unknown hook '{hook}'.{did_you_mean(hook, _hooks())}"
+                elif implementation.hookwrapper or implementation.wrapper:
+                    mistakes[implementation.plugin_name] = f"wraps {hook}; plugins implement hooks, they may not wrap them"
+        for plugin in self.plugins:
+            if not plugin.error and plugin.name not in hooked:
+                plugin.error = "registers nothing: none of its functions is marked with @ganzoo.hookimpl"
+            plugin.error = plugin.error or mistakes.get(plugin.name)
 
     def _table(self, kind: str) -> dict[str, list[Claim]]:
-        """Calls the hook of one kind, once, plugin by plugin in a fixed order, and returns every claim by name."""
+        """Calls the hook of one kind, once, plugin by plugin in their order, and returns every claim by name."""
         if kind in self._claims:
             return self._claims[kind]
         table = self._claims[kind] = {}
         hook = getattr(self._manager.hook, f"register_{kind}")
         implementations = {implementation.plugin_name: implementation for implementation in hook.get_hookimpls()}
-        for plugin in [plugin for plugin in self.plugins if plugin.name in implementations]:
-            try:
-                mine = self._call(kind, implementations[plugin.name])
-            except (Exception, SystemExit) as error:
-                self._blame(plugin, error)
+        for plugin in self.plugins:
+            if plugin.error or plugin.name not in implementations:
                 continue
+            mine: dict[str, Any] = {}
+            with _isolated(plugin, slow_imports=() if kind != "variants" else SLOW_IMPORTS):
+                implementation = implementations[plugin.name]
+                implementation.function(*(_recorder(kind, mine) for _ in implementation.argnames))
             plugin.registered[kind] = sorted(mine)
             for name, value in mine.items():
                 table.setdefault(name, []).append(Claim(plugin, value))
-        for name, claims in table.items():
-            if len(claims) > 1:
-                self.warnings.append(_clash(kind, name, claims))
         return table
-
-    def _call(self, kind: str, implementation) -> dict[str, Any]:
-        mine: dict[str, Any] = {}
-
-        def register(*arguments):
-            name, value = _named(kind, arguments)
-            if name in mine:
-                raise PluginError(f"registers the {SINGULAR[kind]} '{name}' twice")
-            mine[name] = value
-
-        if implementation.hookwrapper or implementation.wrapper:
-            raise PluginError(f"wraps register_{kind}: hook wrappers are not part of the contract, implement the hook itself")
-        with contextlib.redirect_stdout(sys.stderr):
-            implementation.function(*(register for _ in implementation.argnames))
-        return mine
 
     # -- looking up ------------------------------------------------------------------------------------------------
 
     def names(self, kind: str) -> list[str]:
-        """Sorted names of one kind that can be used: a name that several claim counts only if a built-in has it."""
+        """Sorted names of one kind that can be used: a name that several plugins claim counts only if a built-in has it."""
         return sorted(name for name, claims in self._table(kind).items() if _winner(claims))
 
     def claim(self, kind: str, name: str) -> Claim:
-        """The claim behind a name; UsageError with the nearest known name, or PluginError if several plugins claim it."""
-        table = self._table(kind)
-        claims = table.get(name, [])
+        """The claim behind a name.
+
+        UsageError with the nearest known name if nobody has it, PluginError if several plugins claim it or a broken one.
+        """
+        claims = self._table(kind).get(name, [])
         if winner := _winner(claims):
             return winner
-        if claims:
+        if len(_sound(claims)) > 1:
             raise PluginError(_clash(kind, name, claims))
-        broken = sum(plugin.error is not None for plugin in self.plugins)
-        hint = f" ({broken} broken plugin{'s' * (broken > 1)} left out: see `ganzoo plugins`)" if broken else ""
-        raise UsageError(f"No {SINGULAR[kind]} is called '{name}'.{did_you_mean(name, self.names(kind))}{hint}")
+        broken = [plugin for plugin in self.plugins if plugin.error]
+        for plugin in broken:
+            if name in plugin.registered.get(kind, ()) or (kind == "variants" and name == plugin.entry_point):
+                raise PluginError(f"The {SINGULAR[kind]} '{name}' is missing because plugin {plugin.name} is broken: {plugin.error}")
+        hint = f" ({len(broken)} broken left out: see `ganzoo plugins`)" if broken else ""
+        raise UsageError(f"No {SINGULAR[kind]} is called '{printable(name)}'.{did_you_mean(name, self.names(kind))}{hint}")
 
     def get(self, kind: str, name: str) -> Any:
         """What is registered under a name (a Variant, or a factory); errors as `claim`."""
@@ -160,56 +172,92 @@ class Registry:
         return list(self.table("variants").values())
 
 
-def _named(kind: str, arguments: tuple) -> tuple[str, Any]:
+@contextmanager
+def _isolated(plugin: Plugin, slow_imports: tuple[str, ...] = SLOW_IMPORTS):
+    """Whatever a plugin's code does in here is that plugin's `error`; what it prints would spoil `--json`, so it goes to stderr."""
+    before = [name for name in slow_imports if name not in sys.modules]
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        plugin.error = _one_line(error)
+    if imported := [name for name in before if name in sys.modules]:
+        plugin.note = f"imports {', '.join(imported)}, which slows every command; import it inside the hooks of the parts"
+
+
+def _recorder(kind: str, mine: dict[str, Any]):
+    """The `register` that a hook is called with: it checks what it gets and keeps it in `mine`."""
+
+    def register(*arguments):
+        name, value = _checked(kind, arguments)
+        if name in mine:
+            raise PluginError(f"registers the {SINGULAR[kind]} '{name}' twice")
+        mine[name] = value
+
+    return register
+
+
+def _checked(kind: str, arguments: tuple) -> tuple[str, Any]:
+    got = f"got register({', '.join(map(_short, arguments))})"
     if kind == "variants":
         if len(arguments) != 1 or not isinstance(arguments[0], Variant):
-            raise PluginError(f"register_variants takes register(Variant), got register({', '.join(map(_short, arguments))})")
-        return arguments[0].name, arguments[0]
+            raise PluginError(f"register_variants takes register(Variant), {got}")
+        return arguments[0].name, _checked_variant(arguments[0])
     if len(arguments) != 2 or not callable(arguments[1]):
-        raise PluginError(f"register_{kind} takes register(name, factory), got register({', '.join(map(_short, arguments))})")
+        raise PluginError(f"register_{kind} takes register(name, factory), {got}")
     return check_name(arguments[0]), arguments[1]
 
 
+def _checked_variant(variant: Variant) -> Variant:
+    for field, kind in FIELD_TYPES.items():
+        value = getattr(variant, field)
+        items = value if field in ITEM_TYPES and isinstance(value, tuple) else ()
+        if not isinstance(value, kind) or not all(isinstance(item, ITEM_TYPES[field]) for item in items):
+            raise PluginError(f"variant '{variant.name}' cannot have {field}={_short(value)}")
+    if not variant.summary.isprintable():
+        raise PluginError(f"the summary of variant '{variant.name}' must be one line, got {_short(variant.summary)}")
+    return variant
+
+
+def _sound(claims: list[Claim]) -> list[Claim]:
+    return [claim for claim in claims if not claim.plugin.error]
+
+
 def _winner(claims: list[Claim]) -> Claim | None:
-    builtin = [claim for claim in claims if claim.plugin.builtin]
+    sound = _sound(claims)
+    builtin = [claim for claim in sound if claim.plugin.builtin]
     if len(builtin) == 1:
         return builtin[0]
-    return claims[0] if len(claims) == 1 else None
+    return sound[0] if len(sound) == 1 else None
 
 
 def _clash(kind: str, name: str, claims: list[Claim]) -> str:
-    owners = " and ".join(claim.plugin.name for claim in claims)
+    owners = " and ".join(claim.plugin.name for claim in _sound(claims))
     winner = _winner(claims)
     verdict = f"the built-in one of {winner.plugin.name} is used" if winner else "none is used; uninstall all but one"
     return f"The {SINGULAR[kind]} '{name}' is registered by {owners}: {verdict}."
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or "no message"
-    return text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}"
+    try:
+        text = " ".join(str(error).split()) or "no message"
+    except Exception:
+        text = "no readable message"
+    return printable(text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}")
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = printable(repr(value))
+    except Exception:
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _hook_names() -> list[str]:
+def _hooks() -> list[str]:
     return [f"register_{kind}" for kind in KINDS]
-
-
-def _order(entry_point) -> tuple:
-    return entry_point.dist.name != GROUP, entry_point.dist.name.lower(), entry_point.name
-
-
-def installed() -> list:
-    """The entry points to load: all, or the built-ins and the distributions that `GANZOO_LOAD_PLUGINS` names, by commas."""
-    found = list(metadata.entry_points(group=GROUP))
-    limit = os.environ.get("GANZOO_LOAD_PLUGINS")
-    if limit is None:
-        return found
-    wanted = {GROUP} | {name.strip() for name in limit.split(",")}
-    return [entry_point for entry_point in found if entry_point.dist.name in wanted]
 
 
 @cache

@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import torch
 from contract import VARIANTS
-from ganzoo import ImageSpec, Variant
+from contract.parts import NonSaturating, TinyDiscriminator, TinyGenerator
+from ganzoo import ImageSpec, Training, Variant
 from ganzoo.build import build_trainer
 from ganzoo.discovery import Plugin
 from ganzoo.registry import Registry
 from ganzoo.trainer import Trainer
+
+IMAGE = ImageSpec(8, 1)
 
 
 def contract_registry() -> Registry:
@@ -52,6 +55,21 @@ def trainer_for(variant: Variant | str, registry: Registry, *, training=None, **
     image = spec(variant)
     pictures = Pictures(image, variant.training.batch_size, 2 if "paired" in variant.tags else None)
     return build_trainer(variant, image, pictures, registry, **more)
+
+
+def make(loss=None, *, batch_size=4, norm=False, generator=None, discriminator=None, initial=0, dtype=torch.float64, more=None, **training):
+    """A small trainer in float64 whose weights follow from `initial`; `training` are fields of its settings."""
+    torch.manual_seed(initial)
+    return Trainer(
+        generator=generator or TinyGenerator(IMAGE, norm=norm),
+        discriminator=discriminator or TinyDiscriminator(IMAGE, norm=norm),
+        loss=loss or NonSaturating(IMAGE),
+        batches=Pictures(IMAGE, batch_size),
+        image=IMAGE,
+        training=Training(batch_size=batch_size, steps=10, **training),
+        dtype=dtype,
+        **(more or {}),
+    )
 
 
 def parameters(trainer: Trainer) -> dict[str, torch.Tensor]:

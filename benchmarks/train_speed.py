@@ -159,7 +159,7 @@ def machine(device: str) -> dict:
     if device.startswith("cuda"):
         name = torch.cuda.get_device_name(device)
     return {
-        "processor": f"{name}, {torch.backends.cpu.get_cpu_capability()}", "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+        "processor": f"{name} {torch.backends.cpu.get_cpu_capability()}", "cores": os.cpu_count(), "threads": torch.get_num_threads(),
         "bf16": has_bf16(device), "torch": torch.__version__, "python": platform.python_version(), "device": device,
     }
 

@@ -15,7 +15,7 @@ VALUE = re.compile(r"(\w+)(\.\w+)*\s*(:\s*(\w+)(\.\w+)*)?\s*(\[.*\])?")
 IDENTITY = re.compile(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 
 
-@dataclass
+@dataclass(eq=False)
 class Plugin:
     """One entry point of the group `ganzoo`: who provides it, what it registered, and why it does not work if it does not.
 

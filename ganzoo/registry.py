@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint
-from typing import Any
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple
 
 import pluggy
 
@@ -38,12 +38,20 @@ FIELD_TYPES = {
 ITEM_TYPES = {"sizes": int, "tags": str, "regularizers": Part}
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """A name, what is registered under it, and the plugin that says so."""
 
     plugin: Plugin
     value: Any
+
+
+class _Manager(pluggy.PluginManager):
+    """pluggy's, which looks at every name in a plugin with `inspect`; with hundreds of plugins that takes longer than their import."""
+
+    def parse_hookimpl_opts(self, plugin, name):
+        if isinstance(plugin, ModuleType) and not isinstance(vars(plugin).get(name), FunctionType):
+            return None
+        return super().parse_hookimpl_opts(plugin, name)
 
 
 class Registry:
@@ -59,7 +67,7 @@ class Registry:
         if Registry._filling:
             raise PluginError("asks for registered names while plugins are still being loaded; do that in a part's factory")
         self.plugins = installed() if plugins is None else plugins
-        self._manager = pluggy.PluginManager(GROUP)
+        self._manager = _Manager(GROUP)
         self._manager.add_hookspecs(hookspecs)
         self._claims: dict[str, dict[str, list[Claim]]] = {}
         Registry._filling = True
@@ -200,13 +208,12 @@ def _recorder(kind: str, mine: dict[str, Any]):
 
 
 def _checked(kind: str, arguments: tuple) -> tuple[str, Any]:
-    got = f"got register({', '.join(map(_short, arguments))})"
     if kind == "variants":
         if len(arguments) != 1 or not isinstance(arguments[0], Variant):
-            raise PluginError(f"register_variants takes register(Variant), {got}")
+            raise PluginError(f"register_variants takes register(Variant), got {_call(arguments)}")
         return arguments[0].name, _checked_variant(arguments[0])
     if len(arguments) != 2 or not callable(arguments[1]):
-        raise PluginError(f"register_{kind} takes register(name, factory), {got}")
+        raise PluginError(f"register_{kind} takes register(name, factory), got {_call(arguments)}")
     return check_name(arguments[0]), arguments[1]
 
 
@@ -246,6 +253,10 @@ def _one_line(error: BaseException) -> str:
     except Exception:
         text = "no readable message"
     return printable(text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}")
+
+
+def _call(arguments: tuple) -> str:
+    return f"register({', '.join(map(_short, arguments))})"
 
 
 def _short(value: Any) -> str:

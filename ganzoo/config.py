@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
-from typing import Any, get_type_hints
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
 
 from .errors import CheckpointError, UsageError, did_you_mean
+from .files import read_json, shorten
 from .variant import ImageSpec, Part, Schedule, Training, Variant
 
 BOUNDS = {
@@ -20,7 +23,41 @@ BOUNDS = {
     "ema": (0, 1),
     "ema_start": (0, None),
 }
+FORMAT = 1
+CONFIG_BYTES = 2**20
+LARGEST_SIZE = 4096
+LARGEST_OPTION = 2**20
+LEAST_DEPTH = {"training": 2, "regularizers": 3}
 ROLES = ("generator", "discriminator", "loss", "augmentation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """What config.json says of the data."""
+
+    source: str
+    name: str
+    fingerprint: str
+    revision: str | None
+    images: int
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What config.json of a run holds: all that decides the result, and what surrounds it."""
+
+    format: int
+    variant: dict[str, Any]
+    plugin: dict[str, str]
+    image: ImageSpec
+    data: DataFacts
+    seed: int
+    precision: Literal["fp32", "bf16"]
+    processes: int
+    device: str
+    threads: int
+    versions: dict[str, str]
 
 
 def resolve(variant: Variant, settings: Sequence[str], registry=None) -> Variant:
@@ -38,7 +75,7 @@ def resolve(variant: Variant, settings: Sequence[str], registry=None) -> Variant
             variant = _apply(variant, path.strip().split("."), _value(text))
         except ValueError as error:
             mistakes.append(f"{path}: {error}")
-    mistakes += training_mistakes(variant.training)
+    mistakes += training_mistakes(variant.training) + option_bounds(variant)
     if registry is not None:
         from .build import part_mistakes
 
@@ -52,6 +89,8 @@ def resolve(variant: Variant, settings: Sequence[str], registry=None) -> Variant
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
+    except RecursionError:
+        raise ValueError("the value is nested too deep") from None
     except ValueError:
         return text
 
@@ -59,16 +98,20 @@ def _value(text: str) -> Any:
 def _apply(variant: Variant, path: list[str], value: Any) -> Variant:
     """One setting; ValueError says why it cannot be applied."""
     head, rest = path[0], path[1:]
-    if head == "training" and rest:
+    if not all(path):
+        raise ValueError("a part of the path is empty")
+    if head in ("training", "regularizers") and len(path) < LEAST_DEPTH[head]:
+        raise ValueError(f"say which: {head}.{'<field>' if head == 'training' else '<name>.<option>'}=value")
+    if head == "training":
         return replace(variant, training=_set_training(variant.training, rest, value))
     if head in ROLES:
         part = getattr(variant, head)
         if not rest:
             return replace(variant, **{head: None if value is None else Part(str(value))})
         if part is None:
-            raise ValueError(f"variant '{variant.name}' has no {head}")
+            raise ValueError(f"variant '{variant.name}' has no {head}; choose one with {head}=<name>")
         return replace(variant, **{head: _with_option(part, rest, value)})
-    if head == "regularizers" and len(rest) >= 2:
+    if head == "regularizers":
         parts = {part.name: part for part in variant.regularizers}
         if rest[0] not in parts:
             raise ValueError(f"variant '{variant.name}' has no regularizer '{rest[0]}'." + did_you_mean(rest[0], parts))
@@ -84,6 +127,8 @@ def _with_option(part: Part, path: list[str], value: Any) -> Part:
 
 
 def _nested(mapping: Any, path: list[str], value: Any) -> dict[str, Any]:
+    if not isinstance(mapping, Mapping):
+        raise ValueError(f"there is one value, not a table with '{path[0]}' in it")
     mapping = dict(mapping)
     mapping[path[0]] = value if len(path) == 1 else _nested(mapping.get(path[0], {}), path[1:], value)
     return mapping
@@ -103,8 +148,8 @@ def _set_training(training: Training, path: list[str], value: Any) -> Training:
         value = _nested({key: _plain(item) for key, item in current.items()}, path[1:], value)
     try:
         return replace(training, **{name: msgspec.convert(value, hints[name])})
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None
+    except (msgspec.ValidationError, OverflowError, RecursionError) as error:
+        raise ValueError(one_line(error)) from None
 
 
 def _plain(item: Any) -> Any:
@@ -112,17 +157,55 @@ def _plain(item: Any) -> Any:
 
 
 def training_mistakes(training: Training) -> list[str]:
-    """Values of the training settings that are out of their range."""
+    """What is wrong with the training settings: values out of range, unknown optimizers and options of theirs."""
     mistakes = []
     for name, (low, high) in BOUNDS.items():
         value = getattr(training, name)
-        if value is not None and (value < low or (high is not None and value >= high) or value != value):
+        if value is not None and not (math.isfinite(value) and value >= low and (high is None or value < high)):
             limit = f"at least {low}" + (f" and below {high}" if high is not None else "")
-            mistakes.append(f"training.{name}: must be {limit}, got {value}")
+            mistakes.append(f"training.{name}: must be {limit}, got {shorten(value)}")
     for name, schedule in training.schedules.items():
         if schedule.shape not in ("linear", "cosine"):
-            mistakes.append(f"training.schedules.{name}.shape: must be linear or cosine, got '{schedule.shape}'")
-    return mistakes
+            mistakes.append(f"training.schedules.{name}.shape: must be linear or cosine, got {shorten(schedule.shape)}")
+        if not all(math.isfinite(value) for value in (schedule.end, schedule.start or 0, schedule.begin, schedule.finish)):
+            mistakes.append(f"training.schedules.{name}: its numbers must be finite")
+    return mistakes + _optimizer_mistakes(training)
+
+
+def _optimizer_mistakes(training: Training) -> list[str]:
+    from inspect import signature
+
+    from .optimizers import OPTIMIZERS
+
+    mistakes = []
+    for role in ("", "generator_", "discriminator_", "loss_"):
+        name = getattr(training, f"{role}optimizer") or training.optimizer
+        if name not in OPTIMIZERS:
+            mistakes.append(f"training.{role}optimizer: no optimizer is called {shorten(name)}.{did_you_mean(name, OPTIMIZERS)}")
+            continue
+        known = [option for option in signature(OPTIMIZERS[name]).parameters if option not in ("params", "lr")]
+        for option in getattr(training, f"{role}optimizer_options"):
+            if option not in known:
+                mistakes.append(f"training.{role}optimizer_options.{option}: unknown option of {name}.{did_you_mean(option, known)}")
+    return list(dict.fromkeys(mistakes))
+
+
+def option_bounds(variant: Variant) -> list[str]:
+    """Numbers among the options of parts that are out of all proportion: they would ask for networks that fit nowhere."""
+    parts = {role: getattr(variant, role) for role in ROLES} | {f"regularizers.{part.name}": part for part in variant.regularizers}
+    return [
+        f"{path}.{option}: {shorten(value)} is out of range (numbers up to {LARGEST_OPTION})"
+        for path, part in parts.items()
+        for option, value in (part.options.items() if part else ())
+        if not _bounded(value)
+    ]
+
+
+def _bounded(value: Any) -> bool:
+    """Whether a number, or every number in a list or table, is one that an option may have."""
+    if isinstance(value, dict | list | tuple):
+        return len(value) <= 1000 and all(map(_bounded, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, int | float) or abs(value) <= LARGEST_OPTION
 
 
 def as_json(variant: Variant) -> dict[str, Any]:
@@ -136,26 +219,67 @@ def from_json(data: Any, model_type: type, where: str) -> Any:
     """Plain JSON values as one of our dataclasses, strictly: unknown keys and wrong types are a CheckpointError naming the key."""
     import msgspec
 
-    known = [field.name for field in fields(model_type)]
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{where}: must be an object, got {type(data).__name__}")
-    for key in data:
-        if key not in known:
-            raise CheckpointError(f"{where}.{key}: unknown key.{did_you_mean(key, known)}")
     try:
-        return msgspec.convert(data, model_type)
-    except (msgspec.ValidationError, ValueError) as error:
-        raise CheckpointError(f"{where}: {error}") from None
+        found = msgspec.convert(data, model_type)
+    except (msgspec.ValidationError, ValueError, OverflowError, RecursionError) as error:
+        raise CheckpointError(f"{where}: {one_line(error)}") from None
+    if is_dataclass(found):
+        _refuse_unknown(data, asdict(found), where)
+    return found
 
 
-def variant_from_json(data: Any) -> Variant:
-    """The variant of a config.json."""
-    return from_json(data, Variant, "config.json: variant")
+def _refuse_unknown(data: Any, known: Any, where: str) -> None:
+    """msgspec passes over keys that a dataclass does not have; a file from outside may not have them."""
+    if isinstance(data, dict) and isinstance(known, dict):
+        for key, value in data.items():
+            if key not in known:
+                raise CheckpointError(f"{where}: unknown key {shorten(key)}.{did_you_mean(key, known)}")
+            _refuse_unknown(value, known[key], f"{where}.{key}")
+    elif isinstance(data, list):
+        for number, (value, item) in enumerate(zip(data, known, strict=True)):
+            _refuse_unknown(value, item, f"{where}[{number}]")
 
 
-def image_from_json(data: Any) -> ImageSpec:
+def variant_from_json(data: Any, where: str = "config.json") -> Variant:
+    """The variant of a config.json; numbers are bounded, so that a hostile file cannot ask for huge networks."""
+    variant = from_json(data, Variant, f"{where}: variant")
+    if variant.weights:
+        raise CheckpointError(f"{where}: variant.weights: a run has none")
+    mistakes = training_mistakes(variant.training) + option_bounds(variant)
+    if any(not 1 <= size <= LARGEST_SIZE for size in variant.sizes):
+        mistakes.append(f"sizes: must be 1 to {LARGEST_SIZE}")
+    if mistakes:
+        raise CheckpointError(f"{where}: variant.{mistakes[0]}")
+    return variant
+
+
+def image_from_json(data: Any, where: str = "config.json") -> ImageSpec:
     """The image specification of a config.json; sizes are bounded, so that a hostile file cannot ask for a huge network."""
-    image = from_json(data, ImageSpec, "config.json: image")
-    if not (1 <= image.size <= 4096 and 1 <= image.channels <= 16 and 0 <= image.classes <= 1_000_000):
-        raise CheckpointError(f"config.json: image: {image} is out of range (size 1-4096, channels 1-16, classes 0-1000000)")
+    image = from_json(data, ImageSpec, f"{where}: image")
+    if not (1 <= image.size <= LARGEST_SIZE and image.channels in (1, 3) and 0 <= image.classes <= 1_000_000):
+        raise CheckpointError(f"{where}: image: {image} is out of range (size 1-{LARGEST_SIZE}, channels 1 or 3, classes 0-1000000)")
     return image
+
+
+def run_config(path: Path) -> dict[str, Any]:
+    """A config.json from outside, as plain values, every one of which has been checked; CheckpointError names what is wrong."""
+    config = read_json(path, limit=CONFIG_BYTES, depth=16)
+    if not isinstance(config, dict) or type(config.get("format")) is not int:
+        raise CheckpointError(f"{path} is not the configuration of a run.")
+    if config["format"] != FORMAT:
+        raise CheckpointError(f"{path}: format {shorten(config['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo.")
+    for key in config:
+        if key not in RunConfig.__annotations__:
+            raise CheckpointError(f"{path}: unknown key {shorten(key)}.{did_you_mean(key, RunConfig.__annotations__)}")
+    found = from_json(config, RunConfig, str(path))
+    if not (0 <= found.seed < 2**63 and 1 <= found.threads <= 4096 and found.processes >= 1):
+        raise CheckpointError(f"{path}: seed, threads or processes is out of range.")
+    variant = variant_from_json(config["variant"], str(path))
+    image_from_json(config["image"], str(path))
+    return {**asdict(found), "variant": as_json(variant)}
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's text as one line of at most 300 letters."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else text[:297] + "..."

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from . import pictures, watch
-from .build import seeded
+from . import watch
 from .checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, retain, save_checkpoint, set_newer_aside
 from .errors import CheckpointError, DivergedError, InterruptedRun
-from .model import draw_latent
+from .looks import Looks
 from .progress import Progress
 from .run import RunFolder
+from .signals import Signals
 from .trainer import Trainer
 
 CHECK_EVERY = 25
+CHECK_SECONDS = 1.0
 LOG_EVERY = 50
-LOOKED_AT = 256
 ROLLBACKS = 3
 
 
@@ -42,141 +39,157 @@ class TrainingLoop:
     """Trains until `trainer.training.steps`, leaving a run folder that can be resumed, sampled from and read."""
 
     def __init__(self, trainer: Trainer, folder: RunFolder, cadence: Cadence, real: Tensor, *, quiet: bool = False, board=None):
-        self.trainer, self.folder, self.cadence, self.board = trainer, folder, cadence, board
+        self.trainer, self.folder, self.cadence, self.board, self.quiet = trainer, folder, cadence, board, quiet
         self.main = trainer.processes.rank == 0
+        self.looks = Looks(trainer, real)
         self.watch = watch.CollapseWatch()
-        self.real = real
-        self.quiet = quiet
-        self.signal_number = 0
+        self.signals = Signals()
+        self._teaching = {phase.name for phase in trainer.phases if "discriminator" in phase.updates and "generator" not in phase.updates}
         self._pending: list[tuple[int, dict[str, Tensor]]] = []
         self._window: list[dict[str, float]] = []
-        self._looked: tuple[int, dict[str, Any]] | None = None
-        self._troubled = False
-        self._seconds_before = 0.0
+        self._measured: dict[str, Any] = {}
+        self._fetched = 0.0
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Trains to the end, or raises DivergedError or InterruptedRun after the state is safe."""
-        trainer, cadence = self.trainer, self.cadence
-        total = trainer.training.steps
-        self._seconds_before = max((record.get("seconds", 0.0) for record in self.folder.records()), default=0.0)
+        trainer = self.trainer
+        self._seconds_before = self.folder.seconds()
         self._began = time.monotonic()
-        self.progress = Progress(total, trainer.step_number, quiet=self.quiet or not self.main)
+        self.progress = Progress(trainer.training.steps, trainer.step_number, trainer.images_seen, quiet=self.quiet or not self.main)
         try:
-            with self._signals():
-                while trainer.step_number < total:
-                    self._pending.append((trainer.step_number, trainer.step()))
-                    step = trainer.step_number
-                    stopping = trainer.processes.any(bool(self.signal_number))
-                    saving = step % cadence.checkpoint_every == 0 or step == total or stopping
-                    sampling = step % cadence.sample_every == 0 or step == total
-                    if saving or sampling or step % CHECK_EVERY == 0:
-                        self._fetch()
-                    if sampling or saving:
-                        self._look(draw=sampling)
-                    if saving and trainer.step_number == step:  # not rolled back
-                        self._save()
-                    if stopping:
-                        self._interrupted()
-            self._finish()
+            with self.signals:
+                while trainer.step_number < trainer.training.steps:
+                    self._advance()
+            if self.main:
+                self.looks.save_grid(self.folder.path / "samples.png")
+        except KeyboardInterrupt:
+            if not self.signals.number:
+                raise
+            raise InterruptedRun(f"Stopped at once by a second signal. {self._last_good()}", self.signals.number) from None
         finally:
             self.progress.close()
 
+    def _advance(self) -> None:
+        """One step, and what is due after it."""
+        trainer, cadence = self.trainer, self.cadence
+        terms = trainer.step()
+        step = trainer.step_number
+        self._pending.append((step, terms))
+        last = step == trainer.training.steps
+        stopping = trainer.processes.any(bool(self.signals.number))
+        saving = step % cadence.checkpoint_every == 0 or last
+        sampling = step % cadence.sample_every == 0 or last
+        if saving or sampling or stopping or self._curious(step):
+            self._fetch()
+        if saving or sampling:  # never because of a signal: a stopped run must see what one sees that was not stopped
+            self._look(draw=sampling)
+            self._act_on_collapse()
+        if (saving or stopping) and trainer.step_number == step:  # not rolled back
+            self._save()
+        if stopping:
+            self._record_event("interrupted", self.signals.name)
+            hint = f"Go on with --out {self.folder.path} --resume."
+            raise InterruptedRun(f"Stopped by {self.signals.name} after step {trainer.step_number}; the state is saved. {hint}", self.signals.number or 15)
+
+    def _curious(self, step: int) -> bool:
+        """Whether to look at the terms now: every 25 steps, and every second where no other process must look too."""
+        late = self.trainer.processes.size == 1 and time.monotonic() - self._fetched > CHECK_SECONDS
+        return late or step % CHECK_EVERY == 0
+
     def _fetch(self) -> None:
         """Brings the terms of the last steps from the device, in one transfer, and looks at each of them."""
-        if not self._pending:
-            return
+        self._fetched = time.monotonic()
         flat = torch.stack([value.float() for _, terms in self._pending for value in terms.values()])
         values = iter(self.trainer.processes.average(flat).tolist())
-        teaching = {phase.name for phase in self.trainer.phases if phase.updates == ("discriminator",)}
         for step, terms in self._pending:
             numbers = {name: next(values) for name in terms}
-            try:
-                watch.check_finite(step, numbers, self._last_good())
-            except DivergedError as error:
-                self._event("diverged", str(error))
-                raise
+            self._stop_if_diverged(watch.check_finite, step, numbers)
             self._window.append(numbers)
-            if line := self.watch.see_terms(numbers, teaching):
-                self._trouble(line)
-            if (step + 1) % LOG_EVERY == 0 or step + 1 == self.trainer.training.steps:
-                self._log(step + 1)
+            self._tell(step, self.watch.see_terms(numbers, self._teaching))
+            if step % LOG_EVERY == 0 or step == self.trainer.training.steps:
+                self._log()
         self._pending.clear()
-        self.progress.show(self.trainer.step_number, self.trainer.images_seen, self._window[-1] if self._window else numbers)
+        self.progress.show(self.trainer.step_number, self.trainer.images_seen, numbers)
 
-    def _log(self, step: int) -> None:
+    def _stop_if_diverged(self, action, *arguments, **options):
+        """Runs what may find values that are not finite, and adds to its error what a person can do."""
+        try:
+            return action(*arguments, **options)
+        except DivergedError as error:
+            self._record_event("diverged", str(error))
+            raise DivergedError(f"{error} {self._last_good()} Try a smaller learning rate (--set training.generator_lr=...).") from None
+
+    # -- what metrics.jsonl says -----------------------------------------------------------------------------------------
+
+    def _log(self) -> None:
         """One record: the mean of each term since the last one."""
-        names = {name: None for numbers in self._window for name in numbers}
         terms = {}
-        for name in names:
+        for name in {name: None for numbers in self._window for name in numbers}:
             values = [numbers[name] for numbers in self._window if name in numbers]
             terms[name] = sum(values) / len(values)
-        self._record({"step": step, "images": self.trainer.images_seen, "seconds": self._elapsed(), "terms": terms})
-        if self.board is not None and self.main:
-            for name, value in terms.items():
-                self.board.add_scalar(name.replace(".", "/"), value, step)
         self._window.clear()
+        self._record({"images": self.trainer.images_seen, "seconds": self._seconds(), "terms": terms})
+        self._draw_curves({name.replace(".", "/"): value for name, value in terms.items()})
+
+    def _draw_curves(self, values: dict[str, float]) -> None:
+        if self.board is not None:
+            for name, value in values.items():
+                self.board.add_scalar(name, value, self.trainer.step_number)
+
+    def _record_event(self, kind: str, text: str) -> None:
+        self._record({"event": kind, "text": text})
+
+    def _record(self, record: dict[str, Any]) -> None:
+        if self.main:
+            self.folder.log({"step": self.trainer.step_number, **record})
+
+    def _seconds(self) -> float:
+        return round(self._seconds_before + time.monotonic() - self._began, 3)
 
     # -- samples and the collapse watch --------------------------------------------------------------------------------
 
     def _look(self, draw: bool) -> None:
-        """Draws from fixed latents, measures how varied and how close to real they are, and acts on a collapse."""
+        """Measures samples of fixed latents and notices a collapse; also draws them if `draw`."""
+        if not self.main:
+            return
         step = self.trainer.step_number
-        rolling = False
-        if self.main:
-            fake, labels = self._samples(LOOKED_AT)
-            seen = {"diversity": watch.diversity(fake, self.real), "energy_distance": watch.energy_distance(fake, self.real)}
-            line = self.watch.see_samples(seen["diversity"])
-            self._looked = (step, {**seen, "healthy": seen["diversity"] >= watch.LEAST_DIVERSITY and not self.watch.told_saturated})
-            self._record({"step": step, "images": self.trainer.images_seen, "seconds": self._elapsed(), "samples": seen})
-            if self.board is not None:
-                for name, value in seen.items():
-                    self.board.add_scalar(f"samples/{name}", value, step)
-            if draw:
-                self.folder.samples.mkdir(exist_ok=True)
-                self._save_grid(self.folder.samples / f"step-{step:09d}.png")
-            if line:
-                self._trouble(line)
-        rolling, self._troubled = self.trainer.processes.any(self._troubled), False
-        if rolling and self.cadence.on_collapse != "warn":
-            self._act_on_collapse()
+        seen = self._stop_if_diverged(self.looks.measure)
+        self._record({"images": self.trainer.images_seen, "seconds": self._seconds(), "samples": seen})
+        self._draw_curves({f"samples/{name}": value for name, value in seen.items()})
+        if draw:
+            self.folder.samples.mkdir(exist_ok=True)
+            self.looks.save_grid(self.folder.samples / f"step-{step:09d}.png")
+        self._tell(step, self.watch.see_samples(step, seen["diversity"]))
+        self._measured = {"step": step, **seen, "healthy": self.watch.healthy(seen["diversity"])}
 
-    def _samples(self, n: int) -> tuple[Tensor, Tensor | None]:
-        """Images of the first `n` latents of the run's seed, as the saved generator would draw them."""
-        trainer = self.trainer
-        classes = trainer.image.classes
-        labels = torch.arange(n) % classes if classes else None
-        with _evaluating(trainer.sampler), seeded(0), torch.no_grad():
-            latent = draw_latent(trainer.sampler, n, trainer.seed).to(trainer.device, trainer.dtype)
-            images = trainer.sampler(latent, None if labels is None else labels.to(trainer.device))
-        return images.float().cpu(), labels
-
-    def _save_grid(self, path) -> None:
-        classes = self.trainer.image.classes
-        columns = classes if 2 <= classes <= 12 else 8
-        images, _ = self._samples(8 * columns)
-        pictures.save_picture(pictures.enlarged(pictures.grid(images, columns)), path)
-
-    def _trouble(self, line: str) -> None:
-        """Tells of a collapse once, as a line and as a record."""
-        self._troubled = True
-        self._event("collapse", line)
-        if self.main:
-            self.progress.say(f"Warning: step {self.trainer.step_number}: {line} (--on-collapse {self.cadence.on_collapse})")
+    def _tell(self, step: int, line: str) -> None:
+        """Tells of a collapse, as a line and as a record."""
+        if line and self.main:
+            self._record({"step": step, "event": "collapse", "text": line})
+            self.progress.say(f"Warning: step {step}: {line} (--on-collapse {self.cadence.on_collapse})")
 
     def _act_on_collapse(self) -> None:
-        trainer = self.trainer
-        if self.cadence.on_collapse == "stop" or trainer.attempt >= ROLLBACKS:
+        """Warns, stops or goes back, if one of the processes saw a collapse since the last time."""
+        trainer, trouble = self.trainer, self.watch.trouble
+        self.watch.trouble = ""
+        if not trainer.processes.any(bool(trouble)) or self.cadence.on_collapse == "warn":
+            return
+        healthy = self._healthy()
+        if self.cadence.on_collapse == "stop" or trainer.attempt >= ROLLBACKS or healthy is None:
             self._save()
-            tried = f" after {ROLLBACKS} rollbacks" if self.cadence.on_collapse == "rollback" else ""
-            raise DivergedError(f"Training collapsed by step {trainer.step_number}{tried}; the state is kept. {self._last_good()}")
-        healthy = next((path for _, path in list_checkpoints(self.folder.checkpoints) if _summary(path).get("healthy")), None)
-        if healthy is None:
-            raise DivergedError(f"Training collapsed by step {trainer.step_number} and there is no healthy checkpoint to go back to.")
-        attempt = trainer.attempt + 1
+            tried = f" for the {_ordinal(trainer.attempt + 1)} time" if trainer.attempt else ""
+            good = f"The newest healthy checkpoint is {healthy}." if healthy else "There is no healthy checkpoint to go back to."
+            raise DivergedError(f"Training collapsed{tried} by step {trainer.step_number}. {good}")
+        self._roll_back(healthy, trouble)
+
+    def _roll_back(self, healthy, trouble: str) -> None:
+        """Goes on from a healthy checkpoint with other random numbers."""
+        trainer = self.trainer
+        attempt, collapsed = trainer.attempt + 1, trainer.step_number
         step, trees, _ = load_checkpoint(healthy)
-        trainer.load_state(trees)
+        self._take(trees, healthy)
         trainer.attempt = attempt
         self._window.clear()
         self.watch = watch.CollapseWatch()
@@ -184,95 +197,64 @@ class TrainingLoop:
         if self.main:
             set_newer_aside(self.folder.checkpoints, step)
             self.folder.forget_after(step)
-            self.progress.say(f"Rolled back to step {step}; going on with other random numbers (attempt {attempt + 1}).")
-        self._event("rollback", f"to step {step}, attempt {attempt + 1}")
+            self.progress.say(f"Rolled back to step {step}; going on with other random numbers (rollback {attempt} of {ROLLBACKS}).")
+        self._record_event("rollback", f"from step {collapsed}, rollback {attempt} of {ROLLBACKS}: {trouble}")
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
     def _save(self) -> None:
-        trees = self.trainer.state()
+        trees = {**self.trainer.state(), "watch": asdict(self.watch)}
         if self.main:
             step = self.trainer.step_number
-            measured = self._looked[1] if self._looked and self._looked[0] == step else {}
-            save_checkpoint(self.folder.checkpoints, step, trees, summary=measured)
-            self._event("checkpoint", f"step-{step:09d}")
-            retain(self.folder.checkpoints, self.cadence.keep, self._best())
+            if self._window:  # a resumed run starts with an empty one
+                self._log()
+            summary = self._measured if self._measured.get("step") == step else {}
+            self._stop_if_diverged(save_checkpoint, self.folder.checkpoints, step, trees, summary=summary)
+            self._record_event("checkpoint", f"step-{step:09d}")
+            retain(self.folder.checkpoints, self.cadence.keep, self._worth_keeping())
+        self._window.clear()
         self.trainer.processes.barrier()
 
-    def _best(self) -> list[int]:
-        """The step of the checkpoint whose samples were closest to real images."""
-        measured = {step: _summary(path).get("energy_distance") for step, path in list_checkpoints(self.folder.checkpoints)}
-        measured = {step: value for step, value in measured.items() if isinstance(value, float)}
-        return [min(measured, key=measured.__getitem__)] if measured else []
+    def _worth_keeping(self) -> list[int]:
+        """The step whose samples were closest to real images, and the one that a collapse would lead back to."""
+        summaries = {step: _summary(path) for step, path in list_checkpoints(self.folder.checkpoints)}
+        distances = {step: summary["energy_distance"] for step, summary in summaries.items() if "energy_distance" in summary}
+        steps = [min(distances, key=distances.__getitem__)] if distances else []
+        if self.cadence.on_collapse != "warn":
+            steps += [step for step, summary in summaries.items() if summary.get("healthy")][:1]
+        return steps
 
     def resume(self) -> int:
         """Takes the newest checkpoint that verifies and returns its step; 0 if the run was killed before its first."""
-        found = newest_checkpoint(self.folder.checkpoints, lambda line: self.main and print_line(line))
-        if found is None:
-            step = 0
-        else:
+        found = newest_checkpoint(self.folder.checkpoints, lambda line: self.main and print(line, file=sys.stderr, flush=True))
+        step = 0
+        if found is not None:
             step, trees, _ = found
-            self.trainer.load_state(trees)
+            self._take(trees, f"the checkpoint of step {step} in {self.folder.path}")
         if self.main:
             set_newer_aside(self.folder.checkpoints, step)
             self.folder.forget_after(step)
+            told = any(record.get("event") == "checkpoint" and record.get("step") == step for record in self.folder.records())
+            if step and not told:  # killed between the checkpoint and its record
+                self._record_event("checkpoint", f"step-{step:09d}")
         self.trainer.processes.barrier()
         return step
+
+    def _take(self, trees: dict[str, Any], source) -> None:
+        try:
+            self.trainer.load_state(trees)
+            self.watch = watch.CollapseWatch(**trees["watch"])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            text = " ".join(str(error).split())[:300]
+            raise CheckpointError(f"{source} does not fit the networks of this run: {type(error).__name__}: {text}") from None
+
+    def _healthy(self):
+        """The newest checkpoint that was healthy when it was made, or None."""
+        return next((path for _, path in list_checkpoints(self.folder.checkpoints) if _summary(path).get("healthy")), None)
 
     def _last_good(self) -> str:
         checkpoints = list_checkpoints(self.folder.checkpoints)
         return f"The last good checkpoint is {checkpoints[0][1]}." if checkpoints else "There was no checkpoint yet."
-
-    # -- endings -----------------------------------------------------------------------------------------------------
-
-    def _finish(self) -> None:
-        if self.main:
-            self._save_grid(self.folder.path / "samples.png")
-
-    def _interrupted(self) -> None:
-        number = self.signal_number or signal.SIGTERM
-        step = self.trainer.step_number
-        self._event("interrupted", signal.Signals(number).name)
-        raise InterruptedRun(
-            f"Stopped by {signal.Signals(number).name} after step {step}; the state is saved. Go on with --out {self.folder.path} --resume.",
-            number,
-        )
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """The first SIGINT or SIGTERM lets the step finish and saves; the second ends the process at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def notice(number: int, frame) -> None:
-            if self.signal_number:
-                raise KeyboardInterrupt
-            self.signal_number = number
-
-        before = {number: signal.signal(number, notice) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _event(self, kind: str, text: str) -> None:
-        self._record({"step": self.trainer.step_number, "event": kind, "text": text})
-
-    def _record(self, record: dict[str, Any]) -> None:
-        if self.main:
-            self.folder.log(record)
-
-    def _elapsed(self) -> float:
-        return round(self._seconds_before + time.monotonic() - self._began, 3)
-
-
-def print_line(line: str) -> None:
-    """One line on stderr."""
-    import sys
-
-    print(line, file=sys.stderr, flush=True)
 
 
 def _summary(path) -> dict[str, Any]:
@@ -282,11 +264,5 @@ def _summary(path) -> dict[str, Any]:
         return {}
 
 
-@contextmanager
-def _evaluating(generator: nn.Module) -> Iterator[None]:
-    training = generator.training
-    generator.eval()
-    try:
-        yield
-    finally:
-        generator.train(training)
+def _ordinal(number: int) -> str:
+    return {2: "second", 3: "third", 4: "fourth"}.get(number, f"{number}th")

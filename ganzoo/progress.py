@@ -12,31 +12,35 @@ SECONDS_BETWEEN_LINES = 10.0
 class Progress:
     """Shows steps, images per second, time left and the loss terms, on stderr."""
 
-    def __init__(self, total: int, done: int, *, quiet: bool = False):
-        self._total, self._done, self._started_at_step = total, done, done
-        self._began = self._last_line = time.monotonic()
-        self._images_before: int | None = None
+    def __init__(self, total: int, step: int, images: int, *, quiet: bool = False):
+        self._total, self._done, self._quiet = total, step, quiet
+        self._last_line = time.monotonic()
+        self._start_from(step, images)
         self._bar = None
-        self._quiet = quiet
-        if not quiet and sys.stderr.isatty():
+        if not quiet and sys.stderr is not None and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True, file=sys.stderr)
+            self._bar = tqdm(total=total, initial=step, unit="step", dynamic_ncols=True, file=sys.stderr)
+
+    def _start_from(self, step: int, images: int) -> None:
+        """The rate is measured from here."""
+        self._began, self._first_step, self._first_images = time.monotonic(), step, images
 
     def show(self, step: int, images: int, terms: Mapping[str, float]) -> None:
-        """Moves on to `step` of the run."""
-        if self._images_before is None:
-            self._images_before = images
+        """Moves on to `step` of the run; or back, after a rollback."""
+        if step < self._done:
+            self._start_from(step, images)
         now = time.monotonic()
+        seconds = max(now - self._began, 1e-9)
         text = "  ".join(f"{name} {value:.3f}" for name, value in terms.items())
-        rate = (images - self._images_before) / max(now - self._began, 1e-9)
+        rate = (images - self._first_images) / seconds
         if self._bar is not None:
-            self._bar.update(step - self._done)
             self._bar.set_postfix_str(f"{rate:.0f} images/s  {text}", refresh=False)
+            self._bar.update(step - self._done)
         elif not self._quiet and (now - self._last_line >= SECONDS_BETWEEN_LINES or step == self._total):
             self._last_line = now
-            left = (now - self._began) / max(step - self._started_at_step, 1) * (self._total - step)
-            self.say(f"step {step}/{self._total}  {rate:.0f} images/s  {_clock(left)} left  {text}")
+            left = seconds / max(step - self._first_step, 1) * (self._total - step)
+            self.say(f"step {step}/{self._total}  {rate:.0f} images/s  {clock(left)} left  {text}")
         self._done = step
 
     def say(self, line: str) -> None:
@@ -52,7 +56,8 @@ class Progress:
             self._bar.close()
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Seconds as people read them: 1:05, 2:00:07."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -9,14 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .config import as_json
-from .errors import CheckpointError, UsageError
-from .files import read_json, write_atomically
+from .config import FORMAT, as_json, run_config
+from .errors import GanzooError, UsageError
+from .files import disk_errors, write_atomically
 from .variant import ImageSpec, Variant
 
-FORMAT = 1
 SETTINGS = ("variant", "image", "data", "seed", "precision", "processes")
-SURROUNDINGS = ("device", "threads", "versions")
+SURROUNDINGS = ("device", "threads", "plugin", "versions")
 
 
 class RunFolder:
@@ -29,12 +28,20 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
 
-    def create(self) -> None:
-        """Makes a new run folder; UsageError if something is already there, for a run never overwrites another."""
-        if (self.path / "config.json").exists():
+    def check_new(self) -> None:
+        """UsageError if something is already there, for a run never overwrites another; what a killed start left is nothing."""
+        if self.config.exists():
             raise UsageError(f"{self.path} already holds a run: add --resume to go on with it, or choose another --out.")
-        if self.path.exists() and (not self.path.is_dir() or any(item.name != ".lock" for item in self.path.iterdir())):
+        try:
+            names = os.listdir(self.path) if os.path.lexists(self.path) else []
+        except OSError:
+            names = ["a file"]
+        if any(name != ".lock" and not name.startswith(".tmp-") for name in names):
             raise UsageError(f"{self.path} is in the way: --out takes a new or empty folder.")
+
+    def create(self) -> None:
+        """Makes the folder of a new run."""
+        self.check_new()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -46,8 +53,8 @@ class RunFolder:
 
     def log(self, record: dict[str, Any]) -> None:
         """Appends one record to metrics.jsonl."""
-        with open(self.metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps(_strict(record)) + "\n")
+        with disk_errors(f"{self.metrics} cannot be written", GanzooError), open(self.metrics, "a", encoding="utf-8") as file:
+            file.write(json.dumps(_strict(record), allow_nan=False) + "\n")
 
     def records(self) -> list[dict[str, Any]]:
         """Every whole record of metrics.jsonl; a line that a crash tore is left out."""
@@ -57,16 +64,21 @@ class RunFolder:
         for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 record = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
-            if isinstance(record, dict):
+            if isinstance(record, dict) and type(record.get("step")) is int:
                 found.append(record)
         return found
 
+    def seconds(self) -> float:
+        """How long the run has been training according to its records."""
+        seconds = [record["seconds"] for record in self.records() if type(record.get("seconds")) in (int, float)]
+        return max(seconds, default=0.0)
+
     def forget_after(self, step: int) -> None:
         """Drops the records of steps that will be run again, so that each step stands once."""
-        kept = [record for record in self.records() if record.get("step", 0) <= step]
-        write_atomically(self.metrics, "".join(json.dumps(record) + "\n" for record in kept))
+        kept = [record for record in self.records() if record["step"] <= step]
+        write_atomically(self.metrics, "".join(json.dumps(_strict(record), allow_nan=False) + "\n" for record in kept))
 
 
 def _strict(value: Any) -> Any:
@@ -121,8 +133,10 @@ def check_same(old: dict[str, Any], new: dict[str, Any], report: Callable[[str],
     """
     old, new = json.loads(json.dumps(old)), json.loads(json.dumps(new))
     if not old["variant"]["training"]["schedules"]:
-        old["variant"]["training"].pop("steps"), new["variant"]["training"].pop("steps")
-    old["data"].pop("source"), new["data"].pop("source")  # the same pixels may lie elsewhere
+        for config in (old, new):
+            del config["variant"]["training"]["steps"]
+    for config in (old, new):
+        del config["data"]["source"]  # the same pixels may lie elsewhere
     changes = [change for key in SETTINGS for change in _differences(key, old.get(key), new.get(key))]
     if changes:
         raise UsageError("This run was started with other settings:\n  " + "\n  ".join(changes))
@@ -138,14 +152,11 @@ def _differences(path: str, old: Any, new: Any) -> list[str]:
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """The config.json of a run to resume."""
+    """The config.json of a run to resume, every value of it checked."""
     config = path / "config.json"
     if not config.exists():
         raise UsageError(f"{path} holds no run to resume (no config.json): leave out --resume to start one.")
-    found = read_json(config)
-    if not isinstance(found, dict) or found.get("format") != FORMAT or any(key not in found for key in SETTINGS):
-        raise CheckpointError(f"{config} is not the configuration of a run of format {FORMAT}.")
-    return found
+    return run_config(config)
 
 
 def threads(limit: int | None) -> None:

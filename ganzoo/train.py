@@ -18,7 +18,8 @@ from .distributed import Processes, join
 from .errors import UsageError
 from .files import FolderLock
 from .losses import Loss
-from .loop import LOOKED_AT, Cadence, TrainingLoop
+from .looks import some_real
+from .loop import Cadence, TrainingLoop
 from .registry import Registry
 from .run import RunFolder, check_same, default_device, describe, read_run, threads
 from .variant import ImageSpec, Variant
@@ -52,18 +53,21 @@ class Request:
 
 def train(request: Request, registry: Registry, report: Callable[[str], None]) -> RunFolder:
     """Runs a whole training, or goes on with one, and returns its folder."""
-    threads(request.threads)
-    device = default_device(request.device)
-    processes = join(torch.device(device).type)
     folder = RunFolder(request.out)
+    if not request.resume:
+        folder.check_new()
     before = read_run(folder.path) if request.resume else None
+    threads(request.threads or (before["threads"] if before else None))
+    device = default_device(request.device)
+    writer = _curve_writer() if request.tensorboard else None
     variant, seed = _variant(request, registry, before)
+    processes = join(torch.device(device).type)
     with _in_turn(processes):
         data = _data(request, registry, variant, before, report if processes.rank == 0 else lambda line: None)
     image = _image(request, variant, data, before)
     variant = _with_length(request, variant, image, registry)
     precision = request.precision or (before["precision"] if before else "fp32")
-    source = request.data or before["data"]["source"]
+    source = _lasting(request.data, registry) or before["data"]["source"]
     plugin = registry.claim("variants", variant.name).plugin
     config = describe(
         variant, plugin, image, data, source, seed=seed, precision=precision, device=torch.device(device).type, processes=processes.size
@@ -74,22 +78,39 @@ def train(request: Request, registry: Registry, report: Callable[[str], None]) -
     trainer = build_trainer(
         variant, image, batches, registry, seed=seed, device=device, precision=precision, processes=processes
     )
-    if processes.rank == 0 and not request.resume:
+    first = processes.rank == 0
+    if first and not request.resume:
         folder.create()
-    processes.barrier()
-    with FolderLock(folder.path) if processes.rank == 0 else nullcontext():
-        if processes.rank == 0:
-            remove_leftovers(folder.path)
-            remove_leftovers(folder.checkpoints)
-            folder.write_config(config)
-        board = _board(folder) if request.tensorboard and processes.rank == 0 else None
-        loop = TrainingLoop(trainer, folder, request.cadence, _some_real(data), quiet=request.quiet, board=board)
+    with FolderLock(folder.path) if first else nullcontext():
+        if first:
+            _prepare(folder, config, request.resume)
+        processes.barrier()
+        board = writer(str(folder.path / "tensorboard")) if writer and first else None
+        loop = TrainingLoop(trainer, folder, request.cadence, some_real(data), quiet=request.quiet, board=board)
         if request.resume:
             step = loop.resume()
             if step >= variant.training.steps:
                 report(f"{folder.path} already has its {variant.training.steps} steps; ask for more with --steps.")
         loop.run()
+        if board is not None:
+            board.close()
     return folder
+
+
+def _prepare(folder: RunFolder, config: dict[str, Any], resume: bool) -> None:
+    """Under the lock: another process may have been here since the folder was looked at."""
+    if not resume:
+        folder.check_new()
+    for path in (folder.path, folder.checkpoints, folder.samples):
+        remove_leftovers(path)
+    folder.write_config(config)
+
+
+def _lasting(source: str | None, registry: Registry) -> str | None:
+    """A data source as it can be found again from another folder: paths become absolute."""
+    if source is None or "://" in source or source.partition(":")[0] in registry.names("datasets"):
+        return source
+    return str(Path(source).expanduser().absolute())
 
 
 def _variant(request: Request, registry: Registry, before: dict[str, Any] | None) -> tuple[Variant, int]:
@@ -155,18 +176,12 @@ def _with_length(request: Request, variant: Variant, image: ImageSpec, registry:
     return replace(variant, training=replace(variant.training, steps=max(steps, 1)))
 
 
-def _some_real(data) -> torch.Tensor:
-    """A fixed set of real images, spread over the whole data set, to compare samples with."""
-    rows = torch.linspace(0, len(data) - 1, min(LOOKED_AT, len(data))).long()
-    return data.images[rows].permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def _board(folder: RunFolder):
+def _curve_writer():
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UsageError("--tensorboard needs the package tensorboard: pip install tensorboard.") from None
-    return SummaryWriter(str(folder.path / "tensorboard"))
+    return SummaryWriter
 
 
 class _in_turn:

@@ -12,19 +12,17 @@ from torch import Tensor
 from .errors import DivergedError
 
 LEAST_DIVERSITY = 0.15
+WARM_UP = 200
 SATURATED_BELOW = 0.01
 SATURATED_FOR = 500
 
 
-def check_finite(step: int, terms: Mapping[str, float], last_good: str) -> None:
+def check_finite(step: int, terms: Mapping[str, float]) -> None:
     """DivergedError naming step, phase and term if a term is not finite."""
     for name, value in terms.items():
         if not math.isfinite(value):
             phase, _, term = name.partition(".")
-            raise DivergedError(
-                f"Training diverged at step {step}: term '{term}' of phase '{phase}' is {value}. "
-                f"{last_good} Try a smaller learning rate (--set training.generator_lr=...)."
-            )
+            raise DivergedError(f"Training diverged at step {step}: term '{term}' of phase '{phase}' is {value}.")
 
 
 def diversity(fake: Tensor, real: Tensor) -> float:
@@ -40,8 +38,9 @@ def _mean_distance(images: Tensor) -> float:
 
 
 def energy_distance(fake: Tensor, real: Tensor) -> float:
-    """2·E‖x−y‖ − E‖x−x'‖ − E‖y−y'‖ between two sets of images, per root of the number of values: zero only if they agree.
+    """2·E‖x−y‖ − E‖x−x'‖ − E‖y−y'‖ between two sets of images, per root of the number of values.
 
+    Unbiased: over many draws from one distribution its mean is zero, so that single values may be below.
     Székely and Rizzo 2013, over pixels. It says which checkpoint of one run is best; to compare variants use
     features (`ganzoo bench`).
     """
@@ -54,32 +53,42 @@ def energy_distance(fake: Tensor, real: Tensor) -> float:
 class CollapseWatch:
     """Keeps what it saw last, so that each trouble is told once and told again only after it was gone.
 
-    `losing_steps` counts the steps in a row in which every term of the discriminator's phases stayed within 0.01 of zero.
+    `losing_steps` counts the steps in a row in which every term of the discriminator's phases stayed within 0.01 of zero,
+    `low_looks` the looks in a row at samples that were nearly all alike; those of the first 200 steps, in which a healthy
+    generator still draws one grey, do not count. `trouble` is what was told and not yet acted on. It is plain data and
+    belongs to the state of a run: a resumed run must act as one that never stopped.
     """
 
     losing_steps: int = 0
     told_saturated: bool = False
     low_looks: int = 0
     told_collapsed: bool = False
+    trouble: str = ""
 
-    def see_terms(self, terms: Mapping[str, float], discriminator_phases: set[str]) -> str | None:
-        """Takes the terms of one step; returns a line when the discriminator has been perfect for 500 steps."""
+    def see_terms(self, terms: Mapping[str, float], discriminator_phases: set[str]) -> str:
+        """Takes the terms of one step; returns a line when the discriminator has been perfect for 500 steps, else ""."""
         own = [value for name, value in terms.items() if name.partition(".")[0] in discriminator_phases]
         perfect = bool(own) and all(abs(value) < SATURATED_BELOW for value in own)
         self.losing_steps = self.losing_steps + 1 if perfect else 0
-        if not perfect:
-            self.told_saturated = False
-        if self.losing_steps >= SATURATED_FOR and not self.told_saturated:
-            self.told_saturated = True
-            return f"the discriminator is saturated: all its terms are below {SATURATED_BELOW} since {self.losing_steps} steps"
-        return None
+        self.told_saturated &= perfect
+        if self.losing_steps < SATURATED_FOR or self.told_saturated:
+            return ""
+        self.told_saturated = True
+        return self._tell(f"the discriminator is saturated: all its terms are below {SATURATED_BELOW} since {self.losing_steps} steps")
 
-    def see_samples(self, measured: float) -> str | None:
-        """Takes the diversity of samples; returns a line when two looks in a row found them nearly all alike."""
-        self.low_looks = self.low_looks + 1 if measured < LEAST_DIVERSITY else 0
-        if self.low_looks == 0:
-            self.told_collapsed = False
-        if self.low_looks >= 2 and not self.told_collapsed:
-            self.told_collapsed = True
-            return f"the generator has collapsed: its samples differ {measured:.2f} times as much as real images"
-        return None
+    def see_samples(self, step: int, measured: float) -> str:
+        """Takes the diversity of samples; returns a line when two looks in a row found them nearly all alike, else ""."""
+        self.low_looks = self.low_looks + 1 if measured < LEAST_DIVERSITY and step > WARM_UP else 0
+        self.told_collapsed &= self.low_looks > 0
+        if self.low_looks < 2 or self.told_collapsed:
+            return ""
+        self.told_collapsed = True
+        return self._tell(f"the generator has collapsed: its samples differ {measured:.2f} times as much as real images")
+
+    def healthy(self, measured: float) -> bool:
+        """Whether a state with samples of this diversity is one to go back to: nothing is lost, and nothing is being lost."""
+        return measured >= LEAST_DIVERSITY and self.losing_steps == 0
+
+    def _tell(self, line: str) -> str:
+        self.trouble = line
+        return line

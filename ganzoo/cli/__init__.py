@@ -69,37 +69,65 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits; the one place that turns errors into one line and an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
-    debug = os.environ.get("GANZOO_DEBUG", "") not in ("", "0")
+    _mend_streams()
     try:
         code = group.main(args=arguments, prog_name="ganzoo", standalone_mode=False)
         sys.stdout.flush()
+    except BrokenPipeError:  # the reader has had enough
+        code = 1
     except click.exceptions.Exit as finished:
         code = finished.exit_code
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _say("Stopped.")
-        code = 130
-    except GanzooError as error:
-        if debug and error.exit_code == 1:
-            raise
-        _say(f"{click.style('Error:', fg='red')} {error}")
+        code = _fail("Stopped.", 130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help(), err=True)
         code = error.exit_code
-    except BrokenPipeError:  # the reader has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "ganzoo"
+        code = _fail(f"Error: {' '.join(error.format_message().split())} See: {path} --help", error.exit_code)
+    except click.ClickException as error:
+        code = _fail(f"Error: {error.format_message()}", error.exit_code)
+    except GanzooError as error:
+        code = _fail(f"Error: {error}", error.exit_code, error)
+    except OSError as error:
+        code = _fail(f"Error: {error.filename or 'the output'}: {error.strerror or error}", 1, error)
     except Exception as error:
-        if debug:
-            raise
         text = " ".join(str(error).split())[:500]
-        _say(f"{click.style('Error:', fg='red')} {type(error).__name__}: {text} (GANZOO_DEBUG=1 shows where)")
-        code = 1
+        code = _fail(f"Error: {type(error).__name__}: {text} (GANZOO_DEBUG=1 shows where)", 1, error)
+    _quiet_end()
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _say(line: str) -> None:
-    click.echo(line, err=True)
+def _mend_streams() -> None:
+    """Characters that an output cannot show become "?"; an output that was closed takes everything and keeps nothing."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="replace")
+
+
+def _fail(line: str, code: int, error: Exception | None = None) -> int:
+    """Prints the line in which every error ends; GANZOO_DEBUG=1 also shows where an unexpected one came from."""
+    if error is not None and code == 1 and os.environ.get("GANZOO_DEBUG", "") not in ("", "0"):
+        import traceback
+
+        traceback.print_exception(error)
+    head, colon, rest = line.partition(":")
+    try:
+        click.echo(f"{click.style(head + colon, fg='red')}{rest}" if colon else line, err=True)
+    except OSError:
+        return code or 1
+    return code
+
+
+def _quiet_end() -> None:
+    """What an output could not take is dropped here; the interpreter would complain of it in its own words at exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            try:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            except (OSError, ValueError):
+                continue

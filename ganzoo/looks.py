@@ -1,0 +1,76 @@
+"""Looking at a generator while it trains: sample grids for people, numbers for the collapse watch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from . import pictures, watch
+from .build import seeded
+from .errors import DivergedError
+from .model import draw_latent
+from .trainer import Trainer
+
+LOOKED_AT = 256
+LARGEST_MEASURED = 64
+AT_ONCE = 64
+
+
+def some_real(data) -> Tensor:
+    """At most 256 real images (N, C, H, W) in [-1, 1], spread over the whole data set, to compare samples with."""
+    rows = torch.linspace(0, len(data) - 1, min(LOOKED_AT, len(data))).long()
+    parts = [data.images[part].permute(0, 3, 1, 2).float() / 127.5 - 1 for part in rows.split(AT_ONCE)]
+    return torch.cat([measurable(part) for part in parts])
+
+
+def measurable(images: Tensor) -> Tensor:
+    """Images of more than 64 pixels averaged down to 64: distances change little, and memory stays small."""
+    return functional.adaptive_avg_pool2d(images, LARGEST_MEASURED) if images.shape[-1] > LARGEST_MEASURED else images
+
+
+class Looks:
+    """Draws with the generator that a checkpoint would hold, from latents that stay the same during the whole run."""
+
+    def __init__(self, trainer: Trainer, real: Tensor):
+        self.trainer, self.real = trainer, real
+
+    def draw(self, n: int) -> Iterator[Tensor]:
+        """Images (m, C, H, W) of the first `n` latents of the run's seed, all classes in turn, a part at a time, on the CPU."""
+        trainer = self.trainer
+        labels = torch.arange(n) % trainer.image.classes if trainer.image.classes else None
+        with _evaluating(trainer.sampler), seeded(0), torch.no_grad():
+            latent = draw_latent(trainer.sampler, n, trainer.seed).to(trainer.device, trainer.dtype)
+            for start in range(0, n, AT_ONCE):
+                part = slice(start, start + AT_ONCE)
+                images = trainer.sampler(latent[part], None if labels is None else labels[part].to(trainer.device))
+                yield images.float().cpu()
+
+    def measure(self) -> dict[str, float]:
+        """How varied samples are and how far from real ones; DivergedError if they are not finite."""
+        fake = torch.cat([measurable(part) for part in self.draw(LOOKED_AT)])
+        if not torch.isfinite(fake).all():
+            raise DivergedError(f"Training diverged at step {self.trainer.step_number}: the generator draws values that are not finite.")
+        return {"diversity": watch.diversity(fake, self.real), "energy_distance": watch.energy_distance(fake, self.real)}
+
+    def save_grid(self, path: Path) -> None:
+        """Writes a grid of samples as PNG; a conditional generator's columns are its classes, if they are few."""
+        classes = self.trainer.image.classes
+        columns = classes if 2 <= classes <= 12 else 8
+        images = torch.cat(list(self.draw(8 * columns)))
+        pictures.save_picture(pictures.enlarged(pictures.grid(images, columns)), path)
+
+
+@contextmanager
+def _evaluating(generator: nn.Module) -> Iterator[None]:
+    training = {module: module.training for module in generator.modules()}
+    generator.eval()
+    try:
+        yield
+    finally:
+        for module, flag in training.items():
+            module.training = flag

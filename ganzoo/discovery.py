@@ -44,7 +44,8 @@ def installed() -> list[Plugin]:
     """All declared plugins, the built-ins first, then by distribution and name, so that no file system decides an order.
 
     With the environment variable `GANZOO_LOAD_PLUGINS` only the built-ins and those of the distributions that it names, by
-    commas; empty means the built-ins alone. Of two copies of one distribution the first on `sys.path` counts, as for imports.
+    commas; empty means the built-ins alone, and a name that has no plugin is answered by a broken one. Of two copies of one
+    distribution the first on `sys.path` counts, as for imports.
     """
     limit = os.environ.get("GANZOO_LOAD_PLUGINS")
     wanted = None if limit is None else {GROUP, *map(normalize, limit.split(","))}
@@ -53,6 +54,9 @@ def installed() -> list[Plugin]:
         plugins = declared(distribution)
         if plugins and (wanted is None or plugins[0].distribution in wanted):
             found.setdefault(plugins[0].distribution, plugins)
+    for name in {GROUP, *(wanted or ())} - {"", *found}:
+        reason = "run `pip install -e .` in the checkout" if name == GROUP else "GANZOO_LOAD_PLUGINS names it"
+        found[name] = [Plugin("?", name, "?", module="?", error=f"no installed distribution of this name has a ganzoo plugin ({reason})")]
     everyone = [plugin for plugins in found.values() for plugin in plugins]
     return sorted(everyone, key=lambda plugin: (not plugin.builtin, plugin.distribution, plugin.entry_point))
 

@@ -133,7 +133,8 @@ def test_a_process_that_dies_at_any_call_loses_nothing(three, tmp_path, operatio
 
         assert run_in_child(die) == 9
         found.add(newest_step(folder))
-        assert sum(manifest.is_whole(path) for _, path in list_checkpoints(folder)) >= 2
+        whole = [manifest.is_whole(path) for _, path in list_checkpoints(folder)]
+        assert sum(whole) >= 2 and (all(whole) or operation == "save over a damaged one")
         remove_leftovers(folder)
         assert all(name.startswith(("step-", ".damaged-", ".undone-")) for name in os.listdir(folder))
         work(folder)

@@ -12,6 +12,7 @@ from importlib import metadata
 
 GROUP = "ganzoo"
 VALUE = re.compile(r"(\w+)(\.\w+)*\s*(:\s*(\w+)(\.\w+)*)?\s*(\[.*\])?")
+FOLDER = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(-.*)?\.(dist|egg)-info")
 IDENTITY = re.compile(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 
 
@@ -107,18 +108,19 @@ def section(text: str) -> list[str]:
 
 
 def identity(distribution: metadata.Distribution) -> tuple[str, str]:
-    """Name and version; from the name of the metadata folder where METADATA is damaged, which must not stop a good plugin.
+    """Name and version, as the metadata folder is called: `my_plugin-1.0.dist-info`; else as METADATA says.
 
-    `Distribution.name` would parse the whole file, every time, and fails in a way that depends on the Python version.
+    `Distribution.name` would parse METADATA, which takes as long as importing the plugin, and fails where that is damaged.
     """
+    folder = os.path.basename(str(getattr(distribution, "_path", "")))
+    if found := FOLDER.fullmatch(folder):
+        return normalize(found["name"]), found["version"]
     try:
         text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
     except (OSError, ValueError):
         text = ""
-    found = dict(IDENTITY.findall(text.partition("\n\n")[0]))
-    folder = os.path.basename(str(getattr(distribution, "_path", ""))).rpartition(".")[0].split("-")
-    name = normalize(found.get("Name", "")) or normalize(folder[0]) or "unknown"
-    return name, found.get("Version") or (folder[1] if len(folder) > 1 else "unknown")
+    headers = dict(IDENTITY.findall(text.partition("\n\n")[0]))
+    return normalize(headers.get("Name", folder)) or "unknown", headers.get("Version", "unknown")
 
 
 def normalize(name: str) -> str:

@@ -49,9 +49,10 @@ class _Manager(pluggy.PluginManager):
     """pluggy's, which looks at every name in a plugin with `inspect`; with hundreds of plugins that takes longer than their import."""
 
     def parse_hookimpl_opts(self, plugin, name):
-        if isinstance(plugin, ModuleType) and not isinstance(vars(plugin).get(name), FunctionType):
-            return None
-        return super().parse_hookimpl_opts(plugin, name)
+        found = vars(plugin).get(name) if isinstance(plugin, ModuleType) else None
+        if isinstance(found, FunctionType):
+            return getattr(found, f"{GROUP}_impl", None)
+        return None if isinstance(plugin, ModuleType) else super().parse_hookimpl_opts(plugin, name)
 
 
 class Registry:

@@ -172,12 +172,12 @@ def distribution(folder, name: str, entry_points: str, metadata: str = "") -> Pa
 
 def test_the_section_is_read_as_the_specification_says(tmp_path):
     text = "[console_scripts]\nganzoo = a:b\n[ganzoo]\n\n# a comment\n x.y = package.module [extra]\nz=m:a.b\n[ganzoo.other]\nw = n\n"
-    plugins = declared(distribution(tmp_path, "some_thing-2.0", text, "Name: Some.Thing\nVersion: 2.0.post1\n\nName: body\n"))
+    plugins = declared(distribution(tmp_path, "some_thing-2.0", text))
     assert [(plugin.name, plugin.module, plugin.error) for plugin in plugins] == [
         ("some-thing:x.y", "package.module [extra]", None),
         ("some-thing:z", "m:a.b", None),
     ]
-    assert plugins[0].version == "2.0.post1"
+    assert plugins[0].version == "2.0"
 
 
 @pytest.mark.parametrize("line", ["no equals sign", "x =", "= module", "x = a-b", "x = a:b:c", "x = os; import sys"])
@@ -188,9 +188,17 @@ def test_a_line_that_is_no_entry_point_is_named(tmp_path, monkeypatch, line):
     assert line in plugins[1].error and plugins[1].distribution == "odd"
 
 
-def test_without_a_name_the_folder_names_the_distribution(tmp_path):
-    plugins = declared(distribution(tmp_path, "My_Plugin-3.1", "[ganzoo]\nx = y\n"))
-    assert (plugins[0].distribution, plugins[0].version) == ("my-plugin", "3.1")
+@pytest.mark.parametrize(
+    ("folder", "metadata", "expected"),
+    [
+        ("My_Plugin-3.1", "Name: other\nVersion: 1\n", ("my-plugin", "3.1")),
+        ("nameless", "Metadata-Version: 2.1\nName: My.Plugin\nVersion: 2.0.post1\n\nName: body\n", ("my-plugin", "2.0.post1")),
+        ("nameless", "", ("nameless-dist-info", "unknown")),
+    ],
+)
+def test_who_a_distribution_is(tmp_path, folder, metadata, expected):
+    plugin = declared(distribution(tmp_path, folder, "[ganzoo]\nx = y\n", metadata))[0]
+    assert (plugin.distribution, plugin.version) == expected
 
 
 def test_a_limit_to_what_is_not_installed_is_said(monkeypatch):

@@ -41,7 +41,7 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Any:
     return to_pillow(sheet)
 
 
-def enlarged(picture: Any, least: int = 512) -> Any:
+def enlarged(picture: Any, least: int = 640) -> Any:
     """A picture narrower than `least` pixels enlarged by the largest whole factor that fits, so that pixels stay pixels."""
     from PIL import Image
 

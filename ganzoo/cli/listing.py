@@ -13,13 +13,24 @@ from ..variant import Variant
 from .types import VariantName
 
 
+_told: set[str] = set()
+
+
 def loaded_registry() -> Registry:
-    """The registry, after one line on stderr for each plugin that is broken and each name that is claimed twice."""
+    """The registry, after one line on stderr for each plugin that is broken and each name that is claimed twice.
+
+    Call it before anything imports torch, which a damaged distribution can keep from starting.
+    """
     found = registry()
-    for line in found.warnings:
-        click.echo(f"{click.style('Warning:', fg='yellow')} {line}", err=True)
-    found.warnings.clear()
+    tell_warnings(found)
     return found
+
+
+def tell_warnings(found: Registry) -> None:
+    """Prints the registry's warnings that were not printed yet: part hooks run late and may add some."""
+    for line in [line for line in found.warnings if line not in _told]:
+        _told.add(line)
+        click.echo(f"{click.style('Warning:', fg='yellow')} {line}", err=True)
 
 
 @click.command("list")
@@ -64,18 +75,20 @@ def _row(found: Registry, variant: Variant) -> dict:
 
 
 def _print_table(found: Registry, variants: list[Variant]) -> None:
+    import shutil
+
     rows = [(v.name, str(v.year), "/".join(map(str, sorted(v.sizes))) + " px", v.summary, _provider(found, v)) for v in variants]
     if not rows:
         return
-    import shutil
-
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     room = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 10_000
+    lines = []
     for name, year, sizes, summary, provider in rows:
         start = f"{name:<{widths[0]}}  {year:<{widths[1]}}  {sizes:<{widths[2]}}  "
         text = summary + provider
         text = text if len(start) + len(text) <= room else text[: max(room - len(start) - 3, 10)] + "..."
-        click.echo(click.style(start[: widths[0]], fg="cyan", bold=True) + start[widths[0] :] + text)
+        lines.append(click.style(start[: widths[0]], fg="cyan", bold=True) + start[widths[0] :] + text)
+    click.echo("\n".join(lines))
 
 
 def _provider(found: Registry, variant: Variant) -> str:
@@ -88,11 +101,11 @@ def _provider(found: Registry, variant: Variant) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
 def show(name: str, as_json: bool) -> None:
     """Show one variant: paper, parts and their options with defaults, training settings, who provides it."""
+    found = loaded_registry()
+    variant = found.get("variants", name)
     from ..build import KIND_OF, options_of, parts_of
     from ..config import as_json as plain
 
-    found = loaded_registry()
-    variant = found.get("variants", name)
     parts = {}
     for path, part in parts_of(variant).items():
         options = options_of(found.get(KIND_OF[path.partition(".")[0]], part.name))
@@ -142,6 +155,7 @@ def plugins(as_json: bool) -> None:
             "module": plugin.module,
             "builtin": plugin.builtin,
             "error": plugin.error,
+            "note": plugin.note,
             "registered": {kind: names for kind, names in plugin.registered.items() if names},
         }
         for plugin in found.plugins
@@ -153,9 +167,10 @@ def plugins(as_json: bool) -> None:
         state = click.style("broken", fg="red") if row["error"] else click.style("ok", fg="green")
         click.echo(f"{click.style(row['name'], bold=True)} {row['version']}  {state}")
         click.echo(f"  {row['error']}" if row["error"] else _registered(row["registered"]))
-    for line in found.warnings:
-        if " is broken and left out" not in line:
-            click.echo(f"{click.style('Warning:', fg='yellow')} {line}", err=True)
+        if row["note"]:
+            click.secho(f"  note: {row['note']}", fg="yellow")
+    _told.update(line for line in found.warnings if " is broken and left out" in line)  # shown above
+    tell_warnings(found)
 
 
 def _registered(registered: dict[str, list[str]]) -> str:

@@ -36,11 +36,12 @@ def sample(source: Path, count: int, seed: int, label, out: Path, batch_size: in
         raise UsageError(f"{out} is already there: choose another --out or add --force.")
     if kind and not out.parent.is_dir():
         raise UsageError(f"There is no folder {out.parent} to write {out.name} into.")
-    from ..hub import load
-    from ..run import default_device
     from .listing import loaded_registry
 
     loaded_registry()
+    from ..hub import load
+    from ..run import default_device
+
     model = load(source, device=default_device(device), report=lambda line: click.echo(line, err=True))
     if kind == ".gif":
         _write_walk(model, out, count, seed, label)

@@ -45,10 +45,12 @@ def train(variant, data, out, image_size, channels, conditional, settings, data_
     The run folder holds config.json (what was resolved), metrics.jsonl, samples/, samples.png and checkpoints/, all of it
     readable without ganzoo. The images are decoded once and kept in $GANZOO_CACHE (~/.cache/ganzoo).
     """
+    from .listing import loaded_registry
+
+    registry = loaded_registry()
     from ..loop import Cadence
     from ..train import Request
     from ..train import train as run
-    from .listing import loaded_registry
 
     request = Request(
         variant=variant,
@@ -63,6 +65,6 @@ def train(variant, data, out, image_size, channels, conditional, settings, data_
         **rest,
     )
     quiet = rest["quiet"]
-    folder = run(request, loaded_registry(), lambda line: None if quiet else click.echo(line, err=True))
+    folder = run(request, registry, lambda line: None if quiet else click.echo(line, err=True))
     if not quiet:
         click.echo(f"Samples: {folder.path / 'samples.png'}", err=True)

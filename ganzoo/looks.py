@@ -38,6 +38,7 @@ class Looks:
 
     def __init__(self, trainer: Trainer, real: Tensor):
         self.trainer, self.real = trainer, real
+        self._real_distance = watch.mean_distance(real)
 
     def draw(self, n: int) -> Iterator[Tensor]:
         """Images (m, C, H, W) of the first `n` latents of the run's seed, all classes in turn, a part at a time, on the CPU."""
@@ -55,7 +56,7 @@ class Looks:
         fake = torch.cat([measurable(part) for part in self.draw(LOOKED_AT)])
         if not torch.isfinite(fake).all():
             raise DivergedError(f"Training diverged at step {self.trainer.step_number}: the generator draws values that are not finite.")
-        return {"diversity": watch.diversity(fake, self.real), "energy_distance": watch.energy_distance(fake, self.real)}
+        return watch.compare(fake, self.real, self._real_distance)
 
     def save_grid(self, path: Path) -> None:
         """Writes a grid of samples as PNG; a conditional generator's columns are its classes, if they are few."""

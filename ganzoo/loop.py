@@ -83,6 +83,8 @@ class TrainingLoop:
         sampling = step % cadence.sample_every == 0 or last
         if saving or sampling or stopping or self._curious(step):
             self._fetch()
+        if (saving or sampling or stopping) and self._window:  # a resumed run starts with an empty one
+            self._log()
         if saving or sampling:  # never because of a signal: a stopped run must see what one sees that was not stopped
             self._look(draw=sampling)
             self._act_on_collapse()
@@ -206,13 +208,10 @@ class TrainingLoop:
         trees = {**self.trainer.state(), "watch": asdict(self.watch)}
         if self.main:
             step = self.trainer.step_number
-            if self._window:  # a resumed run starts with an empty one
-                self._log()
             summary = self._measured if self._measured.get("step") == step else {}
             self._stop_if_diverged(save_checkpoint, self.folder.checkpoints, step, trees, summary=summary)
             self._record_event("checkpoint", f"step-{step:09d}")
             retain(self.folder.checkpoints, self.cadence.keep, self._worth_keeping())
-        self._window.clear()
         self.trainer.processes.barrier()
 
     def _worth_keeping(self) -> list[int]:

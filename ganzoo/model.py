@@ -60,7 +60,7 @@ class Model:
         if label is None:
             return torch.arange(n) % self.image.classes
         names = self.classes
-        number = names.index(label) if label in names else int(label) if str(label).isdigit() else -1
+        number = names.index(label) if label in names else int(label) if str(label).isdecimal() else -1
         if not 0 <= number < self.image.classes:
             known = ", ".join(names) or f"0 to {self.image.classes - 1}"
             raise UsageError(f"No class is called {label!r}; known: {known}.")

@@ -132,7 +132,7 @@ def check_same(old: dict[str, Any], new: dict[str, Any], report: Callable[[str],
     More or fewer steps are no difference unless a schedule is measured by them.
     """
     old, new = json.loads(json.dumps(old)), json.loads(json.dumps(new))
-    if not old["variant"]["training"]["schedules"]:
+    if not old["variant"]["training"]["schedules"]:  # a schedule is measured by the steps
         for config in (old, new):
             del config["variant"]["training"]["steps"]
     for config in (old, new):

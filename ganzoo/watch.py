@@ -25,28 +25,29 @@ def check_finite(step: int, terms: Mapping[str, float]) -> None:
             raise DivergedError(f"Training diverged at step {step}: term '{term}' of phase '{phase}' is {value}.")
 
 
-def diversity(fake: Tensor, real: Tensor) -> float:
-    """Mean distance between two generated images over that between two real ones: about 1 is healthy, 0 is full collapse."""
-    between_real = _mean_distance(real)
-    return _mean_distance(fake) / between_real if between_real > 0 else 1.0
+def compare(fake: Tensor, real: Tensor, real_distance: float | None = None) -> dict[str, float]:
+    """Two numbers on generated images against real ones, both (N, C, H, W), from the distances between images as vectors.
+
+    "diversity" is the mean distance between two generated images over that between two real ones: about 1 is healthy, 0 is
+    full collapse. "energy_distance" is 2·E‖x−y‖ − E‖x−x'‖ − E‖y−y'‖ per root of the number of values (Székely and Rizzo
+    2013); it is unbiased: over many draws from one distribution its mean is 0, so that single values may be below. It says
+    which checkpoint of one run is best; to compare variants use features (`ganzoo bench`). `real_distance` is
+    `mean_distance(real)` for callers that compare often.
+    """
+    within_real = mean_distance(real) if real_distance is None else real_distance
+    within_fake = mean_distance(fake)
+    across = float(torch.cdist(fake.flatten(1).double(), real.flatten(1).double()).mean())
+    return {
+        "diversity": within_fake / within_real if within_real > 0 else 1.0,
+        "energy_distance": (2 * across - within_fake - within_real) / math.sqrt(fake[0].numel()),
+    }
 
 
-def _mean_distance(images: Tensor) -> float:
+def mean_distance(images: Tensor) -> float:
+    """The mean distance between two different images of a set."""
     flat = images.flatten(1).double()
     count = len(flat)
     return float(torch.pdist(flat).sum() * 2 / (count * (count - 1))) if count > 1 else 0.0
-
-
-def energy_distance(fake: Tensor, real: Tensor) -> float:
-    """2·E‖x−y‖ − E‖x−x'‖ − E‖y−y'‖ between two sets of images, per root of the number of values.
-
-    Unbiased: over many draws from one distribution its mean is zero, so that single values may be below.
-    Székely and Rizzo 2013, over pixels. It says which checkpoint of one run is best; to compare variants use
-    features (`ganzoo bench`).
-    """
-    scale = math.sqrt(fake[0].numel())
-    across = float(torch.cdist(fake.flatten(1).double(), real.flatten(1).double()).mean())
-    return (2 * across - _mean_distance(fake) - _mean_distance(real)) / scale
 
 
 @dataclass

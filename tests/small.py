@@ -1,0 +1,67 @@
+"""What the tests of whole runs share: tiny data, tiny settings, the command line as a process of its own, and comparisons."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import torch
+
+from ganzoo.checkpoint import list_checkpoints, load_checkpoint
+
+TINY = ("--set", "generator.width=4", "--set", "discriminator.width=4")
+
+
+def images(path: Path, count: int = 48, size: int = 32, channels: int = 1, classes: int = 3, seed: int = 0) -> Path:
+    """An .npz of smooth random images with labels."""
+    random = numpy.random.default_rng(seed)
+    coarse = random.integers(0, 256, (count, size // 4, size // 4, channels), dtype=numpy.uint8)
+    pixels = coarse.repeat(4, axis=1).repeat(4, axis=2)
+    numpy.savez(path, images=pixels, labels=numpy.arange(count) % classes)
+    return path
+
+
+def arguments(data: Path, out: Path, *more: str, variant: str = "dcgan", steps: int = 10, size: int = 32) -> list[str]:
+    """The words of a small `ganzoo train` on one thread of the processor."""
+    fixed = ["--data", str(data), "--out", str(out), "--steps", str(steps), "--image-size", str(size)]
+    return ["train", variant, *fixed, "--batch-size", "4", "--device", "cpu", "--threads", "1", *TINY, *more]
+
+
+def ganzoo(*words: str, cwd: Path | None = None, text: bool = True, **environment: str | None) -> subprocess.CompletedProcess:
+    """Runs `python -m ganzoo` in a fresh process; an environment variable that is None is taken away."""
+    settings = {key: value for key, value in (os.environ | {"OMP_NUM_THREADS": "1"} | environment).items() if value is not None}
+    return subprocess.run([sys.executable, "-m", "ganzoo", *words], env=settings, cwd=cwd, capture_output=True, text=text)
+
+
+def records(run: Path) -> list[dict]:
+    """metrics.jsonl, every line of which must be whole; without the seconds, which no two runs share."""
+    found = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in record.items() if key != "seconds"} for record in found]
+
+
+def steps_of(run: Path) -> list[int]:
+    """The steps of the run's checkpoints, the newest first."""
+    return [step for step, _ in list_checkpoints(run / "checkpoints")]
+
+
+def newest(run: Path):
+    """The trees of the newest checkpoint, which must verify."""
+    step, path = list_checkpoints(run / "checkpoints")[0]
+    found, trees, _ = load_checkpoint(path)
+    assert found == step
+    return trees
+
+
+def same(one, other) -> bool:
+    """Whether two trees hold the same values, tensors bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and one == other

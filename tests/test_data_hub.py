@@ -6,7 +6,6 @@ import json
 import os
 import re
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -110,8 +109,8 @@ class Hub(BaseHTTPRequestHandler):
 
     def info(self, repository: str, revision: str):
         if repository == "owner/reset":
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            return self.connection.close()
+            self.close_connection = True
+            return None
         if repository == "owner/html":
             return self.answer(200, b"<html>log in to the hotel</html>")
         if repository in REFUSALS:

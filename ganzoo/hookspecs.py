@@ -38,7 +38,7 @@ def register_augmentations(register):
 
 @hookspec
 def register_datasets(register):
-    """Registers data sets with `register(name, factory)`; `factory(root, split)` returns an `ArraySource` or `EncodedSource`."""
+    """Registers data sets with `register(name, factory)`; `factory(root, split)` returns an `ArraySource`, `EncodedSource` or `HubSource`."""
 
 
 @hookspec

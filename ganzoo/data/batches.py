@@ -67,18 +67,18 @@ class Batches:
         """The labels of minibatch `number`, int64 (n,) on the device, or None where there are none."""
         if self.data.labels is None:
             return None
-        return self.data.labels.index_select(0, self.indices(number)[part]).to(self.device)
+        return transfer(self.data.labels.index_select(0, self.indices(number)[part]), self.device)
 
     def images(self, number: int, part: slice = EVERY) -> torch.Tensor:
         """The images of minibatch `number`, float32 (n, C, H, W) from -1 to 1, channels last in memory.
 
         `part` cuts this process's share out of the whole minibatch; shares put together are the whole."""
-        chosen = self.rows.index_select(0, self.indices(number)[part].to(self.rows.device))
+        chosen = self.rows.index_select(0, transfer(self.indices(number)[part], self.rows.device))
         if self.rows.device != self.device:
             chosen = transfer(chosen, self.device)
         pixels = chosen.view(-1, *self.data.images.shape[1:])
         if self.mirror:
-            flips = self.flips(number)[part].nonzero().squeeze(1).to(self.device)
+            flips = transfer(self.flips(number)[part].nonzero().squeeze(1), self.device)
             pixels.index_copy_(0, flips, pixels.index_select(0, flips).flip(2))
         return pixels.to(torch.float32).div_(127.5).sub_(1).permute(0, 3, 1, 2)
 
@@ -96,7 +96,7 @@ def fits(rows: torch.Tensor, device: torch.device) -> bool:
 
 
 def transfer(chosen: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Moves one minibatch; from pinned memory the copy to CUDA does not hold up the host."""
+    """Moves a part of a minibatch; from pinned memory the copy to CUDA does not hold up the host."""
     if device.type == "cuda":
         chosen = chosen.pin_memory()
     return chosen.to(device, non_blocking=device.type == "cuda")

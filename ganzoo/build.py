@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import torch
 from torch import nn
 
+from .config import one_line
 from .distributed import Processes
 from .errors import GanzooError, PluginError, UsageError, did_you_mean
 from .registry import Registry
@@ -88,9 +89,9 @@ def build_part(path: str, part: Part, image: ImageSpec, registry: Registry) -> n
     except GanzooError:
         raise
     except ValueError as error:
-        raise UsageError(f"The {path} '{part.name}' cannot be built: {error}") from None
+        raise UsageError(f"The {path} '{part.name}' cannot be built: {one_line(error)}") from None
     except Exception as error:
-        raise PluginError(f"The {path} '{part.name}' of {claim.plugin.name} failed to build: {type(error).__name__}: {error}") from error
+        raise PluginError(f"The {path} '{part.name}' of {claim.plugin.name} failed to build: {type(error).__name__}: {one_line(error)}") from error
     if not isinstance(module, nn.Module):
         raise PluginError(f"The {path} '{part.name}' of {claim.plugin.name} is a {type(module).__name__}, not a torch module.")
     return module

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from . import pictures, watch
 from .build import seeded
-from .errors import DivergedError
+from .config import one_line
+from .errors import DivergedError, PluginError, UsageError
 from .model import draw_latent
 from .trainer import Trainer
 
@@ -33,6 +34,17 @@ def measurable(images: Tensor) -> Tensor:
     return functional.adaptive_avg_pool2d(images, LARGEST_MEASURED) if images.shape[-1] > LARGEST_MEASURED else images
 
 
+def draw(trainer: Trainer, n: int) -> Iterator[Tensor]:
+    """Images (m, C, H, W) of the first `n` latents of the run's seed, all classes in turn, a part at a time, on the CPU."""
+    labels = torch.arange(n) % trainer.image.classes if trainer.image.classes else None
+    with _evaluating(trainer.sampler), seeded(0), torch.no_grad():
+        latent = draw_latent(trainer.sampler, n, trainer.seed).to(trainer.device, trainer.dtype)
+        for start in range(0, n, AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            images = trainer.sampler(latent[part], None if labels is None else labels[part].to(trainer.device))
+            yield images.float().cpu()
+
+
 class Looks:
     """Draws with the generator that a checkpoint would hold, from latents that stay the same during the whole run."""
 
@@ -40,20 +52,9 @@ class Looks:
         self.trainer, self.real = trainer, real
         self._real_distance = watch.mean_distance(real)
 
-    def draw(self, n: int) -> Iterator[Tensor]:
-        """Images (m, C, H, W) of the first `n` latents of the run's seed, all classes in turn, a part at a time, on the CPU."""
-        trainer = self.trainer
-        labels = torch.arange(n) % trainer.image.classes if trainer.image.classes else None
-        with _evaluating(trainer.sampler), seeded(0), torch.no_grad():
-            latent = draw_latent(trainer.sampler, n, trainer.seed).to(trainer.device, trainer.dtype)
-            for start in range(0, n, AT_ONCE):
-                part = slice(start, start + AT_ONCE)
-                images = trainer.sampler(latent[part], None if labels is None else labels[part].to(trainer.device))
-                yield images.float().cpu()
-
     def measure(self) -> dict[str, float]:
         """How varied samples are and how far from real ones; DivergedError if they are not finite."""
-        fake = torch.cat([measurable(part) for part in self.draw(LOOKED_AT)])
+        fake = torch.cat([measurable(part) for part in draw(self.trainer, LOOKED_AT)])
         if not torch.isfinite(fake).all():
             raise DivergedError(f"Training diverged at step {self.trainer.step_number}: the generator draws values that are not finite.")
         return watch.compare(fake, self.real, self._real_distance)
@@ -62,8 +63,19 @@ class Looks:
         """Writes a grid of samples as PNG; a conditional generator's columns are its classes, if they are few."""
         classes = self.trainer.image.classes
         columns = classes if 2 <= classes <= 12 else 8
-        images = torch.cat(list(self.draw(8 * columns)))
+        images = torch.cat(list(draw(self.trainer, 8 * columns)))
         pictures.save_picture(pictures.enlarged(pictures.grid(images, columns)), path)
+
+
+def try_out(trainer: Trainer, name: str) -> None:
+    """Draws two images, so that options which the generator called `name` cannot work with are found before a run folder is made."""
+    image = trainer.image
+    try:
+        shape = tuple(torch.cat(list(draw(trainer, 2))).shape)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise UsageError(f"The generator '{name}' cannot draw with these settings: {one_line(error)}") from None
+    if shape != (2, image.channels, image.size, image.size):
+        raise PluginError(f"The generator '{name}' drew {shape} where {(2, image.channels, image.size, image.size)} was asked for.")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from .distributed import Processes, join
 from .errors import UsageError
 from .files import FolderLock
 from .losses import Loss
-from .looks import some_real
+from .looks import some_real, try_out
 from .loop import Cadence, TrainingLoop
 from .registry import Registry
 from .run import RunFolder, check_same, default_device, describe, read_run, threads
@@ -78,6 +78,7 @@ def train(request: Request, registry: Registry, report: Callable[[str], None]) -
     trainer = build_trainer(
         variant, image, batches, registry, seed=seed, device=device, precision=precision, processes=processes
     )
+    try_out(trainer, variant.generator.name)
     first = processes.rank == 0
     if first and not request.resume:
         folder.create()

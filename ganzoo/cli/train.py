@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -66,5 +67,5 @@ def train(variant, data, out, image_size, channels, conditional, settings, data_
     )
     quiet = rest["quiet"]
     folder = run(request, registry, lambda line: None if quiet else click.echo(line, err=True))
-    if not quiet:
+    if not quiet and os.environ.get("RANK", "0") == "0":
         click.echo(f"Samples: {folder.path / 'samples.png'}", err=True)

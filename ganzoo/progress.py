@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -18,9 +20,7 @@ class Progress:
         self._start_from(step, images)
         self._bar = None
         if not quiet and sys.stderr is not None and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, initial=step, unit="step", dynamic_ncols=True, file=sys.stderr)
+            self._bar = _bar(total, step)
 
     def _start_from(self, step: int, images: int) -> None:
         """The rate is measured from here."""
@@ -54,6 +54,15 @@ class Progress:
         """Leaves the terminal tidy."""
         if self._bar is not None:
             self._bar.close()
+
+
+def _bar(total: int, step: int) -> Any:
+    """A bar on stderr; some terminals say that they have no columns, where tqdm alone would show nothing."""
+    from tqdm import tqdm
+
+    known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    form = "{percentage:3.0f}% |{bar:12}| {n_fmt}/{total_fmt}  {remaining} left{postfix}"
+    return tqdm(total=total, initial=step, bar_format=form, ncols=None if known else 80, dynamic_ncols=known, file=sys.stderr)
 
 
 def clock(seconds: float) -> str:

@@ -41,12 +41,12 @@ def ganzoo(*words: str, cwd: Path | None = None, **environment: str | None) -> s
     return subprocess.run([sys.executable, "-m", "ganzoo", *words], env=settings, cwd=cwd, capture_output=True, encoding="utf-8", errors="replace")
 
 
-def forked_ganzoo(*words: str, cwd: Path) -> subprocess.CompletedProcess:
+def forked_ganzoo(*words: str, cwd: Path, prepare=lambda: None) -> subprocess.CompletedProcess:
     """As `ganzoo`, but the process is a fork of this one, which has imported torch: ten times as fast where many are needed."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
         child = os.fork()
         if child == 0:
-            become_ganzoo(words, out.fileno(), error.fileno(), lambda: os.chdir(cwd))
+            become_ganzoo(words, out.fileno(), error.fileno(), lambda: (os.chdir(cwd), prepare()))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         texts = [(file.seek(0), file.read().decode())[1] for file in (out, error)]
     return subprocess.CompletedProcess(words, code, *texts)

@@ -9,9 +9,8 @@ import torch
 
 from .build import build_part, option_mistakes
 from .checkpoint import load_checkpoint, newest_checkpoint
-from .config import image_from_json, variant_from_json
+from .config import image_from_json, run_config, variant_from_json
 from .errors import CheckpointError, UsageError
-from .files import read_json
 from .model import Model
 from .registry import registry
 
@@ -24,7 +23,7 @@ def load(source: str | Path, *, device: str | torch.device = "cpu", report=lambd
     """
     folder = Path(source)
     run = _run_of(folder)
-    config = read_config(run)
+    config = run_config(run / "config.json")
     variant, image = variant_from_json(config["variant"]), image_from_json(config["image"])
     key = "generator" if variant.training.ema is None else "generator_ema"
     weights = _weights(folder, key, report)
@@ -35,18 +34,6 @@ def load(source: str | Path, *, device: str | torch.device = "cpu", report=lambd
         generator: Any = build_part("generator", variant.generator, image, registry())
     _assign(generator, weights, folder)
     return Model(generator.to(device), variant=variant.name, image=image, config=config)
-
-
-def read_config(run: Path) -> dict[str, Any]:
-    """The config.json of a run, checked for its format."""
-    config = read_json(run / "config.json")
-    if not isinstance(config, dict) or config.get("format") != 1:
-        found = config.get("format") if isinstance(config, dict) else type(config).__name__
-        raise CheckpointError(f"{run / 'config.json'}: format {found!r} is not one that this ganzoo reads (1); update ganzoo")
-    missing = [key for key in ("variant", "image", "data", "seed") if key not in config]
-    if missing:
-        raise CheckpointError(f"{run / 'config.json'}: {', '.join(missing)} missing")
-    return config
 
 
 def _run_of(folder: Path) -> Path:

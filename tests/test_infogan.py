@@ -212,3 +212,11 @@ def test_a_generator_without_codes_is_refused():
     turn = scripted_turn(None, generator=part("generators", "dcgan", ImageSpec(16, 1), width=2))
     with pytest.raises(PluginError, match="DCGANGenerator has none"):
         InfoGAN(ImageSpec(16, 1)).generator(turn)
+
+
+def test_interpolation_keeps_the_code_a_mixture():
+    generator = InfoGANGenerator(ImageSpec(28, 1), width=4)
+    start, end = generator.latent(2, torch.Generator().manual_seed(0)).split(1)
+    halfway = generator.between(start, end, 0.5)
+    assert torch.allclose(halfway, (start + end) / 2)
+    assert halfway[0, 62:72].sum().item() == pytest.approx(1) and torch.equal(generator.between(start, end, 0.0), start)

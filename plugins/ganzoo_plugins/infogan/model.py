@@ -80,6 +80,9 @@ class InfoGANGenerator(Generator):
         one_hot = functional.one_hot(category, self.categories).to(plain.dtype)
         return torch.cat([plain[:, : self.noise], one_hot, plain[:, self.noise :]], 1)
 
+    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
+        return torch.lerp(start, end, share)  # uniform numbers and one-hot codes lie on no sphere
+
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         return self.main(latent) * 2 - 1
 

@@ -87,6 +87,9 @@ class LSGANGenerator(Generator):
     def latent(self, n: int, random: torch.Generator) -> Tensor:
         return uniform_latent(n, self.latent_dim, random)
 
+    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
+        return torch.lerp(start, end, share)  # uniform numbers lie on no sphere
+
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         return self.main(latent)
 
@@ -149,6 +152,9 @@ class ConditionalGenerator(Generator):
 
     def latent(self, n: int, random: torch.Generator) -> Tensor:
         return uniform_latent(n, self.latent_dim, random)
+
+    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
+        return torch.lerp(start, end, share)  # uniform numbers lie on no sphere
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         return self.main(torch.cat([latent, self.label(label)], 1)) * 2 - 1

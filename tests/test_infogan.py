@@ -6,6 +6,7 @@ import pytest
 import torch
 from ganzoo_plugins.infogan.model import (
     InfoGAN,
+    InfoGANGenerator,
     category_log_likelihood,
     continuous_log_likelihood,
     log_sigmoid,

@@ -90,9 +90,11 @@ def test_all_mistakes_are_reported_at_once():
 @hypothesis.given(st.text(max_size=30), st.sampled_from(["training.", "generator.", "loss", "regularizers.a.", ""]), st.text(max_size=20))
 def test_no_setting_ends_in_anything_but_a_line(path, head, value):
     try:
-        resolved(f"{head}{path}={value}")
-    except UsageError:
-        return
+        found = resolved(f"{head}{path}={value}")
+    except UsageError as error:
+        assert str(error).startswith(("A setting cannot be used: ", "2 settings cannot be used:\n", "3 settings cannot be used:\n"))
+    else:
+        assert isinstance(found, Variant)
 
 
 # -- config.json from outside -----------------------------------------------------------------------------------------

@@ -10,34 +10,10 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
-from PIL import Image
+from pictures_on_disk import load, refused, save, values  # noqa: F401  (load is a fixture)
 
 from ganzoo.data import ArraySource, EncodedSource, load_images
 from ganzoo.errors import DataError, GanzooError, PluginError, UsageError
-
-
-def save(path: Path, grey: int, mode: str = "L") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, (6, 6), grey if mode == "L" else (grey, grey, grey)).save(path)
-    return path
-
-
-@pytest.fixture
-def load(tmp_path):
-    def load(source, **options):
-        return load_images(str(source), size=6, cache=tmp_path / "cache", **options)
-
-    return load
-
-
-def values(data) -> list[int]:
-    return data.images[:, 0, 0, 0].tolist()
-
-
-def refused(load, source, words: str, kind=GanzooError, **options):
-    with pytest.raises(kind, match=words) as caught:
-        load(source, **options)
-    assert "\n" not in str(caught.value)
 
 
 def test_folder_without_sub_folders_has_no_labels(tmp_path, load):

@@ -21,8 +21,8 @@ def variants(pattern: str = "*") -> list[Variant]:
     return [variant for variant in registry().variants() if fnmatch(variant.name, pattern)]
 
 
-def load(source, *, device: str = "cpu"):
-    """Loads a trained generator as a `Model`, from a run folder, a checkpoint or a model folder; see `ganzoo.hub.load`."""
-    from .hub import load
+def load(source, **options):
+    """Loads a trained generator as a `Model`: a tag, a Hub repository, a run, a checkpoint or a folder; see `ganzoo.pretrained.load.load`."""
+    from .pretrained.load import load
 
-    return load(source, device=device)
+    return load(source, **options)

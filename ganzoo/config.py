@@ -191,8 +191,14 @@ def _optimizer_mistakes(training: Training) -> list[str]:
 
 
 def option_bounds(variant: Variant) -> list[str]:
+    """Numbers among the options of a variant's parts that are out of all proportion."""
+    return option_bounds_of(
+        {role: getattr(variant, role) for role in ROLES} | {f"regularizers.{part.name}": part for part in variant.regularizers}
+    )
+
+
+def option_bounds_of(parts: Mapping[str, Part | None]) -> list[str]:
     """Numbers among the options of parts that are out of all proportion: they would ask for networks that fit nowhere."""
-    parts = {role: getattr(variant, role) for role in ROLES} | {f"regularizers.{part.name}": part for part in variant.regularizers}
     return [
         f"{path}.{option}: {shorten(value)} is out of range (numbers up to {LARGEST_OPTION})"
         for path, part in parts.items()

@@ -4,32 +4,42 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .errors import UsageError
 from .networks import Generator
-from .variant import ImageSpec
+
+if TYPE_CHECKING:
+    from .pretrained.config import ModelConfig
 
 BLOCK = 256
 
 
 class Model:
-    """A generator in evaluation mode with what it was trained as.
+    """A generator in evaluation mode with what is known of it.
 
-    `variant` is its name, `image` the images it draws, `classes` the names of its labels, `config` the whole config.json.
+    `variant` is its name, `image` the images it draws, `classes` the names of its labels, `config` all that its config.json says.
     """
 
-    def __init__(self, generator: Generator, *, variant: str, image: ImageSpec, config: dict[str, Any]):
+    def __init__(self, generator: Generator, config: ModelConfig):
         self.generator = generator.eval().requires_grad_(False)
-        self.variant, self.image, self.config = variant, image, config
+        self.config = config
+        self.variant, self.image = config.variant, config.image
 
     @property
     def classes(self) -> list[str]:
         """Names of the labels that `sample(label=...)` takes, by number; empty if the generator is unconditional."""
-        return list(self.config.get("data", {}).get("classes", [])) if self.image.classes else []
+        return list(self.config.classes) if self.image.classes else []
+
+    def save(self, folder: str | Path, *, dtype: str = "float32") -> None:
+        """Writes the generator as a model folder that `ganzoo.load` reads, numbers stored as "float32", "float16" or "bfloat16"."""
+        from .pretrained.folder import write_model
+
+        self.config = write_model(Path(folder), self.config, self.generator.state_dict(), dtype=dtype)
 
     def latent(self, n: int, seed: int = 0) -> Tensor:
         """The first `n` latents (n, latent_dim) of a seed; the first 16 of 64 are those of 16."""

@@ -118,7 +118,7 @@ def test_only_the_command_line_imports_the_command_line(file):
 
 @pytest.mark.parametrize("file", CORE, ids=place)
 def test_the_hub_is_imported_inside_functions(file):
-    assert not {name for name in at_top_level(file) if name == "ganzoo.hub" or within({name}, "huggingface_hub")}
+    assert not {name for name in at_top_level(file) if within({name}, "huggingface_hub")}
 
 
 @pytest.mark.parametrize("file", PLUGINS, ids=place)

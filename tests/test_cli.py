@@ -231,7 +231,7 @@ def test_odd_names(place, tmp_path):
     shutil.copy(place / "grey.npz", folder / "-x y.npz")
     done = small.ganzoo(*small.arguments(folder / "-x y.npz", folder / "run \u2713", steps=1))
     assert done.returncode == 0, done.stderr
-    done = small.ganzoo("sample", "run \u2713", "--out", "C:\\x.png", cwd=folder)
+    done = small.ganzoo("sample", "./run \u2713", "--out", "C:\\x.png", cwd=folder)
     assert done.returncode == 0 and (folder / "C:\\x.png").exists(), done.stderr
     long = small.ganzoo("sample", str(place / "run"), "--out", "x" * 300 + ".png", cwd=folder)
     assert long.returncode == 1 and "File name too long" in error_of(long)

@@ -58,7 +58,7 @@ def group() -> None:
     ganzoo list                                     what there is
     ganzoo show dcgan                               its paper, parts, options and settings
     ganzoo train dcgan --data fashion-mnist-test --image-size 32 --steps 500 --out runs/first
-    ganzoo sample runs/first -n 64 --out grid.png   draw from what was trained
+    ganzoo sample ./runs/first -n 64 --out grid.png draw from what was trained
 
     Words complete with <TAB> after: eval "$(_GANZOO_COMPLETE=bash_source ganzoo)" (or zsh_source, fish_source).
 

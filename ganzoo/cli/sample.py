@@ -12,7 +12,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source")
 @click.option("-n", "count", type=click.IntRange(1), default=64, show_default=True, help="How many images (for .gif: latents to walk through).")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed gives the same images.")
 @click.option("--label", help="Only this class, by number or name. [default: all in turn]")
@@ -21,13 +21,15 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 @click.option("--columns", type=click.IntRange(1), help="Columns of a grid. [default: as square as it gets]")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps or auto.")
 @click.option("--force", is_flag=True, help="Replace what is at --out.")
-def sample(source: Path, count: int, seed: int, label, out: Path, batch_size: int, columns, device: str, force: bool) -> None:
-    """Draw images from SOURCE, a run folder or one of its checkpoints.
+def sample(source: str, count: int, seed: int, label, out: Path, batch_size: int, columns, device: str, force: bool) -> None:
+    """Draw images from SOURCE: a run, a checkpoint, a model folder, a tag, or owner/name on the Hub.
+
+    A folder is written with "./" or in full, so that it is never taken for a name on the Hub.
 
     \b
-    ganzoo sample runs/first -n 64 --seed 0 --out grid.png
-    ganzoo sample runs/first -n 1000 --out drawn/
-    ganzoo sample runs/first -n 8 --out walk.gif
+    ganzoo sample ./runs/first -n 64 --seed 0 --out grid.png
+    ganzoo sample ./runs/first -n 1000 --out drawn/
+    ganzoo sample ./runs/first -n 8 --out walk.gif
     """
     kind = out.suffix.lower()
     if kind and kind not in (*PICTURES, ".npz", ".gif"):
@@ -39,7 +41,7 @@ def sample(source: Path, count: int, seed: int, label, out: Path, batch_size: in
     from .listing import loaded_registry
 
     loaded_registry()
-    from ..hub import load
+    from ..pretrained.load import load
     from ..run import default_device
 
     model = load(source, device=default_device(device), report=lambda line: click.echo(line, err=True))

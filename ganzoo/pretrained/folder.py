@@ -1,0 +1,42 @@
+"""Writing a model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from ..errors import GanzooError, UsageError
+from ..files import disk_errors, new_folder, write_file
+from ..variant import Part
+from .config import DISCRIMINATOR_FILE, GENERATOR_FILE, ModelConfig
+from .tensors import write_tensors
+
+
+def write_model(
+    folder: Path,
+    config: ModelConfig,
+    tensors: Mapping[str, Tensor],
+    *,
+    dtype: str = "float32",
+    discriminator: tuple[Part, Mapping[str, Tensor]] | None = None,
+) -> ModelConfig:
+    """Writes a new model folder, whole or not at all, and returns what its config.json says.
+
+    `dtype` is how floating-point numbers are stored: "float32", "float16" or "bfloat16". UsageError if the folder is in the way.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is in the way: give a new or empty folder.")
+    with disk_errors(f"{folder} cannot be written", GanzooError):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with new_folder(folder) as temporary:
+            config = replace(config, weights=write_tensors(temporary / GENERATOR_FILE, tensors, dtype))
+            if discriminator is not None:
+                part, its_tensors = discriminator
+                written = write_tensors(temporary / DISCRIMINATOR_FILE, its_tensors, dtype)
+                config = replace(config, discriminator=part, discriminator_weights=written)
+            write_file(temporary / "config.json", config.as_json())
+    return config

@@ -1,0 +1,90 @@
+"""A small convolutional classifier of Fashion-MNIST and its packaged weights; `benchmarks/train_fashion_cnn.py` made them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganzoo.errors import CheckpointError, UsageError
+
+FILE = Path(__file__).parent / "files" / "fashion-cnn.safetensors"
+SHA256 = "ea71344103e988f25fa9a873c80f4962937cdef398c1852cd1cd197ccbfa5d31"
+CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+SIZE, FEATURES = 28, 128
+GREY = (0.299, 0.587, 0.114)
+PREPROCESSING = f"RGB to grey by ITU-R BT.601 {GREY}; antialiased bilinear to {SIZE}x{SIZE} unless it is that; values in [-1, 1]"
+
+
+def block(narrow: int, wide: int) -> list[nn.Module]:
+    return [nn.Conv2d(narrow, wide, 3, padding=1, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(wide), nn.ReLU()]
+
+
+class FashionCNN(nn.Module):
+    """Images (N, 1 or 3, H, W) in [-1, 1] to 128 features, none below zero; `classify` turns these into logits of `classes`.
+
+    `fingerprint` is the sha256, in hex, of weights and preprocessing. Everything is computed in float32.
+    """
+
+    classes = CLASSES
+    fingerprint = hashlib.sha256(f"fashion-cnn {SHA256} {PREPROCESSING}".encode()).hexdigest()
+
+    def __init__(self):
+        super().__init__()
+        layers = [*block(1, 24), *block(24, 64), *block(64, 96), nn.Flatten()]
+        self.body = nn.Sequential(*layers, nn.Linear(96 * 3 * 3, FEATURES, bias=False), nn.BatchNorm1d(FEATURES), nn.ReLU())
+        self.output = nn.Linear(FEATURES, len(CLASSES))
+
+    @classmethod
+    def pretrained(cls, file: Path = FILE, sha256: str = SHA256) -> FashionCNN:
+        """The network with the packaged weights, frozen and in evaluation mode; CheckpointError if the file is not that file."""
+        network = cls()
+        network.load_state_dict({name: _widened(tensor) for name, tensor in read_weights(file, sha256).items()})
+        return network.eval().requires_grad_(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (N, 128)."""
+        return self.body(prepared(images))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (N, 10) of what `forward` returned."""
+        return self.output(features)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits (N, 10) of images."""
+        return self.classify(self(images))
+
+
+def prepared(images: Tensor) -> Tensor:
+    """Images (N, 1 or 3, H, W) as the network was trained on: grey, float32, 28 × 28."""
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise UsageError(f"fashion-cnn takes images (N, 1 or 3, H, W), not {tuple(images.shape)}.")
+    images = images.float()
+    if images.shape[1] == 3:
+        images = (images * images.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)
+    if images.shape[2:] != (SIZE, SIZE):
+        images = functional.interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
+    return images
+
+
+def read_weights(file: Path, sha256: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, once its sha256 is the expected one."""
+    from safetensors.torch import load
+
+    try:
+        data = file.read_bytes()
+    except OSError as problem:
+        raise CheckpointError(f"{file} cannot be read: {problem.strerror}. Install ganzoo again.") from problem
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise CheckpointError(f"{file} is damaged: its sha256 is not that of the weights of fashion-cnn. Install ganzoo again.")
+    return load(data)
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    """Weights are stored in half precision, to be small; nothing is computed in it."""
+    return tensor.float() if tensor.dtype == torch.float16 else tensor

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 import click
 
 from ..registry import Registry, registry
-from ..variant import Variant
+from ..variant import Variant, Weights
 from .types import VariantName
 
 
@@ -77,15 +77,17 @@ def _row(found: Registry, variant: Variant) -> dict:
 def _print_table(found: Registry, variants: list[Variant]) -> None:
     import shutil
 
-    rows = [(v.name, str(v.year), "/".join(map(str, sorted(v.sizes))) + " px", v.summary, _provider(found, v)) for v in variants]
+    rows = [
+        (v.name, str(v.year), "/".join(map(str, sorted(v.sizes))) + " px", " ".join(sorted(v.weights)), v.summary + _provider(found, v))
+        for v in variants
+    ]
     if not rows:
         return
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
     room = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 10_000
     lines = []
-    for name, year, sizes, summary, provider in rows:
-        start = f"{name:<{widths[0]}}  {year:<{widths[1]}}  {sizes:<{widths[2]}}  "
-        text = summary + provider
+    for *cells, text in rows:
+        start = "".join(f"{cell:<{width}}  " for cell, width in zip(cells, widths, strict=True) if width)
         text = text if len(start) + len(text) <= room else text[: max(room - len(start) - 3, 10)] + "..."
         lines.append(click.style(start[: widths[0]], fg="cyan", bold=True) + start[widths[0] :] + text)
     click.echo("\n".join(lines))
@@ -111,8 +113,16 @@ def show(name: str, as_json: bool) -> None:
         options = options_of(found.get(KIND_OF[path.partition(".")[0]], part.name))
         defaults = {key: None if option.default is option.empty else option.default for key, option in options.items()}
         parts[path] = {"name": part.name, "options": {**defaults, **part.options}}
-    card = {**_row(found, variant), "parts": parts, "training": plain(variant)["training"]}
+    weights = {tag: _weights(variant.weights[tag]) for tag in sorted(variant.weights)}
+    card = {**_row(found, variant), "weights": weights, "parts": parts, "training": plain(variant)["training"]}
     click.echo(json.dumps(card, indent=2, default=str)) if as_json else _print_card(card)
+
+
+def _weights(weights: Weights) -> dict:
+    """What a pretrained generator draws, where it lies and under which licence."""
+    where = f"{weights.repo}@{weights.revision}" if weights.repo else weights.package_file
+    image = {"size": weights.image.size, "channels": weights.image.channels, "classes": weights.image.classes}
+    return {"where": where, "embedded": weights.repo is None, "image": image, "licence": weights.licence, "sha256": weights.sha256}
 
 
 def _print_card(card: dict) -> None:
@@ -121,7 +131,9 @@ def _print_card(card: dict) -> None:
     click.echo(f"  paper     {card['paper']} ({card['year']})")
     click.echo(f"  images    {' or '.join(map(str, card['sizes']))} pixels, grey or colour; labels {card['labels']}")
     click.echo(f"  tags      {', '.join(card['tags']) or '-'}")
-    click.echo(f"  weights   {', '.join(card['weights']) or '-'}")
+    for number, (tag, facts) in enumerate(card["weights"].items() or {"-": None}.items()):
+        place = f"{facts['image']['size']} px, {'embedded' if facts['embedded'] else facts['where']}, {facts['licence']}" if facts else ""
+        click.echo(f"  {'' if number else 'weights':<8}  {tag}{f'  ({place})' if place else ''}")
     click.echo(f"  provider  {card['distribution']} {card['version']}")
     for path, part in card["parts"].items():
         click.echo()

@@ -1,0 +1,35 @@
+"""The variational autoencoder (Kingma and Welling 2013), as pytorch/examples `vae/main.py` has it: no GAN, but the baseline of one."""
+
+from ganzoo import Part, Training, Variant, hookimpl
+
+
+@hookimpl
+def register_variants(register):
+    register(
+        Variant(
+            name="vae",
+            summary="No adversary: a decoder and an encoder that raise a bound on the likelihood; the baseline of every GAN.",
+            paper="https://arxiv.org/abs/1312.6114",
+            year=2013,
+            generator=Part("vae"),
+            discriminator=None,
+            loss=Part("evidence-lower-bound"),
+            sizes=(28, 32, 64),
+            tags=("unconditional", "mlp", "likelihood", "baseline"),
+            training=Training(optimizer="adam", generator_lr=1e-3, loss_lr=1e-3, batch_size=128, steps=10 * 469),
+        )
+    )
+
+
+@hookimpl
+def register_generators(register):
+    from .model import Decoder
+
+    register("vae", Decoder)
+
+
+@hookimpl
+def register_losses(register):
+    from .model import EvidenceLowerBound
+
+    register("evidence-lower-bound", EvidenceLowerBound)

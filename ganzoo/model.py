@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,22 +41,34 @@ class Model:
 
         self.config = write_model(Path(folder), self.config, self.generator.state_dict(), dtype=dtype)
 
-    def latent(self, n: int, seed: int = 0) -> Tensor:
-        """The first `n` latents (n, latent_dim) of a seed; the first 16 of 64 are those of 16."""
-        return draw_latent(self.generator, n, seed)
+    def latent(self, n: int, seed: int = 0, truncation: float | None = None) -> Tensor:
+        """The first `n` latents (n, latent_dim) of a seed; the first 16 of 64 are those of 16.
 
-    def sample(self, n: int, seed: int = 0, *, label: int | str | None = None, batch_size: int = 64) -> Tensor:
+        `truncation` cuts the prior off at that distance from 0: less variety, and fewer images that went wrong.
+        """
+        latent = draw_latent(self.generator, n, seed)
+        if truncation is None:
+            return latent
+        if not truncation > 0:
+            raise UsageError(f"Truncation is a number above 0, such as 0.7, not {truncation!r}.")
+        return self.generator.truncate(latent, truncation)
+
+    def sample(
+        self, n: int, seed: int = 0, *, label: int | str | None = None, truncation: float | None = None, batch_size: int = 64
+    ) -> Tensor:
         """Draws `n` images (n, C, H, W) in [-1, 1] on the CPU; the same seed gives the same images whatever the batch size.
 
         `label` is a class number or name; None goes through all classes in turn if the generator is conditional.
         """
-        return torch.cat(list(self.stream(n, seed, label=label, batch_size=batch_size)))
+        return torch.cat(list(self.stream(n, seed, label=label, truncation=truncation, batch_size=batch_size)))
 
-    def stream(self, n: int, seed: int = 0, *, label: int | str | None = None, batch_size: int = 64) -> Iterator[Tensor]:
+    def stream(
+        self, n: int, seed: int = 0, *, label: int | str | None = None, truncation: float | None = None, batch_size: int = 64
+    ) -> Iterator[Tensor]:
         """As `sample`, a batch at a time."""
         if n < 1 or batch_size < 1:
             raise UsageError(f"Ask for at least one image in batches of at least one, got n={n} and batch_size={batch_size}.")
-        latent, labels = self.latent(n, seed), self.labels(n, label)
+        latent, labels = self.latent(n, seed, truncation), self.labels(n, label)
         for start in range(0, n, batch_size):
             part = slice(start, start + batch_size)
             yield self.draw(latent[part], None if labels is None else labels[part])
@@ -82,13 +94,38 @@ class Model:
         with torch.inference_mode():
             return self.generator(latent.to(device), None if label is None else label.to(device)).float().cpu().contiguous()
 
-    def interpolate(self, stops: int = 8, frames: int = 12, seed: int = 0, label: int | str | None = None) -> Iterator[Tensor]:
-        """Walks through `stops` latents and back to the first, `frames` images (1, C, H, W) for each stretch."""
-        anchors, labels = self.latent(stops, seed), self.labels(1, label if label is not None or not self.image.classes else 0)
-        for number in range(stops):
-            start, end = anchors[number : number + 1], anchors[(number + 1) % stops : (number + 1) % stops + 1]
-            for frame in range(frames):
-                yield self.draw(self.generator.between(start, end, frame / frames), labels)
+    def interpolate(
+        self,
+        stops: int | Sequence[int] | Tensor = 8,
+        frames: int = 12,
+        seed: int = 0,
+        label: int | str | None = None,
+        *,
+        truncation: float | None = None,
+        closed: bool = True,
+    ) -> Iterator[Tensor]:
+        """Walks through `stops` latents, `frames` images (1, C, H, W) for each stretch, and back to the first if `closed`.
+
+        `stops` are that many latents of `seed`, the first latents of several seeds ([3, 8]), or latents (stops, latent_dim),
+        which are taken as they are. A walk that is not closed ends with the image of the last stop.
+        """
+        if isinstance(stops, int):
+            anchors = self.latent(stops, seed, truncation)
+        else:
+            anchors = stops if isinstance(stops, Tensor) else torch.cat([self.latent(1, one, truncation) for one in stops])
+        if len(anchors) < 2 or frames < 1:
+            raise UsageError(f"A walk needs at least two stops and one frame a stretch, got {len(anchors)} and {frames}.")
+        labels = self.labels(1, label if label is not None or not self.image.classes else 0)
+        for start, end in zip(anchors, anchors[1:], strict=False):
+            yield from self._stretch(start, end, frames, labels)
+        if closed:
+            yield from self._stretch(anchors[-1], anchors[0], frames, labels)
+        else:
+            yield self.draw(anchors[-1:], labels)
+
+    def _stretch(self, start: Tensor, end: Tensor, frames: int, labels: Tensor | None) -> Iterator[Tensor]:
+        for frame in range(frames):
+            yield self.draw(self.generator.between(start[None], end[None], frame / frames), labels)
 
 
 def draw_latent(generator: Generator, n: int, seed: int) -> Tensor:

@@ -2,25 +2,59 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from .errors import UsageError
+
+
+@dataclass(frozen=True)
+class Code:
+    """Columns `start` to `start + size` of a latent that mean something of their own, as InfoGAN's do.
+
+    "categorical" columns are one one-hot vector; "continuous" ones are `size` separate numbers, drawn between `low` and `high`.
+    """
+
+    name: str
+    start: int
+    size: int
+    kind: Literal["categorical", "continuous"]
+    low: float = 0.0
+    high: float = 1.0
 
 
 class Generator(nn.Module):
     """Turns latents into images; every generator inherits from it and says its `latent_dim`.
 
     `forward(latent, label=None)` takes latents (N, latent_dim) and labels (N,) int64 or None, and returns images
-    (N, C, H, W) in [-1, 1].
+    (N, C, H, W) in [-1, 1]. `codes` names the columns of the latent that have a meaning, if any have.
     """
 
     latent_dim: int
+    codes: tuple[Code, ...] = ()
 
     def latent(self, n: int, random: torch.Generator) -> Tensor:
         """Draws `n` latents (n, latent_dim) from the prior on `random`'s device: standard normal unless overridden."""
         return torch.randn(n, self.latent_dim, generator=random, device=random.device)
+
+    def truncate(self, latent: Tensor, truncation: float) -> Tensor:
+        """The latents (N, latent_dim) pulled into [-truncation, truncation], so that they are distributed as the prior cut off there.
+
+        For a standard normal prior that is the truncation trick (Brock et al. 2018, section 3.1), which draws again what lies
+        outside. Here every number goes through its cumulative distribution and back through that of the truncated normal,
+        z' = √2 erf⁻¹(erf(z/√2) erf(t/√2)): the same distribution, and a seed's latents move smoothly with `truncation`.
+        Generators with another prior override it; UsageError if one does not.
+        """
+        if type(self).latent is not Generator.latent:
+            raise UsageError(f"{type(self).__name__} draws latents of its own and does not say how to truncate them: leave truncation out.")
+        share = torch.erf(latent.detach().cpu().double() / math.sqrt(2)) * math.erf(truncation / math.sqrt(2))
+        return (math.sqrt(2) * torch.erfinv(share)).clamp(-truncation, truncation).to(latent)
 
     def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
         """Latents on the way from `start` to `end`, `share` in [0, 1]: along the sphere, where normal latents lie.

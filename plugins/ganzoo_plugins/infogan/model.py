@@ -16,7 +16,7 @@ from torch.nn import functional
 from ganzoo import ImageSpec
 from ganzoo.errors import PluginError, UsageError
 from ganzoo.losses import Loss, Phase, Turn
-from ganzoo.networks import Generator, Reshape
+from ganzoo.networks import Code, Generator, Reshape
 
 TINY = 1e-8
 HIDDEN, CODE_HIDDEN = 1024, 128
@@ -64,6 +64,9 @@ class InfoGANGenerator(Generator):
         check_codes(categories, continuous)
         self.noise, self.categories, self.continuous = noise, categories, continuous
         self.latent_dim = noise + categories + continuous
+        self.codes = (Code("category", noise, categories, "categorical"),)
+        if continuous:
+            self.codes += (Code("continuous", noise + categories, continuous, "continuous", -1.0, 1.0),)
         count = stages(image)
         widths, start = [width * 2**i for i in reversed(range(count))], image.size // 2**count
         features = widths[0] * start**2
@@ -79,6 +82,10 @@ class InfoGANGenerator(Generator):
         category = torch.randint(self.categories, (n,), generator=random, device=random.device)
         one_hot = functional.one_hot(category, self.categories).to(plain.dtype)
         return torch.cat([plain[:, : self.noise], one_hot, plain[:, self.noise :]], 1)
+
+    def truncate(self, latent: Tensor, truncation: float) -> Tensor:
+        noise = latent[:, : self.noise] * min(truncation, 1.0)  # a uniform distribution cut off is a narrower one
+        return torch.cat([noise, latent[:, self.noise :]], 1)
 
     def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
         return torch.lerp(start, end, share)  # uniform numbers and one-hot codes lie on no sphere

@@ -87,6 +87,9 @@ class LSGANGenerator(Generator):
     def latent(self, n: int, random: torch.Generator) -> Tensor:
         return uniform_latent(n, self.latent_dim, random)
 
+    def truncate(self, latent: Tensor, truncation: float) -> Tensor:
+        return latent * min(truncation, 1.0)  # a uniform distribution cut off is a narrower one
+
     def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
         return torch.lerp(start, end, share)  # uniform numbers lie on no sphere
 
@@ -152,6 +155,9 @@ class ConditionalGenerator(Generator):
 
     def latent(self, n: int, random: torch.Generator) -> Tensor:
         return uniform_latent(n, self.latent_dim, random)
+
+    def truncate(self, latent: Tensor, truncation: float) -> Tensor:
+        return latent * min(truncation, 1.0)  # a uniform distribution cut off is a narrower one
 
     def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
         return torch.lerp(start, end, share)  # uniform numbers lie on no sphere

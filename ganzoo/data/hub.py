@@ -5,21 +5,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
-from ganzoo.data.naming import quoted, reason
+from ganzoo.data.naming import quoted
 from ganzoo.data.parquet import arrow, choose_split, parquet_source, split_of
 from ganzoo.data.sources import EncodedSource, HubSource
 from ganzoo.data.store import key_of
 from ganzoo.errors import DataError, GanzooError, UsageError
-from ganzoo.files import write_atomically
+from ganzoo.files import disk_errors, write_atomically
+from ganzoo.hub import COMMIT, patiently
+from ganzoo.hub_errors import Asked
 
-COMMIT = re.compile(r"[0-9a-f]{40}")
 CONVERTED = "refs/convert/parquet"
-SECONDS = 15
+LARGEST_FILE = 50 * 10**9
 
 
 class Unreachable(DataError):
@@ -64,12 +65,14 @@ def list_commit(source: HubSource, revision: str | None) -> tuple[str, dict[str,
     """The commit that the revision means now, and {file name: sha256 or None} of all its files."""
     from huggingface_hub import HfApi
 
-    with one_line(source, revision):
-        info = HfApi().dataset_info(source.repository, revision=revision, timeout=SECONDS, files_metadata=True)
-        files = {file.rfilename: getattr(file.lfs, "sha256", None) for file in info.siblings or []}
-    if not COMMIT.fullmatch(info.sha or ""):
+    def ask_hub():
+        info = HfApi().dataset_info(source.repository, revision=revision, files_metadata=True)
+        return info.sha, {file.rfilename: getattr(file.lfs, "sha256", None) for file in info.siblings or []}
+
+    sha, files = patiently(ask_hub, asked(source, revision))
+    if not COMMIT.fullmatch(sha or ""):
         raise Unreachable(f"The Hub named no commit for data set {quoted(source.repository)}.")
-    return info.sha, files
+    return sha, files
 
 
 def parquet_names(files, source: HubSource) -> list[str]:
@@ -120,19 +123,12 @@ def fetch(source: HubSource, name: str, sha256: str | None) -> Path:
     """One file of the commit; a damaged copy is fetched again once, since the client checks nothing but the size."""
     from huggingface_hub import hf_hub_download
 
+    bounds = {"limit": LARGEST_FILE, "size": LARGEST_FILE, "commit": source.revision}
     for again in (False, True):
-        with one_line(source, source.revision):
-            path = Path(
-                hf_hub_download(
-                    source.repository,
-                    name,
-                    repo_type="dataset",
-                    revision=source.revision,
-                    force_download=again,
-                )
-            )
-            with open(path, "rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+        download = partial(hf_hub_download, source.repository, name, repo_type="dataset", force_download=again)
+        path = Path(patiently(partial(download, revision=source.revision), asked(source, source.revision), **bounds))
+        with disk_errors(f"{path} cannot be read", DataError), open(path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
         if sha256 in (None, found):
             return path
     blob = path.resolve()
@@ -141,41 +137,8 @@ def fetch(source: HubSource, name: str, sha256: str | None) -> Path:
     raise DataError(f"{quoted(name)} of {quoted(source.repository)} arrives damaged (its sha256 differs): try later.")
 
 
-@contextlib.contextmanager
-def one_line(source: HubSource, revision: str | None) -> Iterator[None]:
-    """Turns whatever the client raises into one line; the transport's own errors share no base but Exception."""
-    try:
-        yield
-    except GanzooError:
-        raise
-    except Exception as error:
-        raise explained(error, source, revision) from error
-
-
-def explained(error: Exception, source: HubSource, revision: str | None) -> GanzooError:
-    from huggingface_hub import errors
-
-    name = quoted(source.repository)
-    if isinstance(error, errors.GatedRepoError):
-        return DataError(f"Data set {name} is gated: accept its terms on the Hub, then log in with `hf auth login`.")
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return UsageError(f"The Hub has no data set {name}, or it is private: check the name or log in.")
-    if isinstance(error, errors.RevisionNotFoundError):
-        return UsageError(f"Data set {name} has no revision {quoted(revision)}.")
-    if isinstance(error, errors.HFValidationError):
-        return UsageError(f"{name} is no name of a data set: {reason(error)}.")
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status in (401, 403):
-        return DataError(f"The Hub refuses access to data set {name} (status {status}): log in with `hf auth login`.")
-    if status == 404:
-        return DataError(f"The Hub has lost a file of data set {name} at revision {quoted(revision)}.")
-    hint = f" {source.hint}" if source.hint else ""
-    if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError | TimeoutError):
-        return DataError(f"Data set {name} cannot be stored: {reason(error)}.{hint}")
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return Unreachable(f"Data set {name} needs the Hub, and HF_HUB_OFFLINE is set.{hint}")
-    cause = f"status {status}" if status else type(error).__name__
-    return Unreachable(f"The Hub cannot be reached for data set {name} ({cause}).{hint}")
+def asked(source: HubSource, revision: str | None) -> Asked:
+    return Asked("data set", source.repository, revision, source.hint or "", DataError, Unreachable)
 
 
 def recorded(record: Path) -> str | None:

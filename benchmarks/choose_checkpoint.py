@@ -3,7 +3,7 @@
     python benchmarks/choose_checkpoint.py runs/dcgan --data fashion-mnist-test --images 10000 --json scores.json
 
 One row a checkpoint, and first, with `--reference SOURCE` (the training images, say), a row for as many images of that source:
-what a perfect generator would get. Codes of an InfoGAN are held against the classes that the extractor sees.
+what a perfect generator would get. A categorical code, as InfoGAN has, is held against the classes that the extractor sees.
 """
 
 from __future__ import annotations
@@ -35,16 +35,13 @@ def prepared(source: str, model, root: Path | None) -> ImageData:
     return load_images(source, size=model.image.size, channels=model.image.channels, datasets=datasets, root=root)
 
 
-def codes_of(model, images: int, seed: int) -> torch.Tensor | None:
-    """The categories that an InfoGAN's latents (N, D) hold, or None for a generator without any."""
-    noise, categories = (getattr(model.generator, name, None) for name in ("noise", "categories"))
-    if not isinstance(noise, int) or not isinstance(categories, int):
-        return None
-    return model.latent(images, seed)[:, noise : noise + categories].argmax(1)
-
-
-def score_codes(codes: torch.Tensor, logits: torch.Tensor, model, extractor) -> dict[str, float]:
-    found = code_agreement(codes, logits.argmax(1), model.generator.categories, len(extractor.classes))
+def score_codes(model, logits: torch.Tensor, seed: int, extractor) -> dict[str, float]:
+    """How well the first categorical code of the latents, if there is one, predicts the classes of the drawings' logits (N, K)."""
+    code = next((code for code in model.generator.codes if code.kind == "categorical"), None)
+    if code is None:
+        return {}
+    drawn = model.latent(len(logits), seed)[:, code.start : code.start + code.size].argmax(1)
+    found = code_agreement(drawn, logits.argmax(1), code.size, len(extractor.classes))
     return {named(CODES[0], extractor.name): found.accuracy, named(CODES[1], extractor.name): found.information}
 
 
@@ -73,11 +70,8 @@ def score_all(arguments, show) -> list[dict]:
             continue
         seen = observe(drawings(model, arguments.images, arguments.seed, BATCH), extractor, needs)
         record = {"what": path.name, "step": step, **measure(real, seen, extractor, metrics, arguments.seed)}
-        codes = codes_of(model, arguments.images, arguments.seed)
-        if codes is not None:
-            record |= score_codes(codes, seen.logits, model, extractor)
-        records.append(record)
-        show(record)
+        records.append(record | score_codes(model, seen.logits, arguments.seed, extractor))
+        show(records[-1])
     return records
 
 

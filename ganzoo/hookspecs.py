@@ -43,9 +43,18 @@ def register_datasets(register):
 
 @hookspec
 def register_extractors(register):
-    """Registers feature extractors for metrics with `register(name, factory)`; the factory returns a module: images -> features (N, D)."""
+    """Registers feature extractors for metrics with `register(name, factory)`; the factory returns a callable: images -> features (N, D).
+
+    It takes float32 images (N, 1 or 3, H, W) in [-1, 1] of any size, and states a `fingerprint`: the sha256, in 64 hex digits, of
+    weights and preprocessing. A classifier also has `classes`, a tuple of names, and `classify(features)`, their logits (N, K).
+    """
 
 
 @hookspec
 def register_metrics(register):
-    """Registers metrics with `register(name, metric)`; `metric(real_features, fake_features)` returns a number or named numbers."""
+    """Registers metrics with `register(name, metric)`; `metric(real, fake, random)` returns a number, or {name: number}.
+
+    `real` and `fake` are `ganzoo.metrics.observe.Observation`s: `moments` always, `features` (N, D) and `logits` (N, K) if the
+    metric asks for them by its attribute `needs`, a tuple of these two names (without it: ("features",)). `random` is a
+    `torch.Generator` of its own, the only source of chance.
+    """

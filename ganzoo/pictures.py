@@ -64,3 +64,21 @@ def save_animation(frames: list[Any], path: Path, seconds_per_frame: float = 0.0
     frames[0].save(buffer, format=kind, save_all=True, append_images=frames[1:], duration=round(1000 * seconds_per_frame), loop=0)
     write_atomically(path, buffer.getvalue())
     return path
+
+
+def captioned(parts: list[tuple[str, Any]], least: int = 640) -> Any:
+    """Pillow pictures below each other, each under a line of text, enlarged by one factor until the widest has about `least` pixels."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    factor = max(1, least // max(picture.width for _, picture in parts))
+    font, line = ImageFont.load_default(13), 20
+    colours = [picture.convert("RGB") for _, picture in parts]
+    large = [picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST) for picture in colours]
+    width = max([picture.width for picture in large] + [math.ceil(font.getlength(text)) + 8 for text, _ in parts])
+    whole = Image.new("RGB", (width, sum(picture.height + line for picture in large)), "white")
+    top = 0
+    for (text, _), picture in zip(parts, large, strict=True):
+        ImageDraw.Draw(whole).text((4, top + line / 2), text, "black", font, anchor="lm")
+        whole.paste(picture, (0, top + line))
+        top += line + picture.height
+    return whole

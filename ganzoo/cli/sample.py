@@ -15,11 +15,11 @@ WALKS, COLUMNS = 8, 8
 
 @click.command()
 @click.argument("source")
-@click.option("-n", "count", type=click.IntRange(1), help="How many images, latents to walk through, or walks.  [default: 64; with --interpolate 8]")
+@click.option("-n", "count", type=click.IntRange(1), help="How many images, stops, or walks.  [default: 64; with --interpolate 8]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed gives the same images.")
 @click.option("--label", help="Only this class, by number or name. [default: all in turn]")
 @click.option("--truncation", type=click.FloatRange(0, min_open=True), help="Cut the latents' prior off there: 0.7 is calmer than none.")
-@click.option("--interpolate", is_flag=True, help="Walk: a sheet whose rows each go from one latent to another, or an animation (.gif, .webp).")
+@click.option("--interpolate", is_flag=True, help="Walk: a sheet whose rows go from latent to latent, or an animation.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A grid .png, a folder/ of PNGs, an .npz, or an interpolation .gif.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images drawn at once; changes no image.")
 @click.option("--columns", type=click.IntRange(1), help="Columns of a grid, or images of a walk.  [default: as square as it gets; 8]")

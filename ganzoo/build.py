@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import torch
 from torch import nn
@@ -14,8 +14,10 @@ from .config import one_line
 from .distributed import Processes
 from .errors import GanzooError, PluginError, UsageError, did_you_mean
 from .registry import Registry
-from .trainer import Trainer
 from .variant import ImageSpec, Part, Variant
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
 
 KIND_OF = {
     "generator": "generators",
@@ -121,6 +123,8 @@ def build_trainer(
     processes: Processes = Processes(),
 ) -> Trainer:
     """Builds every part of a variant, initialized from the seed on the CPU, and the trainer around them."""
+    from .trainer import Trainer  # whoever only draws needs no optimizers
+
     built = {}
     with seeded(seed):
         for path, part in parts_of(variant).items():

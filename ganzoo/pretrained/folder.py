@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,10 @@ from pathlib import Path
 from torch import Tensor
 
 from ..errors import GanzooError, UsageError
-from ..files import disk_errors, new_folder, write_file
+from ..files import disk_errors, new_folder, parse_json, shorten, write_file
 from ..variant import Part
-from .config import DISCRIMINATOR_FILE, GENERATOR_FILE, ModelConfig
-from .tensors import write_tensors
+from .config import DISCRIMINATOR_FILE, GENERATOR_FILE, ModelConfig, checked_config
+from .tensors import DTYPES, write_tensors
 
 
 def write_model(
@@ -25,18 +26,25 @@ def write_model(
 ) -> ModelConfig:
     """Writes a new model folder, whole or not at all, and returns what its config.json says.
 
-    `dtype` is how floating-point numbers are stored: "float32", "float16" or "bfloat16". UsageError if the folder is in the way.
+    `dtype` is how floating-point numbers are stored: "float32", "float16" or "bfloat16". UsageError if the folder is in the way;
+    CheckpointError, and nothing is written, for what could not be read again.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is in the way: give a new or empty folder.")
+    if dtype not in DTYPES:
+        raise UsageError(f"Numbers cannot be stored as {shorten(dtype)}; known: {', '.join(DTYPES)}.")
     with disk_errors(f"{folder} cannot be written", GanzooError):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with new_folder(folder) as temporary:
+        if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"{folder} is in the way: give a new or empty folder.")
+        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with new_folder(folder.absolute()) as temporary:
             config = replace(config, weights=write_tensors(temporary / GENERATOR_FILE, tensors, dtype))
-            if discriminator is not None:
+            if discriminator is None:
+                config = replace(config, discriminator_weights=None)
+            else:
                 part, its_tensors = discriminator
                 written = write_tensors(temporary / DISCRIMINATOR_FILE, its_tensors, dtype)
                 config = replace(config, discriminator=part, discriminator_weights=written)
-            write_file(temporary / "config.json", config.as_json())
+            text = config.as_json().encode()
+            checked_config(parse_json(text, "config.json", depth=16), "config.json")
+            write_file(temporary / "config.json", text)
     return config

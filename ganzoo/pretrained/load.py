@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,64 +12,73 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..build import build_part, option_mistakes
 from ..checkpoint import load_checkpoint, newest_checkpoint
 from ..config import image_from_json, run_config, variant_from_json
 from ..errors import CheckpointError, UsageError
+from ..files import shorten
 from ..model import Model
-from ..networks import Generator
-from ..registry import Registry, registry
+from ..registry import registry
 from .config import GENERATOR_FILE, ModelConfig, Provider, read_model_config
+from .skeleton import build_skeleton, fill, refuse_latent
 from .source import Repository, Tag, parse_source
-from .tensors import read_tensors, refuse_difference
+from .tensors import TensorFile, refuse_difference
 
 Report = Callable[[str], None]
+FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def load(
-    source: str | Path,
+    source: str | os.PathLike,
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
+    compile: bool = False,
     mmap: bool = True,
+    verify: bool = False,
+    allow_nonfinite: bool = False,
     report: Report = lambda line: None,
 ) -> Model:
     """Loads a generator, ready to draw from.
 
     `source` is a tag of a registered variant ("dcgan.fashion-mnist"), a repository on the Hub ("owner/name",
     "owner/name@revision", "hf://..."), a run folder (its newest checkpoint that verifies), a checkpoint, or a model folder; see
-    `parse_source` for how each is written. Of a run the moving average is taken if there is one. The generator is built on
-    the meta device and given the stored tensors, mapped from the file if `mmap`: no random initialization, no second copy.
-    `dtype` None means float32, however the numbers are stored. UsageError if there is no such source; CheckpointError names
-    what is damaged.
+    `parse_source` for how each is written. Of a run the moving average is taken if there is one.
+
+    The generator is built on the meta device and given the stored tensors, mapped from the file if `mmap`: no random
+    initialization, no second copy. `dtype` None means float32, however the numbers are stored. `compile` draws through
+    torch.compile. Weights are hashed and looked at once, and again when their file has changed; always if `verify`, or
+    without `mmap`. `allow_nonfinite` loads a dead model to look at it. UsageError if there is no such source; CheckpointError
+    names what is damaged.
     """
     found = parse_source(source, registry())
+    place = {"device": device, "dtype": dtype, "compile": compile}
+    how = {**place, "mmap": mmap, "verify": verify, "allow_nonfinite": allow_nonfinite}
     if isinstance(found, Tag):
-        return _load_tag(found, device, dtype, mmap, report)
+        return _load_tag(found, how, report)
     if isinstance(found, Repository):
         from .hub import pull
 
-        return load_folder(pull(found.repo, found.revision, report=report).folder, device=device, dtype=dtype, mmap=mmap)
+        return load_folder(pull(found.repo, found.revision, report=report).folder, **how)
     if (found / "MANIFEST.json").is_file() or (found / "checkpoints").is_dir():
-        return load_run(found, device=device, dtype=dtype, report=report)
+        return load_run(found, **place, report=report)
     if (found / "config.json").is_file():
-        return load_folder(found, device=device, dtype=dtype, mmap=mmap)
+        return load_folder(found, **how)
     if not found.is_dir():
         raise UsageError(f"There is no folder {found}: give a run, one of its checkpoints, a model folder, a tag or owner/name on the Hub.")
     raise UsageError(f"{found} is neither a run nor a model (no config.json) nor a checkpoint (no MANIFEST.json).")
 
 
-def _load_tag(tag: Tag, device, dtype, mmap: bool, report: Report) -> Model:
+def _load_tag(tag: Tag, how: Mapping[str, Any], report: Report) -> Model:
     """The weights that a variant names, pinned to one hash."""
     weights = tag.weights
     if weights.package_file is None:
         from .hub import pull
 
         pulled = pull(weights.repo, weights.revision, sha256=weights.sha256, report=report)
-        return load_folder(pulled.folder, device=device, dtype=dtype, mmap=mmap, sha256=weights.sha256)
+        return load_folder(pulled.folder, **how, sha256=weights.sha256)
     package, _, inside = weights.package_file.partition(":")
     with resources.as_file(resources.files(package).joinpath(inside)) as folder:
-        return load_folder(folder, device=device, dtype=dtype, mmap=mmap, sha256=weights.sha256)
+        return load_folder(folder, **how, sha256=weights.sha256)
 
 
 def load_folder(
@@ -75,32 +86,57 @@ def load_folder(
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
+    compile: bool = False,
     mmap: bool = True,
+    verify: bool = False,
+    allow_nonfinite: bool = False,
     sha256: str | None = None,
 ) -> Model:
-    """The generator of a model folder; `sha256` is what the weights must have besides what config.json says."""
-    folder = Path(folder)
+    """The generator of a model folder, as `load`; `sha256` is what the weights must have besides what config.json says."""
+    folder, (device, dtype) = Path(folder), _place(device, dtype)
+    where = str(folder / "config.json")
     config = read_model_config(folder / "config.json")
     if sha256 is not None and config.weights.sha256 != sha256:
-        raise CheckpointError(f"{folder / 'config.json'}: weights.sha256 is not the registered one, {sha256}.")
-    generator = _on_meta(config, folder / "config.json", registry())
-    tensors = read_tensors(folder / GENERATOR_FILE, generator.state_dict(), config.weights, mmap=mmap)
-    return _finished(generator, tensors, config, folder, device, dtype)
+        raise CheckpointError(f"{where}: weights: the sha256 is not the registered one, {sha256}.")
+    with TensorFile(folder / GENERATOR_FILE) as file:
+        skeleton = build_skeleton(config, where, registry(), len(file.entries))
+        refuse_latent(config, skeleton, where)
+        tensors = file.read(skeleton.state_dict(), config.weights, mmap=mmap, verify=verify, allow_nonfinite=allow_nonfinite)
+    return Model(fill(skeleton, tensors, config, registry()).to(device=device, dtype=dtype), config, compile=compile)
 
 
 def load_run(
-    folder: Path, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, report: Report = lambda line: None
+    folder: Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    compile: bool = False,
+    report: Report = lambda line: None,
 ) -> Model:
-    """The generator of a run or of one of its checkpoints."""
+    """The generator of a run or of one of its checkpoints, every byte of which is checked each time."""
+    device, dtype = _place(device, dtype)
     run = folder.resolve().parent.parent if (folder / "MANIFEST.json").is_file() else folder
     facts = run_config(run / "config.json")
-    variant, image = variant_from_json(facts["variant"]), image_from_json(facts["image"])
+    variant = variant_from_json(facts["variant"])
     key = "generator" if variant.training.ema is None else "generator_ema"
     step, tensors = _of_checkpoint(folder, key, report)
     config = describe_run(facts, step)
-    generator = _on_meta(config, run / "config.json", registry())
-    refuse_difference(folder, generator.state_dict(), {name: tuple(tensor.shape) for name, tensor in tensors.items()})
-    return _finished(generator, tensors, config, folder, device, dtype)
+    skeleton = build_skeleton(config, str(run / "config.json"), registry(), len(tensors))
+    refuse_difference(folder, skeleton.state_dict(), {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    generator = fill(skeleton, tensors, config, registry()).to(device=device, dtype=dtype)
+    return Model(generator, replace(config, latent_dim=generator.latent_dim), compile=compile)
+
+
+def _place(device: str | torch.device, dtype: torch.dtype | None) -> tuple[torch.device, torch.dtype]:
+    """Where the generator goes and as which numbers; UsageError for what is not there."""
+    from ..run import default_device
+
+    if dtype not in (None, *FLOATING):
+        raise UsageError(f"A generator cannot compute in {dtype}; known: {', '.join(str(known) for known in FLOATING)}.")
+    try:
+        return torch.device(default_device(str(device))), dtype or torch.float32
+    except RuntimeError:
+        raise UsageError(f"{shorten(str(device))} is no device; known are cpu, cuda, cuda:0, mps and auto.") from None
 
 
 def _of_checkpoint(folder: Path, key: str, report: Report) -> tuple[int, dict[str, Tensor]]:
@@ -140,24 +176,3 @@ def describe_run(facts: Mapping[str, Any], step: int) -> ModelConfig:
             "versions": facts["versions"],
         },
     )
-
-
-def _on_meta(config: ModelConfig, where: Path, parts: Registry) -> Generator:
-    """The generator that a config names, without memory for its numbers."""
-    factory = parts.get("generators", config.generator.name)
-    if mistakes := option_mistakes(factory, config.generator.options):
-        raise CheckpointError(f"{where}: generator.{mistakes[0]}")
-    with torch.device("meta"):
-        return build_part("generator", config.generator, config.image, parts)
-
-
-def _finished(generator: Generator, tensors: dict[str, Tensor], config: ModelConfig, where: Path, device, dtype) -> Model:
-    """The model around a generator whose tensors have been checked."""
-    from dataclasses import replace
-
-    generator.load_state_dict(tensors, assign=True)
-    homeless = [name for name, buffer in generator.named_buffers() if buffer.is_meta]
-    if homeless:
-        raise CheckpointError(f"{where}: the generator keeps {homeless[0]} out of its state, so it cannot be loaded.")
-    generator = generator.to(device=device, dtype=dtype or torch.float32)
-    return Model(generator, replace(config, latent_dim=generator.latent_dim))

@@ -1,0 +1,103 @@
+"""The generator that a config.json names, built without memory for its numbers, however large it would be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ..build import build_part, option_mistakes, seeded
+from ..config import LARGEST_OPTION
+from ..errors import CheckpointError, GanzooError, UsageError
+from ..files import shorten
+from ..networks import Generator
+from ..registry import Registry
+from .config import ModelConfig, Provider
+
+CALLS = 20_000
+CALLS_PER_TENSOR = 200
+
+
+class _Limit(TorchFunctionMode):
+    """Ends a constructor that calls torch more than `most` times: building 20,000 layers takes seconds even without memory."""
+
+    def __init__(self, most: int):
+        super().__init__()
+        self.left = most
+
+    def __torch_function__(self, function, types, arguments=(), options=None):
+        self.left -= 1
+        if self.left < 0:
+            raise CheckpointError("its options ask for far more layers than its weights have.")
+        return function(*arguments, **(options or {}))
+
+
+def build_skeleton(config: ModelConfig, where: str, parts: Registry, tensors: int) -> Generator:
+    """The generator that `config` names, on the meta device; `tensors` is how many its weights are, which bounds the work.
+
+    CheckpointError that begins with `where`: nobody provides the generator or its variant, its options or the image are
+    refused, or it would be far larger than its weights.
+    """
+    _refuse_unprovided(config, where, parts)
+    factory = parts.get("generators", config.generator.name)
+    if mistakes := option_mistakes(factory, config.generator.options):
+        raise CheckpointError(f"{where}: generator.{mistakes[0]}")
+    try:
+        with torch.device("meta"), _Limit(CALLS + CALLS_PER_TENSOR * tensors):
+            generator = build_part("generator", config.generator, config.image, parts)
+    except GanzooError as error:
+        raise CheckpointError(f"{where}: generator: {error}") from None
+    if not isinstance(generator, Generator):
+        raise CheckpointError(f"{where}: generator: '{config.generator.name}' builds no ganzoo.networks.Generator.")
+    return generator
+
+
+def _refuse_unprovided(config: ModelConfig, where: str, parts: Registry) -> None:
+    """CheckpointError that says who provides what is missing here; a broken plugin is PluginError, as everywhere."""
+    for key, kind, name in (("variant", "variants", config.variant), ("generator", "generators", config.generator.name)):
+        try:
+            parts.claim(kind, name)
+        except UsageError as error:
+            raise CheckpointError(f"{where}: {key}: {error} {_provided_by(config.provider)}") from None
+
+
+def _provided_by(provider: Provider) -> str:
+    version = f" {shorten(provider.version)}" if provider.version else ""
+    if provider.distribution == "ganzoo":
+        return f"It came with ganzoo{version}: this one is older or newer, use that one."
+    if not provider.distribution:
+        return "The file does not say which distribution provides it."
+    return f"The distribution '{provider.distribution}'{version} provides it: if you trust its authors, install that beside ganzoo."
+
+
+def homeless(generator: nn.Module) -> Iterator[str]:
+    """Names of tensors that the generator keeps but does not save: on the meta device they have no values."""
+    for name, buffer in generator.named_buffers():
+        if buffer.is_meta:
+            yield name
+    for path, module in generator.named_modules():
+        yield from (f"{path}.{name}".lstrip(".") for name, value in vars(module).items() if isinstance(value, Tensor) and value.is_meta)
+
+
+def fill(generator: Generator, tensors: dict[str, Tensor], config: ModelConfig, parts: Registry) -> Generator:
+    """The generator with these tensors, which must fit it, in the places of its own: nothing is initialized and nothing copied.
+
+    One that keeps tensors besides those that it saves is built again with memory; its saved tensors bound how much that is.
+    """
+    generator.load_state_dict(tensors, assign=True)
+    if next(homeless(generator), None) is None:
+        return generator
+    with seeded(0):
+        generator = build_part("generator", config.generator, config.image, parts)
+    generator.load_state_dict(tensors, assign=True)
+    return generator
+
+
+def refuse_latent(config: ModelConfig, generator: Generator, where: str) -> None:
+    """CheckpointError unless the configuration says how many numbers a latent of the generator has."""
+    if not (isinstance(generator.latent_dim, int) and 1 <= generator.latent_dim <= LARGEST_OPTION):
+        raise CheckpointError(f"{where}: generator: its latents cannot have {shorten(generator.latent_dim)} numbers.")
+    if config.latent_dim != generator.latent_dim:
+        raise CheckpointError(f"{where}: latent_dim: {config.latent_dim}, but the generator takes {generator.latent_dim}.")

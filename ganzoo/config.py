@@ -11,7 +11,7 @@ from typing import Any, Literal, get_type_hints
 
 from .errors import CheckpointError, UsageError, did_you_mean
 from .files import read_json, shorten
-from .variant import ImageSpec, Part, Schedule, Training, Variant
+from .variant import OPTIMIZERS, ImageSpec, Part, Schedule, Training, Variant
 
 BOUNDS = {
     "batch_size": (1, None),
@@ -175,7 +175,7 @@ def training_mistakes(training: Training) -> list[str]:
 def _optimizer_mistakes(training: Training) -> list[str]:
     from inspect import signature
 
-    from .optimizers import OPTIMIZERS
+    from torch import optim
 
     mistakes = []
     for role in ("", "generator_", "discriminator_", "loss_"):
@@ -183,7 +183,7 @@ def _optimizer_mistakes(training: Training) -> list[str]:
         if name not in OPTIMIZERS:
             mistakes.append(f"training.{role}optimizer: no optimizer is called {shorten(name)}.{did_you_mean(name, OPTIMIZERS)}")
             continue
-        known = [option for option in signature(OPTIMIZERS[name]).parameters if option not in ("params", "lr")]
+        known = [option for option in signature(getattr(optim, OPTIMIZERS[name])).parameters if option not in ("params", "lr")]
         for option in getattr(training, f"{role}optimizer_options"):
             if option not in known:
                 mistakes.append(f"training.{role}optimizer_options.{option}: unknown option of {name}.{did_you_mean(option, known)}")

@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from .errors import UsageError, did_you_mean
-from .variant import Schedule, Training
+from .variant import OPTIMIZERS, Schedule, Training
 
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop, "sgd": torch.optim.SGD}
 FUSED = ("adam", "adamw", "sgd")
 
 
@@ -29,7 +28,7 @@ def build_optimizer(training: Training, role: str, parameters: Sequence[nn.Param
     if name in FUSED and device.type in ("cpu", "cuda") and not options.get("foreach"):
         options.setdefault("fused", True)
     try:
-        return OPTIMIZERS[name](parameters, lr=rate, **options)
+        return getattr(torch.optim, OPTIMIZERS[name])(parameters, lr=rate, **options)
     except (TypeError, ValueError) as error:
         raise UsageError(f"The optimizer '{name}' of the {role} refuses its options {options}: {error}") from None
 

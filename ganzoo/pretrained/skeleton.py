@@ -20,8 +20,16 @@ CALLS = 20_000
 CALLS_PER_TENSOR = 200
 
 
+# What has no result without memory, and takes a second all the same: its first call imports torch's compiler.
+DRAWING = {torch.randn: torch.empty, torch.rand: torch.empty, torch.randn_like: torch.empty_like, torch.rand_like: torch.empty_like}
+FILLING = {"normal_", "uniform_", "random_", "bernoulli_", "exponential_", "erfinv_"}
+
+
 class _Limit(TorchFunctionMode):
-    """Ends a constructor that calls torch more than `most` times: building 20,000 layers takes seconds even without memory."""
+    """Ends a constructor that calls torch more than `most` times: building 20,000 layers takes seconds even without memory.
+
+    What initializes tensors is left out.
+    """
 
     def __init__(self, most: int):
         super().__init__()
@@ -31,7 +39,14 @@ class _Limit(TorchFunctionMode):
         self.left -= 1
         if self.left < 0:
             raise CheckpointError("its options ask for far more layers than its weights have.")
-        return function(*arguments, **(options or {}))
+        options = dict(options or {})
+        if function in DRAWING and options.get("device") is None:
+            options.pop("generator", None)
+            return DRAWING[function](*arguments, **options)
+        filled = arguments[0] if arguments else options.get("tensor")
+        if getattr(function, "__name__", "") in FILLING and isinstance(filled, Tensor) and filled.is_meta:
+            return filled
+        return function(*arguments, **options)
 
 
 def build_skeleton(config: ModelConfig, where: str, parts: Registry, tensors: int) -> Generator:

@@ -15,6 +15,8 @@ COMMANDS = {
     "plugins": "listing:plugins",
     "train": "train:train",
     "sample": "sample:sample",
+    "explore": "explore:explore",
+    "export": "export:export",
 }
 
 

@@ -62,7 +62,7 @@ class Guard:
         """The client asks for headers twice and for a body again and again: that is for `patiently` to decide."""
         tries = self.tries.setdefault((request.method, str(request.url)), [])
         if request.method == "HEAD" and tries:
-            raise self.asked.no_answer("it sends the request in circles" if self.redirected else "no answer")
+            raise self.asked.no_answer("it sends the request in circles" if self.redirected else "no connection or no answer")
         if tries and self.received - tries[-1] >= PROGRESS:
             tries.clear()
         if len(tries) >= TRIES_OF_A_BODY:
@@ -181,6 +181,8 @@ def patiently(call: Callable[[], Any], asked: Asked, **bounds: Any) -> Any:
         try:
             with guarded(asked, **bounds):
                 return call()
+        except GanzooError:
+            raise
         except Exception as error:
             wanted = worth_waiting(error)
             if wait is None or wanted is None:

@@ -49,8 +49,6 @@ class Answered(Exception):
 def worth_waiting(error: Exception) -> float | None:
     """Seconds that the server asks to wait, 0 where it does not say; None if another try would not help or is too far off."""
     error = _cause(error)
-    if isinstance(error, GanzooError):
-        return None
     status, seconds = status_of(error)
     if status is not None:
         return (seconds or 0.0) if status in PASSING and (seconds or 0.0) <= LONGEST_WAIT else None

@@ -1,0 +1,77 @@
+"""Finding models of ganzoo on the Hugging Face Hub, by words, variant and resolution."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from ..errors import UsageError
+from ..files import shorten
+from ..hub import patiently
+from ..hub_errors import Asked
+from ..registry import registry
+from .card import LIBRARY
+from .hub import REPOSITORY
+
+MOST = 1000
+RESOLUTION = re.compile(r"([1-9][0-9]{0,4})x\1")
+TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model that the Hub lists. What its author left out of the tags is None; `modified` is a day, as 2026-05-17."""
+
+    name: str
+    variant: str | None
+    size: int | None
+    downloads: int
+    modified: str | None
+
+
+def search(words: str = "", *, variant: str | None = None, size: int | None = None, limit: int = 20) -> list[Found]:
+    """At most `limit` models whose library is ganzoo, the most downloaded first.
+
+    `words` are looked for in the names, `variant` is one variant, `size` one resolution in pixels. Raises UsageError, HubError.
+    """
+    if not 1 <= limit <= MOST:
+        raise UsageError(f"limit is {limit}: ask for 1 to {MOST} models.")
+    if variant is not None and not TAG.fullmatch(variant):
+        raise UsageError(f"{shorten(variant)} is no name of a variant.")
+    wanted = [LIBRARY, *([variant] if variant else []), *([f"{size}x{size}"] if size else [])]
+
+    def ask() -> list[Found]:
+        from huggingface_hub import HfApi
+
+        listed = HfApi().list_models(search=words or None, filter=wanted, limit=limit, full=True, sort="downloads")
+        known = set(registry().names("variants"))
+        return [found for model in islice(listed, limit) if (found := _found(model, known, variant)) is not None]
+
+    return patiently(ask, Asked("a search of models", ""))
+
+
+def _found(model: Any, known: set[str], variant: str | None) -> Found | None:
+    """The facts of a listed model, each in the form that it must have; None if it has no proper name."""
+    if not isinstance(model.id, str) or not REPOSITORY.fullmatch(model.id):
+        return None
+    tags = [tag for tag in model.tags or [] if isinstance(tag, str) and TAG.fullmatch(tag)]
+    sizes = [int(match[1]) for tag in tags if (match := RESOLUTION.fullmatch(tag))]
+    modified = model.last_modified
+    return Found(
+        name=model.id,
+        variant=variant or _variant(tags, known),
+        size=sizes[0] if sizes else None,
+        downloads=model.downloads if isinstance(model.downloads, int) else 0,
+        modified=modified.date().isoformat() if isinstance(modified, datetime) else None,
+    )
+
+
+def _variant(tags: list[str], known: set[str]) -> str | None:
+    """The tag that names the variant: a registered one, or what stands after "gan" where a card of ganzoo has it."""
+    registered = [tag for tag in tags if tag in known]
+    after = tags[tags.index("gan") + 1 :] if "gan" in tags else []
+    named = [tag for tag in after if not RESOLUTION.fullmatch(tag)]
+    return (registered or named or [None])[0]

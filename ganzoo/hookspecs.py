@@ -58,3 +58,8 @@ def register_metrics(register):
     metric asks for them by its attribute `needs`, a tuple of these two names (without it: ("features",)). `random` is a
     `torch.Generator` of its own, the only source of chance.
     """
+
+
+@hookspec
+def register_layouts(register):
+    """Registers layouts for `ganzoo convert` with `register(name, factory)`; the factory returns a `ganzoo.layouts.Layout`."""

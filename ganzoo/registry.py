@@ -17,7 +17,7 @@ from .discovery import GROUP, Plugin, installed, printable
 from .errors import PluginError, UsageError, did_you_mean
 from .variant import Part, Training, Variant, check_name
 
-KINDS = ("variants", "generators", "discriminators", "losses", "regularizers", "augmentations", "datasets", "extractors", "metrics")
+KINDS = ("variants", "generators", "discriminators", "losses", "regularizers", "augmentations", "datasets", "extractors", "metrics", "layouts")
 SINGULAR = {kind: kind[:-1] for kind in KINDS} | {"losses": "loss", "datasets": "data set"}
 SLOW_IMPORTS = ("torch", "numpy", "huggingface_hub")
 # What every command reads of a variant; a wrong type here would end commands that never use the variant.

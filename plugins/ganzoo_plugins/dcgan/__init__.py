@@ -1,4 +1,4 @@
-"""DCGAN (Radford, Metz and Chintala 2015), as pytorch/examples `dcgan/main.py` has it."""
+"""DCGAN (Radford, Metz and Chintala 2015), as pytorch/examples `dcgan/main.py` has it, and the generator of the authors' own code."""
 
 from ganzoo import Part, Training, Variant, hookimpl
 
@@ -31,8 +31,10 @@ def register_variants(register):
 @hookimpl
 def register_generators(register):
     from .model import DCGANGenerator
+    from .newmu import NewmuGenerator
 
     register("dcgan", DCGANGenerator)
+    register("dcgan-newmu", NewmuGenerator)
 
 
 @hookimpl
@@ -47,3 +49,11 @@ def register_losses(register):
     from .model import NonSaturating
 
     register("non-saturating", NonSaturating)
+
+
+@hookimpl
+def register_layouts(register):
+    from .layouts import Newmu, PytorchExamples
+
+    register("pytorch-examples", PytorchExamples)
+    register("newmu", Newmu)

@@ -1,0 +1,191 @@
+"""Reads pickled and numpy files in a process of its own, under limits, and leaves safetensors behind. Run as a file.
+
+`python -P legacy_child.py JOBS` where JOBS is a JSON list of {"kind": "torch" | "npy" | "npz", "paths", "bytes", "key", "out"}. For
+each job `out` gets the tensors and `out` + ".json" their order, {"names": [...]}, or why there are none: {"refused": reason} or
+{"candidates": {key: tensors}}. It uses nothing of ganzoo, so that it runs wherever torch does.
+"""
+
+import json
+import os
+import re
+import sys
+
+import numpy
+import torch
+from safetensors.torch import save_file
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
+MOST_TENSORS = 20_000
+MOST_VALUES = 200_000
+LONGEST_NAME = 200
+DEEPEST = 6
+LARGEST_SHARE = 4
+SPARE_MEMORY = 256 * 2**20
+DAMAGED = "is damaged or cut short: it does not hold what its own tables promise"
+
+
+class Refused(Exception):
+    """The reason, which follows the file's name in a sentence."""
+
+
+def main(path: str) -> None:
+    """Does every job, each in a fork where the system has them: limits then count from zero, and one crash spoils one job."""
+    torch.set_num_threads(1)
+    with open(path, encoding="utf-8") as file:
+        jobs = json.load(file)
+    for job in jobs:
+        if not hasattr(os, "fork"):
+            do(job)
+            continue
+        child = os.fork()
+        if child == 0:
+            try:
+                limit(job["bytes"])
+                do(job)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+
+
+def limit(size: int) -> None:
+    """Bounds what the process may take for a file that holds `size` bytes of numbers: memory, seconds and written bytes."""
+    import resource
+
+    bounds = {resource.RLIMIT_CPU: 60 + size // 2**24, resource.RLIMIT_FSIZE: LARGEST_SHARE * size + 2**24, resource.RLIMIT_CORE: 0}
+    if os.path.exists("/proc/self/statm"):
+        with open("/proc/self/statm") as file:
+            taken = int(file.read().split()[0]) * resource.getpagesize()
+        bounds[resource.RLIMIT_AS] = taken + 2 * LARGEST_SHARE * size + SPARE_MEMORY
+    for which, bound in bounds.items():
+        hard = resource.getrlimit(which)[1]
+        bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+        resource.setrlimit(which, (bound, bound))
+
+
+def do(job: dict) -> None:
+    """One job; whatever goes wrong becomes a reason in our words, since torch's own advise switching its safety off."""
+    try:
+        answer = convert(job)
+    except Refused as reason:
+        answer = {"refused": str(reason)}
+    except Exception as error:  # Unpickling-, Runtime-, EOF-, Index-, Memory- and RecursionError have all been seen here
+        answer = {"refused": reason_of(error)}
+    with open(job["out"] + ".json", "w", encoding="utf-8") as file:
+        json.dump(answer, file)
+
+
+def reason_of(error: Exception) -> str:
+    """What an exception of torch or numpy means for the file."""
+    text = str(error)
+    asked = re.search(r"GLOBAL ([\w.]+)", text)
+    if asked:
+        return f"holds Python objects besides tensors (it asks for {asked[1][:60]}), which would run code; save the state_dict alone"
+    if type(error).__name__ == "UnpicklingError" and "nsupported" in text:
+        return "holds Python objects besides tensors, which would run code; save the state_dict alone"
+    if isinstance(error, MemoryError) or "allocate memory" in text:
+        return "asks for more memory than a file of its size needs"
+    if isinstance(error, RecursionError):
+        return "is nested too deep"
+    if "Object arrays" in text:
+        return "holds Python objects (an array of dtype object), which would run code"
+    return DAMAGED
+
+
+def convert(job: dict) -> dict:
+    """Writes the tensors of a job and returns their names, or among which networks the person has to choose."""
+    if job["kind"] != "torch":
+        tensors = arrays_of(job)
+    else:
+        found = state_dicts(torch.load(job["paths"][0], weights_only=True, mmap=False, map_location="cpu"))
+        chosen = choose(found, job["key"])
+        if chosen is None:
+            return {"candidates": {path: len(value) for path, value in found}}
+        tensors = {name: value for name, value in chosen.items() if isinstance(value, torch.Tensor)}
+    check(tensors, job["bytes"])
+    save_file({name: value.detach().resolve_neg().contiguous().clone() for name, value in tensors.items()}, job["out"])
+    return {"names": list(tensors)}
+
+
+def state_dicts(value) -> list[tuple[str, dict]]:
+    """Every dictionary in a file that names tensors, with its dotted path ("." is the file itself)."""
+    if not isinstance(value, dict):
+        raise Refused(f"holds a {type(value).__name__}, not a state_dict; save network.state_dict()")
+    found, seen = [], 0
+    waiting = [((), value)]
+    while waiting:
+        path, node = waiting.pop(0)
+        seen += len(node)
+        if seen > MOST_VALUES or len(path) > DEEPEST:
+            raise Refused("is nested too deep, or holds too many values")
+        items = [(name, item) for name, item in node.items() if isinstance(name, str)]
+        if any(len(name) > LONGEST_NAME for name, _ in items):
+            raise Refused(f"has a name of more than {LONGEST_NAME} letters")
+        if any(isinstance(item, torch.Tensor) and item.dim() for _, item in items):
+            found.append((".".join(path) or ".", dict(items)))
+        waiting += [((*path, name), item) for name, item in items if isinstance(item, dict)]
+    if not found:
+        raise Refused("holds no tensors with names")
+    return found
+
+
+def choose(found: list[tuple[str, dict]], key: str | None) -> dict | None:
+    """The dictionary at `key`, or the only one there is; a key that is a prefix of names ("netG." of "netG.main.0.weight") serves too."""
+    paths = dict(found)
+    if key is None:
+        return found[0][1] if len(found) == 1 else None
+    if key in paths:
+        return paths[key]
+    inside = [{name[len(key) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{key}.")} for tensors in paths.values()]
+    inside = [tensors for tensors in inside if tensors]
+    return inside[0] if len(inside) == 1 else None
+
+
+def arrays_of(job: dict) -> dict:
+    """The arrays of .npy files, named by the file, or those of one .npz."""
+    if job["kind"] == "npy":
+        arrays = {name: numpy.load(path, allow_pickle=False) for name, path in zip(job["names"], job["paths"], strict=True)}
+    else:
+        with numpy.load(job["paths"][0], allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    for name, array in arrays.items():
+        if not isinstance(array, numpy.ndarray) or array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+            raise Refused(f"has {short(name)} of another type than plain numbers")
+    return {name: torch.from_numpy(numpy.array(array, dtype=array.dtype.newbyteorder("="), order="C")) for name, array in arrays.items()}
+
+
+def check(tensors: dict, size: int) -> None:
+    """Refuses tensors that are anything but plain numbers, all of which lie in the file."""
+    if not tensors or len(tensors) > MOST_TENSORS:
+        raise Refused(f"holds {len(tensors)} tensors; 1 to {MOST_TENSORS} can be converted")
+    for name, tensor in tensors.items():
+        if wrong := fault(tensor):
+            raise Refused(f"has a tensor {short(name)} that {wrong}")
+    if sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > LARGEST_SHARE * size:
+        raise Refused("has tensors that share their numbers and are together far larger than the file")
+
+
+def fault(tensor: torch.Tensor) -> str | None:
+    """Why a tensor cannot be converted."""
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.is_nested:
+        return "is of a class of its own"
+    if tensor.layout is not torch.strided:
+        return "is sparse"
+    if tensor.is_meta or tensor.device.type != "cpu":
+        return "has no numbers (a meta tensor)"
+    if tensor.is_quantized or tensor.dtype not in DTYPES:
+        return f"is {'quantized' if tensor.is_quantized else str(tensor.dtype).removeprefix('torch.')}, not plain numbers"
+    if tensor.numel() == 0 or tensor.dim() > 8:
+        return "is empty or has more than 8 dimensions"
+    repeats = any(stride == 0 and length > 1 for stride, length in zip(tensor.stride(), tensor.shape, strict=True))
+    if repeats or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        return "is larger than the numbers behind it (a view that repeats them)"
+    return None
+
+
+def short(name: str) -> str:
+    """A name from the file, quoted and cut."""
+    return repr(name) if len(name) <= 60 else f"{name[:57]!r}..."
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -111,32 +111,37 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path, kind):
         read_tensors(path, WANTED, WeightsFile(file="model.safetensors", size=100, sha256="0" * 64, dtype="float32"))
 
 
+def flipped(path, bits):
+    """The file with one bit turned over after another, each turned back before the next."""
+    with open(path, "r+b", buffering=0) as file:
+        for position in range(bits):
+            byte = os.pread(file.fileno(), 1, position // 8)[0]
+            os.pwrite(file.fileno(), bytes([byte ^ 1 << position % 8]), position // 8)
+            yield position
+            os.pwrite(file.fileno(), bytes([byte]), position // 8)
+
+
 def test_every_flipped_bit_of_a_header_is_harmless_or_refused(tmp_path):
-    content, path = good(), tmp_path / "model.safetensors"
-    expected = read(put(path, content))
-    refused = 0
-    for position in range(8 * (len(content) - len(DATA))):
-        changed = bytearray(content)
-        changed[position // 8] ^= 1 << position % 8
-        path.write_bytes(changed)
+    path = put(tmp_path / "model.safetensors", good())
+    expected, refused, bits = read(path), 0, 8 * (len(good()) - len(DATA))
+    expected = {name: tensor.clone() for name, tensor in expected.items()}
+    for _ in flipped(path, bits):
         try:
             found = read(path)
         except CheckpointError:
             refused += 1
             continue
         assert found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
-    assert refused > 7 * (len(content) - len(DATA))
+    assert 0.8 * bits < refused < bits  # the metadata's text and the order of keys may change
 
 
 def test_every_flipped_bit_is_refused_by_the_hash(tmp_path):
-    content, path = good(), tmp_path / "model.safetensors"
-    weights = describe(put(path, content))
-    for position in range(8 * len(content)):
-        changed = bytearray(content)
-        changed[position // 8] ^= 1 << position % 8
-        path.write_bytes(changed)
+    path = put(tmp_path / "model.safetensors", good())
+    weights = describe(path)
+    for _ in flipped(path, 8 * len(good())):
         with pytest.raises(CheckpointError):
             read_tensors(path, WANTED, weights)
+    assert read_tensors(path, WANTED, weights)
 
 
 def test_all_differences_come_in_one_message_and_very_many_are_counted(tmp_path):

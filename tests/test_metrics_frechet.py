@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ganzoo.errors import CheckpointError, DataError, UsageError
-from ganzoo.metrics import Moments, frechet_distance
+from ganzoo.metrics import Moments, frechet, frechet_distance
 
 
 def normal(count, dimensions, seed=0, offset=0.0, scale=1.0):
@@ -166,6 +166,16 @@ def test_the_low_rank_path_is_the_same_number():
     wanted = frechet_distance(Moments.of(one), Moments.of(other))
     assert relative(frechet_distance(one, other), wanted) < 1e-12
     assert relative(frechet_distance(Moments.of(one), other), wanted) < 1e-12
+
+
+@pytest.mark.parametrize("spread", [0, -2, -5])
+def test_the_quick_ways_are_taken_only_where_they_are_exact(spread, monkeypatch):
+    scales = torch.logspace(0, spread, 48, dtype=torch.float64)
+    one, other = Moments.of(normal(400, 48, 1) * scales), Moments.of(normal(400, 48, 2) * scales)
+    quick = frechet_distance(one, other)
+    monkeypatch.setattr(frechet, "TOLERANCE", -1.0)
+    monkeypatch.setattr(frechet, "LEAST", 1.0)
+    assert relative(quick, frechet_distance(one, other)) < 1e-9
 
 
 def test_a_set_has_no_distance_to_itself_and_both_ways_are_as_long():

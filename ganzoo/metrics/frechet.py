@@ -9,20 +9,37 @@ from ganzoo.errors import UsageError
 from ganzoo.metrics.moments import Moments, as_features
 
 EPSILON = torch.finfo(torch.float64).eps
+TOLERANCE = 1e-7  # of the distance: where rounding stays below, the quick way is taken
+LEAST = 1e-10  # of the largest eigenvalue: where all are larger, a triangular factor is as exact and several times as fast
 
 
 def frechet_distance(real: Moments | Tensor, fake: Moments | Tensor) -> float:
     """|m₁ - m₂|² + tr(S₁ + S₂ - 2 (S₁ S₂)^½) of moments or features (N, D): Heusel et al. 2017, equation 6; never below 0.
 
     The last trace is the sum of the singular values of F₁ᵀF₂ for any factors FFᵀ = S. That keeps twelve digits where the
-    covariances are singular; eigenvalues of the product keep six. Of fewer features than dimensions the features themselves,
-    centred, are the factor, and the work falls to that of the smaller number.
+    covariances are singular; eigenvalues of the product keep six, and serve only where they keep more. Of fewer features than
+    dimensions the features themselves, centred, are the factor, and the work falls to that of the smaller number.
     """
     one, other = _Normal(real), _Normal(fake)
     if one.mean.shape != other.mean.shape:
         raise UsageError(f"Features of {len(one.mean)} dimensions cannot be compared with features of {len(other.mean)}.")
-    shared = torch.linalg.svdvals(one.factor().T @ other.factor()).sum()
-    return max(0.0, float((one.mean - other.mean).square().sum() + one.trace + other.trace - 2 * shared))
+    apart = (one.mean - other.mean).square().sum() + one.trace + other.trace
+    product = one.factor().T @ other.factor()
+    shared, error = _by_eigenvalues(product)
+    if not 2 * error <= TOLERANCE * (apart - 2 * shared):
+        shared = torch.linalg.svdvals(product).sum()
+    return max(0.0, float(apart - 2 * shared))
+
+
+def _by_eigenvalues(product: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum of the singular values σ of P as roots of the eigenvalues of PPᵀ, several times as fast, and how wrong it may be.
+
+    Rounding moves every eigenvalue by some epsilons of the largest (Weyl), and its root by that over 2σ.
+    """
+    small = product if product.shape[0] <= product.shape[1] else product.T
+    roots = torch.linalg.eigvalsh(small @ small.T).clamp_(min=0).sqrt_()
+    moved = 4 * EPSILON * roots[-1].square() if len(roots) else roots.sum()
+    return roots.sum(), torch.minimum(moved / (2 * roots), moved.sqrt()).sum()
 
 
 class _Normal:
@@ -50,7 +67,15 @@ class _Normal:
     def factor(self) -> Tensor:
         if self.centred is not None:
             return self.centred.T
+        lower, failed = torch.linalg.cholesky_ex(self.covariance)
+        if not failed and _least_eigenvalue(lower) > LEAST * self.trace:
+            return lower
         values, vectors = torch.linalg.eigh(self.covariance)
         # What rounding makes of a zero eigenvalue counts with its square root: 1e-16 would become 1e-8.
         kept = values > EPSILON * len(values) * values[-1].abs()
         return vectors[:, kept] * values[kept].sqrt()
+
+
+def _least_eigenvalue(lower: Tensor) -> Tensor:
+    """A number that no eigenvalue of LLᵀ is below: 1 / |L⁻¹|²."""
+    return 1 / torch.linalg.solve_triangular(lower, torch.eye(len(lower), dtype=lower.dtype), upper=False).square().sum()

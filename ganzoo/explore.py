@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 BATCH = 64
 PRIOR_DRAWS = 4096
+STEP = 1e-3
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def explore(
             if code.kind == "categorical":  # by chance two samples would often share one
                 latent[:, code.start : code.start + code.size] = torch.eye(code.size)[torch.arange(samples) % code.size]
         return [row for code in codes for row in code_rows(code, latent, steps, reach or 2.0)]
-    return direction_rows(model, latent, directions or 8, steps, reach or 3.0)
+    return direction_rows(model, latent, directions or min(8, model.generator.latent_dim), steps, reach or 3.0)
 
 
 def code_rows(code: Code, latent: Tensor, steps: int, reach: float) -> list[Row]:
@@ -101,7 +101,7 @@ def principal_directions(generator: Generator, count: int, latent: Tensor, label
     """
     if count > generator.latent_dim:
         raise UsageError(f"Latents of {generator.latent_dim} numbers have no more directions than that, got {count}.")
-    weight = first_layer(generator, latent, label).double()
+    weight = first_layer(generator, latent, label)
     values, vectors = torch.linalg.eigh(weight.T @ weight)
     strongest = vectors.T.flip(0)[:count]
     largest = strongest.gather(1, strongest.abs().argmax(1, keepdim=True))
@@ -109,23 +109,23 @@ def principal_directions(generator: Generator, count: int, latent: Tensor, label
 
 
 def first_layer(generator: Generator, latent: Tensor, label: Tensor | None = None) -> Tensor:
-    """The weight A (features, latent_dim) of the first layer that receives the latent, whatever kind of layer it is.
+    """The weight A (features, latent_dim) of the first layer that receives the latent, whatever kind of layer it is, in float64.
 
-    It is taken as the Jacobian of the layer's output by the latent (1, latent_dim): for a linear layer or a transposed convolution
-    of one pixel that is its weight, wherever `latent` lies; behind a nonlinear function it is the slope there.
+    It is taken as the slope of the layer's output at `latent` (1, latent_dim): for a linear layer or a transposed convolution of one
+    pixel that is its weight, wherever `latent` lies; behind a nonlinear function it holds there alone. UsageError if no such
+    layer is found.
     """
-    parameter = next(generator.parameters())
-    point = latent.to(parameter)
-    labels = None if label is None else label.to(parameter.device)
-    layer = _first_to_receive(generator, point, labels)
+    copy = deepcopy(generator).cpu().double().eval().requires_grad_(False)  # rounding would stay in the differences below
+    point, labels = latent.detach().cpu().double(), None if label is None else label.cpu()
+    layer = _first_to_receive(copy, point, labels)
+    layer.register_forward_hook(_stop)
+    steps = STEP * torch.eye(point.shape[1], dtype=torch.float64)
+    with torch.no_grad():
+        rises = [_stopped_output(copy, point + part, labels) - _stopped_output(copy, point - part, labels) for part in steps.split(BATCH)]
+    return torch.cat(rises).T / (2 * STEP)
 
-    def output_of_layer(z: Tensor) -> Tensor:
-        return _stopped_at(layer, generator, z, labels).flatten()
 
-    return torch.func.jacfwd(output_of_layer)(point)[:, 0].detach().cpu()
-
-
-class _ReachedError(Exception):
+class _StoppedError(Exception):
     """Ends a forward pass as soon as it has shown what was asked."""
 
     def __init__(self, found):
@@ -133,32 +133,23 @@ class _ReachedError(Exception):
         self.found = found
 
 
-@contextmanager
-def _hooks(handles: list) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 def _first_to_receive(generator: Generator, latent: Tensor, label: Tensor | None) -> nn.Module:
-    """The first layer with parameters of its own whose input depends on the latent."""
+    """The first layer with parameters of its own whose input depends on the latent; the generator's parameters need no gradients."""
 
     def look(module: nn.Module, inputs: tuple, keywords: dict) -> None:
         if any(isinstance(value, Tensor) and value.requires_grad for value in (*inputs, *keywords.values())):
-            raise _ReachedError(module)
+            raise _StoppedError(module)
 
     layers = [module for module in generator.modules() if module is not generator and _is_layer(module)]
-    frozen = [parameter.requires_grad_(False) for parameter in generator.parameters() if parameter.requires_grad]
+    handles = [layer.register_forward_pre_hook(look, with_kwargs=True) for layer in layers]
     try:
-        with _hooks([layer.register_forward_pre_hook(look, with_kwargs=True) for layer in layers]), torch.enable_grad():
+        with torch.enable_grad():
             generator(latent.clone().requires_grad_(True), label)
-    except _ReachedError as reached:
-        return reached.found
+    except _StoppedError as stopped:
+        return stopped.found
     finally:
-        for parameter in frozen:
-            parameter.requires_grad_(True)
+        for handle in handles:
+            handle.remove()
     raise UsageError(
         f"The first layer of {type(generator).__name__} cannot be found: no module with parameters receives the latent. "
         "A generator with such a layer, or one that names its codes, can be explored."
@@ -173,17 +164,16 @@ def _is_layer(module: nn.Module) -> bool:
     return bool(own) and not below
 
 
-def _stopped_at(layer: nn.Module, generator: Generator, latent: Tensor, label: Tensor | None) -> Tensor:
-    """What `layer` returns in a forward pass of the generator, which goes no further."""
+def _stop(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+    raise _StoppedError(output)
 
-    def stop(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-        raise _ReachedError(output)
 
+def _stopped_output(generator: Generator, latents: Tensor, label: Tensor | None) -> Tensor:
+    """What the layer with the hook `_stop` returns for latents (N, latent_dim) of one label: (N, features)."""
     try:
-        with _hooks([layer.register_forward_hook(stop)]):
-            generator(latent, label)
-    except _ReachedError as reached:
-        return reached.found
+        generator(latents, None if label is None else label.expand(len(latents)))
+    except _StoppedError as stopped:
+        return stopped.found.flatten(1)
     raise AssertionError("a layer that was reached once is reached again")
 
 

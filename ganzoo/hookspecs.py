@@ -43,9 +43,9 @@ def register_datasets(register):
 
 @hookspec
 def register_extractors(register):
-    """Registers feature extractors for metrics with `register(name, factory)`; the factory returns a callable: images -> features (N, D).
+    """Registers feature extractors for metrics with `register(name, factory)`; the factory returns a callable.
 
-    It takes float32 images (N, 1 or 3, H, W) in [-1, 1] of any size, and states a `fingerprint`: the sha256, in 64 hex digits, of
+    It gives features (N, D) of float32 images (N, 1 or 3, H, W) in [-1, 1] of any size, and states a `fingerprint`: the sha256, in 64 hex digits, of
     weights and preprocessing. A classifier also has `classes`, a tuple of names, and `classify(features)`, their logits (N, K).
     """
 

@@ -61,8 +61,9 @@ def test_moments_pass_through_plain_tensors():
 
 
 @pytest.mark.parametrize(
-    "change", [{"mean": torch.zeros(3, dtype=torch.float64)}, {"count": torch.tensor(1.5)}, {"m2": torch.zeros(4, 4)}, {"mean": torch.tensor(1.0)}]
-)  # fmt: skip
+    "change",
+    [{"mean": torch.zeros(3).double()}, {"count": torch.tensor(1.5)}, {"m2": torch.zeros(4, 4)}, {"mean": torch.tensor(1.0)}],
+)
 def test_other_tensors_are_no_moments(change):
     with pytest.raises(CheckpointError, match="are not moments"):
         Moments.from_tensors({**Moments.of(normal(50, 4)).tensors(), **change})

@@ -36,7 +36,7 @@ class Playback(Generator):
         return torch.randint(len(self.images), (n, 1), generator=random)
 
     def forward(self, latent, label=None):
-        return self.images[latent[:, 0]]
+        return self.images[latent[:, 0].long()]
 
 
 def playback(images, in_turn=False):
@@ -93,9 +93,11 @@ def scores(clothes, real, all_metrics, cache):
     mixture = torch.cat([others[: COUNT // 2], noise[: COUNT // 2]])
     drawn = {"copies": copies, "others": others, "mixture": mixture, "collapsed": others[:1], "noise": noise}
     extractor = load_extractor("fashion-cnn")
-    return {
-        name: score(playback(images, in_turn=True), real, extractor, all_metrics, images=COUNT, cache=cache) for name, images in drawn.items()
-    }  # fmt: skip
+
+    def scored(images):
+        return score(playback(images, in_turn=True), real, extractor, all_metrics, images=COUNT, cache=cache)
+
+    return {name: scored(images) for name, images in drawn.items()}
 
 
 def ranked(scores, metric, names):
@@ -206,7 +208,8 @@ def test_a_third_partys_metric_takes_part(real, plain, cache):
         return {"farthest": fake.features.norm(dim=1).max(), "drawn": torch.rand(1, generator=random).item()}
 
     model = playback(as_images(real.images[:50]))
-    found = score(model, real, plain, {"farthest": farthest, "count": lambda real, fake, random: fake.moments.count}, images=60, cache=cache)
+    theirs = {"farthest": farthest, "count": lambda real, fake, random: fake.moments.count}
+    found = score(model, real, plain, theirs, images=60, cache=cache)
     assert set(found) == {"farthest[plain]", "drawn[plain]", "count[plain]"}
     assert found["count[plain]"] == 60.0 and found["farthest[plain]"] > 0
     with pytest.raises(PluginError, match="Two metrics give a number called 'drawn"):

@@ -20,8 +20,9 @@ def class_histogram(logits: Tensor) -> Tensor:
 def modes_present(fake: Tensor, real: Tensor, share: float = 0.0) -> int:
     """How many of the classes that real images have also appear among the fake ones, for two histograms (K,).
 
-    With `share` 0 one image is enough, as Metz et al. 2017 and Lin et al. 2018 count, who draw 26 images for each class. A classifier that errs in one image of ten fills every class of ten thousand images, so that a `share` above 0 asks
-    for that part of the frequency that the class has among real images.
+    With `share` 0 one image is enough, as Metz et al. 2017 and Lin et al. 2018 count, who draw 26 images for each class. A
+    classifier that errs in one image of ten fills every class of ten thousand images, so that a `share` above 0 asks for that
+    part of the frequency that the class has among real images.
     """
     _check(fake, real)
     wanted = real.double() / real.sum() * fake.sum() * share

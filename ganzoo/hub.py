@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 
 from .errors import GanzooError
 from .files import shorten
-from .hub_errors import PASSING, Answered, Asked, explained, seconds_to_wait, worth_waiting
+from .hub_errors import PASSING, Again, Answered, Asked, explained, seconds_to_wait, worth_waiting
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -43,8 +43,9 @@ class Guard:
     commit: str | None = None
     requests: int = 0
     received: int = 0
-    tries: dict[Any, list[int]] = field(default_factory=dict)
+    tries: dict[Any, list[tuple[float, int]]] = field(default_factory=dict)
     redirected: bool = False
+    unconnected: bool = False
 
     def before(self, request: Any) -> None:
         """Gives a request its time limits; refuses one that the call may no longer make."""
@@ -55,23 +56,26 @@ class Guard:
         given = request.extensions.get("timeout") or {}
         names = ("connect", "read", "write", "pool")
         request.extensions["timeout"] = {name: min(given.get(name) or self.seconds, self.seconds) for name in names}
-        if request.method in ("GET", "HEAD"):
-            self.count(request)
+        self.count(request)
 
     def count(self, request: Any) -> None:
-        """The client asks for headers twice and for a body again and again: that is for `patiently` to decide."""
+        """The client makes a request again that failed, and waits as long as it is told to: that is for `patiently` to decide."""
         tries = self.tries.setdefault((request.method, str(request.url)), [])
-        if request.method == "HEAD" and tries:
-            raise self.asked.no_answer("it sends the request in circles" if self.redirected else "no connection or no answer")
-        if tries and self.received - tries[-1] >= PROGRESS:
+        if tries and self.redirected:
+            raise self.asked.no_answer("it sends the request in circles")
+        if tries and time.monotonic() - tries[-1][0] >= self.seconds:
+            raise self.asked.no_answer("no answer in time")
+        if tries and self.received - tries[-1][1] >= PROGRESS:
             tries.clear()
-        if len(tries) >= TRIES_OF_A_BODY:
-            raise self.asked.no_answer("the connection breaks off again and again")
-        tries.append(self.received)
+        if len(tries) >= (TRIES_OF_A_BODY if self.commit and request.method == "GET" else 1):
+            raise Again("no connection" if self.unconnected else "the connection breaks off")
+        tries.append((time.monotonic(), self.received))
 
     def after(self, response: Any) -> None:
         """Looks at an answer's headers before the client does, and watches its body."""
         self.redirected = response.is_redirect
+        if response.status_code in PASSING:
+            raise Answered(response.status_code, seconds_to_wait(response.headers))
         if response.request.method == "HEAD":
             self.check_headers(response)
         raw, decoded = response.iter_raw, response.iter_bytes
@@ -80,8 +84,6 @@ class Guard:
 
     def check_headers(self, response: Any) -> None:
         headers = response.headers
-        if response.status_code in PASSING:
-            raise Answered(response.status_code, seconds_to_wait(headers))
         headers.pop("x-xet-hash", None)  # the xet transfer has neither time limits nor an end: bodies come over plain HTTP
         commit, digest = headers.get("x-repo-commit"), headers.get("x-linked-etag") or headers.get("etag")
         if response.is_redirect and (commit is None or _same_host(response)):
@@ -129,6 +131,25 @@ def _after(response: Any) -> None:
         guard.after(response)
 
 
+def _attach() -> None:
+    """Lets the guards see the requests of the client's session, and of the one that follows when the client drops it."""
+    from huggingface_hub import get_session
+
+    session = get_session()
+    hooks, close = session.event_hooks, session.close
+    if _before in hooks["request"]:
+        return
+
+    def closed() -> None:
+        close()
+        if (guard := _guard.get()) is not None:
+            guard.unconnected = True
+            _attach()
+
+    session.event_hooks = {"request": [*hooks["request"], _before], "response": [*hooks["response"], _after]}
+    session.close = closed
+
+
 @contextlib.contextmanager
 def guarded(
     asked: Asked, *, limit: int = ANSWER_BYTES, size: int = 0, commit: str | None = None, seconds: float | None = None
@@ -138,12 +159,7 @@ def guarded(
     `limit` is the most bytes of one body, `size` the bytes that are expected to move (more time for more), `commit` the only
     commit that answers may name, `seconds` how long one answer may take.
     """
-    from huggingface_hub import get_session
-
-    session = get_session()
-    hooks = session.event_hooks
-    if _before not in hooks["request"]:
-        session.event_hooks = {"request": [*hooks["request"], _before], "response": [*hooks["response"], _after]}
+    _attach()
     guard = Guard(asked, limit, time.monotonic() + DEADLINE + size / SLOWEST, seconds or SECONDS, commit)
     token = _guard.set(guard)
     try:
@@ -177,17 +193,27 @@ def on_terminal() -> bool:
 
 def patiently(call: Callable[[], Any], asked: Asked, **bounds: Any) -> Any:
     """What `call` returns under a guard; it is called again after a fault that may pass. Every failure is one GanzooError."""
-    for wait in (*WAITS, None):
+    try:
+        return attempts(call, WAITS, asked, **bounds)
+    except GanzooError:
+        raise
+    except Exception as error:
+        raise explained(error, asked) from error
+
+
+def attempts(call: Callable[[], Any], waits: tuple[float, ...], asked: Asked, **bounds: Any) -> Any:
+    """What `call` returns under a guard, or raises at last; after a fault that may pass it is called again after each of `waits`."""
+    for wait in waits:
         try:
             with guarded(asked, **bounds):
                 return call()
-        except GanzooError:
-            raise
         except Exception as error:
             wanted = worth_waiting(error)
-            if wait is None or wanted is None:
-                raise explained(error, asked) from error
+            if wanted is None:
+                raise
             time.sleep(max(wait, wanted))
+    with guarded(asked, **bounds):
+        return call()
 
 
 def _same_host(response: Any) -> bool:

@@ -46,6 +46,10 @@ class Answered(Exception):
         self.status, self.seconds = status, seconds
 
 
+class Again(Exception):
+    """The client is about to make a request again that failed; the text is why."""
+
+
 def worth_waiting(error: Exception) -> float | None:
     """Seconds that the server asks to wait, 0 where it does not say; None if another try would not help or is too far off."""
     error = _cause(error)
@@ -53,7 +57,7 @@ def worth_waiting(error: Exception) -> float | None:
     if status is not None:
         return (seconds or 0.0) if status in PASSING and (seconds or 0.0) <= LONGEST_WAIT else None
     # The transport's classes are named, for two generations of it (httpx, httpx2) are in use and ganzoo requires neither.
-    broken = type(error).__name__ in ("ReadError", "WriteError", "RemoteProtocolError") or "Consistency check failed" in str(error)
+    broken = isinstance(error, Again) or type(error).__name__ in ("ReadError", "WriteError", "RemoteProtocolError") or "Consistency check failed" in str(error)
     return 0.0 if broken else None
 
 
@@ -109,6 +113,8 @@ def explained(error: BaseException, asked: Asked) -> GanzooError:
 def _words(error: BaseException, status: int | None, seconds: float | None) -> str:
     """Why there was no sensible answer."""
     name = type(error).__name__
+    if isinstance(error, Again):
+        return str(error)
     if status == 429:
         return f"status 429, too many requests: try again in {seconds:.0f} seconds" if seconds else "status 429, too many requests: try later"
     if status:

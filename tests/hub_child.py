@@ -19,6 +19,7 @@ from huggingface_hub import constants  # noqa: E402
 
 import ganzoo  # noqa: E402
 import ganzoo.hub  # noqa: E402
+import ganzoo.pretrained.push  # noqa: E402
 from ganzoo.errors import GanzooError  # noqa: E402
 from ganzoo.pretrained.hub import pull  # noqa: E402
 from ganzoo.pretrained.push import push  # noqa: E402
@@ -69,6 +70,7 @@ def answer(request: dict) -> dict:
     lines = []
     constants.HF_HUB_CACHE = request["cache"]
     ganzoo.hub.SECONDS, ganzoo.hub.WAITS = request.get("seconds", 10.0), (0.01, 0.01)
+    ganzoo.pretrained.push.SECONDS = ganzoo.hub.SECONDS
     ganzoo.hub.DEADLINE = request.get("deadline", 60.0)
     os.environ["HF_TOKEN"] = request.get("token") or ""
     try:

@@ -71,19 +71,36 @@ def pull(
         raise UsageError(f"{shorten(repo if revision is None else f'{repo}@{revision}')} names no model on the Hub: write owner/name@revision.")
     asked = Asked("model", repo, revision or "main")
     contents = _pinned(asked, report)
+    try:
+        return Pulled(_checked_folder(asked, contents, sha256, discriminator, limit, report), contents.commit)
+    except GanzooError:
+        _remove_damaged(asked.name, contents.commit)
+        raise
+
+
+def _checked_folder(asked: Asked, contents: Contents, sha256: str | None, discriminator: bool, limit: int, report: Report) -> Path:
+    """The folder of the cache, once every wanted file of the commit is in it as it must be."""
     fetch = partial(_fetch, asked=asked, contents=contents, report=report)
     config, folder = _config_of(fetch, asked, contents)
     names = {GENERATOR_FILE: config.weights}
     if discriminator:
         if config.discriminator_weights is None:
-            raise UsageError(f"Model {shorten(repo)} has no discriminator.")
+            raise UsageError(f"Model {shorten(asked.name)} has no discriminator.")
         names[DISCRIMINATOR_FILE] = config.discriminator_weights
     if sha256 is not None and config.weights.sha256 != sha256:
         raise HubError(f"The weights of {asked} are not those that were registered: their sha256 is {config.weights.sha256}, not {sha256}.")
     for name, weights in names.items():
         _refuse_other(asked, contents, name, weights, limit)
         fetch(name, size=weights.size, digest=weights.sha256, limit=weights.size)
-    return Pulled(folder, contents.commit)
+    return folder
+
+
+def _remove_damaged(repo: str, commit: str) -> None:
+    """After a failure nothing stays in the cache that differs from the hash that the cache named it by."""
+    for name in (CONFIG_FILE, GENERATOR_FILE, DISCRIMINATOR_FILE):
+        path = _storage(repo) / "snapshots" / commit / name
+        if path.is_file() and not _is_right(path, None, None, WEIGHTS_BYTES):
+            _remove(path)
 
 
 def _pinned(asked: Asked, report: Report) -> Contents:

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import pictures
+from .. import hub, pictures
 from ..build import build_part
 from ..checkpoint import load_checkpoint
 from ..errors import GanzooError, UsageError, did_you_mean
 from ..files import disk_errors, shorten, write_file
-from ..hub import COMMIT, guarded
+from ..hub import COMMIT, attempts
 from ..hub_errors import Asked, HubError, explained, status_of
 from ..manifest import folder_name
 from ..model import Model
@@ -155,19 +155,16 @@ def _publish(folder: Path, asked: Asked, private: bool, message: str, report: Re
     size = sum((folder / name).stat().st_size for name in changed if (folder / name).is_file())
     for operation in operations:  # one at a time: several would go through threads, where nothing limits their seconds
         if hasattr(operation, "path_or_fileobj"):
-            _once(partial(api.preupload_lfs_files, asked.name, [operation]), asked, size)
+            _once(partial(api.preupload_lfs_files, asked.name, [operation]), asked, size, again=True)
     send = partial(api.create_commit, asked.name, operations, commit_message=message, revision="main", parent_commit=head.commit)
     return _commit(send, folder, asked, head), address, True
 
 
 def _commit(send: Callable, folder: Path, asked: Asked, head: Contents) -> str:
-    """Makes the commit. Where the answer is lost, the head says whether it was made."""
+    """Makes the commit. Where the answer is lost, the head says whether it was made; as it names its parent, it cannot be made twice."""
     try:
-        _once(send, asked)
-    except HubError as error:
-        status, _ = status_of(error.__cause__) if error.__cause__ else (None, None)
-        if status is not None and status < 500 and status != 408:
-            raise
+        _once(send, asked, again=True)
+    except HubError:
         now = read_contents(asked)
         if now.commit == head.commit or _changed(folder, now):
             raise
@@ -225,11 +222,10 @@ def _verify(local: Model, repo: str, commit: str) -> None:
         raise HubError(f"The model that the Hub gives back for {repo} at commit {commit} draws other images than the one that was sent.")
 
 
-def _once(call: Callable, asked: Asked, size: int = 0) -> Any:
-    """What a call returns that changes something: it is not made again, unless the client itself knows that it may."""
+def _once(call: Callable, asked: Asked, size: int = 0, *, again: bool = False) -> Any:
+    """What a call that changes something returns, and one line for what it raises; only `again` says that it may be made again."""
     try:
-        with guarded(asked, size=size, seconds=SECONDS):
-            return call()
+        return attempts(call, hub.WAITS if again else (), asked, size=size, seconds=SECONDS)
     except GanzooError:
         raise
     except Exception as error:

@@ -45,8 +45,9 @@ def register_datasets(register):
 def register_extractors(register):
     """Registers feature extractors for metrics with `register(name, factory)`; the factory returns a callable.
 
-    It gives features (N, D) of float32 images (N, 1 or 3, H, W) in [-1, 1] of any size, and states a `fingerprint`: the sha256, in 64 hex digits, of
-    weights and preprocessing. A classifier also has `classes`, a tuple of names, and `classify(features)`, their logits (N, K).
+    It gives features (N, D) of float32 images (N, 1 or 3, H, W) in [-1, 1] of any size, and states a `fingerprint`: the
+    sha256, in 64 hex digits, of weights and preprocessing. A classifier also has `classes`, a tuple of names, and
+    `classify(features)`, their logits (N, K).
     """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from .pretrained.inference import Drawing
 
 if TYPE_CHECKING:
     from .pretrained.config import ModelConfig
+    from .pretrained.push import Pushed
 
 BLOCK = 256
 
@@ -44,6 +45,12 @@ class Model:
         from .pretrained.folder import write_model
 
         self.config = write_model(Path(folder), self.config, self.generator.state_dict(), dtype=dtype)
+
+    def push(self, repo: str, **options: Any) -> Pushed:
+        """Publishes the model on the Hugging Face Hub as `repo` ("owner/name"); see `ganzoo.pretrained.push.push` for the options."""
+        from .pretrained.push import push
+
+        return push(self, repo, **options)
 
     def latent(self, n: int, seed: int = 0, truncation: float | None = None) -> Tensor:
         """The first `n` latents (n, latent_dim) of a seed; the first 16 of 64 are those of 16.

@@ -18,6 +18,9 @@ COMMANDS = {
     "convert": "convert:convert",
     "explore": "explore:explore",
     "export": "export:export",
+    "pull": "hub:pull",
+    "push": "hub:push",
+    "search": "hub:search",
 }
 
 

@@ -59,24 +59,21 @@ def convert(request: Request, registry: Registry, report: Callable[[str], None] 
     beside the file's has been reported.
     """
     variant = resolve(_variant(request.variant, registry), request.settings, registry)
-    layouts = _layouts(request, registry)
+    conversion = _Conversion(request, variant, _layouts(request, registry), registry, report)
     if request.out.exists() and (not request.out.is_dir() or any(request.out.iterdir())):
         raise UsageError(f"{request.out} is in the way: give a new or empty folder.")
-    files = [recognise(request.files, request.key)]
+    wanted = {"generator": (request.files, request.key)}
     if request.discriminator:
-        files.append(recognise(request.discriminator, request.discriminator_key))
-    found = read_foreign(files, [request.key, request.discriminator_key][: len(files)])
-    for result in found:
-        if isinstance(result, GanzooError):
-            raise result
-    generator = _converted("generator", files[0], found[0], variant, layouts, request, registry, report)
-    other = None
-    if request.discriminator:
-        other = _converted("discriminator", files[1], found[1], variant, layouts, request, registry, report)
-        if other.match.image != generator.match.image:
-            raise UsageError(f"The discriminator judges {_images(other.match.image)}, the generator draws {_images(generator.match.image)}.")
+        wanted["discriminator"] = request.discriminator, request.discriminator_key
+    files = [recognise(paths, key) for paths, key in wanted.values()]
+    found = read_foreign(files, [key for _, key in wanted.values()])
+    made = {role: conversion.of(role, file, result) for role, file, result in zip(wanted, files, found, strict=True)}
+    generator, discriminator = made["generator"], made.get("discriminator")
+    if discriminator and discriminator.match.image != generator.match.image:
+        judged, drawn = _images(discriminator.match.image), _images(generator.match.image)
+        raise UsageError(f"The discriminator judges {judged}, the generator draws {drawn}.")
     config = _config(request, variant, registry, files, generator)
-    pair = (other.match.part, other.tensors) if other else None
+    pair = (discriminator.match.part, discriminator.tensors) if discriminator else None
     write_model(request.out, config, generator.tensors, dtype=request.dtype, discriminator=pair)
     return load_folder(request.out)
 
@@ -87,35 +84,6 @@ def _variant(name: str, registry: Registry) -> Variant:
     except UsageError as error:  # who converts has a network at hand, so all that it could be is worth a line
         known = "" if "Known:" in str(error) else f" Variants: {', '.join(registry.names('variants'))}."
         raise UsageError(f"{error}{known}") from None
-
-
-@dataclass(frozen=True)
-class Converted:
-    """A network in our names and shapes, and the layout that it was in."""
-
-    layout: str
-    match: Match
-    tensors: dict[str, Tensor]
-
-
-def _converted(role: str, file: Foreign, tensors: dict[str, Tensor], variant: Variant, layouts, request: Request, registry, report) -> Converted:
-    """One network of the request, checked against the module that will hold it."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    name, match = _matched(role, file, shapes, variant, layouts, request, registry, report)
-    match = _agreed(match, role, variant, request, name)
-    report(f"{file.label}: {role} in the layout {name}, {_images(match.image)}, {_options(match)}")
-    if match.note:
-        report(match.note)
-    ours = _shapes(role, match, registry)
-    made = dict(tensors) if name == OWN else layouts[name].convert(tensors, match)
-    made = {key: made[key] for key in ours if key in made} | made
-    if {key: tuple(tensor.shape) for key, tensor in made.items()} != ours:
-        _report_table(ours, {key: tuple(tensor.shape) for key, tensor in made.items()}, report)
-        raise GanzooError(f"The layout '{name}' did not make what the {role} '{match.part.name}' needs: that is a mistake of the layout.")
-    for key, tensor in made.items():
-        if tensor.is_floating_point() and not tensor.to(getattr(torch, request.dtype)).isfinite().all():
-            raise CheckpointError(f"{file.label}: {shorten(key)} has numbers that are not finite, or not in {request.dtype}.")
-    return Converted(name, match, made)
 
 
 def _layouts(request: Request, registry: Registry) -> dict[str, Layout]:
@@ -133,62 +101,93 @@ def _layouts(request: Request, registry: Registry) -> dict[str, Layout]:
     return fitting
 
 
-def _matched(role: str, file: Foreign, shapes: Shapes, variant: Variant, layouts, request: Request, registry, report) -> tuple[str, Match]:
-    """The one layout that accounts for every tensor. Our own names count only where no other layout does."""
-    matches = {name: match for name, layout in layouts.items() if (match := layout.recognises(shapes)) is not None}
-    wrong = [match.role for match in matches.values() if match.role != role]
-    matches = {name: match for name, match in matches.items() if match.role == role}
-    if not matches and request.layout in (OWN, "auto"):
-        own = _own(role, shapes, variant, request, registry)
-        matches = {OWN: own} if own else {}
-    if len(matches) > 1:
-        raise UsageError(f"{file.label} fits several layouts: choose with --layout {' or --layout '.join(matches)}.")
-    if matches:
-        return next(iter(matches.items()))
-    if wrong:
-        told = "--discriminator FILE takes it, beside its generator" if wrong[0] == "discriminator" else "give it as FILE"
-        raise UsageError(f"{file.label} holds a {wrong[0]}, not a {role}: {told}.")
-    _report_table(_shapes(role, _guesses(role, variant, request)[0], registry), shapes, report)
-    tried = ", ".join([*layouts, OWN] if request.layout == "auto" else [request.layout])
-    raise CheckpointError(f"{file.label} fits no layout of {variant.name} ({tried}): the table above has our names beside the file's.")
+@dataclass(frozen=True)
+class Converted:
+    """A network in our names and shapes, and the layout that it was in."""
+
+    layout: str
+    match: Match
+    tensors: dict[str, Tensor]
 
 
-def _guesses(role: str, variant: Variant, request: Request) -> list[Match]:
-    """What the request says of the network, for every image size and number of channels that it leaves open."""
-    part = getattr(variant, role)
-    if part is None:
-        raise UsageError(f"The variant {variant.name} has no {role}.")
-    sizes = [request.image_size] if request.image_size else variant.sizes
-    channels = [request.channels] if request.channels else [3, 1]
-    return [Match(part, ImageSpec(size, count, request.classes or 0), role) for size in sizes for count in channels]
+@dataclass(frozen=True)
+class _Conversion:
+    """What decides how the networks of one request are made."""
+
+    request: Request
+    variant: Variant
+    layouts: Mapping[str, Layout]
+    registry: Registry
+    report: Callable[[str], None]
+
+    def of(self, role: str, file: Foreign, tensors: dict[str, Tensor] | GanzooError) -> Converted:
+        """One network of the request, checked against the module that will hold it."""
+        if isinstance(tensors, GanzooError):
+            raise tensors
+        name, match = self._matched(role, file, _sizes(tensors))
+        match = self._agreed(role, name, match)
+        self.report(f"{file.label}: {role} in the layout {name}, {_images(match.image)}, {_options(match)}")
+        if match.note:
+            self.report(match.note)
+        ours = self._shapes(match)
+        made = dict(tensors) if name == OWN else self.layouts[name].convert(tensors, match)
+        if _sizes(made) != ours:
+            _report_table(ours, _sizes(made), self.report)
+            raise GanzooError(f"The layout '{name}' did not make what the {role} '{match.part.name}' needs: that is a mistake of the layout.")
+        for key, tensor in made.items():
+            if tensor.is_floating_point() and not tensor.to(getattr(torch, self.request.dtype)).isfinite().all():
+                raise CheckpointError(f"{file.label}: {shorten(key)} has numbers that are not finite, or not in {self.request.dtype}.")
+        return Converted(name, match, {key: made[key] for key in ours})
+
+    def _matched(self, role: str, file: Foreign, shapes: Shapes) -> tuple[str, Match]:
+        """The one layout that accounts for every tensor. Our own names count only where no other layout does."""
+        found = {name: match for name, layout in self.layouts.items() if (match := layout.recognises(shapes)) is not None}
+        matches = {name: match for name, match in found.items() if match.role == role}
+        if not matches and self.request.layout in (OWN, "auto"):
+            own = next((match for match in self._guesses(role) if self._shapes(match) == shapes), None)
+            matches = {OWN: own} if own else {}
+        if len(matches) > 1:
+            raise UsageError(f"{file.label} fits several layouts: choose with --layout {' or --layout '.join(matches)}.")
+        if matches:
+            return next(iter(matches.items()))
+        for other in found.values():
+            told = "--discriminator FILE takes it, beside its generator" if other.role == "discriminator" else "give it as FILE"
+            raise UsageError(f"{file.label} holds a {other.role}, not a {role}: {told}.")
+        _report_table(self._shapes(self._guesses(role)[0]), shapes, self.report)
+        tried = ", ".join([*self.layouts, OWN] if self.request.layout == "auto" else [self.request.layout])
+        raise CheckpointError(f"{file.label} fits no layout of {self.variant.name} ({tried}): the table above has our names beside the file's.")
+
+    def _guesses(self, role: str) -> list[Match]:
+        """What the request says of the network, for every image size and number of channels that it leaves open."""
+        part, request = getattr(self.variant, role), self.request
+        if part is None:
+            raise UsageError(f"The variant {self.variant.name} has no {role}.")
+        sizes = [request.image_size] if request.image_size else self.variant.sizes
+        channels = [request.channels] if request.channels else [3, 1]
+        return [Match(part, ImageSpec(size, count, request.classes or 0), role) for size in sizes for count in channels]
+
+    def _shapes(self, match: Match) -> Shapes:
+        """Names and shapes of the network that a match describes, built without memory for its numbers."""
+        with torch.device("meta"):
+            return _sizes(build_part(match.role, match.part, match.image, self.registry).state_dict())
+
+    def _agreed(self, role: str, layout: str, match: Match) -> Match:
+        """The match with what the person set besides; UsageError where the two contradict each other."""
+        asked = {"size": self.request.image_size, "channels": self.request.channels, "classes": self.request.classes}
+        for name, value in asked.items():
+            if value is not None and value != getattr(match.image, name):
+                raise UsageError(f"The file's {name} is {getattr(match.image, name)}, not {value}.")
+        settings = {setting.partition("=")[0].strip() for setting in self.request.settings}
+        chosen = {name: value for name, value in getattr(self.variant, role).options.items() if f"{role}.{name}" in settings}
+        for name, value in chosen.items():
+            found = match.part.options.get(name, value)
+            if layout != OWN and found != value and not isinstance(found, str):  # a number follows from shapes, a word cannot
+                raise UsageError(f"{role}.{name} is {found} in the file, not {value}.")
+        return replace(match, part=replace(match.part, options=dict(match.part.options) | chosen))
 
 
-def _own(role: str, shapes: Shapes, variant: Variant, request: Request, registry: Registry) -> Match | None:
-    return next((match for match in _guesses(role, variant, request) if _shapes(role, match, registry) == shapes), None)
-
-
-def _shapes(role: str, match: Match, registry: Registry) -> Shapes:
-    """Names and shapes of the network that a match describes, built without memory for its numbers."""
-    with torch.device("meta"):
-        module = build_part(role, match.part, match.image, registry)
-    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-
-
-def _agreed(match: Match, role: str, variant: Variant, request: Request, layout: str) -> Match:
-    """The match with what the person set besides; UsageError where the two contradict each other."""
-    asked = {"size": request.image_size, "channels": request.channels, "classes": request.classes}
-    for name, value in asked.items():
-        if value is not None and value != getattr(match.image, name):
-            raise UsageError(f"The file's {name} is {getattr(match.image, name)}, not {value}.")
-    settings = {setting.partition("=")[0].strip() for setting in request.settings}
-    options = dict(match.part.options)
-    for name, value in getattr(variant, role).options.items():
-        shape_says = layout != OWN and options.get(name, value) != value and not isinstance(options[name], str)
-        if f"{role}.{name}" in settings and shape_says:
-            raise UsageError(f"{role}.{name} is {options[name]} in the file, not {value}.")
-        if f"{role}.{name}" in settings:
-            options[name] = value
-    return replace(match, part=replace(match.part, options=options))
+def _sizes(tensors: Mapping[str, Tensor]) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _config(request: Request, variant: Variant, registry: Registry, files: Sequence[Foreign], generator: Converted) -> ModelConfig:
@@ -218,7 +217,8 @@ def _digest(path: Path) -> str:
 
 
 def _images(image: ImageSpec) -> str:
-    return f"{image.size}×{image.size} {'colour' if image.channels == 3 else 'grey'} images" + (f" of {image.classes} classes" * bool(image.classes))
+    classes = f" of {image.classes} classes" if image.classes else ""
+    return f"{image.size}×{image.size} {'colour' if image.channels == 3 else 'grey'} images{classes}"
 
 
 def _options(match: Match) -> str:

@@ -63,7 +63,8 @@ def recognise(paths: Sequence[Path], key: str | None = None) -> Foreign:
         raise UsageError(f"{paths[0]}: holds no .npy files.")
     suffixes = {file.suffix.lower() for file in files}
     if len(files) > 1 and suffixes != {".npy"}:
-        raise UsageError(f"Several files can only be .npy arrays of one network; got {', '.join(shorten(file.name) for file in files[:3])}.")
+        got = ", ".join(shorten(file.name) for file in files[:3])
+        raise UsageError(f"Several files can only be .npy arrays of one network; got {got}.")
     suffix = suffixes.pop()
     if suffix not in SUFFIXES:
         beside = f": its numbers lie beside it, give {files[0].name}_*.npy" if suffix in (".jl", ".pkl", ".joblib") else ""
@@ -124,7 +125,7 @@ def _check_torch(path: Path, size: int) -> int:
 
 
 def _check_zip(path: Path, size: int, *, stored: bool) -> int:
-    """The bytes that a zip file unpacks to, by its own table, after refusing one that lies; `stored`: as torch.save writes, uncompressed."""
+    """The bytes that a zip file unpacks to, by its own table, after refusing one that lies; `stored`: as torch.save writes."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -152,8 +153,10 @@ def _zip_fault(entries: list[zipfile.ZipInfo], size: int, stored: bool) -> str |
     unpacked = sum(entry.file_size for entry in entries)
     if stored and any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         return f"is compressed ({unpacked} bytes in {size}), which torch.save never does"
-    if packed > size or unpacked > (size if stored else LARGEST):
-        return f"says that it unpacks to {unpacked} bytes, which its {size} cannot hold" if stored else f"unpacks to {unpacked} bytes: too many"
+    if packed > size or (stored and unpacked > size):
+        return f"says that it unpacks to {unpacked} bytes, which its {size} cannot hold"
+    if unpacked > LARGEST:
+        return f"unpacks to {unpacked} bytes: too many"
     return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,10 @@ def read_foreign(files: Sequence[Foreign], keys: Sequence[str | None]) -> list[d
             _run(jobs, Path(folder) / "jobs.json")
         for number, file in enumerate(files):
             try:
-                found[number] = _safetensors(file, keys[number]) if number not in others else _result(file, keys[number], Path(folder) / f"{number}")
+                if number in others:
+                    found[number] = _result(file, keys[number], Path(folder) / f"{number}")
+                else:
+                    found[number] = _safetensors(file, keys[number])
             except GanzooError as error:
                 found[number] = error
     return [found[number] for number in range(len(files))]
@@ -53,7 +57,7 @@ def _job(file: Foreign, key: str | None, out: Path) -> dict:
 
 
 def _run(jobs: list[dict], path: Path) -> None:
-    """Starts the reader: -P keeps the current folder and the reader's own off its path; torch's switches for unsafe loading stay outside."""
+    """Starts the reader: -P keeps the current folder and the reader's own off its path, torch's switches for unsafe loading go."""
     path.write_text(json.dumps(jobs), encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TORCH_FORCE_")}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
@@ -68,7 +72,7 @@ def _result(file: Foreign, key: str | None, out: Path) -> dict[str, Tensor]:
     """What the reader left for one file."""
     answer = Path(f"{out}.json")
     if not answer.exists():
-        raise CheckpointError(f"{file.label} could not be read: it crashed the reader, or takes more memory, time or disk than its size needs.")
+        raise CheckpointError(f"{file.label} could not be read: it crashed the reader, or takes more memory or time than its size needs.")
     said = read_json(answer, limit=ANSWER_BYTES)
     if "refused" in said:
         raise CheckpointError(f"{file.label} {said['refused']}.")
@@ -93,7 +97,12 @@ def _safetensors(file: Foreign, key: str | None) -> dict[str, Tensor]:
         tensors = {name[len(key) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{key}.")}
     if not tensors:
         raise UsageError(f"{file.label} has no tensors{'' if key is None else f' whose names start with {shorten(key)}'}.")
-    return without_prefix(tensors)
+    return without_prefix({name: tensors[name] for name in sorted(tensors, key=_by_number)})
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """A key that sorts layer 2 before layer 10: a safetensors file is sorted by size, which tells people nothing."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d{1,9})", name)]
 
 
 def _loaded(file: Foreign, data: bytes) -> dict[str, Tensor]:

@@ -14,7 +14,8 @@ import numpy
 import torch
 from safetensors.torch import save_file
 
-DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+DTYPES = (*FLOATS, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
 MOST_TENSORS = 20_000
 MOST_VALUES = 200_000
 LONGEST_NAME = 200

@@ -61,7 +61,9 @@ class Newmu(Layout):
     def recognises(self, shapes: Shapes) -> Match | None:
         ordered = list(shapes.values())
         stages, rest = divmod(len(ordered) - 1, 3)
-        if not all(NUMBER.fullmatch(name) for name in shapes) or rest or stages < 2 or 4 * 2**stages > LARGEST or [len(shape) for shape in ordered] != [2, 1, 1] + [4, 1, 1] * (stages - 1) + [4]:
+        if rest or stages < 2 or 4 * 2**stages > LARGEST or not all(NUMBER.fullmatch(name) for name in shapes):
+            return None
+        if [len(shape) for shape in ordered] != [2, 1, 1] + [4, 1, 1] * (stages - 1) + [4]:
             return None
         (latent_dim, _), (width, channels, *_) = ordered[0], ordered[-1]
         if channels not in (1, 3):

@@ -96,8 +96,8 @@ def direction_rows(model: Model, latent: Tensor, count: int, steps: int, reach: 
 def principal_directions(generator: Generator, count: int, latent: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The `count` orthogonal unit directions (count, latent_dim) that move the first layer's output most, and by how much (count,).
 
-    They are the eigenvectors of AᵀA with the largest eigenvalues, A being the first layer's weight: Shen and Zhou 2021,
-    equations 5 and 6. The strengths are the roots of the eigenvalues. UsageError if `count` is more than latent_dim.
+    They are the eigenvectors of AᵀA with the largest eigenvalues, A being the first layer's weight: Shen and Zhou 2021, "Unsupervised
+    semantic factorization". The strengths are the roots of the eigenvalues. UsageError if `count` is more than latent_dim.
     """
     if count > generator.latent_dim:
         raise UsageError(f"Latents of {generator.latent_dim} numbers have no more directions than that, got {count}.")

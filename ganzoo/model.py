@@ -55,7 +55,7 @@ class Model:
     def latent(self, n: int, seed: int = 0, truncation: float | None = None) -> Tensor:
         """The first `n` latents (n, latent_dim) of a seed; the first 16 of 64 are those of 16.
 
-        `truncation` cuts the prior off at that distance from 0: less variety, and fewer images that went wrong.
+        `truncation` cuts the prior off at that distance from 0: less variety. What else it does differs between generators.
         """
         latent = draw_latent(self.generator, n, seed)
         if truncation is None:

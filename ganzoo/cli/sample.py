@@ -18,7 +18,7 @@ WALKS, COLUMNS = 8, 8
 @click.option("-n", "count", type=click.IntRange(1), help="How many images, stops, or walks.  [default: 64; with --interpolate 8]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed gives the same images.")
 @click.option("--label", help="Only this class, by number or name. [default: all in turn]")
-@click.option("--truncation", type=click.FloatRange(0, min_open=True), help="Cut the latents' prior off there: 0.7 is calmer than none.")
+@click.option("--truncation", type=click.FloatRange(0, min_open=True), help="Cut the prior of the latents off at that distance from 0: less variety.")
 @click.option("--interpolate", is_flag=True, help="Walk: a sheet whose rows go from latent to latent, or an animation.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A grid .png, a folder/ of PNGs, an .npz, or an interpolation .gif.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images drawn at once; changes no image.")

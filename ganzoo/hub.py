@@ -70,6 +70,7 @@ class Guard:
         if len(tries) >= (TRIES_OF_A_BODY if self.commit and request.method == "GET" else 1):
             raise Again("no connection" if self.unconnected else "the connection breaks off")
         tries.append((time.monotonic(), self.received))
+        self.redirected = False
 
     def after(self, response: Any) -> None:
         """Looks at an answer's headers before the client does, and watches its body."""

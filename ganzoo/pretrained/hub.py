@@ -204,7 +204,7 @@ def _fetch(name: str, *, size: int | None, digest: str | None, limit: int, asked
 def _download(name: str, asked: Asked, commit: str, limit: int, size: int | None) -> None:
     from huggingface_hub import constants, hf_hub_download
 
-    call = partial(hf_hub_download, asked.name, name, revision=commit, cache_dir=constants.HF_HUB_CACHE, tqdm_class=_bar())
+    call = partial(hf_hub_download, asked.name, name, revision=commit, cache_dir=constants.HF_HUB_CACHE, tqdm_class=_bar(name))
     patiently(call, asked, limit=limit, size=size or 0, commit=commit)
 
 
@@ -247,13 +247,13 @@ def _storage(repo: str) -> Path:
     return Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
 
 
-def _bar() -> type:
-    """A progress bar that shows on terminals alone."""
+def _bar(name: str) -> type:
+    """A progress bar with the name of the file, for the client would show a hash; on terminals alone."""
     from tqdm import tqdm
 
     class Bar(tqdm):
         def __init__(self, *values, **options):
             options.pop("name", None)
-            super().__init__(*values, **{**options, "disable": options.get("disable") or None, "leave": False})
+            super().__init__(*values, **{**options, "disable": None, "leave": False, "desc": name})
 
     return Bar

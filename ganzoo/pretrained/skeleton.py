@@ -16,8 +16,8 @@ from ..networks import Generator
 from ..registry import Registry
 from .config import ModelConfig, Provider
 
-CALLS = 20_000
-CALLS_PER_TENSOR = 200
+CALLS = 5000
+CALLS_PER_TENSOR = 100
 
 
 # What has no result without memory, and takes a second all the same: its first call imports torch's compiler.
@@ -44,7 +44,8 @@ class _Limit(TorchFunctionMode):
             options.pop("generator", None)
             return DRAWING[function](*arguments, **options)
         filled = arguments[0] if arguments else options.get("tensor")
-        if getattr(function, "__name__", "") in FILLING and isinstance(filled, Tensor) and filled.is_meta:
+        initializes = getattr(function, "__name__", "") in FILLING or getattr(function, "__module__", "") == nn.init.__name__
+        if initializes and isinstance(filled, Tensor) and filled.is_meta:
             return filled
         return function(*arguments, **options)
 

@@ -166,7 +166,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: str = "float
     """
     packed = {name: _packed(name, tensor, DTYPES[dtype]) for name, tensor in tensors.items()}
     try:
-        save_file(packed, path, metadata={"format": "pt", "ganzoo": "model 1"})
+        # One word of metadata: the library writes several in an order that changes from file to file, and with it the hash.
+        save_file(packed, path, metadata={"ganzoo": "model 1"})
     except SafetensorError as problem:  # a full disk is this one, not an OSError
         raise CheckpointError(f"{path} cannot be written: {' '.join(str(problem).split())}.") from None
     os.chmod(path, stat.S_IMODE(os.stat(path.parent).st_mode) & 0o666)  # safetensors leaves 0600 whatever the umask

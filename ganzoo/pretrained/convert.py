@@ -153,7 +153,8 @@ class _Conversion:
         for other in found.values():
             told = "--discriminator FILE takes it, beside its generator" if other.role == "discriminator" else "give it as FILE"
             raise UsageError(f"{file.label} holds a {other.role}, not a {role}: {told}.")
-        _report_table(self._shapes(self._guesses(role)[0]), shapes, self.report)
+        nearest = max(map(self._shapes, self._guesses(role)), key=lambda ours: len(ours.items() & shapes.items()))
+        _report_table(nearest, shapes, self.report)
         tried = ", ".join([*self.layouts, OWN] if self.request.layout == "auto" else [self.request.layout])
         raise CheckpointError(f"{file.label} fits no layout of {self.variant.name} ({tried}): the table above has our names beside the file's.")
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from ganzoo_plugins.vae.layouts import PytorchExamplesVAE
 from ganzoo_plugins.vae.model import Decoder, EvidenceLowerBound
 from stepping import count_parameters, names_of, small_trainer, step_by_phase
 
@@ -87,3 +88,20 @@ def test_different_latent_sizes_are_refused():
     trainer = small_trainer("vae", DIGITS, generator={"latent_dim": 4}, loss={"latent_dim": 5})
     with pytest.raises(UsageError, match="loss.latent_dim is 5, generator.latent_dim is 4"):
         trainer.step()
+
+
+def test_checkpoints_of_the_reference_are_recognised_and_their_decoder_taken():
+    decoder, encoder = Decoder(DIGITS, latent_dim=3, width=5), EvidenceLowerBound(DIGITS, latent_dim=3, width=5).encoder
+    tensors = {**encoder.state_dict(), **decoder.state_dict()}
+    layout = PytorchExamplesVAE()
+    match = layout.recognises({name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    assert match.part.options == {"latent_dim": 3, "width": 5} and match.image == DIGITS
+    taken = layout.convert(tensors, match)
+    assert taken.keys() == decoder.state_dict().keys() and all(torch.equal(value, tensors[name]) for name, value in taken.items())
+
+
+@pytest.mark.parametrize("change", [{"fc5.bias": (3,)}, {"fc4.weight": (785, 5)}, {"fc21.weight": (4, 5)}, {"fc3.weight": (5,)}])
+def test_other_autoencoders_are_not(change):
+    encoder = EvidenceLowerBound(DIGITS, latent_dim=3, width=5).encoder
+    shapes = {name: tuple(t.shape) for m in (encoder, Decoder(DIGITS, latent_dim=3, width=5)) for name, t in m.state_dict().items()}
+    assert PytorchExamplesVAE().recognises(shapes) and PytorchExamplesVAE().recognises({**shapes, **change}) is None

@@ -33,3 +33,10 @@ def register_losses(register):
     from .model import EvidenceLowerBound
 
     register("evidence-lower-bound", EvidenceLowerBound)
+
+
+@hookimpl
+def register_layouts(register):
+    from .layouts import PytorchExamplesVAE
+
+    register("pytorch-examples-vae", PytorchExamplesVAE)

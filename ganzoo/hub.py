@@ -68,7 +68,7 @@ class Guard:
         if tries and self.received - tries[-1][1] >= PROGRESS:
             tries.clear()
         if len(tries) >= (TRIES_OF_A_BODY if self.commit and request.method == "GET" else 1):
-            raise Again("no connection" if self.unconnected else "the connection breaks off")
+            raise Again("no connection" if self.unconnected else "no connection, or it breaks off")
         tries.append((time.monotonic(), self.received))
         self.redirected = False
 

@@ -25,7 +25,7 @@ class Client:
     def __init__(self, folder: Path, endpoint: str, **environment: str):
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_") and name not in ("HUGGING_FACE_HUB_TOKEN",)}
         settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "home"), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-        self.folder = folder
+        self.folder, self.caches = folder, set()
         self.noise = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("hub_child.py"))],
@@ -39,6 +39,7 @@ class Client:
     def __call__(self, do: str, *words: str, cache: str = "cache", token: str | None = None, seconds: float = 10.0, deadline: float = 60.0, **options):
         """The answer to one request; a crash, a second line or anything printed besides fails the test."""
         folder = self.folder / cache
+        self.caches.add(cache)
         request = {"do": do, "words": words, "options": options, "cache": str(folder), "token": token, "seconds": seconds, "deadline": deadline}
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()

@@ -179,7 +179,7 @@ def test_an_answer_that_is_lost_after_the_commit_is_found_again(hub, client, mod
 
 SPOTS = ("create", "yaml", "preupload", "batch", "put", "verify", "commit", "info", "get weights")
 KINDS = ("500", "503", "429", "429 soon", "401", "403", "404", "416", "slow", "stall", "reset", "closed", "half", "flipped", "zeros")
-SOME = {"503", "401", "stall", "reset"}
+SOME = {"503", "reset"}
 CASES = [pytest.param(spot, kind, marks=() if kind in SOME else pytest.mark.slow) for spot in SPOTS for kind in KINDS]
 
 

@@ -113,7 +113,8 @@ class Variant:
     """One GAN variant: the names of its parts, the sizes they are made for and the paper's training settings.
 
     `sizes` are the image sizes in pixels that it supports, its own first. `labels` is "unused", "optional" or "required".
-    `discriminator` is None for variants without one. `weights` maps a tag ("dcgan.fashion-mnist") to pretrained weights.
+    `discriminator` is None for variants without one. `weights` maps a tag, which begins with the variant's name
+    ("dcgan.fashion-mnist"), to pretrained weights.
     """
 
     name: str
@@ -137,3 +138,6 @@ class Variant:
             raise ValueError(f"labels of variant '{self.name}' is {self.labels!r}; known: {', '.join(LABELS)}")
         if not self.sizes:
             raise ValueError(f"variant '{self.name}' supports no image size")
+        for tag in self.weights:  # names of variants are unique, so nobody can take somebody else's tag
+            if not tag.startswith(f"{self.name}.") or not NAME.fullmatch(tag):
+                raise ValueError(f"weights of variant '{self.name}' must be tagged '{self.name}.<what>', not {tag!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,9 @@ dependencies = ["ganzoo>=0.1"]
 
 [project.entry-points.ganzoo]
 my-dcgan = "my_dcgan"
+
+[tool.setuptools]
+package-data = { my_dcgan = ["files/*/*"] }
 """
 
 
@@ -64,9 +68,9 @@ def wheel(built):
 
 def packaged(source: Path) -> set[str]:
     """Every file of a checkout that belongs into the wheel."""
-    files = {file.relative_to(source) for file in (source / "ganzoo").rglob("*")}
-    files |= {file.relative_to(source / "plugins") for file in (source / "plugins").rglob("*")}
-    wanted = {file.as_posix() for file in files if file.suffix == ".py" or file.name == "py.typed" or file.parent.name == "files"}
+    files = {file.relative_to(source) for file in (source / "ganzoo").rglob("*") if file.is_file()}
+    files |= {file.relative_to(source / "plugins") for file in (source / "plugins").rglob("*") if file.is_file()}
+    wanted = {file.as_posix() for file in files if file.suffix == ".py" or file.name == "py.typed" or "files" in file.parts}
     return {name for name in wanted if "__pycache__" not in name}
 
 
@@ -122,22 +126,39 @@ print(datasets.__file__, source.images.shape, len(source.labels), sep="|")
     assert (shape, labels) == ("(10000, 28, 28)", "10000")
 
 
+def test_embedded_weights_draw_from_an_installed_package(installed, tmp_path):
+    """Every tag of every built-in, at its size, without the checkout."""
+    probe = """
+import ganzoo
+for variant in ganzoo.variants():
+    for tag, weights in variant.weights.items():
+        images = ganzoo.load(tag).sample(3, seed=1)
+        assert images.shape == (3, weights.image.channels, weights.image.size, weights.image.size) and images.std() > 0.2, tag
+        print(tag)
+"""
+    done = run("-c", probe, folders=[installed], cwd=tmp_path, GANZOO_LOAD_PLUGINS="", HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    assert {"dcgan.fashion-mnist", "infogan.fashion-mnist", "lsgan.fashion-mnist", "wgan-gp.fashion-mnist"} <= set(done.stdout.split())
+
+
 def test_a_builtin_copied_out_is_a_plugin_of_its_own(installed, tmp_path):
-    """Seven lines of pyproject.toml and new names (a built-in keeps its own) are all that it takes."""
+    """A short pyproject.toml and new names (a built-in keeps its own) are all that it takes; its weights come along."""
     package = tmp_path / "source" / "my_dcgan"
     shutil.copytree(ROOT / "plugins/ganzoo_plugins/dcgan", package, ignore=NOT_BUILT)
     card = (package / "__init__.py").read_text()
-    (package / "__init__.py").write_text(card.replace('"dcgan"', '"my-dcgan"').replace('"non-saturating"', '"my-non-saturating"'))
+    renamed = re.sub(r'"(dcgan[^"]*|non-saturating|pytorch-examples|newmu)"', r'"my-\1"', card)
+    (package / "__init__.py").write_text(renamed.replace("ganzoo_plugins.dcgan:", "my_dcgan:"))
     (package.parent / "pyproject.toml").write_text(STANDALONE)
     pip_install(tmp_path / "site", "--no-build-isolation", package.parent)
     probe = """
-import torch
+import ganzoo, torch
 from ganzoo import ImageSpec
 from ganzoo.registry import registry
 claim = registry().claim("generators", "my-dcgan")
 generator = claim.value(ImageSpec(32, 1), width=8)
 print(claim.plugin.name, registry().get("variants", "my-dcgan").loss.name, tuple(generator(torch.zeros(2, 100)).shape), registry().warnings)
+print(tuple(ganzoo.load("my-dcgan.fashion-mnist").sample(2).shape))
 """
     done = run("-c", probe, folders=[tmp_path / "site", installed], cwd=tmp_path, GANZOO_LOAD_PLUGINS="my-dcgan")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "my-dcgan:my-dcgan my-non-saturating (2, 1, 32, 32) []"
+    assert done.stdout.splitlines() == ["my-dcgan:my-dcgan my-non-saturating (2, 1, 32, 32) []", "(2, 1, 32, 32)"]

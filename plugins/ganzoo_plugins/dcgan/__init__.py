@@ -1,6 +1,6 @@
 """DCGAN (Radford, Metz and Chintala 2015), as pytorch/examples `dcgan/main.py` has it, and the generator of the authors' own code."""
 
-from ganzoo import Part, Training, Variant, hookimpl
+from ganzoo import ImageSpec, Part, Training, Variant, Weights, hookimpl
 
 
 @hookimpl
@@ -24,6 +24,14 @@ def register_variants(register):
                 batch_size=64,
                 steps=25 * 2000,
             ),
+            weights={
+                "dcgan.fashion-mnist": Weights(
+                    image=ImageSpec(32, 1),
+                    sha256="45d066dd4ca4b15fb51a24fd84b1905d37ee7d9222cb6e0d55e083d85e3e2083",
+                    licence="MIT",
+                    package_file="ganzoo_plugins.dcgan:files/fashion-mnist",
+                )
+            },
         )
     )
 

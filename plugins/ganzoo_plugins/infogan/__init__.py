@@ -1,6 +1,6 @@
 """InfoGAN (Chen et al. 2016): the MNIST experiment of openai/InfoGAN."""
 
-from ganzoo import Part, Training, Variant, hookimpl
+from ganzoo import ImageSpec, Part, Training, Variant, Weights, hookimpl
 
 
 @hookimpl
@@ -24,6 +24,14 @@ def register_variants(register):
                 batch_size=128,
                 steps=50 * 100,
             ),
+            weights={
+                "infogan.fashion-mnist": Weights(
+                    image=ImageSpec(28, 1),
+                    sha256="968de969f6adb035e27765a54eb59c68d656775ccb2b02a82635d5000b3cc35f",
+                    licence="MIT",
+                    package_file="ganzoo_plugins.infogan:files/fashion-mnist",
+                )
+            },
         )
     )
 

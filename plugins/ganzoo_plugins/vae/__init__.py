@@ -1,6 +1,6 @@
 """The variational autoencoder (Kingma and Welling 2013), as pytorch/examples `vae/main.py` has it: no GAN, but the baseline of one."""
 
-from ganzoo import Part, Training, Variant, hookimpl
+from ganzoo import ImageSpec, Part, Training, Variant, Weights, hookimpl
 
 
 @hookimpl
@@ -17,6 +17,14 @@ def register_variants(register):
             sizes=(28, 32, 64),
             tags=("unconditional", "mlp", "likelihood", "baseline"),
             training=Training(optimizer="adam", generator_lr=1e-3, loss_lr=1e-3, batch_size=128, steps=10 * 469),
+            weights={
+                "vae.fashion-mnist": Weights(
+                    image=ImageSpec(32, 1),
+                    sha256="033df13d418da4241741fe0f39205bfc25946af5c098a00da2a432d49c5c90c5",
+                    licence="MIT",
+                    package_file="ganzoo_plugins.vae:files/fashion-mnist",
+                )
+            },
         )
     )
 

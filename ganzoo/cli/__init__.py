@@ -61,10 +61,13 @@ def group() -> None:
     """A zoo of generative adversarial networks in which every variant is a plugin.
 
     \b
-    ganzoo list                                     what there is
-    ganzoo show dcgan                               its paper, parts, options and settings
+    ganzoo list                                                 what there is, and which come with weights
+    ganzoo show dcgan                                           its paper, parts, options and settings
+    ganzoo sample dcgan.fashion-mnist --out grid.png            draw from weights that come with the package
     ganzoo train dcgan --data fashion-mnist-test --image-size 32 --steps 500 --out runs/first
-    ganzoo sample ./runs/first -n 64 --out grid.png draw from what was trained
+    ganzoo sample ./runs/first -n 64 --out own.png              draw from what was trained
+    ganzoo explore infogan.fashion-mnist --out codes.png        what latents mean
+    ganzoo push ./runs/first owner/name                         publish it; pull, search and sample find it
 
     Words complete with <TAB> after: eval "$(_GANZOO_COMPLETE=bash_source ganzoo)" (or zsh_source, fish_source).
 

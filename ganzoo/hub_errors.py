@@ -56,9 +56,12 @@ def worth_waiting(error: Exception) -> float | None:
     status, seconds = status_of(error)
     if status is not None:
         return (seconds or 0.0) if status in PASSING and (seconds or 0.0) <= LONGEST_WAIT else None
-    # The transport's classes are named, for two generations of it (httpx, httpx2) are in use and ganzoo requires neither.
-    broken = isinstance(error, Again) or type(error).__name__ in ("ReadError", "WriteError", "RemoteProtocolError") or "Consistency check failed" in str(error)
-    return 0.0 if broken else None
+    return 0.0 if isinstance(error, Again) or _breaks_off(error) else None
+
+
+def _breaks_off(error: BaseException) -> bool:
+    """The transport's classes are named, for two generations of it (httpx, httpx2) are in use and ganzoo requires neither."""
+    return type(error).__name__ in ("ReadError", "WriteError", "RemoteProtocolError") or "Consistency check failed" in str(error)
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -116,14 +119,15 @@ def _words(error: BaseException, status: int | None, seconds: float | None) -> s
     if isinstance(error, Again):
         return str(error)
     if status == 429:
-        return f"status 429, too many requests: try again in {seconds:.0f} seconds" if seconds else "status 429, too many requests: try later"
+        when = f"again in {seconds:.0f} seconds" if seconds else "later"
+        return f"status 429, too many requests: try {when}"
     if status:
         return f"status {status}: try later" if status >= 500 else f"status {status}"
     if "Timeout" in name:
         return "no answer in time"
     if name in ("ConnectError", "ProxyError"):
         return "no connection"
-    if name in ("ReadError", "WriteError", "RemoteProtocolError") or "Consistency check failed" in str(error):
+    if _breaks_off(error):
         return "the connection breaks off"
     if name == "TooManyRedirects":
         return "it sends the request in circles"

@@ -36,11 +36,14 @@ class Client:
             env=kept | settings | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"} | environment,
         )
 
-    def __call__(self, do: str, *words: str, cache: str = "cache", token: str | None = None, seconds: float = 10.0, deadline: float = 60.0, **options):
+    def __call__(
+        self, do: str, *words: str, cache: str = "cache", token: str | None = None, seconds: float = 10.0, deadline: float = 60.0, **options
+    ) -> dict:
         """The answer to one request; a crash, a second line or anything printed besides fails the test."""
         folder = self.folder / cache
         self.caches.add(cache)
-        request = {"do": do, "words": words, "options": options, "cache": str(folder), "token": token, "seconds": seconds, "deadline": deadline}
+        limits = {"seconds": seconds, "deadline": deadline}
+        request = {"do": do, "words": words, "options": options, "cache": str(folder), "token": token, **limits}
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         answer = json.loads(self.process.stdout.readline())

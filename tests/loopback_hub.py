@@ -55,7 +55,8 @@ class LoopbackHub:
         self.faults: list[Fault] = []
         self.log: list[dict] = []
         self.page = 2
-        self.servers = [ThreadingHTTPServer(("127.0.0.1", 0), type("Origin", (Handler,), {"hub": self, "origin": o})) for o in ("api", "cdn")]
+        handlers = [type("Origin", (Handler,), {"hub": self, "origin": origin}) for origin in ("api", "cdn")]
+        self.servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler) for handler in handlers]
         self.endpoint, self.cdn = (f"http://127.0.0.1:{server.server_port}" for server in self.servers)
         for server in self.servers:
             server.daemon_threads, server.block_on_close = True, False
@@ -192,7 +193,8 @@ class LoopbackHub:
             return repository
         rows = []
         for wanted in json.loads(body)["objects"]:
-            href = {"upload": {"href": f"{self.cdn}/lfs/{wanted['oid']}"}, "verify": {"href": f"{self.endpoint}/{match['name']}.git/info/lfs/objects/verify"}}
+            verify = f"{self.endpoint}/{match['name']}.git/info/lfs/objects/verify"
+            href = {"upload": {"href": f"{self.cdn}/lfs/{wanted['oid']}"}, "verify": {"href": verify}}
             rows.append(wanted | ({} if wanted["oid"] in self.large else {"actions": href}))
         return as_json({"transfer": "basic", "objects": rows})
 

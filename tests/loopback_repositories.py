@@ -57,4 +57,5 @@ def facts(name: str, repository: Repository, sha: str, files: dict[str, bytes]) 
     tags = ([library[1]] if library else []) + ["safetensors"] + re.findall(r'^- "(.+)"$', card, re.M) + ["region:us"]
     when = {"lastModified": "2026-05-17T08:09:10.000Z", "createdAt": "2026-05-01T00:00:00.000Z"}
     counts = {"downloads": repository.downloads, "likes": 0, "private": repository.private, "gated": repository.gated}
-    return {"id": name, "modelId": name, "sha": sha, "siblings": siblings, "tags": tags, "library_name": library and library[1], **when, **counts}
+    names = {"id": name, "modelId": name, "sha": sha, "library_name": library and library[1]}
+    return {**names, "siblings": siblings, "tags": tags, **when, **counts}

@@ -61,7 +61,9 @@ def _metadata(config: ModelConfig) -> str:
     """The YAML block. Every text is written as JSON, which is YAML in which nothing has a meaning of its own."""
     known = re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,40}", config.licence.lower())
     lines = [f"library_name: {LIBRARY}", "pipeline_tag: unconditional-image-generation"]
-    lines += [f"license: {json.dumps(config.licence.lower())}"] if known else ["license: other", f"license_name: {json.dumps(_plain(config.licence))}"]
+    lines.append(f"license: {json.dumps(config.licence.lower() if known else 'other')}")
+    if not known:
+        lines.append(f"license_name: {json.dumps(_plain(config.licence))}")
     lines += ["tags:", *(f"- {json.dumps(tag)}" for tag in tags(config))]
     return "\n".join(["---", *lines, "---"])
 

@@ -68,7 +68,8 @@ def pull(
     Raises UsageError, HubError or CheckpointError with one line.
     """
     if not REPOSITORY.fullmatch(repo) or not REVISION.fullmatch(revision or "main"):
-        raise UsageError(f"{shorten(repo if revision is None else f'{repo}@{revision}')} names no model on the Hub: write owner/name@revision.")
+        named = repo if revision is None else f"{repo}@{revision}"
+        raise UsageError(f"{shorten(named)} names no model on the Hub: write owner/name@revision.")
     asked = Asked("model", repo, revision or "main")
     contents = _pinned(asked, report)
     try:

@@ -77,7 +77,8 @@ def push(
     with tempfile.TemporaryDirectory(prefix="ganzoo-push-") as temporary, disk_errors(f"{temporary} cannot be written", HubError):
         folder = Path(temporary) / "model"
         local = _write(folder, repo, replace(config, weights=None), model, dtype, part)
-        commit, address, changed = _publish(folder, asked, private, message or f"{local.variant}, {local.image.size}x{local.image.size}", report)
+        message = message or f"{local.variant}, {local.image.size}x{local.image.size}"
+        commit, address, changed = _publish(folder, asked, private, message, report)
         if tag is not None:
             _tag(asked, commit, tag)
         _verify(local, repo, commit)
@@ -212,7 +213,8 @@ def _tag(asked: Asked, commit: str, tag: str) -> None:
             raise
         there = read_contents(replace(asked, revision=tag)).commit
         if there != commit:
-            raise HubError(f"The model is published at commit {commit}, but {asked.name} already has a tag {shorten(tag)}, at {there}.") from error
+            taken = f"{asked.name} already has a tag {shorten(tag)}, at {there}"
+            raise HubError(f"The model is published at commit {commit}, but {taken}.") from error
 
 
 def _verify(local: Model, repo: str, commit: str) -> None:
@@ -237,7 +239,8 @@ def _once(call: Callable, asked: Asked, size: int = 0, *, again: bool = False) -
         if status in (401, 403):
             owner = asked.name.partition("/")[0]
             raise HubError(
-                f"The Hub does not let you write to {shorten(owner)} (status {status}): log in with `hf auth login`, with a token that may write."
+                f"The Hub does not let you write to {shorten(owner)} (status {status}):"
+                " log in with `hf auth login`, with a token that may write."
             ) from error
         if status in (400, 413, 422):
             raise HubError(f"The Hub refuses the files of {asked.name} (status {status}).") from error

@@ -86,6 +86,14 @@ def test_folding_is_exact(layer, norm, shape, bias):
         torch.testing.assert_close(folded(layer, second)(x), second(layer(x)), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [1, 3])
+def test_the_first_layer_as_a_matrix(bias, stride, side):
+    layer, x = nn.ConvTranspose2d(5, 4, (4, 3), stride, bias=bias).double(), torch.randn(6, 5, side, side, dtype=torch.float64)
+    torch.testing.assert_close(inference.FromPoint(layer)(x), layer(x), rtol=1e-12, atol=1e-12)
+
+
 # -- the generator changes -------------------------------------------------------------------------------------------------
 
 

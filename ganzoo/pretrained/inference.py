@@ -81,6 +81,27 @@ def _compiled(module: nn.Module, latent: Tensor, label: Tensor | None) -> Draw:
     return compiled
 
 
+class FromPoint(nn.Module):
+    """A transposed convolution without padding, as one matrix product where its images are single points: a generator's first layer."""
+
+    def __init__(self, layer: nn.ConvTranspose2d):
+        super().__init__()
+        self.layer = layer
+        self.matrix = _frozen(layer.weight.permute(0, 2, 3, 1).flatten(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2:] != (1, 1):
+            return self.layer(x)
+        images = (x.flatten(1) @ self.matrix).view(len(x), *self.layer.weight.shape[2:], -1)
+        return (images if self.layer.bias is None else images + self.layer.bias).permute(0, 3, 1, 2)
+
+
+def _starts_from_points(layer: nn.Module) -> bool:
+    """Whether a layer can stand at the start of a generator, where it sees images of one point."""
+    plain = type(layer) is nn.ConvTranspose2d and layer.padding == layer.output_padding == (0, 0)
+    return plain and layer.dilation == (1, 1) and layer.groups == 1
+
+
 def faster_copy(generator: nn.Module) -> nn.Module:
     """A copy with the same numbers: convolutions channels last, batch norm folded into the layer before it in a Sequential.
 
@@ -90,6 +111,8 @@ def faster_copy(generator: nn.Module) -> nn.Module:
     copy = deepcopy(generator, {id(tensor): tensor for tensor in tensors})
     for module in [found for found in copy.modules() if type(found) is nn.Sequential]:
         _fold(module, copy)
+        if len(module) and _starts_from_points(module[0]):
+            module[0] = FromPoint(module[0])
     for module in copy.modules():
         for name, parameter in module._parameters.items():
             if parameter is not None and parameter.dim() == 4:

@@ -167,7 +167,6 @@ def describe_run(facts: Mapping[str, Any], step: int) -> ModelConfig:
         discriminator=variant.discriminator,
         training={
             "steps": step,
-            "images_seen": step * settings["batch_size"],
             "seed": facts["seed"],
             "precision": facts["precision"],
             "data": {key: facts["data"][key] for key in ("source", "name", "fingerprint", "revision", "images")},

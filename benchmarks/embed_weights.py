@@ -37,7 +37,7 @@ def scored(model, data, extractor, images: int) -> dict[str, float]:
 
 def embed(arguments) -> None:
     """Scores the checkpoint, stores it, scores what was stored, and writes the folder."""
-    model = ganzoo.load(arguments.checkpoint)
+    model = ganzoo.load(arguments.checkpoint, average=arguments.average)
     extractor = load_extractor(arguments.extractor)
     data = load_images(arguments.data, size=model.image.size, channels=model.image.channels, datasets=registry().table("datasets"))
     label = named("frechet", extractor.name)
@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--dtype", default="float16", choices=("float32", "float16", "bfloat16"))
     parser.add_argument("--tolerance", type=float, default=0.02)
+    parser.add_argument("--average", action=argparse.BooleanOptionalAction, default=True, help="take the moving average, if there is one")
     parser.add_argument("--licence", default="MIT")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

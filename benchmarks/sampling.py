@@ -76,7 +76,8 @@ def run(size: int, batch: int, rounds: int, width: int, with_bf16: bool) -> None
         ratios = [usual / mine for usual, mine in zip(times["eval + no_grad"], times[name], strict=True)]
         differ = int((images[name] != images["eval + no_grad"]).sum())
         middle, spread = statistics.median(times[name]), f"{statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]"
-        print(f"{size:>4} px {batch:>4} images  {name:<16}{middle:>10.1f} ms  {spread:<22}{differ:>8} of {latent.shape[0] * 3 * size**2} bytes differ")
+        total = batch * 3 * size**2
+        print(f"{size:>4} px {batch:>4} images  {name:<16}{middle:>10.1f} ms  {spread:<22}{differ:>8} of {total} bytes differ")
 
 
 def main() -> None:

@@ -44,8 +44,8 @@ def test_the_same_seed_gives_the_same_images_whatever_the_batch_size(runs):
     images = model.sample(64, seed=3)
     assert images.std() > 0.1 and images.shape == (64, 1, 32, 32) and images.dtype == torch.float32 and images.abs().max() <= 1
     for batch_size in (1, 7, 64, 100):
-        torch.testing.assert_close(model.sample(64, seed=3, batch_size=batch_size), images, rtol=0, atol=1e-5)
-    torch.testing.assert_close(model.sample(16, seed=3), images[:16], rtol=0, atol=1e-5)
+        torch.testing.assert_close(model.sample(64, seed=3, batch_size=batch_size), images, rtol=0, atol=1e-4)
+    torch.testing.assert_close(model.sample(16, seed=3), images[:16], rtol=0, atol=1e-4)
     assert torch.equal(model.sample(64, seed=3), images)
     assert not torch.allclose(model.sample(64, seed=4), images, atol=0.1)
 
@@ -75,7 +75,16 @@ def test_the_moving_average_is_taken_if_there_is_one(runs):
     trees = small.newest(runs / "average")
     taken = ganzoo.load(runs / "average").generator.state_dict()
     assert small.same(dict(taken), dict(trees["generator_ema"])) and not small.same(dict(taken), dict(trees["generator"]))
+    itself = ganzoo.load(runs / "average", average=False)
+    assert small.same(dict(itself.generator.state_dict()), dict(trees["generator"])) and itself.config.training["averaged"] is False
     assert "generator_ema" not in small.newest(runs / "plain")
+    plain = [dict(ganzoo.load(runs / "plain", average=average).generator.state_dict()) for average in (True, False)]
+    assert small.same(*plain)
+
+
+def test_only_a_run_has_weights_besides_its_average():
+    with pytest.raises(UsageError, match="only a run or a checkpoint"):
+        ganzoo.load("dcgan.fashion-mnist", average=False)
 
 
 def test_a_model_does_not_train(runs):

@@ -20,7 +20,8 @@ def _say(line: str) -> None:
 @click.argument("source")
 @click.option("--out", type=click.Path(path_type=Path), help="Write a model folder here. [default: only fetch into the cache]")
 @click.option("--dtype", type=click.Choice(DTYPES), help="How numbers are stored in --out. [default: as they are]")
-def pull(source: str, out: Path | None, dtype: str | None) -> None:
+@click.option("--average/--no-average", default=True, help="Of a run: its moving average (the default), or its weights.")
+def pull(source: str, out: Path | None, dtype: str | None, average: bool) -> None:
     """Fetch the model SOURCE, check every byte of it and print where it lies.
 
     SOURCE is owner/name or owner/name@revision on the Hub, a tag, or (with --out) a run or checkpoint, which becomes a model
@@ -51,7 +52,7 @@ def pull(source: str, out: Path | None, dtype: str | None) -> None:
         return
     from ..pretrained.load import load
 
-    model = load(source, report=_say)
+    model = load(source, average=average, report=_say)
     stored = model.config.weights.dtype if model.config.weights is not None else "float32"
     model.save(out, dtype=dtype or stored)
     click.echo(str(out))

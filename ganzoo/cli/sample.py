@@ -23,9 +23,10 @@ WALKS, COLUMNS = 8, 8
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A grid .png, a folder/ of PNGs, an .npz, or an interpolation .gif.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images drawn at once; changes no image.")
 @click.option("--columns", type=click.IntRange(1), help="Columns of a grid, or images of a walk.  [default: as square as it gets; 8]")
+@click.option("--average/--no-average", default=True, help="Of a run: its moving average (the default), or its weights.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps or auto.")
 @click.option("--force", is_flag=True, help="Replace what is at --out.")
-def sample(source: str, out: Path, count: int | None, interpolate: bool, columns, device: str, force: bool, **drawn) -> None:
+def sample(source: str, out: Path, count: int | None, interpolate: bool, columns, average: bool, device: str, force: bool, **drawn) -> None:
     """Draw images from SOURCE: a run, a checkpoint, a model folder, a tag, or owner/name on the Hub.
 
     A folder is written with "./" or in full, so that it is never taken for a name on the Hub.
@@ -51,7 +52,7 @@ def sample(source: str, out: Path, count: int | None, interpolate: bool, columns
     from ..pretrained.load import load
     from ..run import default_device
 
-    model = load(source, device=default_device(device), report=lambda line: click.echo(line, err=True))
+    model = load(source, device=default_device(device), average=average, report=lambda line: click.echo(line, err=True))
     count = count or (WALKS if interpolate else 64)
     if kind == ".gif" or (interpolate and kind in ANIMATIONS):
         _write_walk(model, out, count, **drawn)

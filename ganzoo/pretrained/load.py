@@ -36,13 +36,15 @@ def load(
     mmap: bool = True,
     verify: bool = False,
     allow_nonfinite: bool = False,
+    average: bool = True,
     report: Report = lambda line: None,
 ) -> Model:
     """Loads a generator, ready to draw from.
 
     `source` is a tag of a registered variant ("dcgan.fashion-mnist"), a repository on the Hub ("owner/name",
     "owner/name@revision", "hf://..."), a run folder (its newest checkpoint that verifies), a checkpoint, or a model folder; see
-    `parse_source` for how each is written. Of a run the moving average is taken if there is one.
+    `parse_source` for how each is written. Of a run the moving average is taken if there is one, or with `average=False` the
+    weights that training itself goes on with, which early in a run are ahead of their average.
 
     The generator is built on the meta device and given the stored tensors, mapped from the file if `mmap`: no random
     initialization, no second copy. `dtype` None means float32, however the numbers are stored. `compile` draws through
@@ -53,14 +55,17 @@ def load(
     found = parse_source(source, registry())
     place = {"device": device, "dtype": dtype, "compile": compile}
     how = {**place, "mmap": mmap, "verify": verify, "allow_nonfinite": allow_nonfinite}
+    is_run = isinstance(found, Path) and ((found / "MANIFEST.json").is_file() or (found / "checkpoints").is_dir())
+    if not average and not is_run:
+        raise UsageError(f"{source} has one set of weights: only a run or a checkpoint can be loaded without its moving average.")
     if isinstance(found, Tag):
         return _load_tag(found, how, report)
     if isinstance(found, Repository):
         from .hub import pull
 
         return load_folder(pull(found.repo, found.revision, report=report).folder, **how)
-    if (found / "MANIFEST.json").is_file() or (found / "checkpoints").is_dir():
-        return load_run(found, **place, report=report)
+    if is_run:
+        return load_run(found, **place, average=average, report=report)
     if (found / "config.json").is_file():
         return load_folder(found, **how)
     if not found.is_dir():
@@ -111,6 +116,7 @@ def load_run(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     compile: bool = False,
+    average: bool = True,
     report: Report = lambda line: None,
 ) -> Model:
     """The generator of a run or of one of its checkpoints, every byte of which is checked each time."""
@@ -118,9 +124,10 @@ def load_run(
     run = folder.resolve().parent.parent if (folder / "MANIFEST.json").is_file() else folder
     facts = run_config(run / "config.json")
     variant = variant_from_json(facts["variant"])
-    key = "generator" if variant.training.ema is None else "generator_ema"
+    averaged = average and variant.training.ema is not None
+    key = "generator_ema" if averaged else "generator"
     step, tensors = _of_checkpoint(folder, key, report)
-    config = describe_run(facts, step)
+    config = describe_run(facts, step, averaged)
     skeleton = build_skeleton(config, str(run / "config.json"), registry(), len(tensors))
     refuse_difference(folder, skeleton.state_dict(), {name: tuple(tensor.shape) for name, tensor in tensors.items()})
     generator = fill(skeleton, tensors, config, registry()).to(device=device, dtype=dtype)
@@ -151,8 +158,8 @@ def _of_checkpoint(folder: Path, key: str, report: Report) -> tuple[int, dict[st
     return step, dict(trees[key])
 
 
-def describe_run(facts: Mapping[str, Any], step: int) -> ModelConfig:
-    """What a model folder would say of the generator that a run had at a step."""
+def describe_run(facts: Mapping[str, Any], step: int, averaged: bool) -> ModelConfig:
+    """What a model folder would say of the generator, or of its moving average, that a run had at a step."""
     variant, image = variant_from_json(facts["variant"]), image_from_json(facts["image"])
     plugin = facts["plugin"]
     settings = facts["variant"]["training"]
@@ -167,6 +174,7 @@ def describe_run(facts: Mapping[str, Any], step: int) -> ModelConfig:
         discriminator=variant.discriminator,
         training={
             "steps": step,
+            "averaged": averaged,
             "seed": facts["seed"],
             "precision": facts["precision"],
             "data": {key: facts["data"][key] for key in ("source", "name", "fingerprint", "revision", "images")},

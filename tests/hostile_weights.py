@@ -81,7 +81,8 @@ def sparse(size: int, length: int) -> Callable[[Path], None]:
 
 def truncations() -> dict:
     whole = good()
-    cuts = {"nothing": 0, "five bytes": 5, "length alone": 8, "half a header": 60, "no data": len(whole) - len(DATA), "a byte short": len(whole) - 1}
+    cuts = {"nothing": 0, "five bytes": 5, "length alone": 8, "half a header": 60}
+    cuts |= {"no data": len(whole) - len(DATA), "a byte short": len(whole) - 1}
     found = {f"truncated: {name}": (whole[:cut], "truncated|empty") for name, cut in cuts.items()}
     appended = {"a byte": b"\0", "a zip": archive({"x": b"y"}), "zeros": bytes(4096), "another file": whole}
     return found | {f"appended: {name}": (whole + more, "bytes follow the last tensor") for name, more in appended.items()}
@@ -108,14 +109,16 @@ def not_a_header() -> dict:
     found["not a header: UTF-16"] = (file_of(plain.encode("utf-16"), DATA), "JSON")
     for name, number in {"NaN": "NaN", "infinity": "Infinity", "1e400": "1e400", "5000 digits": "9" * 5000}.items():
         found[f"not a header: {name}"] = (text(plain.replace("[0, 24]", f"[0, {number}]")), "JSON")
-    twice = {"a tensor": plain[:-1] + ',"count":' + json.dumps(header()["count"]) + "}", "a field": plain.replace('"dtype"', '"dtype":"F32","dtype"', 1)}
+    twice = {"a field": plain.replace('"dtype"', '"dtype":"F32","dtype"', 1)}
+    twice["a tensor"] = plain[:-1] + ',"count":' + json.dumps(header()["count"]) + "}"
     return found | {f"twice: {name}": (text(value), "is there twice") for name, value in twice.items()}
 
 
 def wrong_fields() -> dict:
     offsets = [[0, 23], [0, 25], [-24, 0], [24, 0], [0.0, 24.0], ["0", "24"], [False, 24], [0], [0, 12, 24], {}, None, 24]
     offsets += [[0, 2**63], [2**63, 2**63 + 24], [0, 2**70], [None, 24], [[0], [24]]]
-    shapes = [[2, -3], [2.0, 3], ["2", 3], [True, 6], [1] * 9, [6, 6], [2**32, 2**32], [2**31, 2**31, 4], [[2, 3]], [None], {}, "23", None, [0, 3]]
+    shapes = [[2, -3], [2.0, 3], ["2", 3], [True, 6], [1] * 9, [6, 6], [2**32, 2**32], [2**31, 2**31, 4]]
+    shapes += [[[2, 3]], [None], {}, "23", None, [0, 3]]
     dtypes = ["F33", "f32", "", "F64", "F8_E4M3", "F8_E5M2", "U16", "C64", "float32", 3, [], {}, "F32" * 1000, None]
     found = {f"offsets {value}": (file_of(header(data_offsets=value), DATA), "data_offsets|instead of|bytes") for value in offsets}
     found |= {f"shape {value}": (file_of(header(shape=value), DATA), "shape|needs|must have") for value in shapes}
@@ -124,7 +127,9 @@ def wrong_fields() -> dict:
     for name, entry in {"number": 1, "list": [], "null": None, "string": "F32"}.items():
         found[f"entry is a {name}"] = (file_of(header() | {"count": entry}, DATA), "must have")
     metadata = {"a number": {"a": 1}, "nested": {"a": {"b": "c"}}, "a list": [], "text": "pt", "null": None}
-    return found | {f"metadata {name}": (file_of(header() | {"__metadata__": value}, DATA), "text alone") for name, value in metadata.items()}
+    for name, value in metadata.items():
+        found[f"metadata {name}"] = (file_of(header() | {"__metadata__": value}, DATA), "text alone")
+    return found
 
 
 def too_much() -> dict:
@@ -143,7 +148,8 @@ def too_much() -> dict:
 
 def layouts() -> dict:
     def at(*places):
-        return file_of({name: {"dtype": "F32", "shape": [1], "data_offsets": list(place)} for name, place in zip("abcd", places, strict=False)}, bytes(16))
+        named = zip("abcd", places, strict=False)
+        return file_of({name: {"dtype": "F32", "shape": [1], "data_offsets": list(place)} for name, place in named}, bytes(16))
 
     found = {
         "overlap": (at((0, 4), (0, 4), (4, 8), (8, 12)), "overlaps"),
@@ -154,7 +160,8 @@ def layouts() -> dict:
         "beyond the end": (at((0, 4), (4, 8), (8, 12), (16, 20)), "hole"),
         "tensors that are not there": (at((0, 4), (4, 8), (8, 12), (12, 16))[:-4], "truncated"),
     }
-    names = {"path": "../../etc/passwd", "NUL": "a\0b", "a megabyte": "x" * 1_000_000, "empty": "", "dunder": "__class__", "escape": "\x1b[2J\n\r"}
+    names = {"path": "../../etc/passwd", "NUL": "a\0b", "a megabyte": "x" * 1_000_000, "empty": "", "dunder": "__class__"}
+    names["escape"] = "\x1b[2J\n\r"
     found |= {f"name: {name}": (with_name(value), "2 tensors differ.*is unknown") for name, value in names.items()}
     return found
 
@@ -186,9 +193,12 @@ def other_tensors() -> dict:
 
 def other_kinds() -> dict:
     pickles = {
-        0: b"cos\nsystem\n(S'" + CANARY + b"'\ntR.", 1: b"}q\x00(X\x01\x00\x00\x00aq\x01K\x01u.", 2: b"\x80\x02cposix\nsystem\nX\x0c\x00\x00\x00" + CANARY + b"\x85R.",
-        4: b"\x80\x04\x95\x20\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93\x8c\x0c" + CANARY + b"\x85R.", 5: b"\x80\x05}\x94\x8c\x01a\x94K\x01s.",
-    }  # fmt: skip
+        0: b"cos\nsystem\n(S'" + CANARY + b"'\ntR.",
+        1: b"}q\x00(X\x01\x00\x00\x00aq\x01K\x01u.",
+        2: b"\x80\x02cposix\nsystem\nX\x0c\x00\x00\x00" + CANARY + b"\x85R.",
+        4: b"\x80\x04\x95\x20\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93\x8c\x0c" + CANARY + b"\x85R.",
+        5: b"\x80\x05}\x94\x8c\x01a\x94K\x01s.",
+    }
     found = {f"pickle of protocol {number}": (content, "a pickle.*ganzoo convert") for number, content in pickles.items()}
     found |= {
         "old torch": (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.", "a pickle.*ganzoo convert"),

@@ -97,14 +97,18 @@ def test_the_first_layer_as_a_matrix(bias, stride, side):
 # -- the generator changes -------------------------------------------------------------------------------------------------
 
 
+def doubled(model) -> dict:
+    return {name: tensor * 2 for name, tensor in model.generator.state_dict().items()}
+
+
 CHANGES = {
     "in place": lambda model: model.generator.main[0].weight.mul_(2),
     "a statistic": lambda model: model.generator.main[1].running_mean.add_(1),
     "an attribute": lambda model: setattr(model.generator.main[1], "eps", 1.0),
     "another parameter": lambda model: setattr(model.generator.main[3], "weight", nn.Parameter(model.generator.main[3].weight * 3)),
     "another layer": lambda model: model.generator.main.__setitem__(2, nn.Tanh()),
-    "state": lambda model: model.generator.load_state_dict({k: v * 2 for k, v in model.generator.state_dict().items()}),
-    "assigned state": lambda model: model.generator.load_state_dict({k: v * 2 for k, v in model.generator.state_dict().items()}, assign=True),
+    "state": lambda model: model.generator.load_state_dict(doubled(model)),
+    "assigned state": lambda model: model.generator.load_state_dict(doubled(model), assign=True),
     "inside inference mode": torch.inference_mode()(lambda model: model.generator.main[0].weight.mul_(2)),
     "another generator": lambda model: setattr(model, "generator", lively_model(seed=5).generator),
     "precision": lambda model: model.generator.double(),
@@ -228,7 +232,8 @@ class Grouped(Base):
         return torch.tanh(self.main(latent[:, :, None, None]))
 
 
-ODD = [UsesLayersOneByOne, ReadsTheNorm, SharesALayer, DrawsNoise, CannotBeCopied, BatchStatistics, SpectralNorm, WeightNorm, Counts, Grouped]
+ODD = [UsesLayersOneByOne, ReadsTheNorm, SharesALayer, DrawsNoise, CannotBeCopied, BatchStatistics]
+ODD += [SpectralNorm, WeightNorm, Counts, Grouped]
 
 
 @pytest.mark.parametrize("kind", ODD)

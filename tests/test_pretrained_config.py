@@ -154,7 +154,10 @@ def saved(tmp_path_factory):
 
 HOSTILE = {
     "huge width": ({"generator__options": {"latent_dim": 6, "width": 2**20}}, "tensors differ"),
-    "huge everything": ({"generator__options": {"latent_dim": 2**20, "width": 2**20}, "latent_dim": 2**20, "image__size": 4096}, "differ|generator: "),
+    "huge everything": (
+        {"generator__options": {"latent_dim": 2**20, "width": 2**20}, "latent_dim": 2**20, "image__size": 4096},
+        "differ|generator: ",
+    ),
     "no width": ({"generator__options": {"latent_dim": 6, "width": 0}}, "differ|generator: "),
     "negative width": ({"generator__options": {"latent_dim": 6, "width": -4}}, "generator: "),
     "wrong type": ({"generator__options": {"width": "4"}}, "generator.width: Expected `int`, got `str`"),
@@ -163,7 +166,10 @@ HOSTILE = {
     "size 3": ({"image__size": 3}, "generator: .*DCGAN draws squares"),
     "other size": ({"image__size": 32}, "tensors? differ"),
     "other channels": ({"image__channels": 3}, "tensors? differ"),
-    "another variant's generator": ({"generator": {"name": "infogan", "options": {}}, "variant": "infogan", "image__size": 28}, "latent_dim: |differ"),
+    "another variant's generator": (
+        {"generator": {"name": "infogan", "options": {}}, "variant": "infogan", "image__size": 28},
+        "latent_dim: |differ",
+    ),
     "latents": ({"latent_dim": 7}, "latent_dim: 7, but the generator takes 6"),
     "a part of another kind": ({"generator": {"name": "non-saturating", "options": {}}}, "generator: No generator is called"),
 }

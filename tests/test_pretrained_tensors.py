@@ -19,7 +19,8 @@ from ganzoo.pretrained import stamps
 from ganzoo.pretrained.config import WeightsFile
 from ganzoo.pretrained.tensors import TensorFile, read_tensors, write_tensors
 
-WANTED = {name: torch.empty(shape, dtype=torch.int64 if name == "count" else torch.float32, device="meta") for name, shape in SHAPES.items()}
+KINDS = {"a.weight": torch.float32, "a.bias": torch.float32, "count": torch.int64}
+WANTED = {name: torch.empty(shape, dtype=KINDS[name], device="meta") for name, shape in SHAPES.items()}
 CORPUS = corpus()
 
 
@@ -267,7 +268,9 @@ def test_a_changed_or_replaced_file_is_hashed_again(tmp_path, monkeypatch, hashe
     assert len(hashed) == 3
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"format": 1}', b'{"format": 2, "checked": {}}', b'{"format": 1, "checked": {"1:2": 3}}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{", b'{"format": 1}', b'{"format": 2, "checked": {}}', b'{"format": 1, "checked": {"1:2": 3}}']
+)
 def test_a_damaged_record_of_checks_costs_a_check(tmp_path, cache, hashed, monkeypatch, content):
     path = put(tmp_path / "model.safetensors", good())
     cache.mkdir()
@@ -314,7 +317,8 @@ def test_the_record_of_checks_does_not_grow_without_end(tmp_path, monkeypatch, c
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_what_is_written_is_read(tmp_path, dtype):
     base = torch.randn(4, 6)
-    tensors = {"a": base.t(), "b": base[1:3], "c": torch.tensor(3), "d": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last), "e": base}
+    tensors = {"a": base.t(), "b": base[1:3], "c": torch.tensor(3), "e": base}
+    tensors["d"] = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
     path = tmp_path / "model.safetensors"
     weights = write_tensors(path, tensors, dtype)
     assert weights == describe(path, dtype) and weights.dtype == dtype

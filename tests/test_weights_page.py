@@ -23,7 +23,8 @@ def folder(tmp_path):
 
 def test_the_example_runs(folder, monkeypatch):
     monkeypatch.setenv("GANZOO_CACHE", str(folder / "cache"))
-    done = subprocess.run([sys.executable, "-c", EXAMPLE + "assert images.shape == (16, 1, 16, 16)"], cwd=folder, capture_output=True, text=True)
+    source = EXAMPLE + "assert images.shape == (16, 1, 16, 16)"
+    done = subprocess.run([sys.executable, "-c", source], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (folder / "copy" / "model.safetensors").stat().st_size < (folder / "model" / "model.safetensors").stat().st_size
 

@@ -130,7 +130,8 @@ def _mistakes(config: ModelConfig) -> list[str]:
         found.append(f"provider: {shorten(config.provider.distribution)} cannot name a distribution")
     lines = {"licence": [config.licence], "provider": [config.provider.version], "classes": config.classes, "metrics": config.metrics}
     for key, texts in lines.items():
-        found += [f"{key}: {shorten(text)} is not one line of at most {LONGEST_LINE} characters" for text in texts if not _is_line(text)][:1]
+        if (wrong := next((text for text in texts if not _is_line(text)), None)) is not None:
+            found.append(f"{key}: {shorten(wrong)} is not one line of at most {LONGEST_LINE} characters")
     parts = {"generator": config.generator} | ({"discriminator": config.discriminator} if config.discriminator else {})
     return found + option_bounds_of(parts)
 

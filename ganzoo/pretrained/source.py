@@ -62,4 +62,5 @@ def _tag(text: str, registry: Registry) -> Tag:
     if os.path.isdir(text):
         raise UsageError(f"{shorten(text)} is no pretrained generator; for the folder of that name write ./{text}.")
     untrained = " That variant has no pretrained generator here: train one." if text in {v.name for v in registry.variants()} else ""
-    raise UsageError(f"No pretrained generator is called {shorten(text)}.{untrained or did_you_mean(text, tags)} (A folder is written with ./ before it.)")
+    hint = untrained or did_you_mean(text[:100], tags)
+    raise UsageError(f"No pretrained generator is called {shorten(text)}.{hint} (A folder is written with ./ before it.)")

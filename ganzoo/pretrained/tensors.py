@@ -145,7 +145,7 @@ def refuse_difference(where: Path, wanted: Mapping[str, Tensor], found: Mapping[
     shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
     problems = [f"{shorten(name)} is missing" for name in shapes if name not in found]
     problems += [f"{shorten(name)} is unknown" for name in found if name not in shapes]
-    problems += [f"{shorten(name)} is {found[name]}, not {shapes[name]}" for name in shapes if name in found and found[name] != shapes[name]]
+    problems += [f"{shorten(name)} is {found[name]}, not {shape}" for name, shape in shapes.items() if found.get(name, shape) != shape]
     if problems:
         count = "1 tensor differs" if len(problems) == 1 else f"{len(problems)} tensors differ"
         raise CheckpointError(f"{where} does not fit the generator that its config.json names, {count}: {_some(problems, '; ')}.")

@@ -15,6 +15,7 @@ from ..errors import GanzooError, UsageError
 from ..files import read_bytes, read_json, shorten, write_atomically
 from ..hub import COMMIT, DIGEST, patiently
 from ..hub_errors import Asked, HubError, Unreachable
+from . import stamps
 from .config import CONFIG_BYTES, DISCRIMINATOR_FILE, GENERATOR_FILE, ModelConfig, WeightsFile, read_model_config
 
 CONFIG_FILE = "config.json"
@@ -210,14 +211,17 @@ def _download(name: str, asked: Asked, commit: str, limit: int, size: int | None
 
 
 def _is_right(path: Path, size: int | None, digest: str | None, limit: int) -> bool:
-    """Whether a cached file has the size and the hash that are stated; where none is, the one that the cache named it by."""
+    """Whether a cached file has the size and the hash that are stated (or had, when it was last loaded, and has not changed since);
+    where none is stated, the one that the cache named it by."""
     named = path.resolve().name
     digest = digest or (named if DIGEST.fullmatch(named) else None)
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit or size not in (None, facts.st_size):
             return False
-        return digest is None or hash_like(digest, path) == digest
+        if digest is None or stamps.was_checked(facts, digest):
+            return True
+        return hash_like(digest, path) == digest
     except OSError:
         return False
 

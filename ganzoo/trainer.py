@@ -16,6 +16,7 @@ from .losses import ROLES, Augmentation, Draw, Loss, Phase, Regularizer, Turn
 from .networks import Generator
 from .optimizers import Schedules, build_optimizer
 from .randomness import hashed, process_randomness, seed_process
+from .standing import BATCH, BATCHES, has_statistics, stand
 from .variant import ImageSpec, Training
 
 REMEMBERING = ("loss", "augmentation", "regularizers")  # whose buffers steer later steps
@@ -64,6 +65,7 @@ class Trainer:
         self._parts = _parts(training, processes)
         self.step_number = 0
         self.batches_taken = 0
+        self._settled_at = -1
         self.attempt = 0  # raised by a rollback, so that the same state goes on with other random numbers
 
     def modules(self) -> dict[str, nn.Module]:
@@ -79,8 +81,18 @@ class Trainer:
 
     @property
     def sampler(self) -> Generator:
-        """The generator that samples are drawn from: the moving average if there is one."""
-        return self.generator if self.ema is None else self.ema
+        """The generator that samples are drawn from: the moving average, its batch norm settled, if there is one."""
+        if self.ema is None:
+            return self.generator
+        if self._settled_at != self.step_number and has_statistics(self.ema):
+            random, classes = self.random(self.step_number, "statistics"), self.image.classes
+            latents = [self.ema.latent(BATCH, random).to(self.dtype) for _ in range(BATCHES)]
+            labels = torch.arange(BATCH, device=self.device) % classes if classes else None
+            with process_randomness(self.device):
+                seed_process(0, self.device)
+                stand(self.ema, [(latent, labels) for latent in latents])
+            self._settled_at = self.step_number
+        return self.ema
 
     @property
     def images_seen(self) -> int:
@@ -185,7 +197,10 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self, values: dict[str, float]) -> None:
-        """Moves the average towards the generator; buffers are copied, for a mean of batch counters means nothing."""
+        """Moves the average towards the generator; buffers are copied, for a mean of batch counters means nothing.
+
+        The copied statistics of batch norm are those of other weights, so they are taken anew before anybody looks (`sampler`).
+        """
         if self.ema is None:
             return
         decay = values.get("ema", self.training.ema) if self.step_number >= self.training.ema_start else 0.0
@@ -201,7 +216,7 @@ class Trainer:
             self.processes.average_buffers([*self.modules().values(), *([] if self.ema is None else [self.ema])])
         trees: dict[str, Any] = {"generator": self.generator.state_dict()}
         if self.ema is not None:
-            trees["generator_ema"] = self.ema.state_dict()
+            trees["generator_ema"] = self.sampler.state_dict()
         if self.discriminator is not None:
             trees["discriminator"] = self.discriminator.state_dict()
         trees["training"] = {
@@ -227,7 +242,7 @@ class Trainer:
             optimizer.load_state_dict(training["optimizers"][role])
             _match_layout(optimizer)
         self.step_number, self.batches_taken = training["step"], training["batches_taken"]
-        self.attempt = training["attempt"]
+        self.attempt, self._settled_at = training["attempt"], -1
 
 
 def _place(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:

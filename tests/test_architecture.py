@@ -29,7 +29,8 @@ LAYERS = {
     "networks": {"errors", "variant"},
     "losses": {"errors", "variant", "networks"},
     "optimizers": {"errors", "variant"},
-    "trainer": {"errors", "variant", "networks", "losses", "optimizers", "distributed", "randomness"},
+    "standing": {"errors", "variant", "networks"},
+    "trainer": {"errors", "variant", "networks", "losses", "optimizers", "distributed", "randomness", "standing"},
 }
 TORCH_FREE = {"ganzoo", "ganzoo.__main__", "ganzoo.errors", "ganzoo.variant", "ganzoo.hookspecs", "ganzoo.discovery", "ganzoo.registry"}
 FOR_COMMANDS = TORCH_FREE | {"ganzoo.cli"}

@@ -170,6 +170,36 @@ def test_the_average_lerps_parameters_and_copies_buffers_from_its_start_on():
     assert not same_tensors(trainer.ema, trainer.generator)
 
 
+def same_state(one, other):
+    """Whether parameters and buffers are the same, bit for bit."""
+    states = one.state_dict(), other.state_dict()
+    return states[0].keys() == states[1].keys() and all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_the_average_is_drawn_from_with_statistics_of_its_own():
+    """Copied ones belong to other weights: with them the average's signals are not normal behind its batch norm."""
+    looked_at, left_alone = make(norm=True, ema=0.9), make(norm=True, ema=0.9)
+    for _ in range(6):
+        looked_at.step()
+        left_alone.step()
+        sampler = looked_at.sampler
+    assert not same_state(looked_at.ema, left_alone.ema)  # the statistics
+    norm = next(module for module in sampler.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm))
+    seen = []
+    handle = norm.register_forward_hook(lambda module, inputs, output: seen.append(output.detach()))
+    with torch.no_grad():
+        sampler(sampler.latent(4096, torch.Generator().manual_seed(1)).to(looked_at.dtype))
+    handle.remove()
+    normal = ((seen[0].transpose(0, 1).flatten(1) - norm.bias[:, None]) / norm.weight[:, None]).double()
+    assert normal.mean(1).abs().max() < 0.2 and (normal.std(1) - 1).abs().max() < 0.2
+    looked_at.step()
+    left_alone.step()
+    for one, other in zip(looked_at.modules().values(), left_alone.modules().values(), strict=True):
+        assert same_state(one, other)  # looking changed nothing in training
+    assert same_state(looked_at.ema, left_alone.ema)
+    assert same_state(looked_at.sampler, left_alone.sampler) and not looked_at.ema.training
+
+
 def same_tensors(left, right):
     return all(torch.equal(one, two) for one, two in zip(left.parameters(), right.parameters(), strict=True))
 

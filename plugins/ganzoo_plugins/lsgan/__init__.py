@@ -1,6 +1,6 @@
 """LSGAN (Mao et al. 2016): the nets of xudonmao/LSGAN for scenes and, conditional, for characters."""
 
-from ganzoo import Part, Training, Variant, hookimpl
+from ganzoo import ImageSpec, Part, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/1611.04076"
 
@@ -31,6 +31,14 @@ def register_variants(register):
             sizes=(112, 64, 32, 28),
             tags=("unconditional", "convolutional", "least-squares"),
             training=adam(1e-3),
+            weights={
+                "lsgan.fashion-mnist": Weights(
+                    image=ImageSpec(32, 1),
+                    sha256="0a727af38b99390083825be71ef3775077e567117209f46a50666eb1492823fc",
+                    licence="MIT",
+                    package_file="ganzoo_plugins.lsgan:files/fashion-mnist",
+                )
+            },
         )
     )
     register(

@@ -1,6 +1,6 @@
 """WGAN-GP (Gulrajani et al. 2017): the nets of igul222/improved_wgan_training for CIFAR-10, MNIST and 64×64 ImageNet."""
 
-from ganzoo import Part, Schedule, Training, Variant, hookimpl
+from ganzoo import ImageSpec, Part, Schedule, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/1704.00028"
 
@@ -32,6 +32,14 @@ def register_variants(register):
             sizes=(32, 64),
             tags=("unconditional", "convolutional", "wasserstein", "gradient-penalty"),
             training=adam(1e-4, 0.5, batch_size=64, steps=200_000),
+            weights={
+                "wgan-gp.fashion-mnist": Weights(
+                    image=ImageSpec(32, 1),
+                    sha256="6fa2fc8ad32f3da0374b110b8da7fba9e784808baef83e59244aabb4de2044eb",
+                    licence="MIT",
+                    package_file="ganzoo_plugins.wgan_gp:files/fashion-mnist",
+                )
+            },
         )
     )
     unit_range = {"unit_range": True}

@@ -46,6 +46,7 @@ def words_for(workplace: Path, name: str, out: Path, steps: int, *more: str) -> 
     data = small.images(workplace / f"{size}.npz", 24, size) if not (workplace / f"{size}.npz").exists() else workplace / f"{size}.npz"
     options = [word for option in SMALLEST.get(name, ()) for word in ("--set", f"discriminator.{option}")]
     options += ["--set", "generator.label_size=4"] if name == "lsgan-conditional" else []
+    options += ["--set", "loss.width=8"] if name == "vae" else []
     return small.arguments(data, out, *options, *more, "--checkpoint-every", "2", variant=name, steps=steps, size=size)
 
 

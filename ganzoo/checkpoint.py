@@ -114,7 +114,7 @@ def _write_tensors(path: Path, named: Mapping[str, torch.Tensor]) -> None:
             tensor = tensor.clone()
         storages.add(tensor.untyped_storage().data_ptr())
         packed[name] = tensor
-    save_file(packed, path, metadata={"format": "pt", "ganzoo": f"checkpoint {FORMAT}"})
+    save_file(packed, path, metadata={"ganzoo": f"checkpoint {FORMAT}"})  # of several keys the library would write any first
     os.chmod(path, os.stat(path.parent).st_mode & 0o666)  # safetensors leaves 0600 whatever the umask
     fsync_file(path)
 

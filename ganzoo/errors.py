@@ -44,7 +44,7 @@ def did_you_mean(name: str, known) -> str:
     import difflib
 
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if near:
         return f" Did you mean '{near[0]}'?"
     if known and len(known) <= 40:

@@ -16,7 +16,7 @@ from .config import resolve, variant_from_json
 from .data import Batches, load_images
 from .distributed import Processes, join
 from .errors import UsageError
-from .files import FolderLock
+from .files import FolderLock, shorten
 from .losses import Loss
 from .looks import some_real, try_out
 from .loop import Cadence, TrainingLoop
@@ -126,6 +126,9 @@ def _variant(request: Request, registry: Registry, before: dict[str, Any] | None
     variant = variant_from_json(before["variant"])
     if request.variant not in (None, variant.name):
         raise UsageError(f"{request.out} is a run of '{variant.name}', not of '{request.variant}'.")
+    if variant.name not in registry.names("variants"):
+        provider = f"{before['plugin'].get('distribution', '')} {before['plugin'].get('version', '')}"
+        raise UsageError(f"{request.out} is a run of '{variant.name}', which nobody provides here; {shorten(provider)} did when it was started.")
     return resolve(variant, settings, registry), before["seed"] if request.seed is None else request.seed
 
 

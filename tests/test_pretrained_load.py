@@ -421,3 +421,10 @@ def test_a_folder_of_another_format_says_so(saved):
     with pytest.raises(CheckpointError, match="format: 2 is not one that this ganzoo reads .*update ganzoo"):
         ganzoo.load(saved[1])
     assert json.loads((saved[1] / "config.json").read_text())["format"] == 2
+
+
+def test_a_variants_name_leads_to_its_tag(tmp_path):
+    with pytest.raises(UsageError, match=r"'dcgan'. Did you mean dcgan.fashion-mnist\?"):
+        load("dcgan")
+    with pytest.raises(UsageError, match="no pretrained generator here: train one"):
+        load("wgan-gp-resnet")

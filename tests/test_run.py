@@ -67,6 +67,16 @@ def test_every_variant_resumes_bit_for_bit(workplace, tmp_path, name):
     assert small.records(parts) == small.records(whole)
 
 
+def test_a_run_whose_plugin_is_gone_says_who_provided_it(workplace, tmp_path, capsys):
+    assert call(*words_for(workplace, "dcgan", tmp_path / "run", 1)) == 0
+    config = tmp_path / "run" / "config.json"
+    text = config.read_text().replace('"name": "dcgan",\n    "summary"', '"name": "gone-gan",\n    "summary"')
+    config.write_text(text.replace('"distribution": "ganzoo"', '"distribution": "ganzoo-gone"'))
+    assert call("train", "--out", tmp_path / "run", "--resume") == 2
+    error = capsys.readouterr().err
+    assert "a run of 'gone-gan', which nobody provides here; 'ganzoo-gone 0.1.0' did" in error
+
+
 def test_steps_are_not_added_to_a_run_whose_schedules_are_measured_by_them(workplace, tmp_path, capsys):
     assert call(*words_for(workplace, "dcgan", tmp_path / "run", 2, "--set", "training.schedules.generator_lr.end=0")) == 0
     assert call("train", "--out", tmp_path / "run", "--resume", "--steps", "3") == 2

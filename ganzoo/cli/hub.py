@@ -47,6 +47,8 @@ def pull(source: str, out: Path | None, dtype: str | None, average: bool) -> Non
             click.echo(_fetched(named.weights.repo, named.weights.revision, named.weights.sha256))
         elif isinstance(named, Repository):
             click.echo(_fetched(named.repo, named.revision))
+        elif isinstance(named, Path) and not named.exists():
+            raise UsageError(f"There is no {source}.")
         else:
             raise UsageError(f"{source} is on this machine already: give --out to make a model folder of it.")
         return

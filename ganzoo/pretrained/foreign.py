@@ -67,7 +67,8 @@ def recognise(paths: Sequence[Path], key: str | None = None) -> Foreign:
         raise UsageError(f"Several files can only be .npy arrays of one network; got {got}.")
     suffix = suffixes.pop()
     if suffix not in SUFFIXES:
-        beside = f": its numbers lie beside it, give {files[0].name}_*.npy" if suffix in (".jl", ".pkl", ".joblib") else ""
+        arrays = any(files[0].parent.glob(f"{files[0].name}_*.npy"))
+        beside = f": its numbers lie beside it, give {files[0].name}_*.npy" if arrays else ""
         raise UsageError(f"{files[0]} is of no kind that can be converted ({', '.join(SUFFIXES)}){beside}.")
     if suffix == ".npy":
         return _group(files, key)

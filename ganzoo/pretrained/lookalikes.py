@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 
 LOOKED_AT = 1024
-CONVERT = "; `ganzoo convert` reads such files"
+CONVERT = "; `ganzoo convert` reads such files under their own name, {}"
 PAGE = "a web page (HTML): the download answered with a page instead of the file"
 POINTER = "a Git LFS pointer, not the file it stands for: run `git lfs pull`, or download the file itself"
-PICKLE = f"a pickle (.pth, .pt, .ckpt or .pkl){CONVERT}"
+PICKLE = f"a pickle{CONVERT.format('.pth, if torch.save wrote it')}"
+TORCH = f"a torch checkpoint (a zip archive with a pickle in it){CONVERT.format('.pth')}"
 BEGINNINGS = (
-    (rb"PK\x03\x04.*(?:data\.pkl|\.data/serialization_id|/byteorder)", f"a torch checkpoint (a zip archive with a pickle in it){CONVERT}"),
-    (rb"PK\x03\x04.{26}[^/]*\.npy", f"an archive of numpy arrays (.npz){CONVERT}"),
+    (rb"PK\x03\x04.*(?:data\.pkl|\.data/serialization_id|/byteorder)", TORCH),
+    (rb"PK\x03\x04.{26}[^/]*\.npy", f"an archive of numpy arrays (.npz){CONVERT.format('.npz')}"),
     (rb"PK(?:\x03\x04|\x05\x06)", "a zip archive: unpack it first"),
     (rb"\x80[\x02-\x05]", PICKLE),
-    (rb"\x93NUMPY", f"a numpy array (.npy){CONVERT}"),
+    (rb"\x93NUMPY", f"a numpy array (.npy){CONVERT.format('.npy')}"),
     (rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|7z\xbc\xaf", "compressed (gzip or the like): unpack it first"),
     (rb".{257}ustar", "a tar archive: unpack it first"),
     (rb"version https://git-lfs", POINTER),

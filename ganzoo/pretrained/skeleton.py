@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from .. import __version__
 from ..build import build_part, option_mistakes, seeded
 from ..config import LARGEST_OPTION
 from ..errors import CheckpointError, GanzooError, UsageError
@@ -75,14 +76,14 @@ def _refuse_unprovided(config: ModelConfig, where: str, parts: Registry) -> None
     for key, kind, name in (("variant", "variants", config.variant), ("generator", "generators", config.generator.name)):
         try:
             parts.claim(kind, name)
-        except UsageError as error:
-            raise CheckpointError(f"{where}: {key}: {error} {_provided_by(config.provider)}") from None
+        except UsageError:
+            raise CheckpointError(f"{where}: {key}: No {key} is called {shorten(name)} here. {_provided_by(config.provider)}") from None
 
 
 def _provided_by(provider: Provider) -> str:
     version = f" {shorten(provider.version)}" if provider.version else ""
     if provider.distribution == "ganzoo":
-        return f"It came with ganzoo{version}: this one is older or newer, use that one."
+        return f"It came with ganzoo{version}, it says; this is {__version__}."
     if not provider.distribution:
         return "The file does not say which distribution provides it."
     return f"The distribution '{provider.distribution}'{version} provides it: if you trust its authors, install that beside ganzoo."

@@ -61,6 +61,8 @@ def _tag(text: str, registry: Registry) -> Tag:
         return Tag(text, tags[text].name, tags[text].weights[text])
     if os.path.isdir(text):
         raise UsageError(f"{shorten(text)} is no pretrained generator; for the folder of that name write ./{text}.")
-    untrained = " That variant has no pretrained generator here: train one." if text in {v.name for v in registry.variants()} else ""
-    hint = untrained or did_you_mean(text[:100], tags)
+    hint = did_you_mean(text[:100], tags)
+    if text in {variant.name for variant in registry.variants()}:
+        its_own = " or ".join(tag for tag, variant in tags.items() if variant.name == text)
+        hint = f" Did you mean {its_own}?" if its_own else " That variant has no pretrained generator here: train one."
     raise UsageError(f"No pretrained generator is called {shorten(text)}.{hint} (A folder is written with ./ before it.)")

@@ -425,6 +425,6 @@ def test_a_folder_of_another_format_says_so(saved):
 
 def test_a_variants_name_leads_to_its_tag(tmp_path):
     with pytest.raises(UsageError, match=r"'dcgan'. Did you mean dcgan.fashion-mnist\?"):
-        load("dcgan")
+        ganzoo.load("dcgan")
     with pytest.raises(UsageError, match="no pretrained generator here: train one"):
-        load("wgan-gp-resnet")
+        ganzoo.load("wgan-gp-resnet")

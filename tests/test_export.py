@@ -162,7 +162,7 @@ def test_what_cannot_be_met_is_said(tmp_path, name):
 def test_without_the_extra_onnx_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(UsageError, match=r'Writing ONNX needs onnx: run pip install -e "\.\[onnx\]" in the checkout of ganzoo\.'):
+    with pytest.raises(UsageError, match=r'Writing ONNX needs onnx: run pip install -c constraints.txt -e "\.\[onnx\]" in the checkout of ganzoo\.'):
         export(tiny.built_in("dcgan"), tmp_path / "x.onnx", "onnx")
 
 

@@ -42,8 +42,8 @@ class Layout:
 
         Prefixes that all names share ("module.") have been taken off. The numbers come from a file that nobody has vouched for.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define recognises(shapes)")
+        raise TypeError(f"{type(self).__name__} must define recognises(shapes)")
 
     def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         """The `state_dict` of the part that `match` names, made from the file's tensors: every name and shape of it, no other."""
-        raise NotImplementedError(f"{type(self).__name__} must define convert(tensors, match)")
+        raise TypeError(f"{type(self).__name__} must define convert(tensors, match)")

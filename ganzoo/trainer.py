@@ -65,7 +65,7 @@ class Trainer:
         self._parts = _parts(training, processes)
         self.step_number = 0
         self.batches_taken = 0
-        self._settled_at = -1
+        self._settled_at = 0  # before the first step the average is the generator
         self.attempt = 0  # raised by a rollback, so that the same state goes on with other random numbers
 
     def modules(self) -> dict[str, nn.Module]:
@@ -214,6 +214,7 @@ class Trainer:
         """Everything that changes during training, as trees of tensors and plain values, one for each file of a checkpoint."""
         if self.processes.size > 1:
             self.processes.average_buffers([*self.modules().values(), *([] if self.ema is None else [self.ema])])
+            self._settled_at = -1  # a process that has drawn averaged other statistics than one that has not
         trees: dict[str, Any] = {"generator": self.generator.state_dict()}
         if self.ema is not None:
             trees["generator_ema"] = self.sampler.state_dict()

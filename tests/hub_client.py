@@ -10,6 +10,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import pytest
 import torch
 
 from ganzoo.build import build_part
@@ -95,3 +96,20 @@ def write_files(folder: Path, files: dict[str, bytes]) -> Path:
     for name, data in files.items():
         (folder / name).write_bytes(data)
     return folder
+
+
+@pytest.fixture(scope="module")
+def client(hub, tmp_path_factory):
+    """A process with an empty cache that talks to the module's `hub`."""
+    client = Client(tmp_path_factory.mktemp("online"), hub.endpoint)
+    yield client
+    client.close()
+
+
+@pytest.fixture(autouse=True)
+def without_faults(hub):
+    """The module's `hub` answers rightly and has an empty log at the beginning of each test."""
+    hub.faults.clear()
+    hub.log.clear()
+    yield
+    hub.faults.clear()

@@ -27,7 +27,7 @@ def values(data) -> list[int]:
     return data.images[:, 0, 0, 0].tolist()
 
 
-def refused(load, source, words: str, kind=GanzooError, **options):
+def assert_refused(load, source, words: str, kind=GanzooError, **options):
     with pytest.raises(kind, match=words) as caught:
         load(source, **options)
     assert "\n" not in str(caught.value)

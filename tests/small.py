@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy
+import pytest
 import torch
 
 import ganzoo.train  # noqa: F401 - before any fork, or every child would import it again
@@ -95,3 +96,12 @@ def same(one, other) -> bool:
     if isinstance(one, list | tuple):
         return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
     return type(one) is type(other) and one == other
+
+
+def finished_run(folder: Path) -> Path:
+    """`folder`/run: a DCGAN of two steps on grey noise, trained in a process of its own."""
+    data = images(folder / "grey.npz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANZOO_CACHE", str(folder / "cache"))
+        assert forked_ganzoo(*arguments(data, folder / "run", steps=2), cwd=folder).returncode == 0
+    return folder / "run"

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pictures_on_disk import load, refused, save, values  # noqa: F401  (load is a fixture)
+from pictures_on_disk import assert_refused, load, save, values  # noqa: F401  (load is a fixture)
 
 from ganzoo.errors import DataError, UsageError
 
@@ -49,19 +49,19 @@ def test_parquet_labels(tmp_path, load):
     write_parquet(tmp_path / "none.parquet", [1, 2], [-1, -1])
     assert load(tmp_path / "none.parquet").labels is None
     write_parquet(tmp_path / "some.parquet", [1, 2], [0, None])
-    refused(load, tmp_path / "some.parquet", "1 of 2 rows have no label", DataError)
+    assert_refused(load, tmp_path / "some.parquet", "1 of 2 rows have no label", DataError)
 
 
 def test_parquet_mistakes(tmp_path, load, monkeypatch):
     write_parquet(tmp_path / "paths.parquet", [1, None])
-    refused(load, tmp_path / "paths.parquet", "row 1.*only a path", DataError)
+    assert_refused(load, tmp_path / "paths.parquet", "row 1.*only a path", DataError)
     parquet.write_table(pyarrow.table({"image": [[1, 2]]}), tmp_path / "nested.parquet")
-    refused(load, tmp_path / "nested.parquet", "encoded images as bytes", DataError)
+    assert_refused(load, tmp_path / "nested.parquet", "encoded images as bytes", DataError)
     parquet.write_table(pyarrow.table({"text": ["a"]}), tmp_path / "text.parquet")
-    refused(load, tmp_path / "text.parquet", "it has text", DataError)
+    assert_refused(load, tmp_path / "text.parquet", "it has text", DataError)
     (tmp_path / "junk.parquet").write_bytes(b"PAR1junk")
-    refused(load, tmp_path / "junk.parquet", "cannot be read as Parquet", DataError)
+    assert_refused(load, tmp_path / "junk.parquet", "cannot be read as Parquet", DataError)
     write_parquet(tmp_path / "tests/test-00000-of-00001.parquet", [1])
-    refused(load, tmp_path / "tests", "no split called 'train'.*test", UsageError)
+    assert_refused(load, tmp_path / "tests", "no split called 'train'.*test", UsageError)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    refused(load, tmp_path / "paths.parquet", r"ganzoo\[parquet\]", UsageError)
+    assert_refused(load, tmp_path / "paths.parquet", r"ganzoo\[parquet\]", UsageError)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
-from pictures_on_disk import load, refused, save, values  # noqa: F401  (load is a fixture)
+from pictures_on_disk import assert_refused, load, save, values  # noqa: F401  (load is a fixture)
 
 from ganzoo.data import ArraySource, EncodedSource, load_images
 from ganzoo.errors import DataError, GanzooError, PluginError, UsageError
@@ -39,7 +39,7 @@ def test_images_beside_labelled_folders_are_refused(tmp_path, load):
     save(tmp_path / "set/loose.png", 1)
     save(tmp_path / "set/cat/x.png", 1)
     save(tmp_path / "set/dog/x.png", 1)
-    refused(load, tmp_path / "set", "loose.png", DataError)
+    assert_refused(load, tmp_path / "set", "loose.png", DataError)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names and links as on POSIX")
@@ -59,10 +59,10 @@ def test_pipes_and_broken_links_are_bad_images_not_hangs(tmp_path, load):
     save(tmp_path / "set/a.png", 1)
     os.mkfifo(tmp_path / "set/pipe.png")
     (tmp_path / "set/broken.png").symlink_to(tmp_path / "nowhere")
-    refused(load, tmp_path / "set", "2 of 3 images .*broken.png.*pipe.png. .not a regular file", DataError)
+    assert_refused(load, tmp_path / "set", "2 of 3 images .*broken.png.*pipe.png. .not a regular file", DataError)
     assert values(load(tmp_path / "set", on_bad_image="skip")) == [1]
     os.mkfifo(tmp_path / "pipe.zip")
-    refused(load, tmp_path / "pipe.zip", "not a regular file", UsageError)
+    assert_refused(load, tmp_path / "pipe.zip", "not a regular file", UsageError)
 
 
 def test_zip_with_one_common_folder(tmp_path, load):
@@ -84,12 +84,12 @@ def test_zip_that_lies_is_bad(tmp_path, load):
         archive.writestr("b.png", b"junk" * 50)
     content = path.read_bytes()
     path.write_bytes(content.replace(b"junkjunk", b"junkJUNK", 1))
-    refused(load, path, "1 of 2 images.*b.png.*CRC", DataError)
+    assert_refused(load, path, "1 of 2 images.*b.png.*CRC", DataError)
     path.write_bytes(content[:60])
-    refused(load, path, "cannot be read as a zip", DataError)
+    assert_refused(load, path, "cannot be read as a zip", DataError)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("text.txt", "text")
-    refused(load, path, "no images", DataError)
+    assert_refused(load, path, "no images", DataError)
 
 
 @pytest.mark.parametrize("layout", ["NHW", "NHWC", "NCHW"])
@@ -120,12 +120,12 @@ NPZ_MISTAKES = {
 def test_npz_mistakes(tmp_path, load, name):
     arrays, words = NPZ_MISTAKES[name]
     numpy.savez(tmp_path / "set.npz", **arrays)
-    refused(load, tmp_path / "set.npz", words, DataError)
+    assert_refused(load, tmp_path / "set.npz", words, DataError)
 
 
 def test_npz_damage(tmp_path, load):
     (tmp_path / "set.npz").write_bytes(b"no archive")
-    refused(load, tmp_path / "set.npz", "cannot be read as .npz", DataError)
+    assert_refused(load, tmp_path / "set.npz", "cannot be read as .npz", DataError)
 
 
 def write_idx(path: Path, array: numpy.ndarray, extra: bytes = b"") -> None:
@@ -149,31 +149,31 @@ def test_idx_damage(tmp_path, load):
     path = tmp_path / "train-images-idx3-ubyte"
     images = numpy.zeros((3, 6, 6), numpy.uint8)
     write_idx(path, images, b"more")
-    refused(load, path, "damaged", DataError)
+    assert_refused(load, path, "damaged", DataError)
     path.write_bytes(path.read_bytes()[:50])
-    refused(load, path, "damaged", DataError)
+    assert_refused(load, path, "damaged", DataError)
     path.write_bytes(b"PK")
-    refused(load, path, "not an idx file", DataError)
+    assert_refused(load, path, "not an idx file", DataError)
     path.write_bytes(bytes((0, 0, 8, 3)) + b"\xff" * 12)
-    refused(load, path, "can be read", DataError)
+    assert_refused(load, path, "can be read", DataError)
     compressed = tmp_path / "b-images-idx3-ubyte.gz"
     write_idx(compressed, images)
     compressed.write_bytes(compressed.read_bytes()[:-12])
-    refused(load, compressed, "cannot be read", DataError)
+    assert_refused(load, compressed, "cannot be read", DataError)
 
 
 def test_paths_that_hold_nothing(tmp_path, load):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.txt").write_text("no image")
-    refused(load, tmp_path / "empty", "is empty", DataError)
-    refused(load, tmp_path, "no images", DataError)
-    refused(load, tmp_path / "absent", "no file or folder", UsageError)
-    refused(load, tmp_path / "text.txt", "no known kind", UsageError)
-    refused(load, save(tmp_path / "one.png", 1), "single image", UsageError)
+    assert_refused(load, tmp_path / "empty", "is empty", DataError)
+    assert_refused(load, tmp_path, "no images", DataError)
+    assert_refused(load, tmp_path / "absent", "no file or folder", UsageError)
+    assert_refused(load, tmp_path / "text.txt", "no known kind", UsageError)
+    assert_refused(load, save(tmp_path / "one.png", 1), "single image", UsageError)
     write_idx(tmp_path / "train-images-idx3-ubyte", numpy.zeros((1, 6, 6), numpy.uint8))
-    refused(load, tmp_path, "several kinds", UsageError)
-    refused(load, "a\0b", "cannot be read|is called", GanzooError)
-    refused(load, "x" * 5000, "cannot be read", DataError)
+    assert_refused(load, tmp_path, "several kinds", UsageError)
+    assert_refused(load, "a\0b", "cannot be read|is called", GanzooError)
+    assert_refused(load, "x" * 5000, "cannot be read", DataError)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
@@ -181,17 +181,17 @@ def test_unreadable_folder(tmp_path, load):
     folder = tmp_path / "set"
     save(folder / "a.png", 1)
     folder.chmod(0)
-    refused(load, folder, "cannot be read", DataError)
+    assert_refused(load, folder, "cannot be read", DataError)
     folder.chmod(0o700)
 
 
 def test_names_are_never_guessed(load):
     known = {"mnist": None, "cifar10": None}
-    refused(load, "minst", "Did you mean 'mnist'", UsageError, datasets=known)
-    refused(load, "minst:test", "Did you mean 'mnist'", UsageError, datasets=known)
-    refused(load, "owner/name", "hf://datasets/owner/name", UsageError, datasets=known)
+    assert_refused(load, "minst", "Did you mean 'mnist'", UsageError, datasets=known)
+    assert_refused(load, "minst:test", "Did you mean 'mnist'", UsageError, datasets=known)
+    assert_refused(load, "owner/name", "hf://datasets/owner/name", UsageError, datasets=known)
     for address in ("hf://owner/name", "hf://datasets/name", "hf://datasets/a/b/../c", "hf://datasets/a/b@c d"):
-        refused(load, address, "no address of a data set", UsageError)
+        assert_refused(load, address, "no address of a data set", UsageError)
 
 
 def test_registered_data_sets(tmp_path, load):
@@ -223,11 +223,11 @@ def test_a_data_set_that_breaks_the_contract_is_named(load):
         "labels": lambda root: ArraySource(images, numpy.array([0, 5]), ("a", "b"), "i", "labels"),
         "empty": lambda root: ArraySource(images[:0], None, (), "i", "empty"),
     }
-    refused(load, "failing", "'failing' failed: RuntimeError: no luck", PluginError, datasets=made)
-    refused(load, "other", "'other' gave int", PluginError, datasets=made)
-    refused(load, "floats", "'floats'.*uint8", DataError, datasets=made)
-    refused(load, "labels", "'labels'.*between 0 and 1", DataError, datasets=made)
-    refused(load, "empty", "'empty' holds no images", DataError, datasets=made)
+    assert_refused(load, "failing", "'failing' failed: RuntimeError: no luck", PluginError, datasets=made)
+    assert_refused(load, "other", "'other' gave int", PluginError, datasets=made)
+    assert_refused(load, "floats", "'floats'.*uint8", DataError, datasets=made)
+    assert_refused(load, "labels", "'labels'.*between 0 and 1", DataError, datasets=made)
+    assert_refused(load, "empty", "'empty' holds no images", DataError, datasets=made)
 
 
 @pytest.mark.parametrize("options", [{"size": 0}, {"size": 9999}, {"channels": 2}, {"on_bad_image": "ignore"}])

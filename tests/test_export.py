@@ -168,12 +168,7 @@ def test_without_the_extra_onnx_says_what_to_install(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("export")
-    data = small.images(folder / "grey.npz")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GANZOO_CACHE", str(folder / "cache"))
-        assert small.forked_ganzoo(*small.arguments(data, folder / "run", steps=2), cwd=folder).returncode == 0
-    return folder / "run"
+    return small.finished_run(tmp_path_factory.mktemp("export"))
 
 
 def test_the_command_says_how_far_the_images_are(run, tmp_path):

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from hub_client import Client, model_files, write_files
+from hub_client import Client, client, model_files, write_files, without_faults  # noqa: F401  fixtures among them
 from loopback_faults import FAULTS, LIES, Fault
 from loopback_hub import READER, WRITER, LoopbackHub
 
@@ -29,21 +29,6 @@ def hub():
     hub.put(REPO, model_files() | extra)
     yield hub
     hub.close()
-
-
-@pytest.fixture(scope="module")
-def client(hub, tmp_path_factory):
-    client = Client(tmp_path_factory.mktemp("online"), hub.endpoint)
-    yield client
-    client.close()
-
-
-@pytest.fixture(autouse=True)
-def without_faults(hub):
-    hub.faults.clear()
-    hub.log.clear()
-    yield
-    hub.faults.clear()
 
 
 def head(hub, repo: str = REPO) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import small
 import yaml
-from hub_client import Client, model_files, write_files
+from hub_client import client, model_files, write_files, without_faults  # noqa: F401  fixtures among them
 from loopback_faults import FAULTS, Fault
 from loopback_hub import READER, WRITER, LoopbackHub
 
@@ -28,27 +28,12 @@ def hub():
 
 
 @pytest.fixture(scope="module")
-def client(hub, tmp_path_factory):
-    client = Client(tmp_path_factory.mktemp("online"), hub.endpoint)
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
 def model(tmp_path_factory) -> str:
     """A model folder with files beside it that must not leave."""
     folder = write_files(tmp_path_factory.mktemp("models") / "model", model_files())
     for name in (".env", "optimizer.safetensors", "notes.txt", "code.py"):
         (folder / name).write_text("secret")
     return str(folder)
-
-
-@pytest.fixture(autouse=True)
-def without_faults(hub):
-    hub.faults.clear()
-    hub.log.clear()
-    yield
-    hub.faults.clear()
 
 
 def test_one_commit_of_the_named_files_and_no_other(hub, client, model):

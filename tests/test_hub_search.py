@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hub_client import Client, model_files
+from hub_client import client, model_files, without_faults  # noqa: F401  fixtures among them
 from loopback_faults import Fault
 from loopback_hub import LoopbackHub
 
@@ -43,21 +43,6 @@ def hub():
     hub.put("owner/secret", model_files() | {"README.md": card("dcgan", 32, "x")}, private=True)
     yield hub
     hub.close()
-
-
-@pytest.fixture(scope="module")
-def client(hub, tmp_path_factory):
-    client = Client(tmp_path_factory.mktemp("online"), hub.endpoint)
-    yield client
-    client.close()
-
-
-@pytest.fixture(autouse=True)
-def without_faults(hub):
-    hub.faults.clear()
-    hub.log.clear()
-    yield
-    hub.faults.clear()
 
 
 def test_all_models_of_ganzoo_and_no_other_over_several_pages(hub, client):

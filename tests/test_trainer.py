@@ -5,6 +5,8 @@ from copy import deepcopy
 from dataclasses import replace
 
 import numpy
+from types import SimpleNamespace
+
 import pytest
 import torch
 from contract.harness import IMAGE, Pictures, contract_registry, make, parameters, trainer_for
@@ -198,6 +200,27 @@ def test_the_average_is_drawn_from_with_statistics_of_its_own():
         assert same_state(one, other)  # looking changed nothing in training
     assert same_state(looked_at.ema, left_alone.ema)
     assert same_state(looked_at.sampler, left_alone.sampler) and not looked_at.ema.training
+
+
+def test_several_processes_store_the_averages_own_statistics_whoever_has_drawn(monkeypatch):
+    drawn, undrawn = make(norm=True, ema=0.9), make(norm=True, ema=0.9)
+    for trainer in (drawn, undrawn):
+        trainer.step()
+    drawn.sampler  # noqa: B018  as the process that writes pictures does
+    for trainer in (drawn, undrawn):
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer, "processes", SimpleNamespace(size=2, average_buffers=spoil))
+            trees = [trainer.state()["generator_ema"]]
+        assert all(value.abs().max() < 100 for name, value in trees[0].items() if "running" in name)
+    assert same_state(drawn.ema, undrawn.ema)
+
+
+def spoil(modules):
+    """What averaging over processes may leave behind: statistics of neither."""
+    for module in modules:
+        for name, buffer in module.named_buffers():
+            if "running" in name:
+                buffer.fill_(1000)
 
 
 def same_tensors(left, right):

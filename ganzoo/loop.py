@@ -236,6 +236,7 @@ class TrainingLoop:
             told = any(record.get("event") == "checkpoint" and record.get("step") == step for record in self.folder.records())
             if step and not told:  # killed between the checkpoint and its record
                 self._record_event("checkpoint", f"step-{step:09d}")
+            retain(self.folder.checkpoints, self.cadence.keep, self._worth_keeping())  # or between the checkpoint and this
         self.trainer.processes.barrier()
         return step
 

@@ -170,6 +170,24 @@ def test_random_kills(data, whole, tmp_path):
         seed += 1
 
 
+def test_killed_between_the_last_checkpoint_and_the_tidying_after_it(data, whole, tmp_path):
+    """The run is finished, so nothing but resuming it can tidy."""
+    run, log = tmp_path / "run", tmp_path / "log"
+
+    def prepare():
+        import ganzoo.loop
+
+        retain = ganzoo.loop.retain
+        ganzoo.loop.retain = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL) if len(small.steps_of(run)) == 4 else retain(*arguments)
+
+    with forked(words(data, run), log, prepare) as (_, ended):
+        while not ended():
+            time.sleep(0.01)
+    assert ended() == [-signal.SIGKILL] and small.steps_of(run) == [16, 12, 8, 4]
+    assert finish(next_words(data, run), log) == 0, log.read_text()
+    check_finished(run, whole)
+
+
 @pytest.mark.parametrize("function_name", FAULTS)
 def test_kills_inside_a_save(data, whole, tmp_path, function_name):
     run, log = tmp_path / "run", tmp_path / "log"

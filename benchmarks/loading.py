@@ -4,6 +4,9 @@ Every load is a fresh process that has imported everything first; what is timed 
 one was read once, as the first image needs them. Rounds go through all contestants in rotating order; what counts is the
 ratio inside a round. The usual way builds the network with its initialization, calls torch.load and copies.
 
+With --warm every process has loaded a generator of 0.3 MB in the same way before: Python's and torch's code is then in memory, and what is
+left depends on the file, as in a program that loads several models.
+
     python benchmarks/loading.py --rounds 5 --sizes 10,95,400
 """
 
@@ -35,16 +38,19 @@ factory = registry().get("generators", "dcgan")
 def memory(name):
     return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(name + ":"))
 
-def usual():
+def usual(folder=folder, width=width):
     generator = factory(ImageSpec(64, 3), width=width)
     generator.load_state_dict(torch.load(folder + "/generator.pth"))
     return generator
 
-def ganzoo():
+def ganzoo(folder=folder, width=width):
     from ganzoo.pretrained.load import load_folder
     return load_folder(folder + "/model").generator
 
-def measure(load):
+def measure(load, warm):
+    if warm:
+        small = load(folder + "/small", 4)
+        sum(float(parameter.detach().sum()) for parameter in small.parameters())
     open("/proc/self/clear_refs", "w").write("5")
     before, start, wall = memory("VmRSS"), time.process_time(), time.perf_counter()
     anonymous = memory("RssAnon")
@@ -60,11 +66,15 @@ from dataclasses import replace
 from ganzoo import Part
 from ganzoo.model import Model
 from ganzoo.pretrained.config import ModelConfig, Provider
-generator = factory(ImageSpec(64, 3), width=width)
-torch.save(generator.state_dict(), folder + "/generator.pth")
-config = ModelConfig(variant="dcgan", generator=Part("dcgan", {"width": width}), image=ImageSpec(64, 3), latent_dim=100,
-                     provider=Provider(distribution="ganzoo", version="0.1.0"), licence="MIT")
-Model(generator, config).save(folder + "/model")
+def write(folder, width):
+    os.makedirs(folder, exist_ok=True)
+    generator = factory(ImageSpec(64, 3), width=width)
+    torch.save(generator.state_dict(), folder + "/generator.pth")
+    config = ModelConfig(variant="dcgan", generator=Part("dcgan", {"width": width}), image=ImageSpec(64, 3), latent_dim=100,
+                         provider=Provider(distribution="ganzoo", version="0.1.0"), licence="MIT")
+    Model(generator, config).save(folder + "/model")
+write(folder, width)
+write(folder + "/small", 4)
 """
 CONTESTANTS = {"usual": "usual", "ganzoo, first load": "ganzoo", "ganzoo": "ganzoo"}
 WIDTHS = {10: 52, 95: 179, 400: 376}
@@ -78,14 +88,14 @@ def child(source: str, folder: Path, width: int, cache: Path) -> str:
     return done.stdout
 
 
-def measured(name: str, folder: Path, width: int) -> dict[str, float]:
+def measured(name: str, folder: Path, width: int, warm: bool) -> dict[str, float]:
     """One load in a fresh process; a first load finds no record of an earlier check."""
     with tempfile.TemporaryDirectory() as empty:
         cache = Path(empty) if "first" in name else folder / "cache"
-        return json.loads(child(f"{SETUP}\nmeasure({CONTESTANTS[name]})", folder, width, cache))
+        return json.loads(child(f"{SETUP}\nmeasure({CONTESTANTS[name]}, {warm})", folder, width, cache))
 
 
-def run(size: int, rounds: int, folder: Path) -> dict[str, list[dict[str, float]]]:
+def run(size: int, rounds: int, folder: Path, warm: bool) -> dict[str, list[dict[str, float]]]:
     """All loads of a generator of about `size` MB, every contestant once a round; an unrecorded round warms the page cache."""
     folder.mkdir()
     child(WRITE, folder, WIDTHS[size], folder / "cache")
@@ -94,7 +104,7 @@ def run(size: int, rounds: int, folder: Path) -> dict[str, list[dict[str, float]
     names = list(CONTESTANTS)
     for number in range(rounds + 1):
         for name in names[number % len(names) :] + names[: number % len(names)]:
-            found = measured(name, folder, WIDTHS[size])
+            found = measured(name, folder, WIDTHS[size], warm)
             if number:
                 results[name].append(found)
     return results
@@ -115,11 +125,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sizes", default="10,95,400", help=f"of the files in MB, of {', '.join(map(str, WIDTHS))}")
+    parser.add_argument("--warm", action="store_true", help="every process has loaded a small generator before")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         for size in map(int, arguments.sizes.split(",")):
             folder = Path(place) / str(size)
-            results = run(size, arguments.rounds, folder)
+            results = run(size, arguments.rounds, folder, arguments.warm)
             print_table(size, (folder / "model" / "model.safetensors").stat().st_size, results)
     print("Processor time. 'first load' hashes the file and looks at every value; later loads find that recorded.")
 

@@ -6,7 +6,7 @@ import pytest
 import stepping
 import torch
 from contract.harness import IMAGE, make
-from ganzoo import ImageSpec
+from ganzoo import ImageSpec, Schedule
 from ganzoo.losses import zero_centred_penalty
 from ganzoo_plugins.augmentations import ada, diffaugment, matrices
 
@@ -175,6 +175,8 @@ def test_p_moves_by_the_formula():
     fixed.observe(torch.ones(4, dtype=DOUBLE))
     fixed.adapt(1)
     assert fixed.p == 0.25
+    trainer = make(more={"augmentation": part("ada", target=None)}, schedules={"augmentation.start": Schedule(end=1.0)})
+    assert [(trainer.step(), trainer.augmentation.p.item())[1] for _ in range(3)] == pytest.approx([0, 0.1, 0.2])
 
 
 def test_ada_can_be_differentiated_twice_as_r1_needs():

@@ -22,8 +22,8 @@ class Adaptive(Augmentation):
     """The transformations of "bgc", each of them with probability p for each image, which moves with the signs of real logits.
 
     After every `interval` steps p rises if the mean sign of the discriminator's logits of real images was above `target`, and
-    falls if it was below, by as much as takes it from 0 to 1 in `images` real images; it is at least 0. `target=None` keeps p at
-    `start`. `pipeline` lists some of b (mirror, quarter turns, whole shifts), g (scale, rotation, aspect, shift) and c (brightness,
+    falls if it was below, by as much as takes it from 0 to 1 in `images` real images; it is at least 0. With `target=None` it is
+    `start`, which may be scheduled. `pipeline` lists some of b (mirror, quarter turns, whole shifts), g (scale, rotation, aspect, shift) and c (brightness,
     contrast, luma flip, hue, saturation; the last two for three channels). p and what has been observed are buffers.
     """
 
@@ -42,6 +42,7 @@ class Adaptive(Augmentation):
         if interval < 1 or images < 1 or start < 0:
             raise ValueError(f"interval and images must be at least 1 and start at least 0, not {interval}, {images} and {start}")
         self.pipeline, self.target, self.interval, self.images = pipeline, target, interval, images
+        self.start = float(start)
         self.register_buffer("p", torch.tensor(float(start)))
         self.register_buffer("signs", torch.zeros(()))
         self.register_buffer("seen", torch.zeros(()))
@@ -55,6 +56,8 @@ class Adaptive(Augmentation):
     def adapt(self, processes: int) -> None:
         """p += sign(mean sign − target) · (images seen) / `images`, every `interval` steps; never below 0."""
         self.steps += 1
+        if self.target is None:
+            self.p.fill_(self.start)  # which a schedule may have changed
         if self.target is None or self.steps % self.interval:
             return
         direction = (self.signs / self.seen.clamp(min=1) - self.target).sign()

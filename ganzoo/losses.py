@@ -193,7 +193,7 @@ class Turn:
         Logits (N,) come back in float32 at least, whatever the precision of the networks. `turn.real` is recognized, alone
         or as a block of a concatenation; `real=True` says that the images are a changed copy of it, False that they are not it.
         """
-        own = label is OWN_LABEL or label is self._shared.get("label", OWN_LABEL)
+        own = label is OWN_LABEL or label is self._shared.get("label", OWN_LABEL) or self._trainer.image.classes == 0
         label = self.label if label is OWN_LABEL else label
         result = at_least_float32(self.discriminator(self._augmented(images), label, **heads))
         return self._heard(images, result, own, real) if self._trainer.listening else result

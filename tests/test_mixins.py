@@ -111,6 +111,14 @@ class Concatenated(NonSaturating):
         return {"real": torch.nn.functional.softplus(-self.real).mean(), "fake": torch.nn.functional.softplus(fake).mean()}
 
 
+class Explicit(NonSaturating):
+    """Hands on the turn's own label, which is None here."""
+
+    def discriminator(self, turn):
+        self.real = turn.logits(turn.real, turn.label)
+        return {"real": torch.nn.functional.softplus(-self.real).mean(), "fake": turn.logits(turn.fake, turn.label).mean()}
+
+
 class Changed(NonSaturating):
     """Real images with noise, as a loss that dequantizes has them; `says_so` decides whether it tells."""
 
@@ -123,7 +131,7 @@ class Changed(NonSaturating):
         return {"real": torch.nn.functional.softplus(-self.real).mean(), "fake": turn.logits(turn.fake).mean()}
 
 
-@pytest.mark.parametrize("loss", [Concatenated(IMAGE), Changed(IMAGE, True)], ids=["concatenated", "says so"])
+@pytest.mark.parametrize("loss", [Concatenated(IMAGE), Explicit(IMAGE), Changed(IMAGE, True)], ids=["concatenated", "own label", "says so"])
 def test_observe_is_told_the_real_logits_of_losses_that_wrap_them(loss):
     listener = Listener()
     trainer = make(loss, more={"augmentation": listener})

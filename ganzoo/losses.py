@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .penalties import at_least_float32, gradient_penalty, squared_gradient_norm, zero_centred_penalty
 
-__all__ = ["ROLES", "Augmentation", "Loss", "Phase", "Regularizer", "Turn", "gradient_penalty", "squared_gradient_norm", "zero_centred_penalty"]
+__all__ = ["ROLES", "Augmentation", "Loss", "Phase", "Regularizer", "gradient_penalty", "squared_gradient_norm", "zero_centred_penalty"]
 ROLES = ("generator", "discriminator", "loss")
 OWN_LABEL: Any = object()
 

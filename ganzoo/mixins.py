@@ -56,7 +56,7 @@ def mixed_in(variant: Variant, names: Iterable[str], registry: Registry) -> Vari
                 raise UsageError(_second_augmentation(variant, name))
             variant = replace(variant, augmentation=Part(name))
         elif any(part.name == name for part in variant.regularizers):
-            raise UsageError(f"'{variant.name}' has the regularizer '{name}' already; its options are --set regularizers.{name}.<option>=...")
+            raise UsageError(f"'{variant.name}' has the regularizer '{name}' already; " f"its options are --set regularizers.{name}.<option>=...")
         else:
             variant = replace(variant, regularizers=(*variant.regularizers, Part(name)))
     return variant

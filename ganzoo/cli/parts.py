@@ -68,7 +68,7 @@ def part_card(found: Registry, kind: str, name: str) -> dict:
 
 
 def show_parts(found: Registry, name: str, otherwise: UsageError, as_json: bool) -> None:
-    """Shows every part of that name; without one raises `otherwise`, or an error with the nearest part if that is nearer than any variant."""
+    """Shows every part of that name; without one raises `otherwise`, or names the nearest part if no variant is nearer."""
     cards = [part_card(found, kind, name) for kind in PART_KINDS if name in found.names(kind)]
     if not cards:
         variants = found.names("variants")

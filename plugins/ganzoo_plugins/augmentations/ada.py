@@ -23,8 +23,8 @@ class Adaptive(Augmentation):
 
     After every `interval` steps p rises if the mean sign of the discriminator's logits of real images was above `target`, and
     falls if it was below, by as much as takes it from 0 to 1 in `images` real images; it is at least 0. With `target=None` it is
-    `start`, which may be scheduled. `pipeline` lists some of b (mirror, quarter turns, whole shifts), g (scale, rotation, aspect, shift) and c (brightness,
-    contrast, luma flip, hue, saturation; the last two for three channels). p and what has been observed are buffers.
+    `start`, which may be scheduled. `pipeline` lists some of b (mirror, quarter turns, whole shifts), g (scale, rotation, aspect,
+    shift) and c (brightness, contrast, luma flip, hue, saturation; the last two for three channels). p and what has been observed are buffers.
     """
 
     def __init__(

@@ -56,7 +56,8 @@ def mixed_in(variant: Variant, names: Iterable[str], registry: Registry) -> Vari
                 raise UsageError(_second_augmentation(variant, name))
             variant = replace(variant, augmentation=Part(name))
         elif any(part.name == name for part in variant.regularizers):
-            raise UsageError(f"'{variant.name}' has the regularizer '{name}' already; " f"its options are --set regularizers.{name}.<option>=...")
+            options = f"--set regularizers.{name}.<option>=..."
+            raise UsageError(f"'{variant.name}' has the regularizer '{name}' already; its options are {options}")
         else:
             variant = replace(variant, regularizers=(*variant.regularizers, Part(name)))
     return variant

@@ -10,6 +10,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from .errors import UsageError
+from .variant import Training
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -85,3 +88,15 @@ def join(device_type: str) -> Processes:
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
     return Processes(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def parts(training: Training, processes: Processes) -> list[slice]:
+    """This process's slices of the whole batch, one for each micro-batch."""
+    pieces = training.accumulate * processes.size
+    if training.batch_size % pieces or training.batch_size < pieces:
+        raise UsageError(
+            f"A batch of {training.batch_size} cannot be split evenly over {processes.size} process(es) "
+            f"and {training.accumulate} micro-batch(es): choose a batch size divisible by {pieces}."
+        )
+    size = training.batch_size // pieces
+    return [slice(start * size, start * size + size) for start in range(processes.rank, pieces, processes.size)]

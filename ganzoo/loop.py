@@ -49,6 +49,7 @@ class TrainingLoop:
         self._window: list[dict[str, float]] = []
         self._measured: dict[str, Any] = {}
         self._fetched = 0.0
+        self._tell_once = self.main
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -76,6 +77,7 @@ class TrainingLoop:
         trainer, cadence = self.trainer, self.cadence
         terms = trainer.step()
         step = trainer.step_number
+        self._tell_unheard()
         self._pending.append((step, terms))
         last = step == trainer.training.steps
         stopping = trainer.processes.any(bool(self.signals.number))
@@ -94,6 +96,16 @@ class TrainingLoop:
             self._record_event("interrupted", self.signals.name)
             hint = f"Go on with --out {self.folder.path} --resume."
             raise InterruptedRun(f"Stopped by {self.signals.name} after step {trainer.step_number}; the state is saved. {hint}", self.signals.number or 15)
+
+    def _tell_unheard(self) -> None:
+        """Says once that an adaptive augmentation cannot adapt, because the loss scores changed copies of the real images."""
+        unheard = self.trainer.unheard
+        if unheard and self._tell_once:
+            phases = " and ".join(sorted(unheard))
+            loss = type(self.trainer.loss).__name__
+            line = f"the augmentation is told no logits of real images in phase {phases}: {loss} scores a changed copy of them"
+            self.progress.say(f"Warning: {line}. It must say so: turn.logits(images, real=True).")
+            self._tell_once = False
 
     def _curious(self, step: int) -> bool:
         """Whether to look at the terms now: every 25 steps, and every second where no other process must look too."""

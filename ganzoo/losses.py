@@ -1,4 +1,4 @@
-"""The contract of losses: phases, what a loss sees in one, and the gradient penalties that a loss may call."""
+"""The contract of losses, regularizers and augmentations: phases, and what a loss sees in one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .networks import second_order
+from .penalties import at_least_float32, gradient_penalty, squared_gradient_norm, zero_centred_penalty
 
+__all__ = ["ROLES", "Augmentation", "Loss", "Phase", "Regularizer", "gradient_penalty", "squared_gradient_norm", "zero_centred_penalty"]
 ROLES = ("generator", "discriminator", "loss")
 OWN_LABEL: Any = object()
 
@@ -51,23 +52,55 @@ class Loss(nn.Module):
 
 
 class Regularizer(nn.Module):
-    """A term added to any loss: `forward(turn) -> {term: scalar tensor}`, in the phase called `phase`, every `every` steps."""
+    """What is added to any loss in the phase called `phase`, every `every` steps: terms, or a choice of fakes, or both.
+
+    `forward(turn) -> {term: scalar tensor}` gives terms. `select(turn, logits) -> logits` gets the logits (N,) of `turn.fake`
+    that the loss asks for, and returns as many, of which those count that still carry a gradient. `separate` says that the
+    terms need each sample's own gradient, so that a discriminator with batch norm is worth a warning.
+    """
 
     phase: str = "discriminator"
     every: int = 1
+    separate: bool = False
 
     def forward(self, turn: Turn) -> dict[str, Tensor]:
         raise TypeError(f"{type(self).__name__} must define forward(turn)")
 
+    def select(self, turn: Turn, logits: Tensor) -> Tensor:
+        """Which fakes the loss learns from: all of them unless overridden."""
+        return logits
+
 
 class Augmentation(nn.Module):
-    """What happens to real and fake images on their way to the discriminator: `forward(images) -> images`, differentiable."""
+    """What happens to real and fake images on their way to the discriminator: `forward(images) -> images`, differentiable.
+
+    Random numbers come from `uniform` and `normal`: in a training step they do not depend on how the batch is split.
+    """
+
+    _turn: Turn | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         raise TypeError(f"{type(self).__name__} must define forward(images)")
 
+    def uniform(self, images: Tensor, *shape: int) -> Tensor:
+        """Uniform numbers in [0, 1) of shape (N, *shape) for these N images."""
+        return self._draw(torch.rand, images, shape)
+
+    def normal(self, images: Tensor, *shape: int) -> Tensor:
+        """Standard normal numbers of shape (N, *shape) for these N images."""
+        return self._draw(torch.randn, images, shape)
+
+    def _draw(self, function, images: Tensor, shape: tuple[int, ...]) -> Tensor:
+        if self._turn is None:
+            dtype = torch.promote_types(images.dtype, torch.float32)
+            return function(len(images), *shape, device=images.device, dtype=dtype)
+        return self._turn.for_images(function, len(images), shape)
+
     def observe(self, real_logits: Tensor) -> None:
-        """Is told the discriminator's logits of real images while it learns; adaptive augmentation moves its buffer here."""
+        """Is told the discriminator's logits of real images while it learns; adaptive augmentation remembers them in buffers."""
+
+    def adapt(self, processes: int) -> None:
+        """Is called after every training step, once buffers are means over the `processes`; a probability moves here."""
 
 
 class Draw:
@@ -101,7 +134,8 @@ class Turn:
         self._trainer, self._phase, self._draw, self._part, self._key = trainer, phase, draw, part, key
         self._keep_graph = keep_graph
         self._shared: dict[str, Any] = {} if shared is None else shared
-        self._noise: torch.Generator | None = None
+        self._streams: dict[str, torch.Generator] = {}
+        self._scores: dict[str, Tensor] = {}
         self.generator, self.discriminator, self.step = trainer.generator, trainer.discriminator, trainer.step_number
 
     def follow(self, phase: Phase, key: tuple, keep_graph: bool = False) -> Turn:
@@ -153,18 +187,72 @@ class Turn:
                 fake = self._shared["fake"] = self.generator(self.latent, self.label)
         return fake if learning else fake.detach()
 
-    def logits(self, images: Tensor, label: Tensor | None = OWN_LABEL, **heads) -> Any:
+    def logits(self, images: Tensor, label: Tensor | None = OWN_LABEL, *, real: bool | None = None, **heads) -> Any:
         """Augmentation, then the discriminator with this turn's label; `heads` go to the discriminator's forward.
 
-        Logits (N,) come back in float32 at least, whatever the precision of the networks.
+        Logits (N,) come back in float32 at least, whatever the precision of the networks. `turn.real` is recognized, alone
+        or as a block of a concatenation; `real=True` says that the images are a changed copy of it, False that they are not it.
         """
+        own = label is OWN_LABEL or label is self._shared.get("label", OWN_LABEL) or self._trainer.image.classes == 0
         label = self.label if label is OWN_LABEL else label
+        result = at_least_float32(self.discriminator(self._augmented(images), label, **heads))
+        return self._heard(images, result, own, real) if self._trainer.listening else result
+
+    def _augmented(self, images: Tensor) -> Tensor:
         augmentation = self._trainer.augmentation
-        seen = images if augmentation is None else augmentation(images)
-        result = _at_least_float32(self.discriminator(seen, label, **heads))
-        if augmentation is not None and images is self._shared.get("real") and "discriminator" in self._phase.updates:
-            augmentation.observe((result[0] if isinstance(result, tuple) else result).detach())
-        return result
+        if augmentation is None:
+            return images
+        augmentation._turn = self
+        try:
+            return augmentation(images)
+        finally:
+            augmentation._turn = None
+
+    @property
+    def real_logits(self) -> Tensor:
+        """Logits (N,) of `turn.real`: those that the loss got in this phase, or else they are computed now."""
+        return self._scores["real"] if "real" in self._scores else _first(self.logits(self.real))
+
+    @property
+    def fake_logits(self) -> Tensor:
+        """Logits (N,) of `turn.fake`, likewise."""
+        return self._scores["fake"] if "fake" in self._scores else _first(self.logits(self.fake))
+
+    @property
+    def unheard(self) -> bool:
+        """Whether real images were used and the augmentation, which wants to know, was told the logits of none."""
+        return "discriminator" in self._phase.updates and self._trainer.observing and "real" in self._shared and "real" not in self._scores
+
+    def _heard(self, images: Tensor, result: Any, own: bool, real: bool | None) -> Any:
+        """Keeps the logits of real and fake images, tells the augmentation of the real ones, lets regularizers select fakes."""
+        logits = _first(result)
+        found = {name: _rows_of(images, self._shared.get(name)) for name in ("real", "fake") if own and len(logits) == len(images)}
+        if real is not None:
+            found = {"real": slice(None) if real else None}
+        if (rows := found.get("real")) is not None and "real" not in self._scores:
+            self._scores["real"] = logits[rows]
+            if "discriminator" in self._phase.updates and self._trainer.observing:
+                self._trainer.augmentation.observe(logits[rows].detach())
+        if (rows := found.get("fake")) is None:
+            return result
+        asked = logits[rows]
+        self._scores.setdefault("fake", asked)
+        chosen = self._trainer.select(self, self._phase, asked)
+        if chosen is asked:
+            return result
+        whole = torch.cat([logits[: rows.start or 0], chosen, logits[len(logits) if rows.stop is None else rows.stop :]])
+        return (whole, *result[1:]) if isinstance(result, tuple) else whole
+
+    def for_images(self, function, count: int, shape: tuple[int, ...]) -> Tensor:
+        """Random numbers (count, *shape) for an augmentation, the same however the batch is split."""
+        blocks = -(-count // (self._rows.stop - self._rows.start))
+        return torch.cat([self._sample(function, shape, "augmentation") for _ in range(blocks)])[:count]
+
+    @property
+    def epoch(self) -> int:
+        """How often all images have been seen, from 0; 0 where the data has no end."""
+        count = getattr(getattr(self._trainer.batches, "data", None), "images", ())
+        return self._trainer.images_seen // len(count) if len(count) else 0
 
     def uniform(self, *shape: int) -> Tensor:
         """Uniform numbers in [0, 1) of shape (N, *shape), the same however the batch is split."""
@@ -179,10 +267,10 @@ class Turn:
         classes = self._trainer.image.classes
         return (self.uniform() * classes).long().clamp_(max=classes - 1) if classes else None
 
-    def _sample(self, function, shape) -> Tensor:
-        if self._noise is None:
-            self._noise = self._trainer.random(*self._key, "noise")
-        random = self._noise
+    def _sample(self, function, shape, stream: str = "noise") -> Tensor:
+        if stream not in self._streams:
+            self._streams[stream] = self._trainer.random(*self._key, stream)
+        random = self._streams[stream]
         whole = function(self._whole_batch, *shape, generator=random, device=random.device, dtype=self._trainer.dtype)
         return whole[self._rows]
 
@@ -196,35 +284,17 @@ class Turn:
         return slice(self._part.start * times, self._part.stop * times)
 
 
-def _at_least_float32(result: Any) -> Any:
-    if isinstance(result, tuple):
-        return tuple(_at_least_float32(item) for item in result)
-    half = isinstance(result, Tensor) and result.dtype in (torch.bfloat16, torch.float16)
-    return result.float() if half else result
+def _first(result: Any) -> Any:
+    return result[0] if isinstance(result, tuple) else result
 
 
-def squared_gradient_norm(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """‖∂ Σ critic(x) / ∂x‖² of each image (N,), with a graph, in float32 at least whatever the precision of the rest.
-
-    `critic` maps images to logits (N,); it must not couple the samples of a batch (no batch normalization), or the
-    gradient is not each sample's own.
-    """
-    with torch.autocast(images.device.type, enabled=False), second_order():
-        points = _at_least_float32(images.detach()).requires_grad_(True)
-        (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
-        return gradient.square().sum(tuple(range(1, gradient.ndim)))  # flatten would copy what is channels last
-
-
-def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor, target: float = 1.0) -> Tensor:
-    """mean((‖∇ critic(x̂)‖₂ − target)²) at x̂ = real + mix·(fake − real): Gulrajani et al. 2017, equation 3, without λ.
-
-    `mix` (N, 1, 1, 1) is uniform in [0, 1). Two-sided; the norm is over all of C, H and W; no epsilon under the root, as
-    in the official code.
-    """
-    real, fake = _at_least_float32(real.detach()), _at_least_float32(fake.detach())
-    return (squared_gradient_norm(critic, torch.lerp(real, fake, mix)).sqrt() - target).square().mean()
-
-
-def zero_centred_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """½·mean(‖∇ critic(x)‖²): R1 on real and R2 on fake images (Mescheder et al. 2018, equation 9), without γ."""
-    return squared_gradient_norm(critic, images).mean() / 2
+def _rows_of(images: Tensor, known: Tensor | None) -> slice | None:
+    """Where the `known` images stand among these: all of them, or a block of a concatenation; None if nowhere."""
+    if known is None or images.shape[1:] != known.shape[1:]:
+        return None
+    detached = not images.requires_grad and images.shape == known.shape and images.data_ptr() == known.data_ptr()
+    if images is known or detached:
+        return slice(None)
+    count = len(known)
+    starts = range(0, len(images) - count + 1, count) if len(images) > count else ()
+    return next((slice(start, start + count) for start in starts if torch.equal(images[start : start + count], known)), None)

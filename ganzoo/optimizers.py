@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .errors import UsageError, did_you_mean
 from .variant import OPTIMIZERS, Schedule, Training
@@ -33,6 +33,14 @@ def build_optimizer(training: Training, role: str, parameters: Sequence[nn.Param
         raise UsageError(f"The optimizer '{name}' of the {role} refuses its options {options}: {error}") from None
 
 
+def match_layout(optimizer: torch.optim.Optimizer) -> None:
+    """Gives moments the memory layout of their parameter: fused kernels walk both by address."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
 def scheduled(schedule: Schedule, base: float, progress: float) -> float:
     """The value of a schedule at `progress`, the fraction of all steps that is done; `base` is the setting itself."""
     start = base if schedule.start is None else schedule.start
@@ -45,7 +53,7 @@ def scheduled(schedule: Schedule, base: float, progress: float) -> float:
 
 
 class Schedules:
-    """Sets learning rates, β2, the EMA decay and attributes of loss and augmentation before each step."""
+    """Sets learning rates, β2, the EMA decay and attributes of loss, augmentation and regularizers before each step."""
 
     def __init__(self, training: Training, optimizers: dict[str, torch.optim.Optimizer], modules: dict[str, nn.Module | None]):
         self._training, self._optimizers, self._modules = training, optimizers, modules
@@ -55,8 +63,8 @@ class Schedules:
 
     def _read(self, target: str) -> float:
         """The value that a schedule starts from; UsageError if nothing of that name can be scheduled."""
-        owner, _, attribute = target.partition(".")
-        if attribute and owner in self._modules:
+        owner, _, attribute = target.rpartition(".")
+        if owner in self._modules:
             value: Any = getattr(self._modules[owner], attribute, None)
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 return float(value)
@@ -65,7 +73,8 @@ class Schedules:
             raise UsageError(f"The {owner} has no number called '{attribute}' to schedule.{did_you_mean(attribute, numbers)}")
         known = [f"{role}_lr" for role in self._optimizers] + ["beta2"] * bool(self._adaptive()) + ["ema"] * (self._training.ema is not None)
         if target not in known:
-            raise UsageError(f"Nothing called '{target}' can be scheduled.{did_you_mean(target, [*known, 'loss.<option>'])}")
+            known += [f"{owner}.<option>" for owner, module in self._modules.items() if module is not None]
+            raise UsageError(f"Nothing called '{target}' can be scheduled.{did_you_mean(target, known)}")
         if target == "beta2":
             return float(self._adaptive()[0]["betas"][1])
         if target == "ema":
@@ -81,8 +90,8 @@ class Schedules:
         values = {}
         for target, schedule in self._training.schedules.items():
             values[target] = value = scheduled(schedule, self._base[target], step / max(self._training.steps, 1))
-            owner, _, attribute = target.partition(".")
-            if attribute:
+            owner, _, attribute = target.rpartition(".")
+            if owner:
                 setattr(self._modules[owner], attribute, value)
             elif target == "beta2":
                 for group in self._adaptive():

@@ -20,6 +20,7 @@ from .files import FolderLock, shorten
 from .losses import Loss
 from .looks import some_real, try_out
 from .loop import Cadence, TrainingLoop
+from .mixins import check_kept, doubts, mixed_in
 from .registry import Registry
 from .run import RunFolder, check_same, default_device, describe, read_run, threads
 from .variant import ImageSpec, Variant
@@ -40,6 +41,7 @@ class Request:
     batch_size: int | None = None
     seed: int | None = None
     settings: tuple[str, ...] = ()
+    mixins: tuple[str, ...] = ()
     precision: str | None = None
     device: str = "auto"
     threads: int | None = None
@@ -80,6 +82,8 @@ def train(request: Request, registry: Registry, report: Callable[[str], None]) -
     )
     try_out(trainer, variant.generator.name)
     first = processes.rank == 0
+    for line in doubts(trainer) if first else ():
+        report(line)
     if first and not request.resume:
         folder.create()
     with FolderLock(folder.path) if first else nullcontext():
@@ -122,13 +126,15 @@ def _variant(request: Request, registry: Registry, before: dict[str, Any] | None
     if before is None:
         if request.variant is None or request.data is None:
             raise UsageError("Say what to train and on what: ganzoo train VARIANT --data DATA --out RUN.")
-        return resolve(registry.get("variants", request.variant), settings, registry), 0 if request.seed is None else request.seed
+        chosen = mixed_in(registry.get("variants", request.variant), request.mixins, registry)
+        return resolve(chosen, settings, registry), 0 if request.seed is None else request.seed
     variant = variant_from_json(before["variant"])
     if request.variant not in (None, variant.name):
         raise UsageError(f"{request.out} is a run of '{variant.name}', not of '{request.variant}'.")
     if variant.name not in registry.names("variants"):
         provider = f"{before['plugin'].get('distribution', '')} {before['plugin'].get('version', '')}"
         raise UsageError(f"{request.out} is a run of '{variant.name}', which nobody provides here; {shorten(provider)} did when it was started.")
+    check_kept(variant, request.mixins, registry)
     return resolve(variant, settings, registry), before["seed"] if request.seed is None else request.seed
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .distributed import Processes
+from .distributed import Processes, parts
 from .errors import PluginError, UsageError
 from .losses import ROLES, Augmentation, Draw, Loss, Phase, Regularizer, Turn
 from .networks import Generator
-from .optimizers import Schedules, build_optimizer
+from .optimizers import Schedules, build_optimizer, match_layout
 from .randomness import hashed, process_randomness, seed_process
 from .standing import BATCH, BATCHES, has_statistics, stand
 from .variant import ImageSpec, Training
@@ -61,8 +61,12 @@ class Trainer:
         self.optimizers = {
             role: build_optimizer(training, role, self._trainable[role], self.device) for role in ROLES if role in updated
         }
-        self._schedules = Schedules(training, self.optimizers, {"loss": self.loss, "augmentation": self.augmentation})
-        self._parts = _parts(training, processes)
+        scheduled = {f"regularizers.{name}": module for name, module in (regularizers or {}).items()}
+        self._schedules = Schedules(training, self.optimizers, {"loss": self.loss, "augmentation": self.augmentation, **scheduled})
+        self.observing = augmentation is not None and type(augmentation).observe is not Augmentation.observe
+        self.listening = self.observing or bool(self.regularizers)
+        self.unheard: set[str] = set()  # phases that tell the augmentation nothing about real images
+        self._parts = parts(training, processes)
         self.step_number = 0
         self.batches_taken = 0
         self._settled_at = 0  # before the first step the average is the generator
@@ -122,6 +126,8 @@ class Trainer:
                     turns = self._turns(phase, key, turns, self._needs_graph(index))
                     terms.update(self._take_turns(phase, key, turns))
         self._average(values)
+        if self.augmentation is not None:
+            self.augmentation.adapt(self.processes.size)
         self.step_number += 1
         return terms
 
@@ -160,6 +166,8 @@ class Trainer:
             for name, term in terms.items():
                 value = term.detach() / len(turns) if len(turns) > 1 else term.detach()
                 logged[name] = logged[name] + value if name in logged else value
+            if turn.unheard:
+                self.unheard.add(phase.name)
             if "generator" in phase.updates:
                 turn.release()
         for role in phase.updates:
@@ -170,12 +178,25 @@ class Trainer:
         self.processes.average_buffers(self.modules()[role] for role in REMEMBERING if role in self.modules())
         return {f"{phase.name}.{name}": value for name, value in logged.items()}
 
-    def _with_regularizers(self, phase: Phase, turn: Turn, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _due(self, phase: Phase) -> Iterator[tuple[str, Regularizer]]:
+        """The regularizers that take part in a phase of this step."""
         for name, regularizer in self.regularizers.items():
             if regularizer.phase == phase.name and self.step_number % regularizer.every == 0:
+                yield name, regularizer
+
+    def _with_regularizers(self, phase: Phase, turn: Turn, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        for name, regularizer in self._due(phase):
+            selects_only = type(regularizer).forward is Regularizer.forward and type(regularizer).select is not Regularizer.select
+            if not selects_only:
                 more = _checked_terms(regularizer(turn), f"{type(regularizer).__name__}.forward")
                 terms = {**terms, **{f"{name}.{key}": value for key, value in more.items()}}
         return terms
+
+    def select(self, turn: Turn, phase: Phase, logits: Tensor) -> Tensor:
+        """The logits of fakes as the regularizers of a phase let them count."""
+        for _, regularizer in self._due(phase):
+            logits = regularizer.select(turn, logits)
+        return logits
 
     def _freeze_all_but(self, roles: tuple[str, ...]) -> None:
         for role, parameters in self._trainable.items():
@@ -241,7 +262,7 @@ class Trainer:
             self.modules()[role].load_state_dict(state)
         for role, optimizer in self.optimizers.items():
             optimizer.load_state_dict(training["optimizers"][role])
-            _match_layout(optimizer)
+            match_layout(optimizer)
         self.step_number, self.batches_taken = training["step"], training["batches_taken"]
         self.attempt, self._settled_at = training["attempt"], -1
 
@@ -252,26 +273,6 @@ def _place(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Mo
 
 def _frozen_copy(module: nn.Module) -> Any:
     return deepcopy(module).eval().requires_grad_(False)
-
-
-def _match_layout(optimizer: torch.optim.Optimizer) -> None:
-    """Gives moments the memory layout of their parameter: fused kernels walk both by address."""
-    for parameter, state in optimizer.state.items():
-        for name, value in state.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
-                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-
-
-def _parts(training: Training, processes: Processes) -> list[slice]:
-    """This process's slices of the whole batch, one for each micro-batch."""
-    pieces = training.accumulate * processes.size
-    if training.batch_size % pieces or training.batch_size < pieces:
-        raise UsageError(
-            f"A batch of {training.batch_size} cannot be split evenly over {processes.size} process(es) "
-            f"and {training.accumulate} micro-batch(es): choose a batch size divisible by {pieces}."
-        )
-    size = training.batch_size // pieces
-    return [slice(start * size, start * size + size) for start in range(processes.rank, pieces, processes.size)]
 
 
 def _checked_phases(loss: Loss, discriminator: nn.Module | None, regularizers: nn.ModuleDict) -> tuple[Phase, ...]:

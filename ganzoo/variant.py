@@ -62,7 +62,7 @@ class Training:
     for every network, `<role>_optimizer_options` and `<role>_optimizer` override them for one. `batch_size` is the whole
     batch, over all processes and `accumulate` micro-batches. `ema` is the decay per step of the generator's moving average
     (None: no average), which starts at step `ema_start`. `schedules` change `generator_lr`, `discriminator_lr`, `loss_lr`,
-    `beta2`, `ema`, or the attribute of that name of the loss or augmentation (`loss.<name>`, `augmentation.<name>`).
+    `beta2`, `ema`, or a number that a part has as an attribute (`loss.<name>`, `augmentation.<name>`, `regularizers.<part>.<name>`).
     `mirror` flips half of the real images left to right.
     """
 

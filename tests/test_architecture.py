@@ -27,10 +27,12 @@ LAYERS = {
     "discovery": {"errors", "variant", "hookspecs"},
     "registry": {"errors", "variant", "hookspecs", "discovery"},
     "networks": {"errors", "variant"},
-    "losses": {"errors", "variant", "networks"},
+    "penalties": {"networks"},
+    "losses": {"errors", "variant", "networks", "penalties"},
     "optimizers": {"errors", "variant"},
     "standing": {"errors", "variant", "networks"},
     "trainer": {"errors", "variant", "networks", "losses", "optimizers", "distributed", "randomness", "standing"},
+    "distributed": {"errors", "variant"},
 }
 TORCH_FREE = {"ganzoo", "ganzoo.__main__", "ganzoo.errors", "ganzoo.variant", "ganzoo.hookspecs", "ganzoo.discovery", "ganzoo.registry"}
 FOR_COMMANDS = TORCH_FREE | {"ganzoo.cli"}

@@ -193,5 +193,5 @@ def test_moments_in_another_layout_are_paired_with_the_right_weights(plain_momen
 
 
 def test_the_test_above_can_fail(plain_moments, monkeypatch):
-    monkeypatch.setattr(engine, "_match_layout", lambda optimizer: None)
+    monkeypatch.setattr(engine, "match_layout", lambda optimizer: None)
     assert not go_on(*plain_moments)

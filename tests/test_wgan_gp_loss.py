@@ -124,7 +124,7 @@ def test_class_terms_have_the_official_weights():
     image = ImageSpec(32, 3, 10)
     loss = WassersteinGP(image, **registry().get("variants", "wgan-gp-resnet").loss.options)
 
-    def critic(images, classes=False):
+    def critic(images, classes=False, real=None):
         scores = images.flatten(1).sum(1)
         return (scores, torch.zeros(len(images), 10)) if classes else scores
 
@@ -144,7 +144,7 @@ def test_dequantized_pixels_fill_the_range_without_gaps():
 def test_dequantization_changes_what_the_critic_sees_of_real_images():
     seen = []
 
-    def critic(images):
+    def critic(images, real=None):
         seen.append(images.detach())
         return images.flatten(1).sum(1)
 

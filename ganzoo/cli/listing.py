@@ -8,8 +8,10 @@ from fnmatch import fnmatch
 
 import click
 
+from ..errors import UsageError
 from ..registry import Registry, registry
 from ..variant import Variant, Weights
+from .parts import PART_KINDS, list_parts, show_parts
 from .types import VariantName
 
 
@@ -36,16 +38,23 @@ def tell_warnings(found: Registry) -> None:
 @click.command("list")
 @click.argument("pattern", default="*", type=VariantName())
 @click.option("--tag", multiple=True, help="Only variants with this tag; several: with all of them.")
+@click.option("--parts", is_flag=False, flag_value="all", type=click.Choice(["all", *PART_KINDS]), help="List parts of every kind, or of one, instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array for programs.")
-def list_variants(pattern: str, tag: tuple[str, ...], as_json: bool) -> None:
-    """List the variants whose name matches PATTERN (a shell pattern such as 'wgan*').
+def list_variants(pattern: str, tag: tuple[str, ...], parts: str | None, as_json: bool) -> None:
+    """List the variants whose name matches PATTERN (a shell pattern such as 'wgan*'), or with --parts what they are made of.
 
     \b
     ganzoo list
     ganzoo list 'wgan*' --json
     ganzoo list --tag conditional
+    ganzoo list --parts regularizers
     """
     found = loaded_registry()
+    if parts:
+        if tag:
+            raise UsageError("Parts have no tags: leave out --tag or --parts.")
+        list_parts(found, parts, pattern, as_json)
+        return
     variants = [v for v in found.variants() if fnmatch(v.name, pattern) and set(tag) <= set(v.tags)]
     if as_json:
         click.echo(json.dumps([_row(found, variant) for variant in variants], indent=2))
@@ -102,9 +111,17 @@ def _provider(found: Registry, variant: Variant) -> str:
 @click.argument("name", type=VariantName())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
 def show(name: str, as_json: bool) -> None:
-    """Show one variant: paper, parts and their options with defaults, training settings, who provides it."""
+    """Show one variant: paper, parts and their options with defaults, training settings, who provides it.
+
+    NAME may also be a part of any kind, such as the regularizer r1: what it is, its options, and how to use it.
+    """
     found = loaded_registry()
-    variant = found.get("variants", name)
+    try:
+        variant = found.get("variants", name)
+    except UsageError as error:
+        show_parts(found, name, error, as_json)
+        tell_warnings(found)
+        return
     from ..build import KIND_OF, options_of, parts_of
     from ..config import as_json as plain
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .types import DataName, VariantName
+from .types import DataName, MixinName, VariantName
 
 
 @click.command()
@@ -21,6 +21,7 @@ from .types import DataName, VariantName
 @click.option("--images", type=click.IntRange(1, 10**9), help="Instead of --steps: how many real images the discriminator sees.")
 @click.option("--batch-size", type=click.IntRange(1), help="Images in a batch, over all processes. [default: the paper's]")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Decides every random number. [default: 0]")
+@click.option("--with", "mixins", multiple=True, type=MixinName(), metavar="NAME", help="Mix in a regularizer or an augmentation; may be repeated.")
 @click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Any option that `ganzoo show` lists; may be repeated.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="bf16 runs networks in half precision; penalties stay float32. [default: fp32]")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, mps or auto.")
@@ -40,6 +41,7 @@ def train(variant, data, out, image_size, channels, conditional, settings, data_
     \b
     ganzoo train dcgan --data fashion-mnist-test --image-size 32 --steps 500 --out runs/first
     ganzoo train wgan-gp --data photos/ --image-size 64 --set loss.penalty=5 --out runs/photos
+    ganzoo train dcgan --with diffaugment --with lecam --set regularizers.lecam.strength=0.1 --data photos/ --out runs/few
     ganzoo train --out runs/photos --resume
     torchrun --nproc-per-node 2 -m ganzoo train dcgan --data photos/ --out runs/two
 

@@ -29,3 +29,16 @@ class DataName(click.ParamType):
 
         names = [CompletionItem(name) for name in registry().names("datasets") if name.startswith(incomplete)]
         return names or [CompletionItem(incomplete, type="file")]
+
+
+class MixinName(click.ParamType):
+    """The name of a registered regularizer or augmentation."""
+
+    name = "mix-in"
+
+    def shell_complete(self, context, parameter, incomplete):
+        """Mix-ins that start with what is typed."""
+        from ..registry import registry
+
+        names = [name for kind in ("regularizers", "augmentations") for name in registry().names(kind)]
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]

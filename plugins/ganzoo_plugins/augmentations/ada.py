@@ -1,0 +1,121 @@
+"""Adaptive discriminator augmentation (Karras et al. 2020b): pixel blitting, geometry and colour, as often as overfitting asks for.
+
+Followed: NVlabs/stylegan2-ada-pytorch, `training/augment.py` with the preset "bgc" of `train.py`, and `training/training_loop.py`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ganzoo import ImageSpec
+from ganzoo.losses import Augmentation
+
+from .matrices import hue_rotation, luma_flip, recoloured, resampled, rotation, saturation, scaling, shift
+
+GROUPS = {"blit": "b", "geometry": "g", "colour": "c"}
+
+
+class Adaptive(Augmentation):
+    """The transformations of "bgc", each of them with probability p for each image, which moves with the signs of real logits.
+
+    After every `interval` steps p rises if the mean sign of the discriminator's logits of real images was above `target`, and
+    falls if it was below, by as much as takes it from 0 to 1 in `images` real images; it is at least 0. With `target=None` it is
+    `start`, which may be scheduled. `pipeline` lists some of b (mirror, quarter turns, whole shifts), g (scale, rotation, aspect,
+    shift) and c (brightness, contrast, luma flip, hue, saturation; the last two for three channels). p and what has been observed are buffers.
+    """
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        pipeline: str = "bgc",
+        target: float | None = 0.6,
+        interval: int = 4,
+        images: int = 500_000,
+        start: float = 0.0,
+    ):
+        super().__init__()
+        if not pipeline or set(pipeline) - set(GROUPS.values()):
+            raise ValueError(f"pipeline must be made of the letters b, g and c, got '{pipeline}'")
+        if interval < 1 or images < 1 or start < 0:
+            raise ValueError(f"interval and images must be at least 1 and start at least 0, not {interval}, {images} and {start}")
+        self.pipeline, self.target, self.interval, self.images = pipeline, target, interval, images
+        self.start = float(start)
+        self.register_buffer("p", torch.tensor(float(start)))
+        self.register_buffer("signs", torch.zeros(()))
+        self.register_buffer("seen", torch.zeros(()))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def observe(self, real_logits: Tensor) -> None:
+        """Adds the signs of real logits to what decides p."""
+        self.signs += real_logits.sign().sum()
+        self.seen += len(real_logits)
+
+    def adapt(self, processes: int) -> None:
+        """p += sign(mean sign − target) · (images seen) / `images`, every `interval` steps; never below 0."""
+        self.steps += 1
+        if self.target is None:
+            self.p.fill_(self.start)  # which a schedule may have changed
+        if self.target is None or self.steps % self.interval:
+            return
+        direction = (self.signs / self.seen.clamp(min=1) - self.target).sign()
+        self.p.add_(direction * self.seen * processes / self.images).clamp_(min=0)
+        self.signs.zero_()
+        self.seen.zero_()
+
+    def forward(self, images: Tensor) -> Tensor:
+        if not self.p:
+            return images
+        with torch.autocast(images.device.type, enabled=False):
+            images = images if images.dtype == torch.float64 else images.float()
+            if set(self.pipeline) & {"b", "g"}:
+                images = resampled(images, self.placement(images))
+            return recoloured(images, self.colouring(images)) if "c" in self.pipeline else images
+
+    def _chosen(self, images: Tensor, value: Tensor, neutral: float, probability: Tensor | None = None) -> Tensor:
+        """`value` (N,) or (N, k) where chance has it with this probability (p unless given), else `neutral`."""
+        chance = self.uniform(images, *[1] * (value.ndim - 1))
+        return torch.where(chance < (self.p if probability is None else probability), value, neutral)
+
+    def placement(self, images: Tensor) -> Tensor:
+        """Matrices (N, 3, 3) from places in the result to places in the images, in pixels from the centre."""
+        inverse = torch.eye(3, device=images.device, dtype=images.dtype).expand(len(images), 3, 3)
+        if "b" in self.pipeline:
+            inverse = self._blitted(images, inverse)
+        return self._bent(images, inverse) if "g" in self.pipeline else inverse
+
+    def _blitted(self, images: Tensor, inverse: Tensor) -> Tensor:
+        """Mirror images, quarter turns and shifts by whole pixels: nothing of them blurs."""
+        mirrored = self._chosen(images, (self.uniform(images) * 2).floor(), 0.0)
+        turns = self._chosen(images, (self.uniform(images) * 4).floor(), 0.0)
+        moves = self._chosen(images, self.uniform(images, 2) * 0.25 - 0.125, 0.0)
+        right, down = (moves[:, 0] * images.shape[3]).round(), (moves[:, 1] * images.shape[2]).round()
+        return inverse @ scaling(1 - 2 * mirrored, torch.ones_like(mirrored)) @ rotation(math.pi / 2 * turns) @ shift(-right, -down)
+
+    def _bent(self, images: Tensor, inverse: Tensor) -> Tensor:
+        """Scale, rotation before and after a change of aspect, and a shift; p is the chance that at least one rotation happens."""
+        size = self._chosen(images, torch.exp2(0.2 * self.normal(images)), 1.0)
+        turning = 1 - (1 - self.p).clamp(0, 1).sqrt()
+        before = self._chosen(images, (self.uniform(images) * 2 - 1) * math.pi, 0.0, turning)
+        aspect = self._chosen(images, torch.exp2(0.2 * self.normal(images)), 1.0)
+        after = self._chosen(images, (self.uniform(images) * 2 - 1) * math.pi, 0.0, turning)
+        moves = self._chosen(images, 0.125 * self.normal(images, 2), 0.0)
+        inverse = inverse @ scaling(1 / size, 1 / size) @ rotation(before) @ scaling(1 / aspect, aspect) @ rotation(after)
+        return inverse @ shift(-moves[:, 0] * images.shape[3], -moves[:, 1] * images.shape[2])
+
+    def colouring(self, images: Tensor) -> Tensor:
+        """Matrices (N, 4, 4) from colours (red, green, blue, 1) to colours."""
+        brighter = self._chosen(images, 0.2 * self.normal(images), 0.0)
+        stronger = self._chosen(images, torch.exp2(0.5 * self.normal(images)), 1.0)
+        flipped = self._chosen(images, (self.uniform(images) * 2).floor(), 0.0)
+        colour = torch.eye(4, device=images.device, dtype=images.dtype).repeat(len(images), 1, 1)
+        colour[:, :3, 3] = brighter[:, None]
+        colour = torch.cat([colour[:, :3] * stronger[:, None, None], colour[:, 3:]], 1)
+        colour = luma_flip(flipped) @ colour
+        if images.shape[1] == 1:
+            return colour
+        angle = self._chosen(images, (self.uniform(images) * 2 - 1) * math.pi, 0.0)
+        vivid = self._chosen(images, torch.exp2(self.normal(images)), 1.0)
+        return saturation(vivid) @ hue_rotation(angle) @ colour

@@ -1,0 +1,128 @@
+"""Regularizers that need no gradient of the discriminator: LeCam, consistency, orthogonal weights; and the choice of top-k."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganzoo import ImageSpec
+from ganzoo.losses import Regularizer, Turn
+
+
+class LeCam(Regularizer):
+    """λ · (mean relu(D(x) − a_F)² + mean relu(a_R − D(G(z)))²), a_R and a_F being moving averages of the mean logits (Tseng et al. 2021).
+
+    As in google/lecam-gan: the averages are moved first, with what the loss has just got; until step `start` they are the
+    newest means and the term is zero.
+    """
+
+    def __init__(self, image: ImageSpec, strength: float = 0.3, decay: float = 0.9, start: int = 1000):
+        super().__init__()
+        self.strength, self.decay, self.start = strength, decay, start
+        self.register_buffer("real", torch.zeros(()))
+        self.register_buffer("fake", torch.zeros(()))
+
+    def forward(self, turn: Turn) -> dict[str, Tensor]:
+        real, fake = turn.real_logits, turn.fake_logits
+        number = turn.step + 1  # the official code counts from 1
+        decay = self.decay if number >= self.start else 0.0
+        with torch.no_grad():  # replaced, not changed in place: an earlier term may still need the old ones
+            self.real = decay * self.real + (1 - decay) * real.mean().to(self.real.dtype)
+            self.fake = decay * self.fake + (1 - decay) * fake.mean().to(self.fake.dtype)
+        if number <= self.start:
+            return {"distance": real.new_zeros(())}
+        distance = functional.relu(real - self.fake).square().mean() + functional.relu(self.real - fake).square().mean()
+        return {"distance": self.strength * distance}
+
+
+def flipped_and_shifted(images: Tensor, flip: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """Images (N, C, H, W), those of `flip` (N,) mirrored, then moved by whole pixels (N,), zeros where nothing was."""
+    height, width = images.shape[2:]
+    rows = torch.arange(height, device=images.device) - down[:, None]
+    columns = torch.arange(width, device=images.device) - right[:, None]
+    inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((columns >= 0) & (columns < width))[:, None, None, :]
+    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+    columns = torch.where(flip[:, None], width - 1 - columns, columns)
+    images = images.gather(2, rows[:, None, :, None].expand(-1, images.shape[1], -1, width))
+    return images.gather(3, columns[:, None, None, :].expand(-1, images.shape[1], height, -1)) * inside
+
+
+class Consistency(Regularizer):
+    """λ · mean (D(T(x)) − D(x))² of real images x (Zhang et al. 2019); T mirrors half of them and moves all by up to `shift`.
+
+    As in mit-han-lab/data-efficient-gans (`CR_augment=flip,translation`); there T comes after DiffAugment, here it comes before,
+    with a draw of its own. D(x) is what the loss already has. `shift` is a share of the image; zeros fill what it uncovers.
+    """
+
+    def __init__(self, image: ImageSpec, strength: float = 10.0, shift: float = 0.125):
+        super().__init__()
+        if not 0 <= shift < 1:
+            raise ValueError(f"shift is a share of the image, at least 0 and below 1, not {shift}")
+        self.strength, self.shift = strength, shift
+
+    def forward(self, turn: Turn) -> dict[str, Tensor]:
+        before = turn.real_logits
+        chance = turn.uniform(3)
+        reach = int(self.shift * turn.real.shape[-1] + 0.5)
+        down, right = ((chance[:, 1:] * (2 * reach + 1)).long().clamp(max=2 * reach) - reach).unbind(1)
+        after = turn.logits(flipped_and_shifted(turn.real, chance[:, 0] < 0.5, down, right), real=False)
+        after = after[0] if isinstance(after, tuple) else after
+        return {"difference": self.strength * (after - before).square().mean()}
+
+
+class Orthogonal(Regularizer):
+    """β/2 · Σ ‖W Wᵀ ⊙ (1 − I)‖² over the weights W of a network: rows apart, their lengths free (Brock et al. 2018, equation 3).
+
+    The gradient is that of `ortho` in ajbrock/BigGAN-PyTorch, β·2(W Wᵀ ⊙ (1 − I))W, so `strength` 1e-4 is the same. W is a
+    parameter of two or more dimensions with all but its first flattened; embeddings are left out.
+    """
+
+    def __init__(self, image: ImageSpec, network: Literal["generator", "discriminator"] = "generator", strength: float = 1e-4):
+        super().__init__()
+        if network not in ("generator", "discriminator"):
+            raise ValueError(f"network must be generator or discriminator, not {network}")
+        self.network, self.strength, self.phase = network, strength, network
+
+    def forward(self, turn: Turn) -> dict[str, Tensor]:
+        network = getattr(turn, self.network)
+        embeddings = {id(p) for module in network.modules() if isinstance(module, nn.Embedding) for p in module.parameters()}
+        weights = [p.flatten(1) for p in network.parameters() if p.ndim >= 2 and p.requires_grad and id(p) not in embeddings]
+        return {"rows": self.strength / 2 * sum(_overlap(weight) for weight in weights)}
+
+
+def _overlap(weight: Tensor) -> Tensor:
+    with torch.autocast(weight.device.type, enabled=False):
+        products = weight @ weight.T
+        return (products - torch.diag(products.diagonal())).square().sum()
+
+
+class TopK(Regularizer):
+    """The generator learns from the k fakes that the discriminator takes most for real (Sinha et al. 2020).
+
+    k shrinks from the whole batch to a share `least` of it, by `decay` with every epoch. The other fakes' logits are detached
+    and the chosen ones' gradients scaled by N/k, so that the gradient of a mean over the batch is that of a mean over the k;
+    the value that is logged is of all N. Each micro-batch and process chooses among its own.
+    """
+
+    phase = "generator"
+
+    def __init__(self, image: ImageSpec, decay: float = 0.99, least: float = 0.5):
+        super().__init__()
+        if not (0 < decay <= 1 and 0 < least <= 1):
+            raise ValueError(f"decay and least must be above 0 and at most 1, not {decay} and {least}")
+        self.decay, self.least = decay, least
+
+    def kept(self, count: int, epoch: int) -> int:
+        """k of `count` fakes in this epoch."""
+        return max(int(count * max(self.decay**epoch, self.least)), 1)
+
+    def select(self, turn: Turn, logits: Tensor) -> Tensor:
+        k = self.kept(len(logits), turn.epoch)
+        if k == len(logits):
+            return logits
+        chosen = torch.zeros_like(logits).index_fill_(0, logits.topk(k, dim=0).indices.flatten(), len(logits) / k)
+        still = logits.detach()
+        return still + chosen * (logits - still)

@@ -1,0 +1,81 @@
+"""Penalties on the slope of the discriminator. Each needs every sample's own gradient: no batch norm in the discriminator."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ganzoo import ImageSpec
+from ganzoo.losses import Regularizer, Turn, gradient_penalty, zero_centred_penalty
+
+
+class Slope(Regularizer):
+    """What the penalties share: `every` runs one only in every so-many-th step, `every` times as strong.
+
+    Karras et al. 2020a, section 3.1 (lazy regularization); the gain is `gain=self.r1_interval` in stylegan2-ada-pytorch.
+    """
+
+    separate = True
+
+    def __init__(self, every: int):
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every must be at least 1, not {every}")
+        self.every = every
+
+
+class R1(Slope):
+    """γ/2 · mean ‖∇D(x)‖² at real images x before their augmentation (Mescheder et al. 2018, equation 9).
+
+    The convention of StyleGAN2 and R3GAN: γ/2 times the mean over the batch of each sample's sum of squares. Mescheder's own
+    code leaves out the ½: its `reg_param` 10 is `gamma` 20 here. The default 10 is StyleGAN2's.
+    """
+
+    def __init__(self, image: ImageSpec, gamma: float = 10.0, every: int = 1):
+        super().__init__(every)
+        self.gamma = gamma
+
+    def forward(self, turn: Turn) -> dict[str, Tensor]:
+        return {"penalty": self.every * self.gamma * zero_centred_penalty(turn.logits, turn.real)}
+
+
+class R2(Slope):
+    """γ/2 · mean ‖∇D(x)‖² at fakes x, which are detached (Mescheder et al. 2018, equation 10; R3GAN uses it with R1)."""
+
+    def __init__(self, image: ImageSpec, gamma: float = 10.0, every: int = 1):
+        super().__init__(every)
+        self.gamma = gamma
+
+    def forward(self, turn: Turn) -> dict[str, Tensor]:
+        return {"penalty": self.every * self.gamma * zero_centred_penalty(turn.logits, turn.fake)}
+
+
+class GradientPenalty(Slope):
+    """λ · mean (‖∇D(x̂)‖₂ − 1)² at x̂ uniformly between a real image and a fake (Gulrajani et al. 2017, equation 3).
+
+    `one_sided` counts only norms above `target` (section 4 of the paper, and Petzka et al. 2018).
+    """
+
+    def __init__(self, image: ImageSpec, penalty: float = 10.0, target: float = 1.0, one_sided: bool = False, every: int = 1):
+        super().__init__(every)
+        self.penalty, self.target, self.one_sided = penalty, target, one_sided
+
+    def forward(self, turn: Turn) -> dict[str, Tensor]:
+        slope = gradient_penalty(turn.logits, turn.real, turn.fake, turn.uniform(1, 1, 1), self.target, self.one_sided)
+        return {"penalty": self.every * self.penalty * slope}
+
+
+class DraganPenalty(Slope):
+    """λ · mean (‖∇D(x̂)‖₂ − 1)² at x̂ = x + α·c·std(x)·u, around real images (Kodali et al. 2017).
+
+    As in the authors' notebook: u is uniform in [0, 1) for each pixel, so the noise is never negative; std is that of the whole
+    minibatch, one number; α is uniform in [0, 1), one for each image; c is `spread`.
+    """
+
+    def __init__(self, image: ImageSpec, penalty: float = 10.0, spread: float = 0.5, every: int = 1):
+        super().__init__(every)
+        self.penalty, self.spread = penalty, spread
+
+    def forward(self, turn: Turn) -> dict[str, Tensor]:
+        real = turn.real
+        noisy = real + self.spread * real.std(correction=0) * turn.uniform(*real.shape[1:])
+        return {"penalty": self.every * self.penalty * gradient_penalty(turn.logits, real, noisy, turn.uniform(1, 1, 1))}

@@ -25,7 +25,8 @@ LAYERS = {
     "variant": {"errors"},
     "hookspecs": {"errors", "variant"},
     "discovery": {"errors", "variant", "hookspecs"},
-    "registry": {"errors", "variant", "hookspecs", "discovery"},
+    "isolation": {"errors", "hookspecs", "discovery"},
+    "registry": {"errors", "variant", "hookspecs", "discovery", "isolation"},
     "networks": {"errors", "variant"},
     "penalties": {"networks"},
     "losses": {"errors", "variant", "networks", "penalties"},
@@ -34,7 +35,7 @@ LAYERS = {
     "trainer": {"errors", "variant", "networks", "losses", "optimizers", "distributed", "randomness", "standing"},
     "distributed": {"errors", "variant"},
 }
-TORCH_FREE = {"ganzoo", "ganzoo.__main__", "ganzoo.errors", "ganzoo.variant", "ganzoo.hookspecs", "ganzoo.discovery", "ganzoo.registry"}
+TORCH_FREE = {"ganzoo", "ganzoo.__main__", "ganzoo.errors", "ganzoo.variant", "ganzoo.hookspecs", "ganzoo.discovery", "ganzoo.isolation", "ganzoo.registry"}
 FOR_COMMANDS = TORCH_FREE | {"ganzoo.cli"}
 FOR_MODELS = {"ganzoo", "ganzoo.networks", "ganzoo.losses", "ganzoo.layouts", "ganzoo.data", "ganzoo.errors", "ganzoo.variant"}
 HEAVY = {"torch", "numpy", "huggingface_hub", "PIL", "tqdm", "msgspec", "safetensors", "pyarrow"}

@@ -84,6 +84,17 @@ class Model:
             part = slice(start, start + batch_size)
             yield self.draw(latent[part], None if labels is None else labels[part])
 
+    def each_class(self, n: int, seed: int = 0, *, truncation: float | None = None, batch_size: int = 64) -> Tensor:
+        """The first `n` latents of a seed as every class: images (classes·n, C, H, W), class by class, on the CPU.
+
+        UsageError if the generator is unconditional.
+        """
+        if self.image.classes == 0:
+            raise UsageError(f"This {self.variant} generator is unconditional: it has no classes to show.")
+        latent, labels = self.latent(n, seed, truncation).repeat(self.image.classes, 1), torch.arange(self.image.classes).repeat_interleave(n)
+        parts = zip(latent.split(batch_size), labels.split(batch_size), strict=True)
+        return torch.cat([self.draw(*part) for part in parts])
+
     def labels(self, n: int, label: int | str | None = None) -> Tensor | None:
         """Labels (n,) for `n` samples: all `label`, or every class in turn; None if the generator is unconditional."""
         if self.image.classes == 0:

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 import ganzoo.train  # noqa: F401 - before any fork, or every child would import it again
+from ganzoo.build import KIND_OF, options_of
 from ganzoo.checkpoint import list_checkpoints, load_checkpoint
 from ganzoo.cli import main
-
-TINY = ("--set", "generator.width=4", "--set", "discriminator.width=4")
+from ganzoo.registry import registry
 
 
 def images(path: Path, count: int = 48, size: int = 32, channels: int = 1, classes: int = 3, seed: int = 0) -> Path:
@@ -33,8 +33,15 @@ def images(path: Path, count: int = 48, size: int = 32, channels: int = 1, class
 def arguments(data: Path, out: Path, *more: str, variant: str = "dcgan", steps: int = 10, size: int = 32) -> list[str]:
     """The words of a small `ganzoo train` on one thread of the processor."""
     fixed = ["--data", str(data), "--out", str(out), "--steps", str(steps), "--image-size", str(size)]
-    tiny = TINY if variant != "vae" else TINY[:2]  # it has no discriminator
-    return ["train", variant, *fixed, "--batch-size", "4", "--device", "cpu", "--threads", "1", *tiny, *more]
+    return ["train", variant, *fixed, "--batch-size", "4", "--device", "cpu", "--threads", "1", *narrow(variant), *more]
+
+
+def narrow(variant: str) -> list[str]:
+    """The words that set every option `width` of the variant's networks to 4."""
+    card = registry().get("variants", variant)
+    parts = [("generator", card.generator), ("discriminator", card.discriminator)]
+    wide = [role for role, part in parts if part and "width" in options_of(registry().get(KIND_OF[role], part.name))]
+    return [word for role in wide for word in ("--set", f"{role}.width=4")]
 
 
 def ganzoo(*words: str, cwd: Path | None = None, **environment: str | None) -> subprocess.CompletedProcess:

@@ -54,18 +54,29 @@ class DiscriminatorBlock(nn.Module):
     """Twice ReLU and 3×3 convolution beside a shortcut, halving the pixels if `down`; the `first` block has no ReLU before pixels.
 
     The shortcut is a 1×1 convolution where width or size change. Miyato et al. 2018, figure 8. `hidden` is the width between the convolutions.
+    With `activated_shortcut` it starts after the first ReLU, which is what a ReLU in place makes of it in kwotsin/mimicry.
     """
 
-    def __init__(self, inputs: int, outputs: int, hidden: int, convolution: Convolution, down: bool, first: bool = False):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        hidden: int,
+        convolution: Convolution,
+        down: bool,
+        first: bool = False,
+        activated_shortcut: bool = False,
+    ):
         super().__init__()
-        self.down, self.first = down, first
+        self.down, self.first, self.activated_shortcut = down, first, activated_shortcut
         self.convolution1, self.convolution2 = convolution(inputs, hidden, 3), convolution(hidden, outputs, 3)
         self.shortcut = convolution(inputs, outputs, 1) if down or inputs != outputs else nn.Identity()
         self.activation = LeakyReLU(0.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        residual = self.convolution1(x if self.first else self.activation(x))
-        residual = self.convolution2(self.activation(residual))
+        activated = x if self.first else self.activation(x)
+        residual = self.convolution2(self.activation(self.convolution1(activated)))
+        x = activated if self.activated_shortcut else x
         if not self.down:
             return self.shortcut(x) + residual
         return self.shortcut(halved(x)) + halved(residual)

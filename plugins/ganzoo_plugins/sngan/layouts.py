@@ -91,7 +91,8 @@ class MimicrySNGAN(Layout):
         if blocks not in sizes or len(first) != 4 or first[1] not in (1, 3):
             return None
         classes = shapes.get("l_y.weight", (0,))[0]
-        return Match(Part("sngan", {"width": first[0], "bias": True}), ImageSpec(sizes[blocks], first[1], classes), role="discriminator")
+        options = {"width": first[0], "bias": True, "activated_shortcut": True}
+        return Match(Part("sngan", options), ImageSpec(sizes[blocks], first[1], classes), role="discriminator")
 
 
 class MimicryProjection(MimicrySNGAN):

@@ -102,21 +102,19 @@ class SNGANDiscriminator(nn.Module):
     """Images to logits (N,): residual blocks, the sum over all pixels, a linear layer, all spectrally normalized.
 
     `width` is that of the first block (None: 128 at 32 px, 64 at 64 px). `bias` is that of the last layer (None: the official
-    code's, which has one at 64 px only). With `image.classes` the inner product of the features and a vector of the label is added:
-    Miyato and Koyama 2018, equation 3.
+    code's, which has one at 64 px only). `activated_shortcut`: shortcuts start after the ReLU, as in kwotsin/mimicry. With
+    `image.classes` the inner product of the features and a vector of the label is added: Miyato and Koyama 2018, equation 3.
     """
 
-    def __init__(self, image: ImageSpec, width: int | None = None, bias: bool | None = None):
+    def __init__(self, image: ImageSpec, width: int | None = None, bias: bool | None = None, activated_shortcut: bool = False):
         super().__init__()
         widths = [image.channels, *widths_of(image, DISCRIMINATOR, width)]
         halvings = DISCRIMINATOR[image.size][2]
-        self.blocks = nn.Sequential(
-            *[
-                DiscriminatorBlock(narrow, wide, narrow if number else wide, spectral_convolution, number < halvings, first=number == 0)
-                for number, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False))
-            ],
-            LeakyReLU(0.0),
-        )
+        blocks = [
+            DiscriminatorBlock(narrow, wide, narrow if number else wide, spectral_convolution, number < halvings, number == 0, activated_shortcut)
+            for number, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False))
+        ]
+        self.blocks = nn.Sequential(*blocks, LeakyReLU(0.0))
         self.output = SpectralLinear(widths[-1], 1, bias=image.size != 32 if bias is None else bias)
         self.embedding = SpectralEmbedding(image.classes, widths[-1]) if image.classes else None
         initialize(self)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganzoo import ImageSpec, Part
 from ganzoo.layouts import Layout, Match, Shapes
@@ -19,11 +20,17 @@ ENDINGS = {"u0": "u", "stored_mean": "running_mean", "stored_var": "running_var"
 COUNTER = "num_batches_tracked"
 
 
-def network(match: Match) -> nn.Module:
-    """The network of a match, without memory for its numbers."""
-    made = BigGANGenerator if match.role == "generator" else BigGANDiscriminator
+def shapes_of(match: Match) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the state of a match's network, which gets no memory for its numbers."""
+    return _shapes(match.role, match.image, tuple(match.part.options.items()))
+
+
+@lru_cache(maxsize=8)
+def _shapes(role: str, image: ImageSpec, options: tuple) -> dict[str, tuple[int, ...]]:
+    made = BigGANGenerator if role == "generator" else BigGANDiscriminator
     with torch.device("meta"):
-        return made(match.image, **match.part.options, initialization="normal")
+        network = made(image, **dict(options), initialization="normal")
+    return {name: tuple(value.shape) for name, value in network.state_dict().items()}
 
 
 def our_name(name: str, role: str) -> str:
@@ -58,7 +65,7 @@ class AjbrockBigGAN(Layout):
         if match is None:
             return None
         try:
-            ours = {name: tuple(value.shape) for name, value in network(match).state_dict().items() if not name.endswith(COUNTER)}
+            ours = {name: shape for name, shape in shapes_of(match).items() if not name.endswith(COUNTER)}
         except ValueError:
             return None
         found = {our_name(name, match.role): shape for name, shape in shapes.items()}
@@ -68,7 +75,7 @@ class AjbrockBigGAN(Layout):
     def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         made = {our_name(name, match.role): tensor for name, tensor in tensors.items()}
         made = {name: tensor.flatten() if name.endswith(".u") else tensor for name, tensor in made.items()}
-        return {name: made[name] if not name.endswith(COUNTER) else torch.tensor(0) for name in network(match).state_dict()}
+        return {name: made[name] if not name.endswith(COUNTER) else torch.tensor(0) for name in shapes_of(match)}
 
     def _generator(self, shapes: Shapes) -> Match | None:
         blocks = [int(found[1]) for name in shapes if (found := re.fullmatch(r"blocks\.(\d)\.0\.conv1\.weight", name))]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganzoo import ImageSpec, Part
 from ganzoo.layouts import Layout, Match, Shapes
@@ -19,11 +20,17 @@ ENDINGS = {"weight_orig": "weight", "weight_u": "u", "sn_u": "u", "embed.weight"
 FORGOTTEN = ("weight_v", "sn_sigma")  # follow from the others
 
 
-def network(match: Match) -> nn.Module:
-    """The network of a match, without memory for its numbers."""
-    made = SNGANGenerator if match.role == "generator" else SNGANDiscriminator
+def shapes_of(match: Match) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the state of a match's network, which gets no memory for its numbers."""
+    return _shapes(match.role, match.image, tuple(match.part.options.items()))
+
+
+@lru_cache(maxsize=8)
+def _shapes(role: str, image: ImageSpec, options: tuple) -> dict[str, tuple[int, ...]]:
+    made = SNGANGenerator if role == "generator" else SNGANDiscriminator
     with torch.device("meta"):
-        return made(match.image, **match.part.options)
+        network = made(image, **dict(options))
+    return {name: tuple(value.shape) for name, value in network.state_dict().items()}
 
 
 def our_name(name: str, role: str) -> str:
@@ -62,7 +69,7 @@ class MimicrySNGAN(Layout):
                 found |= {f"{name[:-5]}{half}.weight": (shape[0], shape[1] // 2) for half in ("gain", "shift")}
             elif name.endswith(".u"):
                 found[name] = shape[-1:]
-        return match if found == {name: tuple(value.shape) for name, value in network(match).state_dict().items()} else None
+        return match if found == shapes_of(match) else None
 
     def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         made = {}
@@ -73,7 +80,7 @@ class MimicrySNGAN(Layout):
                 made |= {f"{name[:-5]}gain.weight": gain - 1, f"{name[:-5]}shift.weight": shift}
             elif name:
                 made[name] = tensor.flatten() if name.endswith(".u") else tensor
-        return {name: made[name] for name in network(match).state_dict()}
+        return {name: made[name] for name in shapes_of(match)}
 
     def _generator(self, shapes: Shapes) -> Match | None:
         blocks = sum(1 for name in shapes if re.fullmatch(r"block\d\.c1\.weight", name))

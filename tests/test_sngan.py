@@ -13,7 +13,7 @@ from ganzoo import ImageSpec
 from ganzoo.registry import registry
 
 COLOUR32, COLOUR64 = ImageSpec(32, 3), ImageSpec(64, 3)
-SMALL = {"generator": {"width": 4, "latent_dim": 6}, "discriminator": {"width": 4}}
+SMALL = {"generator": {"width": 2, "latent_dim": 6}, "discriminator": {"width": 2}}
 VARIANTS = {"sngan": 0, "sndcgan": 0, "cgan-pd": 3}
 LAYOUTS = {"mimicry-sngan-32": MimicrySNGAN, "mimicry-sngan-64": MimicrySNGAN, "mimicry-cgan-pd-32": MimicryProjection}
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ganzoo import ImageSpec, Part
 from ganzoo.layouts import Layout, Match, Shapes
 
-from .model import DISCRIMINATOR, SNGANDiscriminator, SNGANGenerator
+from .model import DISCRIMINATOR, GENERATOR, SNGANDiscriminator, SNGANGenerator
 
 SIZES = {3: 32, 4: 64}  # by the number of the generator's blocks; mimicry's other sizes have other networks
 LAYERS = {"c1": "convolution1", "c2": "convolution2", "c_sc": "shortcut", "b1": "norm1", "b2": "norm2"}
@@ -88,18 +88,19 @@ class MimicrySNGAN(Layout):
         if blocks not in SIZES or len(first) != 2 or len(last) != 4 or last[0] not in (1, 3):
             return None
         table = shapes.get("block2.b1.embed.weight", (0,))
-        options = {"latent_dim": first[1], "width": last[1], "upsampling": "bilinear", "epsilon": 1e-5}
-        return Match(Part("sngan", options), ImageSpec(SIZES[blocks], last[0], table[0]), note=self.note)
+        size = SIZES[blocks]
+        options = {"latent_dim": first[1], "width": last[1] // GENERATOR[size][-1], "upsampling": "bilinear", "epsilon": 1e-5}
+        return Match(Part("sngan", options), ImageSpec(size, last[0], table[0]), note=self.note)
 
     def _discriminator(self, shapes: Shapes) -> Match | None:
         blocks = sum(1 for name in shapes if re.fullmatch(r"block\d\.c1\.weight_orig", name))
         first = shapes.get("block1.c1.weight_orig", ())
-        sizes = {len(times): size for size, (_, times, _) in DISCRIMINATOR.items()}
-        if blocks not in sizes or len(first) != 4 or first[1] not in (1, 3):
+        size = {len(times): size for size, times in DISCRIMINATOR.items()}.get(blocks)
+        if size is None or len(first) != 4 or first[1] not in (1, 3):
             return None
         classes = shapes.get("l_y.weight", (0,))[0]
-        options = {"width": first[0], "bias": True, "activated_shortcut": True}
-        return Match(Part("sngan", options), ImageSpec(sizes[blocks], first[1], classes), role="discriminator")
+        options = {"width": first[0] // DISCRIMINATOR[size][0], "bias": True, "activated_shortcut": True}
+        return Match(Part("sngan", options), ImageSpec(size, first[1], classes), role="discriminator")
 
 
 class MimicryProjection(MimicrySNGAN):

@@ -20,16 +20,16 @@ from ganzoo.networks import Generator, LeakyReLU, Reshape
 from ganzoo.normalization import BatchNorm, ConditionalBatchNorm, SpectralConv2d, SpectralEmbedding, SpectralLinear
 from ganzoo.residual import DiscriminatorBlock, GeneratorBlock
 
-GENERATOR = {32: (256, (1, 1, 1, 1)), 64: (64, (16, 8, 4, 2, 1))}
-DISCRIMINATOR = {32: (128, (1, 1, 1, 1), 2), 64: (64, (1, 2, 4, 8, 16), 5)}
+GENERATOR = {32: (4, 4, 4, 4), 64: (16, 8, 4, 2, 1)}  # times the width: channels before and after each block
+DISCRIMINATOR = {32: (2, 2, 2, 2), 64: (1, 2, 4, 8, 16)}
+HALVINGS = {32: 2, 64: 5}
 
 
-def widths_of(image: ImageSpec, table: dict, width: int | None) -> list[int]:
-    """Channels of each stage at the image's size, `width` instead of the official one; ValueError for other sizes."""
+def widths_of(image: ImageSpec, table: dict[int, tuple[int, ...]], width: int) -> list[int]:
+    """Channels of each stage at the image's size; ValueError for sizes that the official code does not have."""
     if image.size not in table:
         raise ValueError(f"SNGAN's residual networks are for {' and '.join(map(str, table))} pixels, not {image.size}")
-    official, times, *_ = table[image.size]
-    return [(width or official) * number for number in times]
+    return [width * times for times in table[image.size]]
 
 
 def initialize(module: nn.Module) -> None:
@@ -55,15 +55,15 @@ def spectral_convolution(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
 class SNGANGenerator(Generator):
     """Latents (N, latent_dim) to images: a linear start of 4×4 pixels, doubling blocks, batch norm, a 3×3 convolution.
 
-    `width` is that of the last block (None: 256 at 32 px, 64 at 64 px). `upsampling` "bilinear" and `epsilon` 1e-5 (of batch norm)
-    are those of kwotsin/mimicry.
+    `width` is that of the last block at 64 px; at 32 px all blocks have four times as many channels (official: 64, so 256). `upsampling`
+    "bilinear" and `epsilon` 1e-5 (of batch norm) are those of kwotsin/mimicry.
     """
 
     def __init__(
         self,
         image: ImageSpec,
         latent_dim: int = 128,
-        width: int | None = None,
+        width: int = 64,
         upsampling: Literal["nearest", "bilinear"] = "nearest",
         epsilon: float = 2e-5,
     ):
@@ -101,15 +101,15 @@ class SNGANGenerator(Generator):
 class SNGANDiscriminator(nn.Module):
     """Images to logits (N,): residual blocks, the sum over all pixels, a linear layer, all spectrally normalized.
 
-    `width` is that of the first block (None: 128 at 32 px, 64 at 64 px). `bias` is that of the last layer (None: the official
+    `width` is that of the first block at 64 px; at 32 px all blocks have twice as many channels. `bias` is that of the last layer (None: the official
     code's, which has one at 64 px only). `activated_shortcut`: shortcuts start after the ReLU, as in kwotsin/mimicry. With
     `image.classes` the inner product of the features and a vector of the label is added: Miyato and Koyama 2018, equation 3.
     """
 
-    def __init__(self, image: ImageSpec, width: int | None = None, bias: bool | None = None, activated_shortcut: bool = False):
+    def __init__(self, image: ImageSpec, width: int = 64, bias: bool | None = None, activated_shortcut: bool = False):
         super().__init__()
         widths = [image.channels, *widths_of(image, DISCRIMINATOR, width)]
-        halvings = DISCRIMINATOR[image.size][2]
+        halvings = HALVINGS[image.size]
         blocks = [
             DiscriminatorBlock(narrow, wide, narrow if number else wide, spectral_convolution, number < halvings, number == 0, activated_shortcut)
             for number, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False))

@@ -1,0 +1,160 @@
+"""The networks of BigGAN and its orthogonal regularization.
+
+Followed: ajbrock/BigGAN-PyTorch, `BigGAN.py`, `layers.py`, `utils.ortho`, at 32 and 64 pixels. The loss is the hinge loss of `sngan`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ganzoo import ImageSpec
+from ganzoo.losses import Regularizer, Turn
+from ganzoo.networks import Generator, LeakyReLU, Reshape
+from ganzoo.normalization import BatchNorm, ConditionalBatchNorm, SpectralConv2d, SpectralEmbedding, SpectralLinear
+from ganzoo.residual import DiscriminatorBlock, GeneratorBlock, SelfAttention
+
+GENERATOR = {32: (4, 4, 4, 4), 64: (16, 16, 8, 4, 2)}
+DISCRIMINATOR = {32: ((4, 4, 4, 4), 2), 64: ((1, 2, 4, 8, 16), 4)}
+EPSILON = 1e-5
+
+
+def convolution(inputs: int, outputs: int, kernel: int) -> SpectralConv2d:
+    """A spectrally normalized convolution that keeps the size."""
+    return SpectralConv2d(inputs, outputs, kernel, padding=kernel // 2)
+
+
+def attention_convolution(inputs: int, outputs: int, kernel: int) -> SpectralConv2d:
+    """The same without bias."""
+    return SpectralConv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+
+
+def initialize(module: nn.Module, kind: str) -> None:
+    """Every weight and table orthogonal, or N(0, 0.02); biases as torch starts them. Tables of scales too: they start at 1 + noise."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear, nn.Embedding)):
+            if kind == "orthogonal":
+                nn.init.orthogonal_(layer.weight)
+            else:
+                nn.init.normal_(layer.weight, 0.0, 0.02)
+
+
+def check(image: ImageSpec) -> None:
+    """ValueError unless the images have labels and one of the two sizes."""
+    if image.size not in GENERATOR:
+        raise ValueError(f"BigGAN's networks here are for {' and '.join(map(str, GENERATOR))} pixels, not {image.size}")
+    if not image.classes:
+        raise ValueError("BigGAN is class-conditional and needs labelled images, not 0 classes")
+
+
+def attention_size(image: ImageSpec, attention: int | None) -> int:
+    """Where attention stands, in pixels: half the image's size from 64 pixels on, nowhere (0) below, unless it is given."""
+    return (image.size // 2 if image.size >= 64 else 0) if attention is None else attention
+
+
+class BigGANGenerator(Generator):
+    """Latents (N, latent_dim) and labels to images: a linear start of 4×4 pixels, conditional doubling blocks, a 3×3 convolution.
+
+    `hierarchical` cuts the latent into equal chunks, one for the start and one for each block; what does not divide is left off
+    `latent_dim`, as in the official code. `shared_dim` is the size of the class vector that all blocks share; 0 gives each norm tables
+    of its own, which know no chunk. `attention` is the size in pixels after which it stands (0: nowhere; None: half the image from 64 px on).
+    """
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        latent_dim: int = 120,
+        width: int = 96,
+        hierarchical: bool = True,
+        shared_dim: int = 128,
+        attention: int | None = None,
+        initialization: Literal["orthogonal", "normal"] = "orthogonal",
+    ):
+        super().__init__()
+        check(image)
+        if hierarchical and not shared_dim:
+            raise ValueError("a hierarchical latent needs a shared class vector beside it: set shared_dim above 0")
+        widths = [width * times for times in GENERATOR[image.size]]
+        self.slots = len(widths) if hierarchical else 1
+        chunk = latent_dim // self.slots
+        self.latent_dim = chunk * self.slots
+        condition = shared_dim + (chunk if hierarchical else 0)
+
+        def norm(channels: int) -> ConditionalBatchNorm:
+            layers = [SpectralLinear(condition, channels, bias=False) if shared_dim else nn.Embedding(image.classes, channels) for _ in range(2)]
+            return ConditionalBatchNorm(channels, *layers, eps=EPSILON)
+
+        self.shared = nn.Embedding(image.classes, shared_dim) if shared_dim else None
+        self.input = nn.Sequential(SpectralLinear(chunk, widths[0] * 16), Reshape(widths[0], 4, 4))
+        self.blocks, at = nn.ModuleList(), attention_size(image, attention)
+        for number, (wide, narrow) in enumerate(zip(widths, widths[1:], strict=False)):
+            block = [GeneratorBlock(wide, narrow, convolution, norm)]
+            block += [SelfAttention(narrow, attention_convolution)] if 8 * 2**number == at else []
+            self.blocks.append(nn.ModuleList(block))
+        last = convolution(widths[-1], image.channels, 3)
+        self.output = nn.Sequential(BatchNorm(widths[-1], eps=EPSILON), LeakyReLU(0.0), last, nn.Tanh())
+        initialize(self, initialization)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        condition = label if self.shared is None else self.shared(label)
+        first, *chunks = latent.chunk(self.slots, 1)
+        x = self.input(first)
+        for number, block in enumerate(self.blocks):
+            told = torch.cat([condition, chunks[number]], 1) if chunks else condition
+            for layer in block:
+                x = layer(x, told)
+        return self.output(x)
+
+
+class BigGANDiscriminator(nn.Module):
+    """Images and labels to logits (N,): wide residual blocks, the sum over all pixels, a linear layer plus the projection on the class.
+
+    All spectrally normalized. `attention` and `initialization` as in the generator.
+    """
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        width: int = 96,
+        attention: int | None = None,
+        initialization: Literal["orthogonal", "normal"] = "orthogonal",
+    ):
+        super().__init__()
+        check(image)
+        times, halvings = DISCRIMINATOR[image.size]
+        widths = [image.channels, *(width * number for number in times)]
+        self.blocks, size, at = nn.Sequential(), image.size, attention_size(image, attention)
+        for number, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False)):
+            block = [DiscriminatorBlock(narrow, wide, wide, convolution, number < halvings, first=number == 0)]
+            size //= 2 if number < halvings else 1
+            if size == at and number < halvings:
+                block += [SelfAttention(wide, attention_convolution)]
+            self.blocks.append(nn.Sequential(*block))
+        self.activation = LeakyReLU(0.0)
+        self.output = SpectralLinear(widths[-1], 1)
+        self.embedding = SpectralEmbedding(image.classes, widths[-1])
+        initialize(self, initialization)
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        features = self.activation(self.blocks(images)).sum((2, 3))
+        return self.output(features).flatten() + (self.embedding(label) * features).sum(1)
+
+
+class OffDiagonal(Regularizer):
+    """`strength`/2 · Σ ‖WWᵀ ⊙ (1 − I)‖² over the generator's weights but its class vectors: Brock et al. 2018, equation 3.
+
+    Its gradient is that of `utils.ortho`: strength · 2 (WWᵀ ⊙ (1 − I)) W.
+    """
+
+    phase = "generator"
+
+    def __init__(self, image: ImageSpec, strength: float = 1e-4):
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, turn: Turn) -> dict[str, Tensor]:
+        layers = [layer for layer in turn.generator.modules() if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))]
+        products = [weight @ weight.t() for weight in (layer.weight.flatten(1) for layer in layers)]
+        return {"off-diagonal": self.strength / 2 * sum((product - product.diag().diag()).square().sum() for product in products)}

@@ -1,0 +1,28 @@
+"""Geometric GAN (Lim and Ye 2017), the first GAN with the hinge loss: lim0606/pytorch-geometric-gan on DCGAN's networks."""
+
+from ganzoo import Part, Training, Variant, hookimpl
+
+
+@hookimpl
+def register_variants(register):
+    register(
+        Variant(
+            name="geometric-gan",
+            summary="The hinge loss: the discriminator is a support vector machine, the generator moves straight across its boundary.",
+            paper="https://arxiv.org/abs/1705.02894",
+            year=2017,
+            generator=Part("dcgan"),
+            discriminator=Part("dcgan"),
+            loss=Part("geometric"),
+            sizes=(64, 32),
+            tags=("unconditional", "convolutional", "hinge"),
+            training=Training(optimizer="rmsprop", generator_lr=2e-4, discriminator_lr=2e-4, batch_size=64, steps=50 * 3166),
+        )
+    )
+
+
+@hookimpl
+def register_losses(register):
+    from .model import Geometric
+
+    register("geometric", Geometric)

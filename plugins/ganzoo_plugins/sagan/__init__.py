@@ -1,0 +1,43 @@
+"""SAGAN (Zhang et al. 2018), as brain-research/self-attention-gan has it, at 64 and 32 pixels."""
+
+from ganzoo import Part, Training, Variant, hookimpl
+
+
+@hookimpl
+def register_variants(register):
+    register(
+        Variant(
+            name="sagan",
+            summary="Self-attention in both networks, spectral norm in the generator too, two learning rates.",
+            paper="https://arxiv.org/abs/1805.08318",
+            year=2018,
+            generator=Part("sagan"),
+            discriminator=Part("sagan"),
+            loss=Part("sngan", {"critic_steps": 1, "generator_first": False, "generator_batch": 1, "dequantize": False}),
+            sizes=(64, 32),
+            labels="optional",
+            tags=("conditional", "unconditional", "resnet", "residual", "hinge", "spectral-norm", "projection", "attention"),
+            training=Training(
+                optimizer="adam",
+                optimizer_options={"betas": (0.0, 0.999)},
+                generator_lr=1e-4,
+                discriminator_lr=4e-4,
+                batch_size=64,
+                steps=1_000_000,
+            ),
+        )
+    )
+
+
+@hookimpl
+def register_generators(register):
+    from .model import SAGANGenerator
+
+    register("sagan", SAGANGenerator)
+
+
+@hookimpl
+def register_discriminators(register):
+    from .model import SAGANDiscriminator
+
+    register("sagan", SAGANDiscriminator)

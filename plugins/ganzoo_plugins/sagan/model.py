@@ -1,0 +1,114 @@
+"""The networks of SAGAN; its loss is the hinge loss of `sngan`.
+
+Followed: brain-research/self-attention-gan, `generator_test` and `discriminator_test`, which draw 128 pixels. Other sizes are ganzoo's
+adaptation: the widest stages are left out, attention moves to half the image's size below 64 pixels.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from ganzoo import ImageSpec
+from ganzoo.networks import Generator, LeakyReLU, Reshape
+from ganzoo.normalization import BatchNorm, ConditionalBatchNorm, SpectralConv2d, SpectralEmbedding, SpectralLinear
+from ganzoo.residual import DiscriminatorBlock, GeneratorBlock, SelfAttention
+
+
+def doublings(image: ImageSpec) -> int:
+    """How many times the 4×4 start is doubled to reach the image; ValueError for a size that doubling cannot reach."""
+    count = int(math.log2(image.size / 4)) if image.size >= 16 else 0
+    if count == 0 or 4 * 2**count != image.size:
+        raise ValueError(f"SAGAN draws squares of 16, 32, 64, 128 ... pixels, not {image.size}")
+    return count
+
+
+def attention_size(image: ImageSpec, attention: int | None) -> int:
+    """Where attention stands, in pixels: at 32, or at half the image if that is less, unless it is given; 0 is nowhere."""
+    return min(32, image.size // 2) if attention is None else attention
+
+
+def convolution(inputs: int, outputs: int, kernel: int) -> SpectralConv2d:
+    """A spectrally normalized convolution that keeps the size."""
+    return SpectralConv2d(inputs, outputs, kernel, padding=kernel // 2)
+
+
+def attention_convolution(inputs: int, outputs: int, kernel: int) -> SpectralConv2d:
+    """The same without bias."""
+    return SpectralConv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+
+
+def initialize(module: nn.Module) -> None:
+    """Glorot's uniform weights, biases 0."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear, SpectralEmbedding)):
+            nn.init.xavier_uniform_(layer.weight)
+        if isinstance(getattr(layer, "bias", None), nn.Parameter):
+            nn.init.zeros_(layer.bias)
+
+
+class SAGANGenerator(Generator):
+    """Latents (N, latent_dim) to images: a linear start of 4×4 pixels, doubling blocks with attention among them, a 3×3 convolution.
+
+    All spectrally normalized. With `image.classes` each class has a scale and a shift in every block's norms. `width` is that of the
+    last block. `attention` is the size in pixels after which it stands (0: nowhere; None: 32, or half the image if that is less).
+    """
+
+    def __init__(self, image: ImageSpec, latent_dim: int = 128, width: int = 64, attention: int | None = None):
+        super().__init__()
+        self.latent_dim = latent_dim
+        widths = [width * 2**number for number in reversed(range(doublings(image)))]
+        widths = [widths[0], *widths]
+
+        def norm(channels: int) -> nn.Module:
+            if not image.classes:
+                return BatchNorm(channels)
+            tables = [nn.Embedding(image.classes, channels) for _ in range(2)]
+            for table in tables:
+                nn.init.zeros_(table.weight)
+            return ConditionalBatchNorm(channels, *tables)
+
+        self.input = nn.Sequential(SpectralLinear(latent_dim, widths[0] * 16), Reshape(widths[0], 4, 4))
+        self.blocks, size, at = nn.ModuleList(), 4, attention_size(image, attention)
+        for wide, narrow in zip(widths, widths[1:], strict=False):
+            self.blocks.append(GeneratorBlock(wide, narrow, convolution, norm))
+            size *= 2
+            if size == at:
+                self.blocks.append(SelfAttention(narrow, attention_convolution))
+        last = convolution(width, image.channels, 3)
+        self.output = nn.Sequential(BatchNorm(width), LeakyReLU(0.0), last, nn.Tanh())
+        initialize(self)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        x = self.input(latent)
+        for block in self.blocks:
+            x = block(x, label)
+        return self.output(x)
+
+
+class SAGANDiscriminator(nn.Module):
+    """Images to logits (N,): halving blocks with attention among them, one more block, the sum over all pixels, a linear layer.
+
+    With `image.classes` the projection on the class is added. All spectrally normalized; `width` is that of the first block.
+    """
+
+    def __init__(self, image: ImageSpec, width: int = 64, attention: int | None = None):
+        super().__init__()
+        widths = [image.channels, *(width * 2**number for number in range(doublings(image)))]
+        layers, size, at = [], image.size, attention_size(image, attention)
+        for number, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False)):
+            layers.append(DiscriminatorBlock(narrow, wide, wide, convolution, down=True, first=number == 0))
+            size //= 2
+            if size == at:
+                layers.append(SelfAttention(wide, attention_convolution))
+        layers.append(DiscriminatorBlock(widths[-1], widths[-1], widths[-1], convolution, down=False))
+        self.blocks = nn.Sequential(*layers, LeakyReLU(0.0))
+        self.output = SpectralLinear(widths[-1], 1)
+        self.embedding = SpectralEmbedding(image.classes, widths[-1]) if image.classes else None
+        initialize(self)
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        features = self.blocks(images).sum((2, 3))
+        logits = self.output(features).flatten()
+        return logits if self.embedding is None else logits + (self.embedding(label) * features).sum(1)

@@ -62,7 +62,8 @@ class Training:
     for every network, `<role>_optimizer_options` and `<role>_optimizer` override them for one. `batch_size` is the whole
     batch, over all processes and `accumulate` micro-batches. `ema` is the decay per step of the generator's moving average
     (None: no average), which starts at step `ema_start`. `schedules` change `generator_lr`, `discriminator_lr`, `loss_lr`,
-    `beta2`, `ema`, or the attribute of that name of the loss or augmentation (`loss.<name>`, `augmentation.<name>`).
+    `beta2`, `ema`, `ema_half_life` (the steps in which the average forgets half, as a fraction of all steps, so that it stays in
+    proportion to a shorter run), or the attribute of that name of the loss or augmentation (`loss.<name>`, `augmentation.<name>`).
     `mirror` flips half of the real images left to right.
     """
 

@@ -6,7 +6,7 @@ PAPER = "https://arxiv.org/abs/2501.05441"
 IMAGES = 20_000_000  # after which every schedule has arrived; the official runs may go on from there
 
 
-def training(batch_size: int, gamma: float, half_life: float) -> Training:
+def training(batch_size: int, half_life: float) -> Training:
     """The `lr_scheduler`, `beta2_scheduler`, `gamma_scheduler` and `ema_scheduler` of train.py, all of one shape and length."""
     return Training(
         optimizer="adam",
@@ -20,8 +20,8 @@ def training(batch_size: int, gamma: float, half_life: float) -> Training:
         schedules={
             "generator_lr": Schedule(end=5e-5, shape="cosine"),
             "discriminator_lr": Schedule(end=5e-5, shape="cosine"),
-            "beta2": Schedule(start=0.9, end=0.99, shape="cosine"),
-            "loss.gamma": Schedule(start=gamma, end=gamma / 10, shape="cosine"),
+            "beta2": Schedule(end=0.99, shape="cosine"),
+            "loss.share": Schedule(end=0.1, shape="cosine"),
             "ema_half_life": Schedule(start=0.0, end=half_life, shape="cosine"),
         },
     )
@@ -41,7 +41,7 @@ def register_variants(register):
             sizes=(32, 28),
             labels="optional",
             tags=("conditional", "unconditional", "residual", "relativistic", "gradient-penalty", "modern"),
-            training=training(batch_size=512, gamma=0.05, half_life=0.25),
+            training=training(batch_size=512, half_life=0.25),
         )
     )
     register(
@@ -56,7 +56,7 @@ def register_variants(register):
             sizes=(64,),
             labels="optional",
             tags=("conditional", "unconditional", "residual", "relativistic", "gradient-penalty", "modern"),
-            training=training(batch_size=256, gamma=2.0, half_life=0.025),
+            training=training(batch_size=256, half_life=0.025),
         )
     )
 

@@ -72,7 +72,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         expanded = channels * EXPANSION
         groups = max(1, expanded // group_width)
-        if expanded % groups:
+        if expanded > group_width and expanded % group_width:
             raise ValueError(f"{expanded} expanded channels cannot be split into groups of {group_width}")
         gain = GAIN * depth**-0.25
         self.expand = convolution(channels, expanded, gain=gain)
@@ -146,7 +146,7 @@ class R3GANGenerator(Generator):
         label_size: int = 64,
     ):
         super().__init__()
-        self.latent_dim = latent_dim
+        self.latent_dim, self.blocks = latent_dim, blocks
         side, count = stages(image)
         widths = stage_widths(count, width, full_width_stages)
         self.label = nn.Embedding(image.classes, label_size) if image.classes else None
@@ -173,6 +173,7 @@ class R3GANDiscriminator(nn.Module):
 
     def __init__(self, image: ImageSpec, width: int = 768, group_width: int = 16, blocks: int = 2, full_width_stages: int = 4):
         super().__init__()
+        self.blocks = blocks
         side, count = stages(image)
         widths = stage_widths(count, width, full_width_stages)[::-1]
         layers: list[nn.Module] = [convolution(image.channels, widths[0])]
@@ -207,21 +208,18 @@ class RelativisticR1R2(Loss):
     """Huang et al. 2024, equation 2: f(D(G(z)) − D(x)) in pairs, plus γ/2 (R1 + R2), f(t) = log(1 + eᵗ).
 
     Both penalties are taken at every step, with respect to images before their augmentation. The generator is compared with a
-    fresh batch of real images. `gamma` may be scheduled.
+    fresh batch of real images. `share` of gamma counts; the official schedules let it fall from 1 to 0.1, whatever gamma is.
     """
 
     def __init__(self, image: ImageSpec, gamma: float = 0.05):
         super().__init__()
-        self.gamma = gamma
+        self.gamma, self.share = gamma, 1.0
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
         real, real_penalty = logits_and_penalty(turn.logits, turn.real)
         fake, fake_penalty = logits_and_penalty(turn.logits, turn.fake)
-        return {
-            "pair": functional.softplus(fake - real).mean(),
-            "r1": self.gamma * real_penalty,
-            "r2": self.gamma * fake_penalty,
-        }
+        gamma = self.gamma * self.share
+        return {"pair": functional.softplus(fake - real).mean(), "r1": gamma * real_penalty, "r2": gamma * fake_penalty}
 
     def generator(self, turn: Turn) -> dict[str, Tensor]:
         return {"pair": functional.softplus(turn.logits(turn.real) - turn.logits(turn.fake)).mean()}

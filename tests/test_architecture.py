@@ -30,11 +30,14 @@ LAYERS = {
     "losses": {"errors", "variant", "networks"},
     "optimizers": {"errors", "variant"},
     "standing": {"errors", "variant", "networks"},
+    "normalization": {"errors", "variant"},
+    "residual": {"errors", "variant", "networks"},
     "trainer": {"errors", "variant", "networks", "losses", "optimizers", "distributed", "randomness", "standing"},
 }
 TORCH_FREE = {"ganzoo", "ganzoo.__main__", "ganzoo.errors", "ganzoo.variant", "ganzoo.hookspecs", "ganzoo.discovery", "ganzoo.registry"}
 FOR_COMMANDS = TORCH_FREE | {"ganzoo.cli"}
 FOR_MODELS = {"ganzoo", "ganzoo.networks", "ganzoo.losses", "ganzoo.layouts", "ganzoo.data", "ganzoo.errors", "ganzoo.variant"}
+FOR_MODELS |= {"ganzoo.normalization", "ganzoo.residual"}  # parts that several families of variants are built of
 HEAVY = {"torch", "numpy", "huggingface_hub", "PIL", "tqdm", "msgspec", "safetensors", "pyarrow"}
 # The command group finds its own commands by name; everything else from outside comes in through `EntryPoint.load`.
 MAY_IMPORT_BY_NAME = {"ganzoo/cli/__init__.py"}

@@ -1,0 +1,91 @@
+"""Layers whose weights are divided by their largest singular value, and batch norm whose scale and shift depend on a condition.
+
+Spectral normalization: Miyato et al. 2018, algorithm 1. One step of the power method in every forward pass of training, so passes
+of real and of fake images each advance `u`, also while the weights are frozen; in evaluation the step is taken and
+forgotten, as in ajbrock/BigGAN-PyTorch. `u` and `v` carry no gradient, σ = uᵀWv does.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+EPSILON = 1e-12
+
+
+def spectrally_normalized(weight: Tensor, u: Tensor, advance: bool) -> Tensor:
+    """`weight` (out, ...) divided by its largest singular value as (out, rest), estimated from the vector `u` (out,).
+
+    With `advance` the vector moves on in place. A kernel is taken as a flat matrix, not as the operator that it is.
+    """
+    with torch.autocast(weight.device.type, enabled=False):
+        matrix = weight.flatten(1)
+        v = functional.normalize(matrix.detach().t().mv(u), dim=0, eps=EPSILON)
+        product = matrix.mv(v)
+        better = functional.normalize(product.detach(), dim=0, eps=EPSILON)
+        if advance:
+            with torch.no_grad():
+                u.copy_(better)
+        return weight / better.dot(product)
+
+
+def _start(outputs: int) -> Tensor:
+    return functional.normalize(torch.randn(outputs), dim=0, eps=EPSILON)
+
+
+class SpectralConv2d(nn.Conv2d):
+    """A convolution with spectral normalization; its weight is the one before the division."""
+
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        self.register_buffer("u", _start(self.out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, spectrally_normalized(self.weight, self.u, self.training), self.bias)
+
+
+class SpectralLinear(nn.Linear):
+    """A linear layer with spectral normalization."""
+
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        self.register_buffer("u", _start(self.out_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, spectrally_normalized(self.weight, self.u, self.training), self.bias)
+
+
+class SpectralEmbedding(nn.Embedding):
+    """A table of vectors with spectral normalization of the whole table."""
+
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, **keywords)
+        self.register_buffer("u", _start(self.num_embeddings))
+
+    def forward(self, index: Tensor) -> Tensor:
+        return functional.embedding(index, spectrally_normalized(self.weight, self.u, self.training))
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm that can stand where a conditional one can: it looks at no condition."""
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        return super().forward(x)
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch norm whose scale is 1 + `gain(condition)` and whose shift is `shift(condition)`, both (N, channels).
+
+    The condition is whatever the two modules take: labels for an `nn.Embedding`, vectors for a linear layer.
+    De Vries et al. 2017, section 3; Brock et al. 2018, appendix B.1.
+    """
+
+    def __init__(self, channels: int, gain: nn.Module, shift: nn.Module, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.normalize = nn.BatchNorm2d(channels, eps=eps, momentum=momentum, affine=False)
+        self.gain, self.shift = gain, shift
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        gain, shift = self.gain(condition)[:, :, None, None], self.shift(condition)[:, :, None, None]
+        return self.normalize(x) * (1 + gain) + shift

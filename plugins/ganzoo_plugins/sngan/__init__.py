@@ -1,0 +1,93 @@
+"""SNGAN and the projection discriminator (Miyato et al. 2018; Miyato and Koyama 2018), as pfnet-research/sngan_projection has them."""
+
+from ganzoo import Part, Schedule, Training, Variant, hookimpl
+
+CIFAR = Training(
+    optimizer="adam",
+    optimizer_options={"betas": (0.0, 0.9)},
+    generator_lr=2e-4,
+    discriminator_lr=2e-4,
+    batch_size=64,
+    steps=50_000,
+    schedules={"generator_lr": Schedule(end=0.0), "discriminator_lr": Schedule(end=0.0)},
+)
+
+
+@hookimpl
+def register_variants(register):
+    register(
+        Variant(
+            name="sngan",
+            summary="Every layer of the discriminator divided by its largest singular value; residual networks, hinge loss.",
+            paper="https://arxiv.org/abs/1802.05957",
+            year=2018,
+            generator=Part("sngan"),
+            discriminator=Part("sngan"),
+            loss=Part("sngan"),
+            sizes=(32, 64),
+            tags=("unconditional", "resnet", "residual", "hinge", "spectral-norm"),
+            training=CIFAR,
+        )
+    )
+    register(
+        Variant(
+            name="sndcgan",
+            summary="SNGAN on plain convolutions: the paper's CNN, spectral norm where DCGAN has batch norm.",
+            paper="https://arxiv.org/abs/1802.05957",
+            year=2018,
+            generator=Part("sndcgan"),
+            discriminator=Part("sndcgan"),
+            loss=Part("sngan", {"dequantize": False, "generator_batch": 1}),
+            sizes=(32, 64),
+            tags=("unconditional", "convolutional", "hinge", "spectral-norm"),
+            training=CIFAR,
+        )
+    )
+    register(
+        Variant(
+            name="cgan-pd",
+            summary="SNGAN with labels: the discriminator adds the inner product of its features and a vector of the class.",
+            paper="https://arxiv.org/abs/1802.05637",
+            year=2018,
+            generator=Part("sngan"),
+            discriminator=Part("sngan"),
+            loss=Part("sngan"),
+            sizes=(32, 64),
+            labels="required",
+            tags=("conditional", "resnet", "residual", "hinge", "spectral-norm", "projection"),
+            training=CIFAR,
+        )
+    )
+
+
+@hookimpl
+def register_generators(register):
+    from .model import SNGANGenerator
+    from .sndcgan import SNDCGANGenerator
+
+    register("sngan", SNGANGenerator)
+    register("sndcgan", SNDCGANGenerator)
+
+
+@hookimpl
+def register_discriminators(register):
+    from .model import SNGANDiscriminator
+    from .sndcgan import SNDCGANDiscriminator
+
+    register("sngan", SNGANDiscriminator)
+    register("sndcgan", SNDCGANDiscriminator)
+
+
+@hookimpl
+def register_losses(register):
+    from .model import SNGAN
+
+    register("sngan", SNGAN)
+
+
+@hookimpl
+def register_layouts(register):
+    from .layouts import MimicryProjection, MimicrySNGAN
+
+    register("mimicry-sngan", MimicrySNGAN)
+    register("mimicry-cgan-pd", MimicryProjection)

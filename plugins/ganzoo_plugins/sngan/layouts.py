@@ -1,0 +1,102 @@
+"""How kwotsin/mimicry names the tensors of SNGAN and of the projection discriminator."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ganzoo import ImageSpec, Part
+from ganzoo.layouts import Layout, Match, Shapes
+
+from .model import DISCRIMINATOR, SNGANDiscriminator, SNGANGenerator
+
+SIZES = {3: 32, 4: 64}  # by the number of the generator's blocks; mimicry's other sizes have other networks
+LAYERS = {"c1": "convolution1", "c2": "convolution2", "c_sc": "shortcut", "b1": "norm1", "b2": "norm2"}
+ENDINGS = {"weight_orig": "weight", "weight_u": "u", "sn_u": "u", "embed.weight": "embed"}
+FORGOTTEN = ("weight_v", "sn_sigma")  # follow from the others
+
+
+def network(match: Match) -> nn.Module:
+    """The network of a match, without memory for its numbers."""
+    made = SNGANGenerator if match.role == "generator" else SNGANDiscriminator
+    with torch.device("meta"):
+        return made(match.image, **match.part.options)
+
+
+def our_name(name: str, role: str) -> str:
+    """Our name of mimicry's tensor, but for the table "embed", which holds two of ours; "" for what we do without."""
+    layer, _, ending = name.partition(".")
+    if ending.endswith(FORGOTTEN):
+        return ""
+    if block := re.fullmatch(r"block([1-9])", layer):
+        number = int(block[1]) - (2 if role == "generator" else 1)
+        part, _, ending = ending.partition(".")
+        if part in ("b1", "b2") and ending.startswith("bn."):
+            ending = ending.replace("bn", "normalize", 1)
+        return f"blocks.{number}.{LAYERS.get(part, part)}.{ENDINGS.get(ending, ending)}"
+    ends = {"l1": "input.0", "b": "output.0", "c": "output.2"} if role == "generator" else {"l": "output", "l_y": "embedding"}
+    kind = layer if layer in ends else layer.rstrip("56")
+    return f"{ends.get(kind, layer)}.{ENDINGS.get(ending, ending)}"
+
+
+class MimicrySNGAN(Layout):
+    """`l1`, `block2` ... of torch_mimicry's SNGAN for 32 and 64 pixels, which doubles pixels bilinearly."""
+
+    variants: tuple[str, ...] = ("sngan",)
+    summary = "kwotsin/mimicry SNGAN, 32 and 64 px (generator and discriminator)"
+    conditional = False
+    note = "Pixels are doubled bilinearly and batch norm adds 1e-5, as in mimicry."
+
+    def recognises(self, shapes: Shapes) -> Match | None:
+        match = self._generator(shapes) or self._discriminator(shapes)
+        if match is None or bool(match.image.classes) is not self.conditional:
+            return None
+        mapped = [(our_name(name, match.role), shape) for name, shape in shapes.items()]
+        found = {name: shape for name, shape in mapped if name}
+        for name, shape in list(found.items()):
+            if name.endswith(".embed"):
+                del found[name]
+                found |= {f"{name[:-5]}{half}.weight": (shape[0], shape[1] // 2) for half in ("gain", "shift")}
+            elif name.endswith(".u"):
+                found[name] = shape[-1:]
+        return match if found == {name: tuple(value.shape) for name, value in network(match).state_dict().items()} else None
+
+    def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
+        made = {}
+        for theirs, tensor in tensors.items():
+            name = our_name(theirs, match.role)
+            if name.endswith(".embed"):
+                gain, shift = tensor.chunk(2, 1)
+                made |= {f"{name[:-5]}gain.weight": gain - 1, f"{name[:-5]}shift.weight": shift}
+            elif name:
+                made[name] = tensor.flatten() if name.endswith(".u") else tensor
+        return {name: made[name] for name in network(match).state_dict()}
+
+    def _generator(self, shapes: Shapes) -> Match | None:
+        blocks = sum(1 for name in shapes if re.fullmatch(r"block\d\.c1\.weight", name))
+        first, last = shapes.get("l1.weight", ()), shapes.get(f"c{blocks + 2}.weight", ())
+        if blocks not in SIZES or len(first) != 2 or len(last) != 4 or last[0] not in (1, 3):
+            return None
+        table = shapes.get("block2.b1.embed.weight", (0,))
+        options = {"latent_dim": first[1], "width": last[1], "upsampling": "bilinear", "epsilon": 1e-5}
+        return Match(Part("sngan", options), ImageSpec(SIZES[blocks], last[0], table[0]), note=self.note)
+
+    def _discriminator(self, shapes: Shapes) -> Match | None:
+        blocks = sum(1 for name in shapes if re.fullmatch(r"block\d\.c1\.weight_orig", name))
+        first = shapes.get("block1.c1.weight_orig", ())
+        sizes = {len(times): size for size, (_, times, _) in DISCRIMINATOR.items()}
+        if blocks not in sizes or len(first) != 4 or first[1] not in (1, 3):
+            return None
+        classes = shapes.get("l_y.weight", (0,))[0]
+        return Match(Part("sngan", {"width": first[0], "bias": True}), ImageSpec(sizes[blocks], first[1], classes), role="discriminator")
+
+
+class MimicryProjection(MimicrySNGAN):
+    """The same with labels: tables `embed` of scales and shifts, and a vector `l_y` of each class."""
+
+    variants = ("cgan-pd",)
+    summary = "kwotsin/mimicry cGAN-PD, 32 px (generator and discriminator)"
+    conditional = True

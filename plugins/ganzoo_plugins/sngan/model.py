@@ -1,0 +1,174 @@
+"""The residual networks of SNGAN and the projection discriminator, and their loss.
+
+Followed: pfnet-research/sngan_projection, `gen_models/resnet_32.py` and `resnet_64.py`, `dis_models/snresnet_32.py` and
+`snresnet_64.py`, `updater.py`. With `image.classes` the generator's norms and the discriminator's last layer know the label:
+Miyato and Koyama 2018.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganzoo import ImageSpec
+from ganzoo.losses import Loss, Phase, Turn
+from ganzoo.networks import Generator, LeakyReLU, Reshape
+from ganzoo.normalization import BatchNorm, ConditionalBatchNorm, SpectralConv2d, SpectralEmbedding, SpectralLinear
+from ganzoo.residual import DiscriminatorBlock, GeneratorBlock
+
+GENERATOR = {32: (256, (1, 1, 1, 1)), 64: (64, (16, 8, 4, 2, 1))}
+DISCRIMINATOR = {32: (128, (1, 1, 1, 1), 2), 64: (64, (1, 2, 4, 8, 16), 5)}
+
+
+def widths_of(image: ImageSpec, table: dict, width: int | None) -> list[int]:
+    """Channels of each stage at the image's size, `width` instead of the official one; ValueError for other sizes."""
+    if image.size not in table:
+        raise ValueError(f"SNGAN's residual networks are for {' and '.join(map(str, table))} pixels, not {image.size}")
+    official, times, *_ = table[image.size]
+    return [(width or official) * number for number in times]
+
+
+def initialize(module: nn.Module) -> None:
+    """Glorot's uniform weights, √2 times as wide in the 3×3 convolutions of blocks; biases 0."""
+    in_blocks = {layer for block in module.modules() for layer in (getattr(block, "convolution1", 0), getattr(block, "convolution2", 0))}
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear, SpectralEmbedding)):
+            nn.init.xavier_uniform_(layer.weight, math.sqrt(2) if layer in in_blocks else 1.0)
+        if isinstance(getattr(layer, "bias", None), nn.Parameter):
+            nn.init.zeros_(layer.bias)
+
+
+def convolution(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
+    """A convolution that keeps the size."""
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+
+
+def spectral_convolution(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
+    """A spectrally normalized convolution that keeps the size."""
+    return SpectralConv2d(inputs, outputs, kernel, padding=kernel // 2)
+
+
+class SNGANGenerator(Generator):
+    """Latents (N, latent_dim) to images: a linear start of 4×4 pixels, doubling blocks, batch norm, a 3×3 convolution.
+
+    `width` is that of the last block (None: 256 at 32 px, 64 at 64 px). `upsampling` "bilinear" and `epsilon` 1e-5 (of batch norm)
+    are those of kwotsin/mimicry.
+    """
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        latent_dim: int = 128,
+        width: int | None = None,
+        upsampling: Literal["nearest", "bilinear"] = "nearest",
+        epsilon: float = 2e-5,
+    ):
+        super().__init__()
+        self.latent_dim = latent_dim
+        widths = widths_of(image, GENERATOR, width)
+        norm = self.norm_of(image.classes, epsilon)
+        self.input = nn.Sequential(nn.Linear(latent_dim, widths[0] * 16), Reshape(widths[0], 4, 4))
+        self.blocks = nn.ModuleList(
+            GeneratorBlock(wide, narrow, convolution, norm, upsampling) for wide, narrow in zip(widths, widths[1:], strict=False)
+        )
+        last = convolution(widths[-1], image.channels, 3)
+        self.output = nn.Sequential(BatchNorm(widths[-1], eps=epsilon), LeakyReLU(0.0), last, nn.Tanh())
+        initialize(self)
+
+    @staticmethod
+    def norm_of(classes: int, epsilon: float):
+        """Batch norm inside the blocks: with classes it has a scale and a shift for each, which start at 1 and 0."""
+
+        def conditional(channels: int) -> ConditionalBatchNorm:
+            tables = [nn.Embedding(classes, channels) for _ in range(2)]
+            for table in tables:
+                nn.init.zeros_(table.weight)
+            return ConditionalBatchNorm(channels, *tables, eps=epsilon)
+
+        return conditional if classes else lambda channels: BatchNorm(channels, eps=epsilon)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        x = self.input(latent)
+        for block in self.blocks:
+            x = block(x, label)
+        return self.output(x)
+
+
+class SNGANDiscriminator(nn.Module):
+    """Images to logits (N,): residual blocks, the sum over all pixels, a linear layer, all spectrally normalized.
+
+    `width` is that of the first block (None: 128 at 32 px, 64 at 64 px). `bias` is that of the last layer (None: the official
+    code's, which has one at 64 px only). With `image.classes` the inner product of the features and a vector of the label is added:
+    Miyato and Koyama 2018, equation 3.
+    """
+
+    def __init__(self, image: ImageSpec, width: int | None = None, bias: bool | None = None):
+        super().__init__()
+        widths = [image.channels, *widths_of(image, DISCRIMINATOR, width)]
+        halvings = DISCRIMINATOR[image.size][2]
+        self.blocks = nn.Sequential(
+            *[
+                DiscriminatorBlock(narrow, wide, narrow if number else wide, spectral_convolution, number < halvings, first=number == 0)
+                for number, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False))
+            ],
+            LeakyReLU(0.0),
+        )
+        self.output = SpectralLinear(widths[-1], 1, bias=image.size != 32 if bias is None else bias)
+        self.embedding = SpectralEmbedding(image.classes, widths[-1]) if image.classes else None
+        initialize(self)
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        features = self.blocks(images).sum((2, 3))
+        logits = self.output(features).flatten()
+        return logits if self.embedding is None else logits + (self.embedding(label) * features).sum(1)
+
+
+def dequantized(images: Tensor, noise: Tensor) -> Tensor:
+    """v/128 − 1 + noise/128 of the bytes v that `images` v/127.5 − 1 came from: `datasets/cifar10.py`. `noise` is uniform in [0, 1)."""
+    return (images + 1) * (255 / 256) - 1 + noise / 128
+
+
+class SNGAN(Loss):
+    """Hinge loss (Miyato et al. 2018, equations 16 and 17) or cross-entropy, with fakes of labels drawn for themselves.
+
+    `objective`: "hinge" or "non-saturating". The generator steps first if `generator_first`, on `generator_batch` times the
+    discriminator's batch; then the discriminator `critic_steps` times, each on fresh images. `dequantize` adds noise to the real images.
+    """
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        objective: Literal["hinge", "non-saturating"] = "hinge",
+        critic_steps: int = 5,
+        generator_first: bool = True,
+        generator_batch: int = 2,
+        dequantize: bool = True,
+    ):
+        super().__init__()
+        self.hinge, self.dequantize = objective == "hinge", dequantize
+        phases = [
+            Phase("generator", ("generator",), batch=generator_batch),
+            Phase("discriminator", ("discriminator",), repeats=critic_steps),
+        ]
+        self.phases = tuple(phases if generator_first else reversed(phases))
+
+    def judge_fakes(self, turn: Turn) -> Tensor:
+        """Logits of fakes whose labels are uniform, not those of the real images (`sample_categorical` in updater.py)."""
+        label = turn.random_label()
+        fake = turn.fake if label is None else turn.generator(turn.latent, label)
+        return turn.logits(fake, label)
+
+    def generator(self, turn: Turn) -> dict[str, Tensor]:
+        fake = self.judge_fakes(turn)
+        return {"fake": -fake.mean() if self.hinge else functional.softplus(-fake).mean()}
+
+    def discriminator(self, turn: Turn) -> dict[str, Tensor]:
+        real = turn.logits(dequantized(turn.real, turn.uniform(*turn.real.shape[1:])) if self.dequantize else turn.real)
+        fake = self.judge_fakes(turn)
+        if self.hinge:
+            return {"real": torch.relu(1 - real).mean(), "fake": torch.relu(1 + fake).mean()}
+        return {"real": functional.softplus(-real).mean(), "fake": functional.softplus(fake).mean()}

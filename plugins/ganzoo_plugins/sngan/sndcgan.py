@@ -1,0 +1,75 @@
+"""The plain convolutional networks of SNGAN: Miyato et al. 2018, table 3 ("standard CNN"); their code has residual networks only."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from ganzoo import ImageSpec
+from ganzoo.networks import Generator, LeakyReLU, Reshape
+from ganzoo.normalization import SpectralConv2d, SpectralLinear
+
+# (kernel, times the first width) of the discriminator's convolutions; those of kernel 4 halve the pixels.
+STAGES = {
+    "paper": ((3, 1), (4, 1), (3, 2), (4, 2), (3, 4), (4, 4), (3, 8)),
+    "compare-gan": ((3, 1), (4, 2), (3, 2), (4, 4), (3, 4), (4, 8), (3, 8)),
+}
+
+
+def start_size(image: ImageSpec) -> int:
+    """Pixels before the three doublings; ValueError if the image cannot be halved three times."""
+    if image.size % 8 or image.size < 16:
+        raise ValueError(f"SNDCGAN draws squares whose size is a multiple of 8 and at least 16 pixels, not {image.size}")
+    return image.size // 8
+
+
+def initialize(module: nn.Module) -> None:
+    """Weights N(0, 0.02), biases 0."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            nn.init.normal_(layer.weight, 0.0, 0.02)
+            nn.init.zeros_(layer.bias)
+
+
+class SNDCGANGenerator(Generator):
+    """Latents (N, latent_dim) to images: a linear start, three 4×4 transposed convolutions, one of 3×3.
+
+    `width` is that of the last hidden layer, an eighth of the first one's. `normalize_start` puts batch norm and ReLU after the linear layer,
+    as google/compare_gan does.
+    """
+
+    def __init__(self, image: ImageSpec, latent_dim: int = 128, width: int = 64, normalize_start: bool = False):
+        super().__init__()
+        self.latent_dim = latent_dim
+        start = start_size(image)
+        widths = [width * times for times in (8, 4, 2, 1)]
+        layers: list[nn.Module] = [nn.Linear(latent_dim, widths[0] * start**2), Reshape(widths[0], start, start)]
+        layers += [nn.BatchNorm2d(widths[0]), nn.ReLU()] if normalize_start else []
+        for wide, narrow in zip(widths, widths[1:], strict=False):
+            layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1), nn.BatchNorm2d(narrow), nn.ReLU()]
+        self.main = nn.Sequential(*layers, nn.Conv2d(width, image.channels, 3, padding=1), nn.Tanh())
+        initialize(self)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.main(latent)
+
+
+class SNDCGANDiscriminator(nn.Module):
+    """Images to logits (N,): 3×3 convolutions and halving 4×4 ones in turn, leaky ReLU 0.1, a linear layer, all spectrally normalized.
+
+    `order` is where the width doubles: "paper" 64, 64, 128, 128, 256, 256, 512; "compare-gan" 64, 128, 128, 256, 256, 512, 512.
+    """
+
+    def __init__(self, image: ImageSpec, width: int = 64, order: Literal["paper", "compare-gan"] = "paper"):
+        super().__init__()
+        end, inputs = start_size(image), image.channels
+        layers: list[nn.Module] = []
+        for kernel, times in STAGES[order]:
+            layers += [SpectralConv2d(inputs, width * times, kernel, 2 if kernel == 4 else 1, 1), LeakyReLU(0.1)]
+            inputs = width * times
+        self.main = nn.Sequential(*layers, nn.Flatten(), SpectralLinear(inputs * end**2, 1))
+        initialize(self)
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.main(images).flatten()

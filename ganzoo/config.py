@@ -11,7 +11,7 @@ from typing import Any, Literal, get_type_hints
 
 from .errors import CheckpointError, UsageError, did_you_mean
 from .files import read_json, shorten
-from .variant import OPTIMIZERS, ImageSpec, Part, Schedule, Training, Variant
+from .variant import OPTIMIZERS, SHAPES, ImageSpec, Part, Schedule, Training, Variant
 
 BOUNDS = {
     "batch_size": (1, None),
@@ -165,8 +165,8 @@ def training_mistakes(training: Training) -> list[str]:
             limit = f"at least {low}" + (f" and below {high}" if high is not None else "")
             mistakes.append(f"training.{name}: must be {limit}, got {shorten(value)}")
     for name, schedule in training.schedules.items():
-        if schedule.shape not in ("linear", "cosine"):
-            mistakes.append(f"training.schedules.{name}.shape: must be linear or cosine, got {shorten(schedule.shape)}")
+        if schedule.shape not in SHAPES:
+            mistakes.append(f"training.schedules.{name}.shape: must be {', '.join(SHAPES[:-1])} or {SHAPES[-1]}, got {shorten(schedule.shape)}")
         if not all(math.isfinite(value) for value in (schedule.end, schedule.start or 0, schedule.begin, schedule.finish)):
             mistakes.append(f"training.schedules.{name}: its numbers must be finite")
     return mistakes + _optimizer_mistakes(training)

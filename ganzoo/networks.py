@@ -121,6 +121,20 @@ class LeakyReLU(nn.Module):
         return f"slope={self.slope}"
 
 
+class Maxout(nn.Module):
+    """Linear units that each are the largest of `pieces` linear functions: (N, inputs) to (N, units). Goodfellow et al. 2013."""
+
+    def __init__(self, inputs: int, units: int, pieces: int):
+        super().__init__()
+        self.linear, self.units, self.pieces = nn.Linear(inputs, units * pieces), units, pieces
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x).view(x.shape[0], self.units, self.pieces).amax(2)
+
+    def extra_repr(self) -> str:
+        return f"units={self.units}, pieces={self.pieces}"
+
+
 class Reshape(nn.Module):
     """Gives every sample the shape `shape`, so that a linear layer can be followed by convolutions inside a Sequential."""
 

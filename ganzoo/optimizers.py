@@ -41,6 +41,10 @@ def scheduled(schedule: Schedule, base: float, progress: float) -> float:
     share = min(max(share, 0.0), 1.0)
     if schedule.shape == "cosine":
         share = (1 - math.cos(math.pi * share)) / 2
+    if schedule.shape == "exponential":
+        if not (start > 0 and schedule.end > 0):
+            raise UsageError(f"An exponential schedule goes from one number above 0 to another, not from {start} to {schedule.end}.")
+        return start * (schedule.end / start) ** share
     return start + (schedule.end - start) * share
 
 
@@ -50,7 +54,7 @@ def half_life(decay: float) -> float:
 
 
 class Schedules:
-    """Sets learning rates, β2, the EMA decay and attributes of loss and augmentation before each step.
+    """Sets learning rates, β2, momentum, the EMA decay and attributes of loss and augmentation before each step.
 
     The decay has two targets: itself, or its half-life as a fraction of all steps.
     """
@@ -72,23 +76,25 @@ class Schedules:
             module = self._modules[owner]
             numbers = [name for name, item in vars(module or self).items() if type(item) in (int, float)]
             raise UsageError(f"The {owner} has no number called '{attribute}' to schedule.{did_you_mean(attribute, numbers)}")
-        known = [f"{role}_lr" for role in self._optimizers] + ["beta2"] * bool(self._adaptive())
-        known += ["ema", "ema_half_life"] * (self._training.ema is not None)
+        known = [f"{role}_lr" for role in self._optimizers] + ["beta2"] * bool(self._groups("betas"))
+        known += ["momentum"] * bool(self._groups("momentum")) + ["ema", "ema_half_life"] * (self._training.ema is not None)
         if target not in known:
             raise UsageError(f"Nothing called '{target}' can be scheduled.{did_you_mean(target, [*known, 'loss.<option>'])}")
         if {"ema", "ema_half_life"} <= set(self._training.schedules):
             raise UsageError("The moving average has two schedules, 'ema' and 'ema_half_life': leave one out.")
         if target == "beta2":
-            return float(self._adaptive()[0]["betas"][1])
+            return float(self._groups("betas")[0]["betas"][1])
+        if target == "momentum":
+            return float(self._groups("momentum")[0]["momentum"])
         if target == "ema":
             return float(self._training.ema)
         if target == "ema_half_life":
             return half_life(float(self._training.ema)) / self._steps
         return float(self._optimizers[target.removesuffix("_lr")].param_groups[0]["lr"])
 
-    def _adaptive(self) -> list[dict[str, Any]]:
-        """The parameter groups that have a β2."""
-        return [group for optimizer in self._optimizers.values() for group in optimizer.param_groups if "betas" in group]
+    def _groups(self, option: str) -> list[dict[str, Any]]:
+        """The parameter groups that have such an option, and not 0: torch keeps no memory for a momentum that starts there."""
+        return [group for optimizer in self._optimizers.values() for group in optimizer.param_groups if group.get(option)]
 
     def at(self, step: int) -> dict[str, float]:
         """Sets every scheduled value for training step `step` and returns them."""
@@ -99,8 +105,11 @@ class Schedules:
             if attribute:
                 setattr(self._modules[owner], attribute, value)
             elif target == "beta2":
-                for group in self._adaptive():
+                for group in self._groups("betas"):
                     group["betas"] = (group["betas"][0], value)
+            elif target == "momentum":
+                for group in self._groups("momentum"):
+                    group["momentum"] = value
             elif target == "ema_half_life":
                 values["ema"] = 0.5 ** (1 / max(value * self._steps, 1e-8))  # as brownvc/R3GAN and stylegan2-ada have it
             elif target != "ema":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from .data import Batches, load_images
 from .distributed import Processes, join
 from .errors import UsageError
 from .files import FolderLock, shorten
-from .losses import Loss
+from .losses import Loss, Phase
 from .looks import some_real, try_out
 from .loop import Cadence, TrainingLoop
 from .registry import Registry
@@ -162,22 +162,33 @@ def _image(request: Request, variant: Variant, data, before: dict[str, Any] | No
 
 
 def _with_length(request: Request, variant: Variant, image: ImageSpec, registry: Registry) -> Variant:
-    """The variant with as many steps as `--images` amounts to: every fresh phase that teaches the critic takes one batch."""
+    """The variant with as many steps as `--images` amounts to: see `batches_in_step`."""
     if request.images is None:
         return variant
     if request.steps is not None:
         raise UsageError("Give --steps or --images, not both.")
     with seeded(0):
         loss: Loss = build_part("loss", variant.loss, image, registry)
-    teaching = [phase for phase in loss.phases if phase.fresh and phase.updates != ("generator",)]
     seen = steps = 0
     while seen < request.images:
-        taken = sum(phase.repeats_at(steps) for phase in teaching)
+        taken = batches_in_step(loss.phases, steps)
         if not taken and steps > 1000:
             raise UsageError(f"Variant '{variant.name}' learns from no real images in a phase of its own: use --steps.")
         seen += taken * variant.training.batch_size
         steps += 1
     return replace(variant, training=replace(variant.training, steps=max(steps, 1)))
+
+
+def batches_in_step(phases: Sequence[Phase], step: int) -> int:
+    """How many batches of real images a step takes: one for each phase that teaches more than the generator, unless it goes on with
+    the batch of another such phase."""
+    taken, shared = 0, False
+    for phase in phases:
+        for _ in range(phase.repeats_at(step)):
+            shared = shared and not phase.fresh
+            if not shared and phase.updates != ("generator",):
+                taken, shared = taken + 1, True
+    return taken
 
 
 def _curve_writer():

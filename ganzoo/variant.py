@@ -9,6 +9,7 @@ from typing import Any
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 LABELS = ("unused", "optional", "required")
+SHAPES = ("linear", "cosine", "exponential")  # of schedules
 OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}  # our names of torch.optim's classes
 
 
@@ -44,7 +45,7 @@ class Schedule:
     """A value that changes while training runs, from `start` (None: the setting itself) to `end`.
 
     `begin` and `finish` are fractions of `Training.steps`; before and after them the value stands still.
-    `shape` is "linear" or "cosine" (half a period).
+    `shape` is "linear", "cosine" (half a period) or "exponential" (by the same factor in every step; both ends above 0).
     """
 
     end: float
@@ -62,8 +63,8 @@ class Training:
     for every network, `<role>_optimizer_options` and `<role>_optimizer` override them for one. `batch_size` is the whole
     batch, over all processes and `accumulate` micro-batches. `ema` is the decay per step of the generator's moving average
     (None: no average), which starts at step `ema_start`. `schedules` change `generator_lr`, `discriminator_lr`, `loss_lr`,
-    `beta2`, `ema`, `ema_half_life` (the steps in which the average forgets half, as a fraction of all steps, so that it stays in
-    proportion to a shorter run), or the attribute of that name of the loss or augmentation (`loss.<name>`, `augmentation.<name>`).
+    `beta2`, `momentum`, `ema`, `ema_half_life` (the steps in which the average forgets half, as a fraction of all steps, so that it
+    stays in proportion to a shorter run), or an attribute of the loss or augmentation (`loss.<name>`, `augmentation.<name>`).
     `mirror` flips half of the real images left to right.
     """
 

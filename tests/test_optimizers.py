@@ -19,6 +19,7 @@ from ganzoo.optimizers import scheduled
     [
         ("linear", {0.0: 8.0, 0.2: 8.0, 0.4: 6.5, 0.6: 5.0, 1.0: 2.0}),
         ("cosine", {0.0: 8.0, 0.2: 8.0, 0.4: 5 + 3 * math.cos(math.pi / 4), 0.6: 5.0, 1.0: 2.0}),
+        ("exponential", {0.0: 8.0, 0.2: 8.0, 0.4: 8 / math.sqrt(2), 0.6: 4.0, 1.0: 2.0}),
     ],
 )
 def test_a_schedule_at_its_begin_middle_and_finish(shape, values):
@@ -108,6 +109,7 @@ def test_schedules_go_on_where_they_were():
         ("loss.two", {}, "The loss has no number called 'two' to schedule."),
         ("augmentation.p", {}, "The augmentation has no number called 'p' to schedule."),
         ("ema", {}, "Nothing called 'ema' can be scheduled."),
+        ("momentum", {"optimizer": "sgd"}, "Nothing called 'momentum' can be scheduled."),
         ("beta2", {"optimizer": "sgd"}, "Nothing called 'beta2' can be scheduled."),
     ],
 )
@@ -122,6 +124,19 @@ def test_beta2_is_scheduled_where_there_is_one():
     trainer.step(), trainer.step()
     assert trainer.optimizers["generator"].param_groups[0]["betas"] == (0.9, 0.5)
     assert "betas" not in trainer.optimizers["discriminator"].param_groups[0]
+
+
+def test_momentum_is_scheduled_where_there_is_some():
+    options = {"generator_optimizer": "sgd", "generator_optimizer_options": {"momentum": 0.5}}
+    trainer = make(discriminator_optimizer="rmsprop", schedules={"momentum": Schedule(end=0.7, finish=0.1)}, **options)
+    trainer.step(), trainer.step()
+    assert trainer.optimizers["generator"].param_groups[0]["momentum"] == 0.7
+    assert trainer.optimizers["discriminator"].param_groups[0]["momentum"] == 0
+
+
+def test_an_exponential_schedule_cannot_reach_0():
+    with pytest.raises(UsageError, match="from one number above 0 to another, not from 0.0002 to 0.0"):
+        make(schedules={"generator_lr": Schedule(end=0.0, shape="exponential")}).step()
 
 
 def test_every_role_has_its_own_optimizer_with_its_own_options():

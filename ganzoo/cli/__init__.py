@@ -13,6 +13,7 @@ COMMANDS = {
     "list": "listing:list_variants",
     "show": "listing:show",
     "plugins": "listing:plugins",
+    "check": "check:check",
     "train": "train:train",
     "sample": "sample:sample",
     "convert": "convert:convert",

@@ -1,0 +1,47 @@
+"""CGAN (Mirza and Osindero 2014): the paper's MNIST experiment; no official code was published."""
+
+from ganzoo import Part, Schedule, Training, Variant, hookimpl
+
+STEPS = 250 * 500  # epochs of 50,000 images in batches of 100
+
+
+@hookimpl
+def register_variants(register):
+    decayed = Schedule(end=0.1 / 1.00004**STEPS, shape="exponential")
+    register(
+        Variant(
+            name="cgan",
+            summary="The first GAN told what to draw: both perceptrons see the class beside latents or pixels.",
+            paper="https://arxiv.org/abs/1411.1784",
+            year=2014,
+            generator=Part("cgan"),
+            discriminator=Part("cgan"),
+            loss=Part("gan"),
+            sizes=(28, 32),
+            labels="required",
+            tags=("conditional", "mlp"),
+            training=Training(
+                optimizer="sgd",
+                optimizer_options={"momentum": 0.5},
+                generator_lr=0.1,
+                discriminator_lr=0.1,
+                batch_size=100,
+                steps=STEPS,
+                schedules={"generator_lr": decayed, "discriminator_lr": decayed, "momentum": Schedule(end=0.7)},
+            ),
+        )
+    )
+
+
+@hookimpl
+def register_generators(register):
+    from .model import CGANGenerator
+
+    register("cgan", CGANGenerator)
+
+
+@hookimpl
+def register_discriminators(register):
+    from .model import CGANDiscriminator
+
+    register("cgan", CGANDiscriminator)

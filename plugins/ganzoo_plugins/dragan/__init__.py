@@ -1,0 +1,67 @@
+"""DRAGAN (Kodali et al. 2017): the notebook of kodalinaveen3/DRAGAN, and the same loss on DCGAN's networks."""
+
+from ganzoo import Part, Training, Variant, hookimpl
+
+PAPER = "https://arxiv.org/abs/1705.07215"
+
+
+@hookimpl
+def register_variants(register):
+    training = Training(
+        optimizer="adam",
+        optimizer_options={"betas": (0.5, 0.9)},
+        generator_lr=1e-4,
+        discriminator_lr=1e-4,
+        batch_size=128,
+        steps=200_000,
+    )
+    register(
+        Variant(
+            name="dragan",
+            summary="A gradient penalty around the real images keeps the discriminator from sharp cliffs, where modes collapse.",
+            paper=PAPER,
+            year=2017,
+            generator=Part("dragan"),
+            discriminator=Part("dragan"),
+            loss=Part("dragan", {"unit_range": True}),
+            sizes=(28, 32),
+            tags=("unconditional", "mlp", "gradient-penalty"),
+            training=training,
+        )
+    )
+    register(
+        Variant(
+            name="dragan-dcgan",
+            summary="DRAGAN's penalty on DCGAN's generator and a discriminator without batch norm.",
+            paper=PAPER,
+            year=2017,
+            generator=Part("dcgan"),
+            discriminator=Part("dragan-dcgan"),
+            loss=Part("dragan"),
+            sizes=(64, 32),
+            tags=("unconditional", "convolutional", "gradient-penalty"),
+            training=training,
+        )
+    )
+
+
+@hookimpl
+def register_generators(register):
+    from .model import DRAGANGenerator
+
+    register("dragan", DRAGANGenerator)
+
+
+@hookimpl
+def register_discriminators(register):
+    from .model import ConvolutionalDiscriminator, DRAGANDiscriminator
+
+    register("dragan", DRAGANDiscriminator)
+    register("dragan-dcgan", ConvolutionalDiscriminator)
+
+
+@hookimpl
+def register_losses(register):
+    from .model import DRAGAN
+
+    register("dragan", DRAGAN)

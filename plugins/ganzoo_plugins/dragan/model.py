@@ -1,0 +1,116 @@
+"""The networks and the loss of DRAGAN.
+
+Followed: kodalinaveen3/DRAGAN, `DRAGAN.ipynb` (MNIST, perceptrons with one hidden layer). `ConvolutionalDiscriminator` is ganzoo's: DCGAN's
+without batch norm, which would make the penalty of one image depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganzoo import ImageSpec
+from ganzoo.losses import Loss, Turn, squared_gradient_norm
+from ganzoo.networks import Generator, LeakyReLU, Reshape
+
+TINY = 1e-12
+
+
+def initialize(module: nn.Module) -> None:
+    """Weights N(0, √(2 / inputs)), which the notebook calls Xavier's, biases 0."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, 0.0, math.sqrt(2 / layer.in_features))
+            nn.init.zeros_(layer.bias)
+
+
+class DRAGANGenerator(Generator):
+    """Latents (N, latent_dim), uniform in [-1, 1), to images: one hidden layer; a sigmoid, stretched from [0, 1] to [-1, 1]."""
+
+    def __init__(self, image: ImageSpec, latent_dim: int = 100, width: int = 128):
+        super().__init__()
+        self.latent_dim = latent_dim
+        pixels, shape = image.channels * image.size**2, (image.channels, image.size, image.size)
+        self.main = nn.Sequential(nn.Linear(latent_dim, width), nn.ReLU(), nn.Linear(width, pixels), nn.Sigmoid(), Reshape(*shape))
+        initialize(self)
+
+    def latent(self, n: int, random: torch.Generator) -> Tensor:
+        return torch.rand(n, self.latent_dim, generator=random, device=random.device) * 2 - 1
+
+    def truncate(self, latent: Tensor, truncation: float) -> Tensor:
+        return latent * min(truncation, 1.0)  # a uniform distribution cut off is a narrower one
+
+    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
+        return torch.lerp(start, end, share)  # uniform numbers lie on no sphere
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.main(latent) * 2 - 1
+
+
+class DRAGANDiscriminator(nn.Module):
+    """Images to logits (N,): one hidden layer of ReLUs; it sees pixels in [0, 1]."""
+
+    def __init__(self, image: ImageSpec, width: int = 128):
+        super().__init__()
+        self.main = nn.Sequential(nn.Flatten(), nn.Linear(image.channels * image.size**2, width), LeakyReLU(0.0), nn.Linear(width, 1))
+        initialize(self)
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.main((images + 1) / 2).flatten()
+
+
+class ConvolutionalDiscriminator(nn.Module):
+    """Images to logits (N,): strided 4×4 convolutions with biases, leaky ReLU 0.2, no normalization; weights N(0, 0.02) as DCGAN's."""
+
+    def __init__(self, image: ImageSpec, width: int = 64):
+        super().__init__()
+        stages = int(math.log2(image.size / 4)) if image.size >= 16 else 0
+        if stages == 0 or 4 * 2**stages != image.size:
+            raise ValueError(f"this discriminator sees squares of 16, 32, 64, 128 ... pixels, not {image.size}")
+        widths = [image.channels] + [width * 2**i for i in range(stages)]
+        layers: list[nn.Module] = []
+        for narrow, wide in zip(widths, widths[1:], strict=False):
+            layers += [nn.Conv2d(narrow, wide, 4, 2, 1), LeakyReLU(0.2)]
+        self.main = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4))
+        for layer in self.main:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.normal_(layer.weight, 0.0, 0.02)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.main(images).flatten()
+
+
+def perturbed(images: Tensor, noise: Tensor, size: float) -> Tensor:
+    """images + size·σ·noise, where σ is the deviation of all pixels of the minibatch: `get_perturbed_batch`.
+
+    `noise` is uniform in [0, 1) and of the shape of `images`, so pixels only grow.
+    """
+    return images + size * images.std(correction=0) * noise
+
+
+class DRAGAN(Loss):
+    """Kodali et al. 2017: the non-saturating loss and λ·mean((‖∇D(x̂)‖₂ − 1)²) around the real images.
+
+    x̂ lies on the way from a real image to its `perturbed` self. `penalty` is λ, `perturbation` the size of the noise. `unit_range`
+    takes the gradient with respect to pixels in [0, 1], as the notebook does. The generator then steps on fresh latents.
+    """
+
+    def __init__(self, image: ImageSpec, penalty: float = 10.0, perturbation: float = 0.5, unit_range: bool = False):
+        super().__init__()
+        self.penalty, self.perturbation, self.gradient_scale = penalty, perturbation, 2.0 if unit_range else 1.0
+
+    def discriminator(self, turn: Turn) -> dict[str, Tensor]:
+        real, fake = turn.logits(turn.real), turn.logits(turn.fake)
+        around = perturbed(turn.real, turn.uniform(*turn.real.shape[1:]), self.perturbation)
+        between = torch.lerp(turn.real, around, turn.uniform(1, 1, 1))
+        squared = squared_gradient_norm(lambda images: self.gradient_scale * turn.logits(images), between)
+        # ReLUs can all be off at a point, and the root has no slope at 0
+        penalty = (squared.clamp_min(TINY).sqrt() - 1).square().mean()
+        return {"real": functional.softplus(-real).mean(), "fake": functional.softplus(fake).mean(), "penalty": self.penalty * penalty}
+
+    def generator(self, turn: Turn) -> dict[str, Tensor]:
+        return {"fake": functional.softplus(-turn.logits(turn.fake)).mean()}

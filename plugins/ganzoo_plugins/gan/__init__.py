@@ -1,0 +1,81 @@
+"""GAN (Goodfellow et al. 2014): the MNIST experiment of goodfeli/adversarial, and perceptrons as they are trained today."""
+
+from ganzoo import Part, Schedule, Training, Variant, hookimpl
+
+PAPER = "https://arxiv.org/abs/1406.2661"
+EPOCHS, UPDATES = 250, 500  # of 50,000 images in batches of 100
+
+
+@hookimpl
+def register_variants(register):
+    decayed = Schedule(end=0.1 / 1.000004 ** (EPOCHS * UPDATES), shape="exponential")
+    register(
+        Variant(
+            name="gan",
+            summary="The first GAN: two perceptrons, the judge of maxout units and dropout, trained by plain gradient descent.",
+            paper=PAPER,
+            year=2014,
+            generator=Part("gan"),
+            discriminator=Part("gan"),
+            loss=Part("gan"),
+            sizes=(28, 32),
+            tags=("unconditional", "mlp"),
+            training=Training(
+                optimizer="sgd",
+                optimizer_options={"momentum": 0.5},
+                generator_lr=0.1,
+                discriminator_lr=0.1,
+                batch_size=100,
+                steps=EPOCHS * UPDATES,
+                schedules={
+                    "generator_lr": decayed,
+                    "discriminator_lr": decayed,
+                    "momentum": Schedule(end=0.7, begin=1 / EPOCHS),
+                },
+            ),
+        )
+    )
+    register(
+        Variant(
+            name="gan-mlp-modern",
+            summary="The first GAN's loss on perceptrons as they are built today: batch norm, leaky ReLU, tanh, Adam. Not the paper's.",
+            paper=PAPER,
+            year=2014,
+            generator=Part("mlp"),
+            discriminator=Part("mlp"),
+            loss=Part("non-saturating"),
+            sizes=(28, 32),
+            tags=("unconditional", "mlp", "modern"),
+            training=Training(optimizer="adam", optimizer_options={"betas": (0.5, 0.999)}, batch_size=64, steps=100_000),
+        )
+    )
+
+
+@hookimpl
+def register_generators(register):
+    from .model import GANGenerator, PerceptronGenerator
+
+    register("gan", GANGenerator)
+    register("mlp", PerceptronGenerator)
+
+
+@hookimpl
+def register_discriminators(register):
+    from .model import GANDiscriminator, PerceptronDiscriminator
+
+    register("gan", GANDiscriminator)
+    register("mlp", PerceptronDiscriminator)
+
+
+@hookimpl
+def register_losses(register):
+    from .model import Adversarial
+
+    register("gan", Adversarial)
+
+
+@hookimpl
+def register_layouts(register):
+    from .layouts import Perceptrons
+
+    register("perceptrons", Perceptrons)

@@ -1,0 +1,142 @@
+"""The networks and the loss of the first GAN.
+
+Followed: goodfeli/adversarial, `mnist.yaml` and `__init__.py` (`AdversaryCost2`), with pylearn2's layers. The networks are perceptrons,
+so images of any size and with colours work too. `mlp` is ganzoo's own: what people write today when they want a GAN of perceptrons.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganzoo import ImageSpec
+from ganzoo.losses import Loss, Phase, Turn
+from ganzoo.networks import Generator, Maxout, Reshape
+
+EDGE = math.sqrt(3)
+
+
+def initialize(module: nn.Module, reach: float) -> None:
+    """Weights uniform in [-reach, reach], biases 0: pylearn2's `irange`."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.uniform_(layer.weight, -reach, reach)
+            nn.init.zeros_(layer.bias)
+
+
+class GANGenerator(Generator):
+    """Latents (N, latent_dim), uniform in [-√3, √3), to images: two hidden layers of ReLUs.
+
+    The last layer is a sigmoid, stretched from the original's [0, 1] to [-1, 1].
+    """
+
+    def __init__(self, image: ImageSpec, latent_dim: int = 100, width: int = 1200):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.main = nn.Sequential(
+            *[nn.Linear(latent_dim, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()],
+            *[nn.Linear(width, image.channels * image.size**2), nn.Sigmoid(), Reshape(image.channels, image.size, image.size)],
+        )
+        initialize(self, 0.05)
+
+    def latent(self, n: int, random: torch.Generator) -> Tensor:
+        return (torch.rand(n, self.latent_dim, generator=random, device=random.device) * 2 - 1) * EDGE
+
+    def truncate(self, latent: Tensor, truncation: float) -> Tensor:
+        return latent * min(truncation / EDGE, 1.0)  # a uniform distribution cut off is a narrower one
+
+    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
+        return torch.lerp(start, end, share)  # uniform numbers lie on no sphere
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.main(latent) * 2 - 1
+
+
+class GANDiscriminator(nn.Module):
+    """Images to logits (N,): two hidden layers of maxout units; it sees pixels in [0, 1].
+
+    A fifth of the pixels and half of the hidden units are dropped while either network learns.
+    """
+
+    def __init__(self, image: ImageSpec, units: int = 240, pieces: int = 5, input_dropout: float = 0.2, dropout: float = 0.5):
+        super().__init__()
+        self.main = nn.Sequential(
+            *[nn.Flatten(), nn.Dropout(input_dropout), Maxout(image.channels * image.size**2, units, pieces)],
+            *[nn.Dropout(dropout), Maxout(units, units, pieces), nn.Dropout(dropout), nn.Linear(units, 1)],
+        )
+        initialize(self, 0.005)
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.main((images + 1) / 2).flatten()
+
+
+class PerceptronGenerator(Generator):
+    """Latents (N, latent_dim) to images: linear layers of the sizes `hidden`, batch norm from the second on, leaky ReLU, tanh."""
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        latent_dim: int = 100,
+        hidden: tuple[int, ...] = (128, 256, 512, 1024),
+        normalize: bool = True,
+        slope: float = 0.2,
+    ):
+        super().__init__()
+        self.latent_dim = latent_dim
+        layers: list[nn.Module] = []
+        for number, (inputs, outputs) in enumerate(zip([latent_dim, *hidden], hidden, strict=False)):
+            layers += [nn.Linear(inputs, outputs)]
+            layers += [nn.BatchNorm1d(outputs)] if normalize and number else []
+            layers += [nn.LeakyReLU(slope)]
+        layers += [nn.Linear([latent_dim, *hidden][-1], image.channels * image.size**2), nn.Tanh()]
+        self.main = nn.Sequential(*layers, Reshape(image.channels, image.size, image.size))
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.main(latent)
+
+
+class PerceptronDiscriminator(nn.Module):
+    """Images to logits (N,): linear layers of the sizes `hidden`, leaky ReLU."""
+
+    def __init__(self, image: ImageSpec, hidden: tuple[int, ...] = (512, 256), slope: float = 0.2):
+        super().__init__()
+        sizes = [image.channels * image.size**2, *hidden]
+        layers: list[nn.Module] = [nn.Flatten()]
+        for inputs, outputs in zip(sizes, hidden, strict=False):
+            layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(slope)]
+        self.main = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.main(images).flatten()
+
+
+class Adversarial(Loss):
+    """Goodfellow et al. 2014, equation 1: the discriminator minimizes ½·(−log D(x) − log(1 − D(G(z)))), means over the batch.
+
+    `objective` is the generator's: "non-saturating" minimizes −log D(G(z)) (section 3, and the code's default), "minimax"
+    log(1 − D(G(z))). As in the code both networks learn at once, from the same images and latents and each from the other as it was
+    before the step: the generator steps first, and the discriminator then judges the fakes that were drawn before.
+    """
+
+    phases = (
+        Phase("generator", ("generator",)),
+        Phase("discriminator", ("discriminator",), fresh=False),
+    )
+
+    def __init__(self, image: ImageSpec, objective: Literal["non-saturating", "minimax"] = "non-saturating"):
+        super().__init__()
+        if objective not in ("non-saturating", "minimax"):
+            raise ValueError(f"objective must be non-saturating or minimax, not {objective!r}")
+        self.minimax = objective == "minimax"
+
+    def generator(self, turn: Turn) -> dict[str, Tensor]:
+        fake = turn.logits(turn.fake)
+        return {"fake": -functional.softplus(fake).mean() if self.minimax else functional.softplus(-fake).mean()}
+
+    def discriminator(self, turn: Turn) -> dict[str, Tensor]:
+        real, fake = turn.logits(turn.real), turn.logits(turn.fake)
+        return {"real": functional.softplus(-real).mean() / 2, "fake": functional.softplus(fake).mean() / 2}

@@ -1,0 +1,67 @@
+"""WGAN (Arjovsky, Chintala and Bottou 2017), as martinarjovsky/WassersteinGAN has it: DCGAN's networks, and multilayer perceptrons."""
+
+from ganzoo import Part, Training, Variant, hookimpl
+
+PAPER = "https://arxiv.org/abs/1701.07875"
+TRAINING = Training(optimizer="rmsprop", generator_lr=5e-5, discriminator_lr=5e-5, batch_size=64, steps=100_000)
+
+
+@hookimpl
+def register_variants(register):
+    register(
+        Variant(
+            name="wgan",
+            summary="The Wasserstein distance instead of a classifier: a critic whose weights are clipped to a small box.",
+            paper=PAPER,
+            year=2017,
+            generator=Part("dcgan"),
+            discriminator=Part("dcgan"),
+            loss=Part("wasserstein-clipped"),
+            sizes=(64, 32),
+            tags=("unconditional", "convolutional", "wasserstein"),
+            training=TRAINING,
+        )
+    )
+    register(
+        Variant(
+            name="wgan-mlp",
+            summary="WGAN without convolutions or normalization: the paper's test of whether training survives a poor architecture.",
+            paper=PAPER,
+            year=2017,
+            generator=Part("wgan-mlp"),
+            discriminator=Part("wgan-mlp"),
+            loss=Part("wasserstein-clipped"),
+            sizes=(64, 32, 28),
+            tags=("unconditional", "mlp", "wasserstein"),
+            training=TRAINING,
+        )
+    )
+
+
+@hookimpl
+def register_generators(register):
+    from .model import PerceptronGenerator
+
+    register("wgan-mlp", PerceptronGenerator)
+
+
+@hookimpl
+def register_discriminators(register):
+    from .model import PerceptronCritic
+
+    register("wgan-mlp", PerceptronCritic)
+
+
+@hookimpl
+def register_losses(register):
+    from .model import WassersteinClipped
+
+    register("wasserstein-clipped", WassersteinClipped)
+
+
+@hookimpl
+def register_layouts(register):
+    from .layouts import WassersteinGAN, WassersteinGANPerceptron
+
+    register("wassersteingan", WassersteinGAN)
+    register("wassersteingan-mlp", WassersteinGANPerceptron)

@@ -1,0 +1,94 @@
+"""The loss of WGAN, and its networks without convolutions.
+
+Followed: martinarjovsky/WassersteinGAN, `main.py` and `models/mlp.py`. Its convolutional networks (`models/dcgan.py`) are DCGAN's
+without the last sigmoid, which ganzoo's DCGAN leaves to the loss anyway, so they are reused by name.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ganzoo import ImageSpec
+from ganzoo.losses import Loss, Phase, Turn
+from ganzoo.networks import Generator, Reshape
+
+HIDDEN_LAYERS = 3
+
+
+def perceptron(inputs: int, width: int, outputs: int) -> list[nn.Module]:
+    """Three hidden layers of ReLUs and a linear one; weights stay as torch draws them, for `main.py` initializes convolutions only."""
+    sizes = [inputs, *[width] * HIDDEN_LAYERS]
+    hidden = [layer for size in sizes[:-1] for layer in (nn.Linear(size, width), nn.ReLU(True))]
+    return [*hidden, nn.Linear(width, outputs)]
+
+
+class PerceptronGenerator(Generator):
+    """Latents (N, latent_dim) to images: `MLP_G`, which has no tanh at the end; outside of training images are clipped to [-1, 1]."""
+
+    def __init__(self, image: ImageSpec, latent_dim: int = 100, width: int = 512):
+        super().__init__()
+        self.latent_dim = latent_dim
+        shape = image.channels, image.size, image.size
+        self.main = nn.Sequential(*perceptron(latent_dim, width, image.channels * image.size**2), Reshape(*shape))
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        images = self.main(latent)
+        return images if self.training else images.clamp(-1, 1)  # a clipped pixel has no gradient
+
+
+class PerceptronCritic(nn.Module):
+    """Images to scores (N,): `MLP_D`."""
+
+    def __init__(self, image: ImageSpec, width: int = 512):
+        super().__init__()
+        self.main = nn.Sequential(*perceptron(image.channels * image.size**2, width, 1))
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.main(images.flatten(1)).flatten()
+
+
+class WassersteinClipped(Loss):
+    """Arjovsky et al. 2017, algorithm 1: the critic minimizes f̄ − r̄ with every weight in [-clip, clip], the generator −f̄.
+
+    Weights, batch norm's too, are clipped before each critic step, as in the code, so the last step may leave the box by a learning
+    rate. The code's critic is the negative of the paper's and of this one. `critic_steps` critic steps come before each generator
+    step, with fresh images each; `long_critic_steps` do in the first `warmup` steps and, unless `long_every` is 0, in every
+    `long_every`-th: a critic near its optimum gives a reliable gradient.
+    """
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        clip: float = 0.01,
+        critic_steps: int = 5,
+        long_critic_steps: int = 100,
+        warmup: int = 25,
+        long_every: int = 500,
+    ):
+        super().__init__()
+        if clip <= 0 or critic_steps < 1 or long_critic_steps < 1 or warmup < 0 or long_every < 0:
+            raise ValueError(
+                "clip must be above 0, critic_steps and long_critic_steps at least 1, warmup and long_every at least 0, "
+                f"not {clip}, {critic_steps}, {long_critic_steps}, {warmup} and {long_every}"
+            )
+        self.clip, self.critic_steps, self.long_critic_steps = clip, critic_steps, long_critic_steps
+        self.warmup, self.long_every = warmup, long_every
+        self.phases = (
+            Phase("discriminator", ("discriminator",), repeats=self.steps_of_the_critic),
+            Phase("generator", ("generator",)),
+        )
+
+    def steps_of_the_critic(self, step: int) -> int:
+        """How many critic steps come before generator step `step`, counted from 0."""
+        long = step < self.warmup or (self.long_every > 0 and step % self.long_every == 0)
+        return self.long_critic_steps if long else self.critic_steps
+
+    def discriminator(self, turn: Turn) -> dict[str, Tensor]:
+        with torch.no_grad():
+            for weight in turn.discriminator.parameters():
+                weight.clamp_(-self.clip, self.clip)
+        return {"real": -turn.logits(turn.real).mean(), "fake": turn.logits(turn.fake).mean()}
+
+    def generator(self, turn: Turn) -> dict[str, Tensor]:
+        return {"fake": -turn.logits(turn.fake).mean()}

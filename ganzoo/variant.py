@@ -63,7 +63,8 @@ class Training:
     for every network, `<role>_optimizer_options` and `<role>_optimizer` override them for one. `batch_size` is the whole
     batch, over all processes and `accumulate` micro-batches. `ema` is the decay per step of the generator's moving average
     (None: no average), which starts at step `ema_start`. `schedules` change `generator_lr`, `discriminator_lr`, `loss_lr`,
-    `beta2`, `momentum`, `ema`, or a number that a part has as an attribute (`loss.<name>`, `augmentation.<name>`,
+    `beta2`, `momentum`, `ema`, `ema_half_life` (the steps in which the average forgets half, as a fraction of all steps, so that it
+    stays in proportion to a shorter run), or a number that a part has as an attribute (`loss.<name>`, `augmentation.<name>`,
     `regularizers.<part>.<name>`).
     `mirror` flips half of the real images left to right.
     """

@@ -1,0 +1,52 @@
+"""BEGAN (Berthelot, Schumm and Metz 2017), after carpedm20/BEGAN-tensorflow; the authors published no code."""
+
+from ganzoo import Part, Schedule, Training, Variant, hookimpl
+
+HALVINGS = Schedule(end=2e-5, finish=0.4, shape="exponential")
+
+
+@hookimpl
+def register_variants(register):
+    register(
+        Variant(
+            name="began",
+            summary="The discriminator is an autoencoder; a controlled balance of both losses keeps neither from winning.",
+            paper="https://arxiv.org/abs/1703.10717",
+            year=2017,
+            generator=Part("began"),
+            discriminator=Part("began"),
+            loss=Part("began"),
+            sizes=(64, 32, 28),
+            tags=("unconditional", "convolutional", "autoencoder", "energy"),
+            training=Training(
+                optimizer="adam",
+                optimizer_options={"betas": (0.9, 0.999)},
+                generator_lr=8e-5,
+                discriminator_lr=8e-5,
+                batch_size=16,
+                steps=500_000,
+                schedules={"generator_lr": HALVINGS, "discriminator_lr": HALVINGS},
+            ),
+        )
+    )
+
+
+@hookimpl
+def register_generators(register):
+    from .model import BEGANGenerator
+
+    register("began", BEGANGenerator)
+
+
+@hookimpl
+def register_discriminators(register):
+    from .model import Autoencoder
+
+    register("began", Autoencoder)
+
+
+@hookimpl
+def register_losses(register):
+    from .model import Equilibrium
+
+    register("began", Equilibrium)

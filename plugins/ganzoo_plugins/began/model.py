@@ -1,0 +1,135 @@
+"""The networks and the loss of BEGAN.
+
+Followed: carpedm20/BEGAN-tensorflow `models.py` and `trainer.py`, which the paper's table of layers agrees with. It draws 64 px and 32;
+28 px is ganzoo's adaptation, with a start of 7×7 instead of 8×8.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganzoo import ImageSpec
+from ganzoo.losses import Loss, Phase, Turn
+from ganzoo.networks import Generator, Reshape
+
+
+def stages(image: ImageSpec) -> tuple[int, int]:
+    """The side of the smallest feature maps and how many blocks there are; ValueError for a size that doubling cannot reach."""
+    start = 7 if image.size % 7 == 0 else 8
+    count = image.size.bit_length() - start.bit_length() + 1
+    if count < 2 or start * 2 ** (count - 1) != image.size:
+        raise ValueError(f"BEGAN draws squares of 16, 32, 64 ... or 14, 28, 56 ... pixels, not {image.size}")
+    return start, count
+
+
+def initialize(module: nn.Module) -> None:
+    """Xavier's uniform weights and no biases, the defaults of the TensorFlow layers that were used."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+
+class Halving(nn.Module):
+    """A 3×3 convolution of stride 2 with TensorFlow's SAME padding: one row and column of zeros at the end."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.convolution = nn.Conv2d(channels, channels, 3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolution(functional.pad(x, (0, 1, 0, 1)))
+
+
+def convolutions(inputs: int, channels: int) -> list[nn.Module]:
+    """Two 3×3 convolutions, each followed by an ELU."""
+    return [nn.Conv2d(inputs, channels, 3, padding=1), nn.ELU(), nn.Conv2d(channels, channels, 3, padding=1), nn.ELU()]
+
+
+def decoder(image: ImageSpec, inputs: int, width: int) -> nn.Sequential:
+    """Vectors (N, inputs) to images: a linear start, two convolutions in each block, pixels doubled in between, no tanh."""
+    side, count = stages(image)
+    layers: list[nn.Module] = [nn.Linear(inputs, width * side**2), Reshape(width, side, side)]
+    for block in range(count):
+        layers += [nn.Upsample(scale_factor=2, mode="nearest")] if block else []
+        layers += convolutions(width, width)
+    return nn.Sequential(*layers, nn.Conv2d(width, image.channels, 3, padding=1))
+
+
+def encoder(image: ImageSpec, outputs: int, width: int) -> nn.Sequential:
+    """Images to vectors (N, outputs): `width` more channels in each block, which all but the last end by halving."""
+    side, count = stages(image)
+    layers: list[nn.Module] = [nn.Conv2d(image.channels, width, 3, padding=1), nn.ELU()]
+    for block in range(count):
+        layers += convolutions(width * max(block, 1), width * (block + 1))
+        layers += [Halving(width * (block + 1)), nn.ELU()] if block + 1 < count else []
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * count * side**2, outputs))
+
+
+class BEGANGenerator(Generator):
+    """Latents (N, latent_dim), uniform in [-1, 1], to images; what leaves [-1, 1] is cut off when it draws, not when it learns."""
+
+    def __init__(self, image: ImageSpec, latent_dim: int = 64, width: int = 128):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.main = decoder(image, latent_dim, width)
+        initialize(self)
+
+    def latent(self, n: int, random: torch.Generator) -> Tensor:
+        return torch.rand(n, self.latent_dim, generator=random, device=random.device) * 2 - 1
+
+    def truncate(self, latent: Tensor, truncation: float) -> Tensor:
+        """A uniform prior cut off is the same prior, narrower."""
+        return latent * min(truncation, 1.0)
+
+    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
+        """Along a straight line, as the latents fill a cube."""
+        return torch.lerp(start, end, share)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        images = self.main(latent)
+        return images if self.training else images.clamp(-1, 1)
+
+
+class Autoencoder(nn.Module):
+    """Images to the mean absolute error (N,) of their reconstruction; images, as the target too, carry their gradient."""
+
+    def __init__(self, image: ImageSpec, width: int = 128, code_size: int = 64):
+        super().__init__()
+        self.encoder = encoder(image, code_size, width)
+        self.decoder = decoder(image, code_size, width)
+        initialize(self)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """The images as far as a code of `code_size` numbers holds them."""
+        return self.decoder(self.encoder(images))
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        return (self.reconstruct(images) - images).abs().flatten(1).mean(1)
+
+
+class Equilibrium(Loss):
+    """Berthelot et al. 2017, section 3.4: L(x) − k L(G(z)) and L(G(z)), L the error of the autoencoder.
+
+    k moves by `rate` times γ L(x) − L(G(z)), within [0, 1], from 0. Both networks step from the same parameters and the same fakes, as
+    in the followed code: the generator goes first, on the discriminator that has not moved yet. How far training is, the paper
+    measures by L(x) + |γ L(x) − L(G(z))|; both errors are in the log.
+    """
+
+    phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",), fresh=False))
+
+    def __init__(self, image: ImageSpec, gamma: float = 0.5, rate: float = 0.001):
+        super().__init__()
+        self.gamma, self.rate = gamma, rate
+        self.register_buffer("k", torch.zeros(()))
+
+    def generator(self, turn: Turn) -> dict[str, Tensor]:
+        return {"fake": turn.logits(turn.fake).mean()}
+
+    def discriminator(self, turn: Turn) -> dict[str, Tensor]:
+        real, fake = turn.logits(turn.real).mean(), turn.logits(turn.fake).mean()
+        balance = self.k.clone()  # the backward pass needs the k of this step
+        self.k.add_(self.rate * (self.gamma * real - fake).detach()).clamp_(0, 1)
+        return {"real": real, "fake": -balance * fake}

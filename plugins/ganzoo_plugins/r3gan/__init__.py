@@ -1,0 +1,89 @@
+"""R3GAN (Huang et al. 2024): a modern baseline without tricks, as brownvc/R3GAN trains it on CIFAR-10 and on FFHQ at 64 px."""
+
+from ganzoo import Part, Schedule, Training, Variant, hookimpl
+
+PAPER = "https://arxiv.org/abs/2501.05441"
+IMAGES = 20_000_000  # after which every schedule has arrived; the official runs may go on from there
+
+
+def training(batch_size: int, half_life: float) -> Training:
+    """The `lr_scheduler`, `beta2_scheduler`, `gamma_scheduler` and `ema_scheduler` of train.py, all of one shape and length."""
+    return Training(
+        optimizer="adam",
+        optimizer_options={"betas": (0.0, 0.9), "eps": 1e-8},
+        generator_lr=2e-4,
+        discriminator_lr=2e-4,
+        batch_size=batch_size,
+        steps=IMAGES // batch_size,
+        ema=0.999,
+        mirror=True,
+        schedules={
+            "generator_lr": Schedule(end=5e-5, shape="cosine"),
+            "discriminator_lr": Schedule(end=5e-5, shape="cosine"),
+            "beta2": Schedule(end=0.99, shape="cosine"),
+            "loss.share": Schedule(end=0.1, shape="cosine"),
+            "ema_half_life": Schedule(start=0.0, end=half_life, shape="cosine"),
+        },
+    )
+
+
+@hookimpl
+def register_variants(register):
+    register(
+        Variant(
+            name="r3gan",
+            summary="A relativistic loss with both zero-centred penalties on grouped residual blocks; no normalization, no tricks.",
+            paper=PAPER,
+            year=2024,
+            generator=Part("r3gan"),
+            discriminator=Part("r3gan"),
+            loss=Part("relativistic-r1-r2", {"gamma": 0.05}),
+            sizes=(32, 28),
+            labels="optional",
+            tags=("conditional", "unconditional", "residual", "relativistic", "gradient-penalty", "modern"),
+            training=training(batch_size=512, half_life=0.25),
+        )
+    )
+    register(
+        Variant(
+            name="r3gan-64",
+            summary="R3GAN for 64×64 pixels: one more stage of half the width, and penalties forty times as strong.",
+            paper=PAPER,
+            year=2024,
+            generator=Part("r3gan"),
+            discriminator=Part("r3gan"),
+            loss=Part("relativistic-r1-r2", {"gamma": 2.0}),
+            sizes=(64,),
+            labels="optional",
+            tags=("conditional", "unconditional", "residual", "relativistic", "gradient-penalty", "modern"),
+            training=training(batch_size=256, half_life=0.025),
+        )
+    )
+
+
+@hookimpl
+def register_generators(register):
+    from .model import R3GANGenerator
+
+    register("r3gan", R3GANGenerator)
+
+
+@hookimpl
+def register_discriminators(register):
+    from .model import R3GANDiscriminator
+
+    register("r3gan", R3GANDiscriminator)
+
+
+@hookimpl
+def register_losses(register):
+    from .model import RelativisticR1R2
+
+    register("relativistic-r1-r2", RelativisticR1R2)
+
+
+@hookimpl
+def register_layouts(register):
+    from .layouts import R3GAN
+
+    register("r3gan", R3GAN)

@@ -1,0 +1,225 @@
+"""The networks and the loss of R3GAN.
+
+Followed: brownvc/R3GAN `R3GAN/Networks.py`, `R3GAN/Trainer.py` and `train.py`. On 32×32 RGB images the networks have 20,732,160 and
+20,683,776 parameters, with ten classes 20,781,952 and 21,280,512. 28 px is ganzoo's adaptation: a 7×7 start and one stage fewer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganzoo import ImageSpec
+from ganzoo.losses import Loss, Turn, squared_gradient_norm
+from ganzoo.networks import Generator, LeakyReLU
+
+GAIN = math.sqrt(2 / (1 + 0.2**2))
+EXPANSION = 2
+
+
+def stages(image: ImageSpec) -> tuple[int, int]:
+    """The side of the smallest stage and how many stages there are; ValueError for a size that doubling cannot reach."""
+    start = 7 if image.size % 7 == 0 else 4
+    count = image.size.bit_length() - start.bit_length() + 1
+    if count < 2 or start * 2 ** (count - 1) != image.size:
+        raise ValueError(f"R3GAN draws squares of 8, 16, 32, 64 ... or 14, 28, 56 ... pixels, not {image.size}")
+    return start, count
+
+
+def stage_widths(count: int, width: int, full_width_stages: int) -> list[int]:
+    """Channels of each stage, the smallest first: `width`, and half as many with each stage after the first `full_width_stages`."""
+    widths = [width // 2 ** max(0, stage + 1 - full_width_stages) for stage in range(count)]
+    if widths[-1] < 1:
+        raise ValueError(f"a width of {width} cannot be halved for {count} stages of which {full_width_stages} keep it")
+    return widths
+
+
+def initialized(layer, gain: float = 1.0):
+    """The layer with weights of N(0, gain/√fan_in), fan_in being what one output sees: `MSRInitializer`."""
+    nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(layer.weight[0].numel()))
+    return layer
+
+
+def convolution(inputs: int, outputs: int, kernel: int = 1, groups: int = 1, gain: float = 1.0) -> nn.Conv2d:
+    """A convolution that keeps the size and has no bias, which belongs to the activation here."""
+    return initialized(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False), gain)
+
+
+class BiasedActivation(nn.Module):
+    """Adds a bias for each channel, then leaky ReLU 0.2 without a gain."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.activation = LeakyReLU(0.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(x + self.bias.view(1, -1, 1, 1))
+
+
+class ResidualBlock(nn.Module):
+    """x plus 1×1 to twice the channels, grouped 3×3, 1×1 back; the last starts at zero, so that the block starts as the identity.
+
+    Groups have `group_width` of the expanded channels each. `depth` is the number of blocks in the network: the first two
+    convolutions have the gain √(2/1.04)·depth^(−1/4) (paper section 3.2, after Fixup).
+    """
+
+    def __init__(self, channels: int, group_width: int, depth: int):
+        super().__init__()
+        expanded = channels * EXPANSION
+        groups = max(1, expanded // group_width)
+        if expanded > group_width and expanded % group_width:
+            raise ValueError(f"{expanded} expanded channels cannot be split into groups of {group_width}")
+        gain = GAIN * depth**-0.25
+        self.expand = convolution(channels, expanded, gain=gain)
+        self.activation1 = BiasedActivation(expanded)
+        self.mix = convolution(expanded, expanded, 3, groups, gain)
+        self.activation2 = BiasedActivation(expanded)
+        self.contract = convolution(expanded, channels, gain=0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.mix(self.activation1(self.expand(x)))
+        return x + self.contract(self.activation2(y))
+
+
+class Resampling(nn.Module):
+    """Twice ("up") or half ("down") the height and width by the filter [1, 3, 3, 1] on both axes, and 1×1 if the width changes.
+
+    The 1×1 convolution is on the smaller side. Outside the image are zeros.
+    """
+
+    def __init__(self, direction: str, inputs: int, outputs: int):
+        super().__init__()
+        self.up = direction == "up"
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+        self.register_buffer("kernel", torch.outer(taps, taps) / taps.sum().square())
+        self.project = convolution(inputs, outputs) if inputs != outputs else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.up:
+            return self.resample(x if self.project is None else self.project(x))
+        x = self.resample(x)
+        return x if self.project is None else self.project(x)
+
+    def resample(self, x: Tensor) -> Tensor:
+        """The filter alone, channel by channel."""
+        channels = x.shape[1]
+        kernel = self.kernel.expand(channels, 1, 4, 4)
+        if self.up:  # three of four inputs of a doubled image are zeros, hence the factor
+            return functional.conv_transpose2d(x, 4 * kernel, stride=2, padding=1, groups=channels)
+        return functional.conv2d(x, kernel, stride=2, padding=1, groups=channels)
+
+
+class Basis(nn.Module):
+    """Latents (N, inputs) to the smallest feature maps: a learned map for each channel, scaled by a linear layer."""
+
+    def __init__(self, inputs: int, channels: int, side: int):
+        super().__init__()
+        self.maps = nn.Parameter(torch.randn(channels, side, side))
+        self.scale = initialized(nn.Linear(inputs, channels, bias=False))
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.maps * self.scale(latent)[:, :, None, None]
+
+
+class R3GANGenerator(Generator):
+    """Latents (N, latent_dim) to images: a learned start, `blocks` residual blocks in each stage, no normalization, no tanh.
+
+    The first `full_width_stages` stages have `width` channels, each later one half of those before it; grouped convolutions have
+    `group_width` channels in a group. The presets: CIFAR-10 and FFHQ have 768 and 16, ImageNet 1536 and 32 (at 64 px with five
+    stages of full width). With classes, `label_size` numbers for each go with the latents. As there is no tanh, what leaves [-1, 1]
+    is cut off when the generator draws, not when it learns.
+    """
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        latent_dim: int = 64,
+        width: int = 768,
+        group_width: int = 16,
+        blocks: int = 2,
+        full_width_stages: int = 4,
+        label_size: int = 64,
+    ):
+        super().__init__()
+        self.latent_dim, self.blocks = latent_dim, blocks
+        side, count = stages(image)
+        widths = stage_widths(count, width, full_width_stages)
+        self.label = nn.Embedding(image.classes, label_size) if image.classes else None
+        if self.label is not None:
+            nn.init.normal_(self.label.weight, 0.0, 1 / math.sqrt(image.classes))
+        layers: list[nn.Module] = [Basis(latent_dim + (label_size if image.classes else 0), width, side)]
+        for stage, channels in enumerate(widths):
+            layers += [Resampling("up", widths[stage - 1], channels)] if stage else []
+            layers += [ResidualBlock(channels, group_width, count * blocks) for _ in range(blocks)]
+        self.main = nn.Sequential(*layers, convolution(widths[-1], image.channels))
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        if self.label is not None:
+            latent = torch.cat([latent, self.label(label)], 1)
+        images = self.main(latent)
+        return images if self.training else images.clamp(-1, 1)
+
+
+class R3GANDiscriminator(nn.Module):
+    """Images to logits (N,): the generator's stages the other way round, then a depthwise convolution and a linear layer.
+
+    With classes the linear layer gives `width` features, whose product with the label's row is the logit.
+    """
+
+    def __init__(self, image: ImageSpec, width: int = 768, group_width: int = 16, blocks: int = 2, full_width_stages: int = 4):
+        super().__init__()
+        self.blocks = blocks
+        side, count = stages(image)
+        widths = stage_widths(count, width, full_width_stages)[::-1]
+        layers: list[nn.Module] = [convolution(image.channels, widths[0])]
+        for stage, channels in enumerate(widths):
+            layers += [ResidualBlock(channels, group_width, count * blocks) for _ in range(blocks)]
+            layers += [Resampling("down", channels, widths[stage + 1])] if stage + 1 < count else []
+        self.main = nn.Sequential(*layers)
+        self.basis = initialized(nn.Conv2d(width, width, side, groups=width, bias=False))
+        self.output = initialized(nn.Linear(width, width if image.classes else 1, bias=False))
+        self.label = nn.Embedding(image.classes, width) if image.classes else None
+        if self.label is not None:
+            nn.init.normal_(self.label.weight, 0.0, 1 / math.sqrt(image.classes * width))
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        features = self.output(self.basis(self.main(images)).flatten(1))
+        return features.flatten() if self.label is None else (features * self.label(label)).sum(1)
+
+
+def logits_and_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    """critic(images) (N,) and ½·mean ‖∇ critic‖² of the same pass, as the official trainer takes both; in float32."""
+    kept: list[Tensor] = []
+
+    def watched(points: Tensor) -> Tensor:
+        kept.append(critic(points))
+        return kept[-1]
+
+    penalty = squared_gradient_norm(watched, images).mean() / 2
+    return kept[0], penalty
+
+
+class RelativisticR1R2(Loss):
+    """Huang et al. 2024, equation 2: f(D(G(z)) − D(x)) in pairs, plus γ/2 (R1 + R2), f(t) = log(1 + eᵗ).
+
+    Both penalties are taken at every step, with respect to images before their augmentation. The generator is compared with a
+    fresh batch of real images. `share` of gamma counts; the official schedules let it fall from 1 to 0.1, whatever gamma is.
+    """
+
+    def __init__(self, image: ImageSpec, gamma: float = 0.05):
+        super().__init__()
+        self.gamma, self.share = gamma, 1.0
+
+    def discriminator(self, turn: Turn) -> dict[str, Tensor]:
+        real, real_penalty = logits_and_penalty(turn.logits, turn.real)
+        fake, fake_penalty = logits_and_penalty(turn.logits, turn.fake)
+        gamma = self.gamma * self.share
+        return {"pair": functional.softplus(fake - real).mean(), "r1": gamma * real_penalty, "r2": gamma * fake_penalty}
+
+    def generator(self, turn: Turn) -> dict[str, Tensor]:
+        return {"pair": functional.softplus(turn.logits(turn.real) - turn.logits(turn.fake)).mean()}

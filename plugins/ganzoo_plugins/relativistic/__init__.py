@@ -1,0 +1,54 @@
+"""Relativistic GANs (Jolicoeur-Martineau 2018): the discriminator says which image is more real, not which is; four losses."""
+
+from ganzoo import Part, Training, Variant, hookimpl
+
+SUMMARIES = {
+    "rsgan": "A real image should look more real than a fake: cross-entropy of the difference of paired logits.",
+    "rasgan": "A real image should look more real than the average fake, and the other way round: cross-entropy.",
+    "ralsgan": "The relativistic average with least squares in place of cross-entropy.",
+    "rahinge": "The relativistic average with the hinge loss in place of cross-entropy.",
+}
+
+
+@hookimpl
+def register_variants(register):
+    for name, summary in SUMMARIES.items():
+        average = () if name == "rsgan" else ("relativistic-average",)
+        register(
+            Variant(
+                name=name,
+                summary=summary,
+                paper="https://arxiv.org/abs/1807.00734",
+                year=2018,
+                generator=Part("sndcgan"),
+                discriminator=Part("relativistic"),
+                loss=Part(name),
+                sizes=(32, 64),
+                tags=("unconditional", "convolutional", "spectral-norm", "relativistic", *average),
+                training=Training(
+                    optimizer="adam",
+                    optimizer_options={"betas": (0.5, 0.999)},
+                    generator_lr=2e-4,
+                    discriminator_lr=2e-4,
+                    batch_size=32,
+                    steps=100_000,
+                ),
+            )
+        )
+
+
+@hookimpl
+def register_discriminators(register):
+    from .model import RelativisticDiscriminator
+
+    register("relativistic", RelativisticDiscriminator)
+
+
+@hookimpl
+def register_losses(register):
+    from . import model
+
+    register("rsgan", model.RelativisticPairs)
+    register("rasgan", model.RelativisticAverage)
+    register("ralsgan", model.RelativisticAverageLeastSquares)
+    register("rahinge", model.RelativisticAverageHinge)

@@ -1,0 +1,109 @@
+"""The discriminator and the losses of relativistic GANs.
+
+Followed: AlexiaJM/RelativisticGAN `GAN_losses_iter.py` with `--arch 1 --spectral True`, the settings of `stable.sh`. Its generator is
+that of SNDCGAN, which is used by name.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganzoo import ImageSpec
+from ganzoo.losses import Loss, Phase, Turn
+from ganzoo.networks import LeakyReLU
+from ganzoo.normalization import SpectralConv2d
+
+# (kernel, times the first width) of the convolutions; those of kernel 4 halve the pixels.
+CONVOLUTIONS = ((3, 1), (4, 1), (3, 2), (4, 2), (3, 4), (4, 4), (3, 8))
+
+
+class RelativisticDiscriminator(nn.Module):
+    """Images to logits (N,): 3×3 convolutions and halving 4×4 ones in turn, leaky ReLU 0.1, a linear layer.
+
+    `normalization` "spectral" is in the convolutions and, unlike in SNDCGAN, not in the linear layer; "batch" follows each
+    convolution but the last. Convolutions start from N(0, 0.02), biases and the linear layer as torch has them.
+    """
+
+    def __init__(self, image: ImageSpec, width: int = 64, normalization: Literal["spectral", "batch", "none"] = "spectral"):
+        super().__init__()
+        if image.size % 8 or image.size < 16:
+            raise ValueError(f"this discriminator judges squares whose size is a multiple of 8 and at least 16 pixels, not {image.size}")
+        if normalization not in ("spectral", "batch", "none"):
+            raise ValueError(f"normalization must be spectral, batch or none, not {normalization!r}")
+        convolution = SpectralConv2d if normalization == "spectral" else nn.Conv2d
+        layers: list[nn.Module] = []
+        inputs = image.channels
+        for number, (kernel, times) in enumerate(CONVOLUTIONS):
+            layer = convolution(inputs, width * times, kernel, 2 if kernel == 4 else 1, 1)
+            nn.init.normal_(layer.weight, 0.0, 0.02)
+            layers.append(layer)
+            inputs = width * times
+            if normalization == "batch" and number + 1 < len(CONVOLUTIONS):
+                layers.append(nn.BatchNorm2d(inputs))
+                nn.init.normal_(layers[-1].weight, 1.0, 0.02)
+            layers.append(LeakyReLU(0.1))
+        self.main = nn.Sequential(*layers, nn.Flatten(), nn.Linear(inputs * (image.size // 8) ** 2, 1))
+
+    def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.main(images).flatten()
+
+
+class Relativistic(Loss):
+    """The discriminator wants real logits above fake ones, the generator the same the other way round (paper, equations 5 to 12).
+
+    A subclass says in `compare(upper, lower)` what it costs when logits (N,) do not lie above others. The generator looks at a fresh
+    real batch; means over the batch carry gradient. `critic_steps` is how many steps the discriminator takes for one of the generator's.
+    """
+
+    def __init__(self, image: ImageSpec, critic_steps: int = 1):
+        super().__init__()
+        self.phases = (
+            Phase("discriminator", ("discriminator",), repeats=critic_steps),
+            Phase("generator", ("generator",)),
+        )
+
+    def compare(self, upper: Tensor, lower: Tensor) -> dict[str, Tensor]:
+        """The terms, each a scalar."""
+        raise TypeError(f"{type(self).__name__} must define compare(upper, lower)")
+
+    def discriminator(self, turn: Turn) -> dict[str, Tensor]:
+        real, fake = turn.logits(turn.real), turn.logits(turn.fake)
+        return self.compare(real, fake)
+
+    def generator(self, turn: Turn) -> dict[str, Tensor]:
+        fake, real = turn.logits(turn.fake), turn.logits(turn.real)  # in this order the official power method moves on
+        return self.compare(fake, real)
+
+
+class RelativisticPairs(Relativistic):
+    """RSGAN: softplus(−(r − f)) for pairs by index, which two batches of one size make."""
+
+    def compare(self, upper: Tensor, lower: Tensor) -> dict[str, Tensor]:
+        return {"pairs": functional.softplus(lower - upper).mean()}
+
+
+class RelativisticAverage(Relativistic):
+    """RaSGAN: ½ softplus(−(r − mean f)) + ½ softplus(f − mean r)."""
+
+    def compare(self, upper: Tensor, lower: Tensor) -> dict[str, Tensor]:
+        above, below = upper - lower.mean(), lower - upper.mean()
+        return {"above": functional.softplus(-above).mean() / 2, "below": functional.softplus(below).mean() / 2}
+
+
+class RelativisticAverageLeastSquares(Relativistic):
+    """RaLSGAN: ½ (r − mean f − 1)² + ½ (f − mean r + 1)²."""
+
+    def compare(self, upper: Tensor, lower: Tensor) -> dict[str, Tensor]:
+        above, below = upper - lower.mean(), lower - upper.mean()
+        return {"above": (above - 1).square().mean() / 2, "below": (below + 1).square().mean() / 2}
+
+
+class RelativisticAverageHinge(Relativistic):
+    """RaHinge: ½ max(0, 1 − (r − mean f)) + ½ max(0, 1 + (f − mean r))."""
+
+    def compare(self, upper: Tensor, lower: Tensor) -> dict[str, Tensor]:
+        above, below = upper - lower.mean(), lower - upper.mean()
+        return {"above": functional.relu(1 - above).mean() / 2, "below": functional.relu(1 + below).mean() / 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,6 +15,7 @@ from ..errors import UsageError
 from ..files import FolderLock
 from ..registry import Registry
 from ..run import default_device, threads
+from .apart import described
 from .cell import blank, fail, run_cell
 from .matrix import Matrix
 from .merge import write_outcome
@@ -21,7 +23,7 @@ from .plan import Cell, Job, chosen_variants, common_size, folder_name, parse_se
 from .protocol import fingerprint, protocol_of, ranking
 from .results import BenchFolder
 from .scorer import Scorer, default_reference, load
-from .workers import Pool, can_fork
+from .workers import Child, Forked, Fresh, can_fork, run_all
 
 Report = Callable[[str], None]
 REFERENCE = "fashion-mnist-test"
@@ -57,7 +59,7 @@ class Request:
     precision: str = "fp32"
     device: str = "cpu"
     threads: int = 1
-    jobs: int = 1
+    jobs: int | None = None
     shard: str | None = None
     ray: str | None = None
     retry_failed: bool = False
@@ -81,9 +83,9 @@ def bench(request: Request, registry: Registry, report: Report) -> list[dict[str
         rows = folder.rewrite(plan, hashed, report)
         mine = cells[number - 1 :: count]
         missing = [cell for cell in mine if not _is_there(folder, cell, hashed, request.retry_failed)]
-        matrix = Matrix(folder, job, mine, missing, request.jobs, quiet=request.quiet)
+        matrix = Matrix(folder, job, mine, missing, _jobs(request), quiet=request.quiet)
         if missing:
-            _fill(request, job, missing, folder, hashed, registry, scorer, matrix)
+            _fill(request, job, missing, folder, protocol, registry, scorer, matrix)
         rows = folder.rewrite(plan, hashed, report)
         write_outcome(folder.path)
     return rows
@@ -94,33 +96,45 @@ def _is_there(folder: BenchFolder, cell: Cell, protocol: str, retry_failed: bool
     return row is not None and not (retry_failed and row["status"] == "failed")
 
 
-def _fill(request: Request, job: Job, missing: Sequence[Cell], folder: BenchFolder, protocol: str, registry: Registry, scorer: Scorer, matrix) -> None:
-    """Does the missing cells, here or in processes of their own."""
+def _fill(request: Request, job: Job, missing: Sequence[Cell], folder: BenchFolder, protocol: dict[str, Any], registry: Registry, scorer: Scorer, matrix) -> None:
+    """Does the missing cells, each in a process of its own."""
+
+    hashed = fingerprint(protocol)
 
     def work(cell: Cell) -> None:
         threads(job.threads)
-        folder.write_row(cell, run_cell(cell, job, protocol, registry, lambda: scorer))
+        folder.write_row(cell, run_cell(cell, job, hashed, registry, lambda: scorer))
 
     def finished(cell: Cell) -> None:
-        row = folder.row(cell, protocol)
+        row = folder.row(cell, hashed)
         folder.append(row)
         matrix.tell(cell, row)
 
     def lost(cell: Cell, why: str) -> None:
-        row = blank(cell, job, protocol)
+        row = blank(cell, job, hashed)
         fail(row, job, why)
         folder.write_row(cell, row)
         finished(cell)
 
+    def start(cell: Cell) -> Child:
+        if can_fork(job.device, job.threads):
+            return Forked(lambda: work(cell))
+        return Fresh(described(cell, job, fingerprint(protocol)))
+
+    hearing = {"finished": finished, "lost": lost, "look": matrix.look}
     with matrix:
-        if can_fork(job.device):
-            _warm_up()
-            Pool(work, request.jobs, finished, lost, matrix.look).run(missing)
+        if request.ray:
+            from .cluster import run_on_ray
+
+            run_on_ray(request.ray, missing, job, protocol, **hearing)
         else:
-            for cell in missing:
-                matrix.look([], missing)
-                work(cell)
-                finished(cell)
+            _warm_up()
+            run_all(missing, _jobs(request), start, **hearing)
+
+
+def _jobs(request: Request) -> int:
+    """Cells at a time: as asked, else one where times are measured that others would lengthen, and all cores for scoring."""
+    return request.jobs or (1 if request.train else max(1, (os.cpu_count() or 1) // request.threads))
 
 
 def _warm_up() -> None:
@@ -187,8 +201,9 @@ def _shape(source: str, registry: Registry) -> tuple[str, tuple[int, int]]:
 
 def _job(request: Request, registry: Registry, kind: str, reference: str) -> Job:
     builtin = [name for name in registry.names("metrics") if registry.claim("metrics", name).plugin.builtin]
-    metrics = tuple(dict.fromkeys(request.metrics)) or tuple(builtin)
-    ranking(metrics)
+    metrics = list(dict.fromkeys(request.metrics)) or builtin
+    first = ranking(metrics)
+    metrics = [first, *(name for name in metrics if name != first)]
     return Job(
         folder=str(request.out.absolute()),
         kind=kind,
@@ -196,7 +211,7 @@ def _job(request: Request, registry: Registry, kind: str, reference: str) -> Job
         reference=reference,
         data_root=str(request.data_root.absolute()) if request.data_root else None,
         extractor=request.extractor,
-        metrics=metrics,
+        metrics=tuple(metrics),
         steps=request.steps,
         images=request.images,
         minutes=request.minutes,

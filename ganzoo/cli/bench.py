@@ -47,7 +47,7 @@ class BenchCommand(click.Command):
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="As `ganzoo train` takes it.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:N, mps or auto.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Processor threads of a cell; part of the protocol.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Cells at a time.")
+@click.option("--jobs", type=click.IntRange(1), help="Cells at a time. [default: 1; without --train as many as there are cores]")
 @click.option("--shard", metavar="I/N", help="Only every Nth cell, from the Ith: for batch systems; `ganzoo bench merge` joins.")
 @click.option("--ray", metavar="ADDRESS", help="Spread the cells over a Ray cluster.")
 @click.option("--retry-failed", is_flag=True, help="Do cells again whose row says failed.")

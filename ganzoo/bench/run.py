@@ -27,6 +27,9 @@ from .workers import Child, Forked, Fresh, can_fork, run_all
 
 Report = Callable[[str], None]
 REFERENCE = "fashion-mnist-test"
+ONLY_TRAINING = ("data", "everything", "image_size", "channels", "conditional", "steps", "images", "minutes", "settings", "generator")
+ONLY_TRAINING += ("discriminator", "loss", "points", "point_images", "precision")
+TOLD_AS = {"everything": "all", "settings": "set"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +54,12 @@ class Request:
     generator: tuple[str, ...] = ()
     discriminator: tuple[str, ...] = ()
     loss: tuple[str, ...] = ()
-    points: int = 4
+    points: int | None = None
     eval_images: int = 10_000
     point_images: int | None = None
     extractor: str = "fashion-cnn"
     metrics: tuple[str, ...] = ()
-    precision: str = "fp32"
+    precision: str | None = None
     device: str = "cpu"
     threads: int = 1
     jobs: int | None = None
@@ -74,6 +77,8 @@ def bench(request: Request, registry: Registry, report: Report) -> list[dict[str
     """
     threads(request.threads)
     number, count = parse_shard(request.shard)
+    if request.ray and request.jobs:
+        raise UsageError("Give --jobs for this machine or --ray for a cluster, which knows its own size, not both.")
     job, cells, scorer, protocol = (_plan_training if request.train else _plan_scoring)(request, registry, report)
     hashed = fingerprint(protocol)
     folder = BenchFolder(request.out)
@@ -170,6 +175,9 @@ def _plan_training(request: Request, registry: Registry, report: Report):
 
 def _plan_scoring(request: Request, registry: Registry, report: Report):
     """Job, cells, scorer and protocol of a bench of trained generators."""
+    for name in ONLY_TRAINING:
+        if getattr(request, name):
+            raise UsageError(f"--{TOLD_AS.get(name, name.replace('_', '-'))} is for --train: without it, what is trained already is scored.")
     job = _job(request, registry, "pretrained", request.reference or REFERENCE)
     scorer = Scorer(job, registry, report)
     found = {source: _shape(source, registry) for source in request.sources or _embedded(registry)}
@@ -215,10 +223,10 @@ def _job(request: Request, registry: Registry, kind: str, reference: str) -> Job
         steps=request.steps,
         images=request.images,
         minutes=request.minutes,
-        points=request.points,
+        points=request.points or 4,
         eval_images=request.eval_images,
         point_images=request.point_images or max(request.eval_images // 5, 2),
-        precision=request.precision,
+        precision=request.precision or "fp32",
         device=default_device(request.device),
         threads=request.threads,
     )

@@ -118,7 +118,7 @@ class TrainingLoop:
             values = iter(self.trainer.processes.average(flat).tolist())
         for step, terms in self._pending:
             numbers = {name: next(values) for name in terms}
-            self._stop_if_diverged(watch.check_finite, step, numbers)
+            self._stop_if_diverged(watch.check_finite, step, numbers, at=step)
             self._window.append(numbers)
             self._tell(step, self.watch.see_terms(numbers, self._teaching))
             if step % LOG_EVERY == 0 or step == self.trainer.training.steps:
@@ -126,12 +126,13 @@ class TrainingLoop:
         self._pending.clear()
         self.progress.show(self.trainer.step_number, self.trainer.images_seen, numbers)
 
-    def _stop_if_diverged(self, action, *arguments, **options):
+    def _stop_if_diverged(self, action, *arguments, at: int | None = None, **options):
         """Runs what may find values that are not finite, and adds to its error what a person can do."""
         try:
             return action(*arguments, **options)
         except DivergedError as error:
-            self._record_event("diverged", str(error))
+            step = self.trainer.step_number if at is None else at  # steps may have been made since that nobody had looked at
+            self._record({"step": step, "event": "diverged", "text": str(error)})
             raise DivergedError(f"{error} {self._last_good()} Try a smaller learning rate (--set training.generator_lr=...).") from None
 
     # -- what metrics.jsonl says -----------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from . import watch
 from .checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, retain, save_checkpoint, set_newer_aside
 from .errors import CheckpointError, DivergedError, InterruptedRun
 from .looks import Looks
+from .milestones import EVENT, Clock, Milestones
 from .progress import Progress
 from .run import RunFolder
 from .signals import Signals
@@ -27,12 +28,13 @@ ROLLBACKS = 3
 
 @dataclass(frozen=True)
 class Cadence:
-    """How often, in steps, pictures and checkpoints are made; how many checkpoints are kept; what a collapse leads to."""
+    """How often, in steps, pictures and checkpoints are made; how many checkpoints are kept; what a collapse leads to; where the run ends."""
 
     sample_every: int = 500
     checkpoint_every: int = 1000
     keep: int = 3
     on_collapse: str = "warn"
+    milestones: Milestones = Milestones()
 
 
 class TrainingLoop:
@@ -50,19 +52,19 @@ class TrainingLoop:
         self._measured: dict[str, Any] = {}
         self._fetched = 0.0
         self._tell_once = self.main
+        self.clock = Clock(cadence.milestones)
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Trains to the end, or raises DivergedError or InterruptedRun after the state is safe."""
         trainer = self.trainer
-        self._seconds_before = self.folder.seconds()
-        self._began = time.monotonic()
         self.progress = Progress(trainer.training.steps, trainer.step_number, trainer.images_seen, quiet=self.quiet or not self.main)
         try:
             with self.signals:
-                while trainer.step_number < trainer.training.steps:
-                    self._advance()
+                over = self._ended()
+                while not over:
+                    over = self._advance()
             if self.main:
                 self.looks.save_grid(self.folder.path / "samples.png")
         except KeyboardInterrupt:
@@ -72,16 +74,18 @@ class TrainingLoop:
         finally:
             self.progress.close()
 
-    def _advance(self) -> None:
-        """One step, and what is due after it."""
+    def _advance(self) -> bool:
+        """One step, and what is due after it; whether it was the last."""
         trainer, cadence = self.trainer, self.cadence
-        terms = trainer.step()
+        with self.clock.running():
+            terms = trainer.step()
         step = trainer.step_number
         self._tell_unheard()
         self._pending.append((step, terms))
-        last = step == trainer.training.steps
+        milestone = self.clock.reaches(step)
+        last = self._ended()
         stopping = trainer.processes.any(bool(self.signals.number))
-        saving = step % cadence.checkpoint_every == 0 or last
+        saving = step % cadence.checkpoint_every == 0 or last or milestone
         sampling = step % cadence.sample_every == 0 or last
         if saving or sampling or stopping or self._curious(step):
             self._fetch()
@@ -90,12 +94,18 @@ class TrainingLoop:
         if saving or sampling:  # never because of a signal: a stopped run must see what one sees that was not stopped
             self._look(draw=sampling)
             self._act_on_collapse()
+        if milestone and trainer.step_number == step:
+            self._record({"event": EVENT, "text": f"step-{step:09d}", "seconds": self._seconds()})
         if (saving or stopping) and trainer.step_number == step:  # not rolled back
             self._save()
         if stopping:
             self._record_event("interrupted", self.signals.name)
             hint = f"Go on with --out {self.folder.path} --resume."
             raise InterruptedRun(f"Stopped by {self.signals.name} after step {trainer.step_number}; the state is saved. {hint}", self.signals.number or 15)
+        return last and trainer.step_number == step
+
+    def _ended(self) -> bool:
+        return self.trainer.step_number >= self.trainer.training.steps or self.clock.is_over
 
     def _tell_unheard(self) -> None:
         """Says once that an adaptive augmentation cannot adapt, because the loss scores changed copies of the real images."""
@@ -115,11 +125,12 @@ class TrainingLoop:
     def _fetch(self) -> None:
         """Brings the terms of the last steps from the device, in one transfer, and looks at each of them."""
         self._fetched = time.monotonic()
-        flat = torch.stack([value.float() for _, terms in self._pending for value in terms.values()])
-        values = iter(self.trainer.processes.average(flat).tolist())
+        with self.clock.running():  # a device that works behind our back is waited for here
+            flat = torch.stack([value.float() for _, terms in self._pending for value in terms.values()])
+            values = iter(self.trainer.processes.average(flat).tolist())
         for step, terms in self._pending:
             numbers = {name: next(values) for name in terms}
-            self._stop_if_diverged(watch.check_finite, step, numbers)
+            self._stop_if_diverged(watch.check_finite, step, numbers, at=step)
             self._window.append(numbers)
             self._tell(step, self.watch.see_terms(numbers, self._teaching))
             if step % LOG_EVERY == 0 or step == self.trainer.training.steps:
@@ -127,12 +138,13 @@ class TrainingLoop:
         self._pending.clear()
         self.progress.show(self.trainer.step_number, self.trainer.images_seen, numbers)
 
-    def _stop_if_diverged(self, action, *arguments, **options):
+    def _stop_if_diverged(self, action, *arguments, at: int | None = None, **options):
         """Runs what may find values that are not finite, and adds to its error what a person can do."""
         try:
             return action(*arguments, **options)
         except DivergedError as error:
-            self._record_event("diverged", str(error))
+            step = self.trainer.step_number if at is None else at  # steps may have been made since that nobody had looked at
+            self._record({"step": step, "event": "diverged", "text": str(error)})
             raise DivergedError(f"{error} {self._last_good()} Try a smaller learning rate (--set training.generator_lr=...).") from None
 
     # -- what metrics.jsonl says -----------------------------------------------------------------------------------------
@@ -160,7 +172,7 @@ class TrainingLoop:
             self.folder.log({"step": self.trainer.step_number, **record})
 
     def _seconds(self) -> float:
-        return round(self._seconds_before + time.monotonic() - self._began, 3)
+        return self.clock.seconds
 
     # -- samples and the collapse watch --------------------------------------------------------------------------------
 
@@ -211,6 +223,7 @@ class TrainingLoop:
         if self.main:
             set_newer_aside(self.folder.checkpoints, step)
             self.folder.forget_after(step)
+            self.clock.forget_after(step)
             self.progress.say(f"Rolled back to step {step}; going on with other random numbers (rollback {attempt} of {ROLLBACKS}).")
         self._record_event("rollback", f"from step {collapsed}, rollback {attempt} of {ROLLBACKS}: {trouble}")
 
@@ -233,7 +246,7 @@ class TrainingLoop:
         steps = [min(distances, key=distances.__getitem__)] if distances else []
         if self.cadence.on_collapse != "warn":
             steps += [step for step, summary in summaries.items() if summary.get("healthy")][:1]
-        return steps
+        return steps + self.clock.kept()
 
     def resume(self) -> int:
         """Takes the newest checkpoint that verifies and returns its step; 0 if the run was killed before its first."""
@@ -245,6 +258,7 @@ class TrainingLoop:
         if self.main:
             set_newer_aside(self.folder.checkpoints, step)
             self.folder.forget_after(step)
+            self.clock = Clock(self.cadence.milestones, self.folder.records(), self.folder.seconds())
             told = any(record.get("event") == "checkpoint" and record.get("step") == step for record in self.folder.records())
             if step and not told:  # killed between the checkpoint and its record
                 self._record_event("checkpoint", f"step-{step:09d}")

@@ -173,16 +173,22 @@ def _with_length(request: Request, variant: Variant, image: ImageSpec, registry:
         return variant
     if request.steps is not None:
         raise UsageError("Give --steps or --images, not both.")
+    steps = steps_for(request.images, variant, image, registry)
+    return replace(variant, training=replace(variant.training, steps=steps))
+
+
+def steps_for(images: int, variant: Variant, image: ImageSpec, registry: Registry) -> int:
+    """How many steps it takes until the critic has learnt from that many real images: in every fresh phase that teaches it from one batch."""
     with seeded(0):
         loss: Loss = build_part("loss", variant.loss, image, registry)
     seen = steps = 0
-    while seen < request.images:
+    while seen < images:
         taken = batches_in_step(loss.phases, steps)
         if not taken and steps > 1000:
             raise UsageError(f"Variant '{variant.name}' learns from no real images in a phase of its own: use --steps.")
         seen += taken * variant.training.batch_size
         steps += 1
-    return replace(variant, training=replace(variant.training, steps=max(steps, 1)))
+    return max(steps, 1)
 
 
 def batches_in_step(phases: Sequence[Phase], step: int) -> int:

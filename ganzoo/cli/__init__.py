@@ -16,6 +16,7 @@ COMMANDS = {
     "check": "check:check",
     "train": "train:train",
     "sample": "sample:sample",
+    "bench": "bench:bench",
     "convert": "convert:convert",
     "explore": "explore:explore",
     "export": "export:export",

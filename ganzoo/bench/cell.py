@@ -1,0 +1,120 @@
+"""One cell of a bench: trained or loaded, scored, and told in one row whatever became of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .. import pictures
+from ..config import one_line
+from ..errors import GanzooError, InterruptedRun
+from ..model import Model
+from ..pretrained.load import load
+from ..registry import Registry
+from ..variant import Part
+from . import costs
+from .plan import Cell, Job
+from .scorer import Scorer
+
+FORMAT = 1
+GRID = 8
+
+
+def run_cell(cell: Cell, job: Job, protocol: str, registry: Registry, scorer: Callable[[], Scorer]) -> dict[str, Any]:
+    """The row of a cell; raises only what stops the whole bench, which is a signal."""
+    row = blank(cell, job, protocol)
+    row["times"].update(started=datetime.now(UTC).isoformat(timespec="seconds"), machine=costs.machine(job.device, job.threads))
+    from .trained import fill_trained
+
+    try:
+        (fill_trained if job.kind == "train" else fill_pretrained)(row, cell, job, registry, scorer)
+    except InterruptedRun:
+        raise
+    except Exception as error:
+        fail(row, job, error)
+    return row
+
+
+def blank(cell: Cell, job: Job, protocol: str) -> dict[str, Any]:
+    """A row that says nothing yet, its keys in their order."""
+    return {
+        "format": FORMAT,
+        "protocol": protocol,
+        "cell": {"name": cell.name, "variant": cell.variant, "data": cell.data, "seed": cell.seed},
+        "kind": job.kind,
+        "status": "done",
+        "error": None,
+        "collapsed": False,
+        "events": [],
+        "settings": list(cell.settings),
+        "parts": None,
+        "budget": job.budget,
+        "points": [],
+        "final": None,
+        "best": None,
+        "costs": dict.fromkeys(costs.COSTS),
+        "samples": None,
+        "weights_sha256": None,
+        "times": {
+            "training_seconds": None,
+            "evaluation_seconds": None,
+            "point_seconds": [],
+            "training_images_per_second": None,
+            "sampling_images_per_second": None,
+            "peak_memory_bytes": None,
+            "machine": None,
+            "started": None,
+        },
+    }
+
+
+def fail(row: dict[str, Any], job: Job, error: BaseException | str) -> None:
+    """Marks a row as failed, in one line that is the same wherever the bench lies."""
+    text = error if isinstance(error, str) else one_line(error)
+    if not isinstance(error, str | GanzooError):
+        text = f"{type(error).__name__}: {text}"
+    row.update(status="failed", error=text.replace(job.folder, "."))
+
+
+def fill_pretrained(row: dict[str, Any], cell: Cell, job: Job, registry: Registry, scorer: Callable[[], Scorer]) -> None:
+    """Scores weights that are there already: a tag, a repository, a run or a folder."""
+    model = load(cell.source, device=job.device)
+    config = model.config
+    roles = {"generator": config.generator, "discriminator": config.discriminator, "loss": _loss_of(config.training, registry)}
+    row["parts"] = {**described(roles), "regularizers": [], "augmentation": None}
+    row["costs"] = costs.costs_of(roles, model.image, registry)
+    row["weights_sha256"] = config.weights.sha256 if config.weights else None
+    began = time.monotonic()
+    found = scorer().score(model, job.eval_images, cell.seed)
+    state = {"step": config.training.get("steps"), "images": None, "scores": found.values}
+    row.update(final=state, best=state, samples=save_samples(model, cell, job))
+    tell_evaluation(row, job, time.monotonic() - began, job.eval_images / found.drawing_seconds)
+
+
+def _loss_of(training: dict[str, Any], registry: Registry) -> Part | None:
+    """The loss that a summary of the training names, as far as it says."""
+    loss = training.get("loss")
+    known = isinstance(loss, dict) and loss.get("name") in registry.names("losses") and isinstance(loss.get("options"), dict)
+    return Part(loss["name"], loss["options"]) if known else None
+
+
+def described(roles: dict[str, Part | None]) -> dict[str, str | None]:
+    return {role: part.name if part else None for role, part in roles.items()}
+
+
+def save_samples(model: Model, cell: Cell, job: Job) -> str:
+    """Draws the grid of a row and returns its path in the bench's folder."""
+    path = Path("samples") / f"{cell.file}.png"
+    images = model.sample(GRID * GRID, cell.seed)
+    (Path(job.folder) / path.parent).mkdir(exist_ok=True)
+    pictures.save_picture(pictures.grid(images, GRID), Path(job.folder) / path)
+    return path.as_posix()
+
+
+def tell_evaluation(row: dict[str, Any], job: Job, seconds: float, images_per_second: float | None) -> None:
+    row["times"].update(
+        evaluation_seconds=seconds, sampling_images_per_second=images_per_second, peak_memory_bytes=costs.peak_memory(job.device)
+    )

@@ -1,0 +1,108 @@
+"""Cells spread over a Ray cluster that is there already; what they give is what they give here."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import GanzooError, InterruptedRun, UsageError
+from ..files import read_json, write_atomically
+from .plan import Cell, Job
+from .results import BenchFolder
+from .workers import Patience, Running
+
+RETRIES = 3
+WAIT_SECONDS = 0.2
+
+
+def run_on_ray(
+    address: str,
+    cells: Sequence[Cell],
+    job: Job,
+    protocol: dict[str, Any],
+    *,
+    finished: Callable[[Cell], None],
+    lost: Callable[[Cell, str], None],
+    look: Callable[[Sequence[Running], Sequence[Cell]], None],
+) -> None:
+    """Gives every cell to the cluster and writes each row as it comes back; a cell whose worker dies is tried three times more.
+
+    A worker that sees the folder of the bench trains in it, so that whoever follows it goes on from its checkpoint; another one
+    in a folder of its own. UsageError if Ray is missing, the cluster cannot be reached, or a worker would measure otherwise.
+    """
+    ray = _connected(address)
+    from .apart import described
+    from .protocol import fingerprint
+
+    resources = {"num_cpus": job.threads, "num_gpus": 1 if torch.device(job.device).type == "cuda" else 0}
+    work = ray.remote(max_retries=RETRIES, **resources)(done_there)
+    folder = BenchFolder(Path(job.folder))
+    began = time.monotonic()
+    tasks = {work.remote(described(cell, job, fingerprint(protocol)), json.dumps(protocol)): cell for cell in cells}
+    with Patience() as signals:
+        try:
+            while tasks and not signals.number:
+                look([Running(cell, None, began) for cell in tasks.values()], ())
+                for task in ray.wait(list(tasks), timeout=WAIT_SECONDS)[0]:
+                    _take(ray, task, tasks.pop(task), folder, finished, lost)
+        finally:
+            for task in tasks:
+                ray.cancel(task)
+            ray.shutdown()
+    if signals.number:
+        raise InterruptedRun("Stopped; the same command goes on.", signals.number)
+
+
+def _connected(address: str):
+    try:
+        import ray
+    except ImportError:
+        raise UsageError("--ray needs the package ray: install ganzoo with its extra, pip install -e '.[ray]'.") from None
+    try:
+        ray.init(address=address, log_to_driver=False, configure_logging=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UsageError(f"--ray {address}: {' '.join(str(error).split())[:200]}") from None
+    return ray
+
+
+def _take(ray, task, cell: Cell, folder: BenchFolder, finished, lost) -> None:
+    """Writes what a task gave, or that it is lost."""
+    try:
+        answer = ray.get(task)
+    except ray.exceptions.RayTaskError as error:
+        raise UsageError(f"A worker of the cluster cannot do '{cell.name}': {' '.join(str(error.cause).split())[:500]}") from None
+    except ray.exceptions.RayError as error:
+        lost(cell, f"its worker was lost {RETRIES + 1} times ({type(error).__name__})")
+        return
+    if answer["picture"] is not None:
+        (folder.path / "samples").mkdir(exist_ok=True)
+        write_atomically(folder.path / "samples" / f"{cell.file}.png", answer["picture"])
+    folder.write_row(cell, answer["row"])
+    finished(cell)
+
+
+def done_there(words: str, protocol: str) -> dict[str, Any]:
+    """Runs on a worker: does a cell and returns its row and the bytes of its picture."""
+    from .apart import row_of
+
+    asked = json.loads(words)
+    with tempfile.TemporaryDirectory(prefix="ganzoo-") as own:
+        if not _sees(Path(asked["job"]["folder"]), json.loads(protocol)):
+            asked["job"]["folder"] = own
+        cell, job, row = row_of(json.dumps(asked), json.loads(protocol))
+        picture = Path(job.folder) / row["samples"] if row["samples"] else None
+        return {"row": row, "picture": picture.read_bytes() if picture else None}
+
+
+def _sees(folder: Path, protocol: dict[str, Any]) -> bool:
+    """Whether the folder of the bench can be reached from here, and is that one."""
+    try:
+        return read_json(folder / "protocol.json") == protocol
+    except (GanzooError, OSError):
+        return False

@@ -1,0 +1,85 @@
+"""Progress over the whole matrix, for people: what is done, what runs and how far it is, and how long the rest will take."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from statistics import mean
+from typing import Any
+
+from ..progress import clock
+from ..run import RunFolder
+from .plan import Cell, Job
+from .results import BenchFolder
+
+SECONDS_BETWEEN_LOOKS = 1.0
+
+
+class Matrix:
+    """One line on a terminal that changes; elsewhere one line for each cell that ends."""
+
+    def __init__(self, folder: BenchFolder, job: Job, cells: Sequence[Cell], missing: Sequence[Cell], jobs: int, *, quiet: bool):
+        self._folder, self._job, self._jobs, self._quiet = folder, job, jobs, quiet
+        self._total, self._done = len(cells), len(cells) - len(missing)
+        self._took: dict[str, list[float]] = {}
+        self._began: dict[Cell, float] = {}
+        self._looked = 0.0
+        self._line = not quiet and sys.stderr is not None and sys.stderr.isatty()
+
+    def __enter__(self) -> Matrix:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._show("")
+
+    def look(self, running: Sequence[Any], waiting: Sequence[Cell]) -> None:
+        """Shows where the matrix stands, at most once a second."""
+        now = time.monotonic()
+        for one in running:
+            self._began.setdefault(one.cell, one.began)
+        if not self._line or now - self._looked < SECONDS_BETWEEN_LOOKS:
+            return
+        self._looked = now
+        shares = {one.cell: self._share(one.cell) for one in running}
+        words = ", ".join(f"{cell.name} seed {cell.seed} {100 * share:.0f} %" for cell, share in shares.items())
+        left = self._left(shares, waiting, now)
+        self._show(f"{self._done}/{self._total} cells  {words}" + (f"  {clock(left)} left" if left is not None else ""))
+
+    def tell(self, cell: Cell, row: dict[str, Any]) -> None:
+        """Counts a cell that has ended, and says how."""
+        self._done += 1
+        seconds = time.monotonic() - self._began.get(cell, time.monotonic())
+        self._took.setdefault(cell.name, []).append(seconds)
+        if self._quiet:
+            return
+        result = row["error"] or "  ".join(f"{name} {value:.4g}" for name, value in list(row["final"]["scores"].items())[:1] if value is not None)
+        self._show("")
+        told = " (collapsed)" if row["collapsed"] else ""
+        print(f"{self._done}/{self._total}  {cell.name} seed {cell.seed}: {row['status']}{told} after {clock(seconds)}  {result}", file=sys.stderr, flush=True)
+
+    def _left(self, shares: dict[Cell, float], waiting: Sequence[Cell], now: float) -> float | None:
+        """Seconds to the end, from cells of the same name, else from all; None as long as nothing is known."""
+        expected = {name: mean(values) for name, values in self._took.items()}
+        for cell, share in shares.items():
+            if share > 0.02 and cell.name not in expected:
+                expected[cell.name] = (now - self._began[cell]) / share
+        if not expected:
+            return None
+        usual = mean(expected.values())
+        rest = sum(expected.get(cell.name, usual) for cell in waiting)
+        rest += sum(expected.get(cell.name, usual) * (1 - share) for cell, share in shares.items())
+        return rest / min(self._jobs, max(len(shares) + len(waiting), 1))
+
+    def _share(self, cell: Cell) -> float:
+        """How far the training of a cell is, from its records; scoring is the small rest."""
+        records = RunFolder(self._folder.path / "runs" / cell.file).records()
+        if not records or self._job.budget is None:
+            return 0.0
+        ((name, whole),) = self._job.budget.items()
+        key, scale = {"steps": ("step", 1), "images": ("images", 1), "minutes": ("seconds", 60)}[name]
+        return min(1.0, max(record.get(key, 0) for record in records) / (scale * whole))
+
+    def _show(self, text: str) -> None:
+        if self._line:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

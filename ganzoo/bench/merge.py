@@ -1,0 +1,68 @@
+"""Shards of a bench joined into one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError, UsageError
+from ..files import FolderLock, disk_errors, read_json, write_atomically
+from .plan import Cell
+from .protocol import check_same, fingerprint
+from .results import BenchFolder
+
+
+def merge(folders: Sequence[Path], out: Path, report: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Fills `out` with the rows and samples of all folders, and returns the rows in the order of the plan.
+
+    Trained runs stay where they are. UsageError if the protocols differ, or if two folders say different things of one cell.
+    """
+    shards = [BenchFolder(path) for path in folders]
+    for shard in shards:
+        if not (shard.protocol.exists() and shard.plan.exists()):
+            raise UsageError(f"{shard.path} is not the folder of a bench: it has no protocol.json or no plan.json.")
+    protocol = read_json(shards[0].protocol)
+    for shard in shards[1:]:
+        check_same(read_json(shard.protocol), protocol, f"{shard.path}, unlike {shards[0].path},")
+    target = BenchFolder(out)
+    target.make()
+    hashed = fingerprint(protocol)
+    with FolderLock(target.path):
+        plan: tuple[Cell, ...] = ()
+        for shard in shards:
+            plan = target.open(protocol, shard.planned())
+            for cell in shard.planned():
+                _take(cell, shard, target, hashed, report)
+        rows = target.rewrite(plan, hashed, report)
+        if missing := [cell.file for cell in plan if not (target.cells / f"{cell.file}.json").exists()]:
+            report(f"{len(missing)} of {len(plan)} cells are in none of the folders: {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}")
+        write_outcome(target.path)
+    return rows
+
+
+def _take(cell: Cell, shard: BenchFolder, target: BenchFolder, protocol: str, report: Callable[[str], None]) -> None:
+    """Brings a cell's row and picture over, if the shard has it."""
+    row, there = shard.row(cell, protocol), target.row(cell, protocol, report)
+    if row is None:
+        return
+    if there is not None and _without_times(there) != _without_times(row):
+        raise UsageError(f"{shard.path} says something else of '{cell.name}' seed {cell.seed} than a folder before it: merge one of them.")
+    if row["samples"]:
+        source = shard.path / "samples" / f"{cell.file}.png"
+        with disk_errors(f"{source} cannot be copied", CheckpointError):
+            (target.path / "samples").mkdir(exist_ok=True)
+            write_atomically(target.path / "samples" / source.name, source.read_bytes())
+    if there is None:
+        target.write_row(cell, row)
+
+
+def _without_times(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "times"}
+
+
+def write_outcome(folder: Path) -> None:
+    """Writes report.html and report.md of a bench folder."""
+    from .report import write_report
+
+    write_report(folder)

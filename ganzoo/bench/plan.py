@@ -1,0 +1,186 @@
+"""What a bench is asked to do, as plain data: the request, and the cells that it comes to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from ..config import from_json, resolve
+from ..errors import CheckpointError, UsageError, did_you_mean
+from ..registry import Registry
+from ..variant import Variant
+
+FORMAT = 1
+PARTS = ("generator", "discriminator", "loss")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Everything that a cell needs to know besides itself; plain data, so that it reaches a worker on another machine."""
+
+    folder: str
+    kind: str
+    data: str | None = None
+    reference: str | None = None
+    data_root: str | None = None
+    image_size: int | None = None
+    channels: int | None = None
+    classes: int = 0
+    extractor: str = "fashion-cnn"
+    metrics: tuple[str, ...] = ()
+    steps: int | None = None
+    images: int | None = None
+    minutes: float | None = None
+    points: int = 4
+    eval_images: int = 10_000
+    point_images: int = 2_000
+    precision: str = "fp32"
+    device: str = "cpu"
+    threads: int = 1
+
+    @property
+    def budget(self) -> dict[str, float] | None:
+        """The budget as it was asked for; None where nothing is trained."""
+        return next(({name: value} for name in ("steps", "images", "minutes") if (value := getattr(self, name)) is not None), None)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "metrics": list(self.metrics)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One row to be: a variant with its settings, or a pretrained `source`, on a data set with a seed."""
+
+    name: str
+    variant: str
+    data: str
+    seed: int
+    settings: tuple[str, ...] = ()
+    conditional: bool | None = None
+    source: str | None = None
+
+    @property
+    def file(self) -> str:
+        """What its files are called."""
+        return f"{re.sub('[^A-Za-z0-9.+_-]', '_', f'{self.name}-{self.data}')}-seed{self.seed}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "settings": list(self.settings)}
+
+
+def cells_from_json(plan: Any, where: str) -> tuple[Cell, ...]:
+    """The cells of a plan.json, checked; CheckpointError names what is wrong."""
+    if not isinstance(plan, dict) or plan.get("format") != FORMAT or not isinstance(plan.get("cells"), list):
+        raise CheckpointError(f"{where} is not the plan of a bench that this ganzoo reads.")
+    return tuple(from_json(cell, Cell, f"{where}: cell {number}") for number, cell in enumerate(plan["cells"]))
+
+
+def plan_to_json(cells: Iterable[Cell]) -> dict[str, Any]:
+    return {"format": FORMAT, "cells": [cell.to_json() for cell in cells]}
+
+
+def chosen_variants(patterns: Sequence[str], everything: bool, size: int | None, registry: Registry, report) -> list[Variant]:
+    """The variants that names and shell patterns mean, each once, in the order of asking; those of a pattern only if they draw the size."""
+    found: dict[str, Variant] = {}
+    for pattern in ["*", *patterns] if everything else patterns:
+        if not re.search(r"[*?\[]", pattern):
+            found[pattern] = registry.get("variants", pattern)
+            continue
+        matching = [variant for variant in registry.variants() if fnmatch(variant.name, pattern)]
+        if not matching:
+            raise UsageError(f"No variant matches '{pattern}'.{did_you_mean(pattern, registry.names('variants'))}")
+        for variant in matching:
+            if size is not None and size not in variant.sizes:
+                report(f"left out: '{variant.name}' draws {' or '.join(map(str, sorted(variant.sizes)))} pixels, not {size}")
+            else:
+                found.setdefault(variant.name, variant)
+    if not found:
+        raise UsageError("No variant is left to bench: name some that `ganzoo list` shows, or use --all.")
+    return list(found.values())
+
+
+def common_size(variants: Sequence[Variant], size: int | None) -> int:
+    """The size in pixels that all variants are trained at: the one asked for, or the first's favourite that all can draw."""
+    known = "; ".join(f"{variant.name}: {', '.join(map(str, variant.sizes))}" for variant in variants)
+    wanted = [size] if size is not None else variants[0].sizes
+    common = [pixels for pixels in wanted if all(pixels in variant.sizes for variant in variants)]
+    if not common:
+        raise UsageError(f"These variants cannot all draw {f'{size} pixels' if size else 'one size'}; they draw {known}. Use --image-size or fewer variants.")
+    return common[0]
+
+
+def split_settings(settings: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
+    """`--set` by variant: "dcgan:generator.width=32" is for one, "training.batch_size=32" for all; UsageError for an unknown name."""
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for setting in settings:
+        head, colon, rest = setting.partition(":")
+        if not colon or "=" in head:
+            for own in found.values():
+                own.append(setting)
+        elif head in found:
+            found[head].append(rest)
+        else:
+            raise UsageError(f"--set {setting}: '{head}' is not among the variants of this bench.{did_you_mean(head, names)}")
+    return found
+
+
+def training_cells(
+    variants: Sequence[Variant],
+    seeds: Sequence[int],
+    data: str,
+    registry: Registry,
+    *,
+    parts: dict[str, Sequence[str]],
+    settings: Sequence[str] = (),
+    conditional: bool | None = None,
+) -> tuple[Cell, ...]:
+    """Every variant with every mixture of the parts asked for, seed by seed, its settings checked; a variant's rows stand together."""
+    by_variant = split_settings(settings, [variant.name for variant in variants])
+    cells: dict[tuple, Cell] = {}
+    for variant in variants:
+        for mixture in product(*([*parts.get(kind, ())] or [None] for kind in PARTS)):
+            chosen = {kind: name for kind, name in zip(PARTS, mixture, strict=True) if name is not None and name != _own(variant, kind)}
+            changes = (*(f"{kind}={name}" for kind, name in chosen.items()), *by_variant[variant.name])
+            resolve(variant, changes, registry)
+            labelled = conditional if variant.labels == "optional" else None
+            name = "+".join([variant.name, *chosen.values(), *(["labels"] if labelled else [])])
+            for seed in seeds:
+                cell = Cell(name=name, variant=variant.name, data=data, seed=seed, settings=changes, conditional=labelled)
+                cells.setdefault((name, seed), cell)
+    return tuple(cells.values())
+
+
+def _own(variant: Variant, kind: str) -> str | None:
+    part = getattr(variant, kind)
+    return None if part is None else part.name
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """"3" means 0, 1 and 2; "0,5,7" and "5," mean those; UsageError for anything else."""
+    try:
+        numbers = [int(word) for word in text.split(",") if word.strip()]
+    except ValueError:
+        numbers = []
+    seeds = numbers if "," in text else list(range(numbers[0])) if numbers else []
+    if not seeds or len(set(seeds)) < len(seeds) or len(seeds) > 1000 or not all(0 <= seed < 2**63 for seed in seeds):
+        raise UsageError(f"--seeds {text}: give how many (3 means 0, 1 and 2), or which (0,5,7).")
+    return tuple(seeds)
+
+
+def parse_shard(text: str | None) -> tuple[int, int]:
+    """"2/4" as (2, 4): the second of four; None is the one of one."""
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text or "1/1")
+    number, count = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= number <= count:
+        raise UsageError(f"--shard {text}: write it as i/n with i from 1 to n, such as 2/4.")
+    return number, count
+
+
+def folder_name(source: str) -> str:
+    """What a pretrained source is called in a table: its tag, owner/name, or the last part of its folder."""
+    return Path(source).name or source if re.match(r"[./~]", source) else source

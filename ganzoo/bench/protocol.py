@@ -1,0 +1,101 @@
+"""How was measured, as data: everything that decides a number of the bench, its fingerprint, and what differs between two."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+from ..data import ImageData
+from ..errors import UsageError
+from ..metrics import named
+from ..metrics.observe import Extractor
+from .plan import Job
+
+FORMAT = 1
+RANKED_BY = ("frechet", "kernel")  # the first of them that is measured; of both, less is better
+
+
+def protocol_of(job: Job, data: ImageData | None, references: Sequence[ImageData], extractor: Extractor) -> dict[str, Any]:
+    """What protocol.json says: plain values, the same for every shard and on every machine that would give the same numbers."""
+    import numpy
+    import torch
+
+    from .. import __version__
+
+    return {
+        "format": FORMAT,
+        "kind": job.kind,
+        "data": None if data is None else facts(data, job.data),
+        "references": [facts(reference, job.reference) for reference in references],
+        "budget": job.budget,
+        "evaluation": {
+            "images": job.eval_images,
+            "points": job.points if data is not None else 0,
+            "point_images": job.point_images if data is not None else 0,
+            "weights": "the moving average of the generator where the variant keeps one",
+            "preprocessing": "drawings rounded to 8 bits; resized as the extractor does it",
+        },
+        "seeds": "a cell's seed decides its initialization, batches and noise, and the latents that are scored",
+        "extractor": {"name": extractor.name, "fingerprint": extractor.fingerprint},
+        "metrics": list(job.metrics),
+        "ranking": named(ranking(job.metrics), extractor.name),
+        "precision": job.precision,
+        "device": torch.device(job.device).type,
+        "threads": job.threads,
+        "versions": {
+            "ganzoo": __version__,
+            "torch": torch.__version__,
+            "numpy": numpy.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def facts(data: ImageData, source: str | None) -> dict[str, Any]:
+    """What identifies prepared images; where they lie is no part of it."""
+    return {
+        "name": data.name,
+        "split": split_of(source),
+        "images": len(data),
+        "size": data.size,
+        "channels": data.channels,
+        "classes": len(data.classes),
+        "fingerprint": data.fingerprint,
+    }
+
+
+def split_of(source: str | None) -> str | None:
+    """The split that a source names, as "fashion-mnist:test" does; a path or an address names none."""
+    return (source or "").partition(":")[2] or None if not set("/\\") & set(source or "") else None
+
+
+def ranking(metrics: Sequence[str]) -> str:
+    """The metric by which the best point of a cell is chosen; UsageError if none can be."""
+    found = next((name for name in RANKED_BY if name in metrics), None)
+    if found is None:
+        raise UsageError(f"The points of a run are ranked by {' or '.join(RANKED_BY)}: add --metric {RANKED_BY[0]}.")
+    return found
+
+
+def fingerprint(protocol: dict[str, Any]) -> str:
+    """The sha256 of a protocol's canonical JSON."""
+    text = json.dumps(protocol, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_same(old: Any, new: dict[str, Any], where: str) -> None:
+    """UsageError that lists every difference, if a folder was filled under another protocol."""
+    changes = differences("", old, json.loads(json.dumps(new)))
+    if changes:
+        raise UsageError(f"{where} was measured by another protocol; its rows cannot stand beside new ones:\n  " + "\n  ".join(changes))
+
+
+def differences(path: str, old: Any, new: Any) -> list[str]:
+    """Every value that differs, as "path: old there, new here"."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = dict.fromkeys([*old, *new])
+        return [change for key in keys for change in differences(f"{path}.{key}".lstrip("."), old.get(key), new.get(key))]
+    return [] if old == new else [f"{path}: {json.dumps(old)} there, {json.dumps(new)} here"]

@@ -1,0 +1,102 @@
+"""The folder of a bench: one file a cell, written whole, and results.jsonl made of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError, GanzooError, UsageError
+from ..files import disk_errors, move_aside, read_json, remove_leftovers, write_atomically
+from . import protocol as protocols
+from .plan import Cell, cells_from_json, plan_to_json
+
+
+class BenchFolder:
+    """Paths of a bench and its files; whoever writes holds the lock of the folder."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.protocol = self.path / "protocol.json"
+        self.plan = self.path / "plan.json"
+        self.cells = self.path / "cells"
+        self.results = self.path / "results.jsonl"
+
+    def make(self) -> None:
+        """Makes the folder; UsageError if something else is there."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            names = os.listdir(self.path)
+        except OSError as error:
+            raise UsageError(f"{self.path} cannot be made: {error.strerror}.") from None
+        if not self.protocol.exists() and any(name != ".lock" and not name.startswith(".tmp-") for name in names):
+            raise UsageError(f"{self.path} is in the way: --out takes a new or empty folder, or the folder of a bench to go on with.")
+
+    def open(self, protocol: dict[str, Any], cells: Sequence[Cell]) -> tuple[Cell, ...]:
+        """Writes protocol and plan, or checks them against those that are there; returns the whole plan, older cells first.
+
+        UsageError lists the differences if the protocol, or what a cell of the same name does, is another.
+        """
+        remove_leftovers(self.path)
+        if self.protocol.exists():
+            protocols.check_same(read_json(self.protocol), protocol, str(self.path))
+        else:
+            write_atomically(self.protocol, json.dumps(protocol, indent=2) + "\n")
+        plan = united(self.planned(), cells, str(self.path))
+        if plan != self.planned() or not self.plan.exists():
+            write_atomically(self.plan, json.dumps(plan_to_json(plan), indent=1) + "\n")
+        self.cells.mkdir(exist_ok=True)
+        remove_leftovers(self.cells)
+        return plan
+
+    def planned(self) -> tuple[Cell, ...]:
+        """The cells of plan.json; none if it is not written yet."""
+        return cells_from_json(read_json(self.plan), str(self.plan)) if self.plan.exists() else ()
+
+    def row(self, cell: Cell, protocol: str, report=lambda line: None) -> dict[str, Any] | None:
+        """The row of a cell, or None if it is missing; one that is damaged is set aside, told, and missing."""
+        file = self.cells / f"{cell.file}.json"
+        if not file.exists():
+            return None
+        try:
+            row = read_json(file)
+            if not isinstance(row, dict) or row.get("protocol") != protocol or not isinstance(row.get("times"), dict):
+                raise CheckpointError(f"{file} is not a row of this bench.")
+        except CheckpointError as error:
+            report(f"{error} It is set aside and the cell done again.")
+            move_aside(file, "damaged")
+            return None
+        return row
+
+    def write_row(self, cell: Cell, row: dict[str, Any]) -> None:
+        """Writes the row of a cell, whole or not at all."""
+        write_atomically(self.cells / f"{cell.file}.json", line_of(row) + "\n")
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Adds a row to results.jsonl, for whoever looks while the bench goes on."""
+        with disk_errors(f"{self.results} cannot be written", GanzooError), open(self.results, "a", encoding="utf-8") as file:
+            file.write(line_of(row) + "\n")
+
+    def rewrite(self, plan: Iterable[Cell], protocol: str, report=lambda line: None) -> list[dict[str, Any]]:
+        """Writes results.jsonl anew, all rows that are there in the order of the plan, and returns them."""
+        rows = [row for cell in plan if (row := self.row(cell, protocol, report)) is not None]
+        write_atomically(self.results, "".join(line_of(row) + "\n" for row in rows))
+        return rows
+
+
+def line_of(row: dict[str, Any]) -> str:
+    """A row as one line of strict JSON."""
+    return json.dumps(row, allow_nan=False, ensure_ascii=False)
+
+
+def united(old: Sequence[Cell], new: Sequence[Cell], where: str) -> tuple[Cell, ...]:
+    """The cells of both, the old ones first; UsageError if two of one name are not the same."""
+    cells = {cell.file: cell for cell in old}
+    for cell in new:
+        other = cells.setdefault(cell.file, cell)
+        if other != cell:
+            changes = protocols.differences("", other.to_json(), cell.to_json())
+            raise UsageError(f"{where} holds '{cell.name}' of seed {cell.seed} with other settings: {'; '.join(changes)}. Choose another --out.")
+    return tuple(cells.values())

@@ -1,0 +1,91 @@
+"""The same eyes for every cell: an extractor, its metrics, and what it sees of the real images."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import NamedTuple
+
+from torch import Tensor
+
+from ..data import ImageData, load_images
+from ..errors import GanzooError, UsageError
+from ..metrics.observe import Extractor, as_images, load_extractor, needs_of, observe
+from ..metrics.score import measure, observe_real
+from ..model import Model
+from ..pictures import to_uint8
+from ..registry import Registry
+from .plan import Job
+
+BATCH = 250
+
+
+class Score(NamedTuple):
+    """The numbers of some drawings by name (None where one is not finite), and how long the generator took for them."""
+
+    values: dict[str, float | None]
+    drawing_seconds: float
+
+
+class Scorer:
+    """Scores models against the reference images of a job; everything that is loaded is loaded once."""
+
+    def __init__(self, job: Job, registry: Registry, report: Callable[[str], None]):
+        self.job, self.registry, self._report = job, registry, report
+        self.extractor: Extractor = load_extractor(job.extractor)
+        self.metrics = {name: registry.get("metrics", name) for name in job.metrics}
+        self.needs = needs_of(self.metrics, self.extractor)
+        self.reference = cache(self._reference)
+        self.seen = cache(self._seen)
+
+    def _reference(self, size: int, channels: int) -> ImageData:
+        return load(self.job, self.job.reference, self.registry, self._report, size=size, channels=channels)
+
+    def _seen(self, size: int, channels: int):
+        return observe_real(self.reference(size, channels), self.extractor, self.needs, report=self._report)
+
+    def score(self, model: Model, images: int, seed: int) -> Score:
+        """The numbers of the first `images` drawings of a seed, rounded to 8 bits."""
+        watch = _Stopwatch(model.stream(images, seed, batch_size=BATCH))
+        fake = observe((as_images(to_uint8(batch)) for batch in watch), self.extractor, self.needs)
+        values = measure(self.seen(model.image.size, model.image.channels), fake, self.extractor, self.metrics, seed)
+        return Score({name: value if math.isfinite(value) else None for name, value in values.items()}, watch.seconds)
+
+
+def load(job: Job, source: str, registry: Registry, report: Callable[[str], None], *, size: int, channels: int | None) -> ImageData:
+    """Images of a source at a size, prepared or from the cache."""
+    return load_images(source, size=size, channels=channels, datasets=registry.table("datasets"), root=job.data_root, report=report)
+
+
+def default_reference(data: str, registry: Registry, root) -> str:
+    """What a training is judged by unless someone says: the test split of a registered data set that has one, else its own images."""
+    from ..data.resolve import find_source
+
+    name, colon, _ = data.partition(":")
+    if colon or name not in registry.names("datasets"):
+        return data
+    try:
+        find_source(f"{name}:test", registry.table("datasets"), root)
+    except UsageError:
+        return data
+    except GanzooError:  # the split exists, and its files are what is missing: whoever loads it says so
+        pass
+    return f"{name}:test"
+
+
+class _Stopwatch:
+    """Passes batches on and adds up how long each took to come."""
+
+    def __init__(self, batches: Iterator[Tensor]):
+        self._batches, self.seconds = batches, 0.0
+
+    def __iter__(self) -> Iterator[Tensor]:
+        while True:
+            began = time.monotonic()
+            batch = next(self._batches, None)
+            self.seconds += time.monotonic() - began
+            if batch is None:
+                return
+            yield batch

@@ -1,0 +1,151 @@
+"""A cell that is trained: the run, the scores of its points, the best of them and its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..checkpoint import list_checkpoints, retain
+from ..config import one_line, resolve
+from ..errors import DivergedError
+from ..loop import Cadence
+from ..manifest import folder_name, read_manifest
+from ..milestones import EVENT, Milestones
+from ..pretrained.load import load
+from ..registry import Registry
+from ..run import RunFolder
+from ..train import Request, steps_for, train
+from ..variant import ImageSpec, Variant
+from . import costs
+from .cell import described, save_samples, tell_evaluation
+from .plan import Cell, Job
+from .protocol import ranking
+from .scorer import Scorer
+
+TOLD = ("collapse", "diverged", "rollback")
+ENDLESS = 10**9
+
+
+def fill_trained(row: dict[str, Any], cell: Cell, job: Job, registry: Registry, scorer: Callable[[], Scorer]) -> None:
+    """Trains, or goes on with a training, and scores it; a divergence is told in the row, with the points before it."""
+    variant = resolve(registry.get("variants", cell.variant), cell.settings, registry)
+    roles = {role: getattr(variant, role) for role in ("generator", "discriminator", "loss")}
+    others = {"regularizers": [part.name for part in variant.regularizers], **described({"augmentation": variant.augmentation})}
+    row["parts"] = {**described(roles), **others}
+    labelled = variant.labels == "required" or cell.conditional
+    image = ImageSpec(job.image_size, job.channels, job.classes if labelled else 0)
+    row["costs"] = costs.costs_of(roles, image, registry)
+    folder = RunFolder(Path(job.folder) / "runs" / cell.file)
+    steps = _steps(variant, image, job, registry)
+    planned = _points(steps, job.points) if job.minutes is None else ()
+    try:
+        train(_request(cell, job, folder, steps, planned), registry, lambda line: None)
+    except DivergedError as error:
+        row.update(status="diverged", error=_divergence(folder) or one_line(error))
+    _tell_training(row, folder)
+    began = time.monotonic()
+    judged = _Judged(row, cell, job, folder, scorer())
+    judged.fill([*planned, *(record["step"] for record in folder.records() if record.get("event") == EVENT)])
+    tell_evaluation(row, job, time.monotonic() - began, judged.speed)
+    if row["points"]:
+        retain(folder.checkpoints, 2, {state["step"] for state in (row["best"], row["final"]) if state})
+
+
+def _steps(variant: Variant, image: ImageSpec, job: Job, registry: Registry) -> int:
+    """The length of the run: within a limited time as good as none, unless schedules are measured by the card's."""
+    if job.minutes is not None:
+        return variant.training.steps if variant.training.schedules else ENDLESS
+    return job.steps if job.steps is not None else steps_for(job.images, variant, image, registry)
+
+
+def _points(steps: int, points: int) -> tuple[int, ...]:
+    """The ends of `points` equal parts of a run, each a whole step."""
+    return tuple(dict.fromkeys(-(-steps * number // points) for number in range(1, points + 1)))
+
+
+def _request(cell: Cell, job: Job, folder: RunFolder, steps: int, planned: tuple[int, ...]) -> Request:
+    milestones = Milestones(steps=planned)
+    if job.minutes is not None:
+        milestones = Milestones(seconds=60 * job.minutes, shares=tuple(number / job.points for number in range(1, job.points + 1)))
+    return Request(
+        variant=cell.variant,
+        data=job.data,
+        out=folder.path,
+        image_size=job.image_size,
+        channels=job.channels,
+        conditional=cell.conditional,
+        steps=steps,
+        seed=cell.seed,
+        settings=cell.settings,
+        precision=job.precision,
+        device=job.device,
+        threads=job.threads,
+        data_root=Path(job.data_root) if job.data_root else None,
+        cadence=Cadence(keep=2, milestones=milestones),
+        resume=folder.config.exists(),
+        quiet=True,
+    )
+
+
+def _divergence(folder: RunFolder) -> str | None:
+    """What the run's records say of its end: the error itself names folders, and rows must not."""
+    return next((record["text"] for record in reversed(folder.records()) if record.get("event") == "diverged"), None)
+
+
+def _tell_training(row: dict[str, Any], folder: RunFolder) -> None:
+    records = folder.records()
+    row["events"] = [{key: record[key] for key in ("step", "event", "text")} for record in records if record.get("event") in TOLD]
+    row["collapsed"] = any(event["event"] == "collapse" for event in row["events"])
+    seconds, images = folder.seconds(), max((record.get("images", 0) for record in records), default=0)
+    row["times"].update(training_seconds=seconds, training_images_per_second=images / seconds if seconds else None)
+
+
+class _Judged:
+    """Fills in the scores of a run."""
+
+    def __init__(self, row: dict[str, Any], cell: Cell, job: Job, folder: RunFolder, scorer: Scorer):
+        self.row, self.cell, self.job, self.folder, self.scorer = row, cell, job, folder, scorer
+        self.looks = {record["step"]: record for record in folder.records() if "samples" in record}
+        self._drawn, self._seconds = 0, 0.0
+
+    @property
+    def speed(self) -> float | None:
+        """Images a second that the generator drew."""
+        return self._drawn / self._seconds if self._seconds else None
+
+    def fill(self, planned: list[int]) -> None:
+        """Scores what was reached of the planned points with few images, the best of them and the end with all."""
+        row, job = self.row, self.job
+        there = [step for step, _ in list_checkpoints(self.folder.checkpoints)]
+        done = row["status"] == "done"
+        reached = sorted({step for step in planned if step in there} | set(there[:1] if done else []))
+        row["points"] = [self._scored(step, job.point_images) for step in reached]
+        row["times"]["point_seconds"] = [self.looks[step]["seconds"] for step in reached]
+        best = self._best()
+        last = reached[-1] if done else None
+        whole = {step: self._scored(step, job.eval_images) for step in {best, last} - {None}}
+        row.update(best=whole.get(best), final=whole.get(last))
+        if done:
+            path = self.folder.checkpoints / folder_name(last)
+            row["samples"] = save_samples(load(path, device=job.device), self.cell, job)
+            row["weights_sha256"] = _weights_hash(path)
+
+    def _scored(self, step: int, images: int) -> dict[str, Any]:
+        model = load(self.folder.checkpoints / folder_name(step), device=self.job.device)
+        found = self.scorer.score(model, images, self.cell.seed)
+        self._drawn, self._seconds = self._drawn + images, self._seconds + found.drawing_seconds
+        return {"step": step, "images": self.looks[step]["images"], "scores": found.values}
+
+    def _best(self) -> int | None:
+        """The step of the point that ranks first, the earliest of equal ones."""
+        name = f"{ranking(self.job.metrics)}[{self.scorer.extractor.name}]"
+        ranked = [(point["scores"][name], point["step"]) for point in self.row["points"] if point["scores"][name] is not None]
+        return min(ranked)[1] if ranked else None
+
+
+def _weights_hash(checkpoint: Path) -> str:
+    """The sha256 of the file of the generator that was scored: its average, where there is one."""
+    files = read_manifest(checkpoint)["files"]
+    return files.get("generator_ema.safetensors", files["generator.safetensors"])["sha256"]

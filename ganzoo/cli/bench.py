@@ -1,0 +1,102 @@
+"""`ganzoo bench`: scores what is trained already, or trains and scores variants alike."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from .types import DataName, VariantName
+
+
+class BenchCommand(click.Command):
+    """`ganzoo bench`, which `ganzoo bench merge` has beneath it though its own arguments are names."""
+
+    def make_context(self, info_name, args, parent=None, **extra):
+        """The context of `merge` where that is the first word."""
+        if args[:1] == ["merge"]:
+            return merge.make_context(f"{info_name} merge", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command(cls=BenchCommand)
+@click.argument("sources", nargs=-1, type=VariantName())
+@click.option("--train", is_flag=True, help="Train the variants named, all alike, and score them.")
+@click.option("--all", "everything", is_flag=True, help="With --train: every variant that draws the size.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("bench"), show_default=True, help="The folder to fill, or to go on with.")
+@click.option("--data", type=DataName(), help="With --train: what to train on, as `ganzoo train` takes it.")
+@click.option("--data-root", type=click.Path(path_type=Path), help="Where the published files of registered data sets lie.")
+@click.option("--reference", type=DataName(), help="Real images to score against. [default: the data's test split, else the data; fashion-mnist-test]")
+@click.option("--image-size", type=click.IntRange(1), help="Pixels of a side. [default: the first that all variants can draw]")
+@click.option("--channels", type=click.Choice(["1", "3"]), help="1 grey, 3 colour. [default: as the images are]")
+@click.option("--conditional", is_flag=True, help="Variants that can take labels get them.")
+@click.option("--seeds", help="How many (3 means 0, 1 and 2), or which (0,5,7). [default: 1]")
+@click.option("--steps", type=click.IntRange(1), help="Budget: training steps.")
+@click.option("--images", type=click.IntRange(1, 10**9), help="Budget: real images that the discriminator sees.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Budget: minutes of training alone.")
+@click.option("--set", "settings", multiple=True, metavar="[VARIANT:]PATH=VALUE", help="Any option that `ganzoo show` lists, for all or for one.")
+@click.option("--generator", multiple=True, metavar="PART", help="Every variant with this generator; several: with each of them.")
+@click.option("--discriminator", multiple=True, metavar="PART", help="Every variant with this discriminator; several: with each.")
+@click.option("--loss", multiple=True, metavar="PART", help="Every variant with this loss; several: with each of them.")
+@click.option("--points", type=click.IntRange(1, 100), help="States scored on the way, at equal parts of the budget. [default: 4]")
+@click.option("--eval-images", type=click.IntRange(10), default=10_000, show_default=True, help="Drawings scored at the end and of the best point.")
+@click.option("--point-images", type=click.IntRange(10), help="Drawings scored at each point. [default: a fifth of --eval-images]")
+@click.option("--extractor", default="fashion-cnn", show_default=True, help="Through whose eyes drawings are compared.")
+@click.option("--metric", "metrics", multiple=True, help="Only these metrics. [default: all that are built in]")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="As `ganzoo train` takes it. [default: fp32]")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:N, mps or auto.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Processor threads of a cell; part of the protocol.")
+@click.option("--jobs", type=click.IntRange(1), help="Cells at a time. [default: 1; without --train as many as there are cores]")
+@click.option("--shard", metavar="I/N", help="Only every Nth cell, from the Ith: for batch systems; `ganzoo bench merge` joins.")
+@click.option("--ray", metavar="ADDRESS", help="Spread the cells over a Ray cluster.")
+@click.option("--retry-failed", is_flag=True, help="Do cells again whose row says failed.")
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as a JSON array for programs.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def bench(as_json: bool, channels, conditional: bool, **asked) -> None:
+    """Compare generators by the same protocol, and write a report.
+
+    SOURCES are trained generators (tags, runs, folders, owner/name), by default all whose weights come with a variant; with
+    --train they are variants, or shell patterns such as 'wgan*'.
+
+    \b
+    ganzoo bench
+    ganzoo bench dcgan.fashion-mnist ./runs/first --out runs/compared
+    ganzoo bench dcgan lsgan 'wgan*' --train --data fashion-mnist --image-size 32 --images 1000000 --seeds 3 --jobs 2 --out runs/bench
+    ganzoo bench dcgan vae --train --data photos/ --minutes 60 --seeds 0,5,7 --set dcgan:generator.width=32 --out runs/hour
+    ganzoo bench merge runs/shard-1 runs/shard-2 --out runs/bench
+
+    The folder holds report.html, report.md, results.jsonl (one row a cell), protocol.json (how was measured) and samples/. Killed
+    at any moment, the same command goes on with what is missing.
+    """
+    from .listing import loaded_registry
+
+    registry = loaded_registry()
+    from ..bench.run import Request
+    from ..bench.run import bench as run
+
+    request = Request(channels=int(channels) if channels else None, conditional=conditional or None, **asked)
+    quiet = request.quiet
+    rows = run(request, registry, lambda line: None if quiet else click.echo(line, err=True))
+    _print(rows, request.out, as_json)
+
+
+@click.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to fill, or to go on with.")
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as a JSON array for programs.")
+def merge(folders: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    """Join the shards of a bench, all of one protocol, into one folder with one report."""
+    from ..bench.merge import merge as join
+
+    _print(join(folders, out, lambda line: click.echo(line, err=True)), out, as_json)
+
+
+def _print(rows: list[dict], out: Path, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    from ..bench.table import table
+
+    click.echo("\n".join(table(rows)))
+    click.echo(f"Report: {out / 'report.html'}", err=True)

@@ -1,0 +1,53 @@
+"""A real Ray cluster of two workers on this machine, one of which is killed in the middle: the rows are those of a local run."""
+
+import os
+import subprocess
+import sys
+
+import benches
+import pytest
+import small
+
+ray = pytest.importorskip("ray")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANZOO_CACHE", str(folder / "cache"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield small.images(folder / "tiny.npz")
+
+
+@pytest.fixture
+def cluster(data):
+    """A head that works on nothing, and two workers with a processor each."""
+    from ray.cluster_utils import Cluster
+
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    workers = [found.add_node(num_cpus=1) for _ in range(2)]
+    found.wait_for_nodes()
+    yield found, workers
+    found.shutdown()
+
+
+def words(data, out, *more):
+    """The tiny matrix, each run long enough to be killed in the middle of."""
+    return [word if word != "6" else "600" for word in benches.words(data, out, *more)]
+
+
+def test_a_worker_killed_in_the_middle_changes_no_row(data, cluster, tmp_path):
+    assert small.forked_ganzoo(*words(data, tmp_path / "local"), cwd=tmp_path).returncode == 0
+    found, (doomed, _) = cluster
+    command = [sys.executable, "-m", "ganzoo", *words(data, tmp_path / "bench", "--ray", found.address)]
+    with subprocess.Popen(command, env=os.environ, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        runs = tmp_path / "bench/runs"
+        benches.until(lambda: len(list(runs.glob("*/metrics.jsonl"))) >= 2 or process.poll() is not None, seconds=300)
+        assert process.poll() is None, process.stderr.read()
+        found.remove_node(doomed, allow_graceful=False)
+        errors = process.communicate(timeout=600)[1]
+    assert process.returncode == 0, errors
+    assert benches.timeless(tmp_path / "bench") == benches.timeless(tmp_path / "local")

@@ -16,6 +16,7 @@ COMMANDS = {
     "new": "new:new",
     "install": "install:install",
     "uninstall": "install:uninstall",
+    "check": "check:check",
     "train": "train:train",
     "sample": "sample:sample",
     "convert": "convert:convert",

@@ -17,7 +17,7 @@ from ..config import image_from_json, run_config, variant_from_json
 from ..errors import CheckpointError, UsageError
 from ..files import shorten
 from ..model import Model
-from ..registry import registry
+from ..registry import Registry, registry
 from .config import GENERATOR_FILE, ModelConfig, Provider, read_model_config
 from .skeleton import build_skeleton, fill, refuse_latent
 from .source import Repository, Tag, parse_source
@@ -96,18 +96,23 @@ def load_folder(
     verify: bool = False,
     allow_nonfinite: bool = False,
     sha256: str | None = None,
+    parts: Registry | None = None,
 ) -> Model:
-    """The generator of a model folder, as `load`; `sha256` is what the weights must have besides what config.json says."""
+    """The generator of a model folder, as `load`; `sha256` is what the weights must have besides what config.json says.
+
+    It is built from what `parts` has registered, or the installed plugins if None.
+    """
+    parts = parts or registry()
     folder, (device, dtype) = Path(folder), _place(device, dtype)
     where = str(folder / "config.json")
     config = read_model_config(folder / "config.json")
     if sha256 is not None and config.weights.sha256 != sha256:
         raise CheckpointError(f"{where}: weights: the sha256 is not the registered one, {sha256}.")
     with TensorFile(folder / GENERATOR_FILE) as file:
-        skeleton = build_skeleton(config, where, registry(), len(file.entries))
+        skeleton = build_skeleton(config, where, parts, len(file.entries))
         refuse_latent(config, skeleton, where)
         tensors = file.read(skeleton.state_dict(), config.weights, mmap=mmap, verify=verify, allow_nonfinite=allow_nonfinite)
-    return Model(fill(skeleton, tensors, config, registry()).to(device=device, dtype=dtype), config, compile=compile)
+    return Model(fill(skeleton, tensors, config, parts).to(device=device, dtype=dtype), config, compile=compile)
 
 
 def load_run(

@@ -1,0 +1,76 @@
+"""`ganzoo check`: what any variant must pass."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+
+import click
+
+from ..errors import UsageError
+from .types import VariantName
+
+COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=VariantName(), metavar="NAME...")
+@click.option("--dist", help="All variants of this installed distribution.")
+@click.option("--all", "everything", is_flag=True, help="All variants.")
+@click.option("--only", multiple=True, metavar="CHECK", help="Only this check; several: each of them.")
+@click.option("--size", type=click.IntRange(1), help="Image size to train at.  [default: the smallest that the card declares]")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the processor to use.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array for programs.")
+def check(names: tuple[str, ...], dist: str | None, everything: bool, only: tuple[str, ...], size: int | None, threads: int, as_json: bool) -> None:
+    """Check what any variant must pass; every failure says what to change. Exit code 1 if a check fails.
+
+    \b
+    ganzoo check my-gan
+    ganzoo check my-gan --only gradients --only resume
+    ganzoo check --dist ganzoo-hinge --json
+    """
+    chosen = _chosen(names, dist, everything)
+    import torch
+
+    torch.set_num_threads(threads)
+    from ..testing import CHECKS, run_checks
+
+    rows, width = [], max(map(len, CHECKS))
+    for name in chosen:
+        if not as_json:
+            click.secho(name, fg="cyan", bold=True)
+        for outcome in run_checks(name, only or tuple(CHECKS), size=size):
+            rows.append(outcome)
+            if not as_json:
+                state = click.style(f"{outcome.state:<8}", fg=COLOURS[outcome.state])
+                click.echo(f"  {outcome.check:<{width}}  {state}{outcome.seconds:6.2f} s  {outcome.text}".rstrip())
+    failed = [outcome for outcome in rows if outcome.state == "failed"]
+    if as_json:
+        click.echo(json.dumps([asdict(outcome) for outcome in rows], indent=2))
+    else:
+        counts = ", ".join(f"{sum(row.state == state for row in rows)} {state}" for state in COLOURS)
+        click.echo(f"{len(chosen)} variant(s): {counts}, {sum(row.seconds for row in rows):.1f} s")
+    sys.exit(1 if failed else 0)
+
+
+def _chosen(names: tuple[str, ...], dist: str | None, everything: bool) -> list[str]:
+    """The variants to check; exactly one of the three ways to say it must be used."""
+    from .listing import loaded_registry
+
+    if bool(names) + (dist is not None) + everything != 1:
+        raise UsageError("Say what to check: names of variants, or --dist DISTRIBUTION, or --all.")
+    found = loaded_registry()
+    if names:
+        for name in names:
+            found.claim("variants", name)
+        return list(dict.fromkeys(names))
+    if everything:
+        return found.names("variants")
+    from ..discovery import normalize
+
+    mine = [name for name in found.names("variants") if found.claim("variants", name).plugin.distribution == normalize(dist)]
+    if not mine:
+        known = sorted({plugin.distribution for plugin in found.plugins})
+        raise UsageError(f"No installed distribution '{dist}' registers a variant; distributions with plugins: {', '.join(known)}.")
+    return mine

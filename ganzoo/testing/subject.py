@@ -1,0 +1,200 @@
+"""The variant under test: built small, on smooth random images, with what several checks share."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..build import KIND_OF, build_part, build_trainer, options_of, parts_of, seeded
+from ..config import one_line
+from ..errors import GanzooError, UsageError
+from ..registry import Registry
+from ..registry import registry as installed_registry
+from ..trainer import Trainer
+from ..variant import ImageSpec, Part, Variant
+from . import CheckFailed, CheckSkipped, Outcome
+
+BATCH = 4
+CLASSES = 3
+STEPS = 3  # WGAN-GP's generator sits out the first step, and weights that start at zero hold back others for one
+WIDTHS = (8, 16, 32)
+STEP_SECONDS = 20
+
+
+class Images:
+    """Smooth random images and labels, a pure function of the batch's number; remembers what it gave, to see whether it was changed."""
+
+    def __init__(self, image: ImageSpec, size: int):
+        self.image, self.size = image, size
+        self.given: list[tuple[str, Tensor, Tensor]] = []
+
+    def images(self, number: int, part: slice) -> Tensor:
+        return self._give("the real images (turn.real)", smooth(self.image, self.size, number)[part])
+
+    def labels(self, number: int, part: slice) -> Tensor:
+        return self._give("the labels (turn.label)", ((torch.arange(self.size) + number) % max(self.image.classes, 1))[part])
+
+    def _give(self, what: str, tensor: Tensor) -> Tensor:
+        self.given.append((what, tensor, tensor.clone()))
+        return tensor
+
+
+def smooth(image: ImageSpec, count: int, seed: int) -> Tensor:
+    """Images (count, C, H, W) in [-1, 1] of a few large blobs, which differ in colour and place."""
+    random = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, image.channels, 4, 4, generator=random) * 2 - 1
+    return functional.interpolate(coarse, size=(image.size, image.size), mode="bilinear", align_corners=False)
+
+
+class Subject:
+    """One variant with everything that checks need of it.
+
+    `variant` is the card; `small` the same with the option `width` of its parts reduced where they have one and still work.
+    `image` is what networks are trained for: grey, with labels if the card allows them.
+    """
+
+    def __init__(self, variant: Variant, registry: Registry, folder: Path, size: int | None = None):
+        if size is not None and size not in variant.sizes:
+            raise UsageError(f"Variant '{variant.name}' declares {', '.join(map(str, variant.sizes))} pixels, not {size}.")
+        self.variant, self.registry, self.folder = variant, registry, folder
+        self.plugin = registry.claim("variants", variant.name).plugin
+        self.image = ImageSpec(size or min(variant.sizes), 1, 0 if variant.labels == "unused" else CLASSES)
+
+    @classmethod
+    @contextmanager
+    def open(cls, name: str, *, size: int | None = None, registry: Registry | None = None) -> Iterator[Subject]:
+        """The subject of a variant's name, with a temporary folder while it is open."""
+        registry = registry or installed_registry()
+        with tempfile.TemporaryDirectory(prefix="ganzoo-check-") as folder:
+            yield cls(registry.get("variants", name), registry, Path(folder), size)
+
+    @cached_property
+    def small(self) -> Variant:
+        """The variant with the largest reduction of width with which its networks still work, or as it is."""
+        for width in WIDTHS:
+            variant = narrowed(self.variant, self.registry, width)
+            try:
+                self._try(variant)
+            except Exception:  # whatever is wrong at this width; at the card's own the checks will say it
+                continue
+            return variant
+        return self.variant
+
+    def _try(self, variant: Variant) -> None:
+        trainer = self.trainer(variant)
+        with torch.no_grad():
+            fake = trainer.generator(trainer.generator.latent(2, trainer.random("try")), labels_of(self.image, 2))
+            if trainer.discriminator is not None:
+                trainer.discriminator(fake, labels_of(self.image, 2))
+
+    def trainer(self, variant: Variant | None = None, *, seed: int = 0, batch: int = BATCH, image: ImageSpec | None = None, **more) -> Trainer:
+        """A new trainer of the small variant, or of the one given; `more` goes to its training settings, `precision` to the trainer."""
+        variant, image = variant or self.small, image or self.image
+        precision = more.pop("precision", "fp32")
+        variant = replace(variant, training=replace(variant.training, batch_size=batch, **{"accumulate": 1} | more))
+        return build_trainer(variant, image, Images(image, batch), self.registry, seed=seed, precision=precision)
+
+    def build(self, role: str, image: ImageSpec | None = None, variant: Variant | None = None, seed: int = 0) -> nn.Module:
+        """One part of the small variant, or of the one given, initialized from the seed."""
+        with seeded(seed):
+            return build_part(role, getattr(variant or self.small, role), image or self.image, self.registry)
+
+    @cached_property
+    def watched(self):
+        """A training of a few steps of which every phase was watched; shared, and not to be trained further."""
+        from .watched import Watched
+
+        return Watched(self.trainer(), STEPS)
+
+    @cached_property
+    def generator(self) -> nn.Module:
+        """A generator that was trained a few steps, in evaluation mode."""
+        return self.watched.trainer.sampler.eval()
+
+    def named(self, role: str) -> str:
+        """A role with the class behind it, as a message names it: "the generator dcgan (ganzoo_plugins.dcgan.model.DCGANGenerator)"."""
+        part: Part = parts_of(self.variant)[role]
+        factory = self.registry.get(KIND_OF[role.partition(".")[0]], part.name)
+        return f"the {role} {part.name} ({factory.__module__}.{factory.__qualname__})"
+
+    def classes(self) -> list[int]:
+        """The numbers of classes that the card allows."""
+        return {"unused": [0], "optional": [0, CLASSES], "required": [CLASSES]}[self.variant.labels]
+
+
+def narrowed(variant: Variant, registry: Registry, width: int) -> Variant:
+    """The variant with the option `width` of its parts at most `width`."""
+    changed = {}
+    for role in ("generator", "discriminator", "loss"):
+        part = getattr(variant, role)
+        if part is None:
+            continue
+        option = options_of(registry.get(KIND_OF[role], part.name)).get("width")
+        now = part.options.get("width", option.default if option else None)
+        if type(now) is int and now > width:
+            changed[role] = replace(part, options={**part.options, "width": width})
+    return replace(variant, **changed)
+
+
+def labels_of(image: ImageSpec, count: int) -> Tensor | None:
+    """Labels (count,), all classes in turn; None without classes."""
+    return torch.arange(count) % image.classes if image.classes else None
+
+
+def qualified(module: object) -> str:
+    """The class of a module as a message names it."""
+    return f"{type(module).__module__}.{type(module).__qualname__}"
+
+
+def outcome(subject: Subject, check: str) -> Outcome:
+    """Runs one check; whatever goes wrong in it is a failure with the place where it did."""
+    from .runner import function_of
+
+    began = time.perf_counter()
+    try:
+        state, text = "ok", function_of(check)(subject) or ""
+    except CheckSkipped as reason:
+        state, text = "skipped", str(reason)
+    except CheckFailed as failure:
+        state, text = "failed", str(failure)
+    except GanzooError as error:
+        state, text = "failed", one_line(error)
+    except Exception as error:
+        state, text = "failed", f"{place_of(error)} raised {type(error).__name__}: {one_line(error)}"
+    return Outcome(subject.variant.name, check, state, text, round(time.perf_counter() - began, 2))
+
+
+def place_of(error: BaseException) -> str:
+    """The innermost place in a traceback that is the plugin's own: "forward (model.py, line 12)"."""
+    frames = traceback.extract_tb(error.__traceback__)
+    core = str(Path(__file__).parents[1])
+    own = [frame for frame in frames if not frame.filename.startswith((core, str(Path(torch.__file__).parent), "<"))]
+    return place(own[-1] if own else frames[-1])
+
+
+def place(frame: traceback.FrameSummary) -> str:
+    """A frame as a message names it."""
+    path = Path(frame.filename)
+    return f"{frame.name} ({path.parent.name}/{path.name}, line {frame.lineno})"
+
+
+def caller() -> str:
+    """Who called into ganzoo's or Python's own code: the innermost frame that is a plugin's."""
+    core, library = str(Path(__file__).parents[1]), str(Path(traceback.__file__).parent)
+    packages = str(Path(torch.__file__).parent)
+    for frame in reversed(traceback.extract_stack(sys._getframe(1))):
+        foreign = frame.filename.startswith((core, packages, "<")) or (frame.filename.startswith(library) and "site-packages" not in frame.filename)
+        if not foreign:
+            return place(frame)
+    return "something"

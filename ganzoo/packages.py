@@ -66,7 +66,7 @@ def install(packages: Sequence[str], editable: Sequence[str], options: Sequence[
             report(f"Running: {' '.join(command)}   ({constraints.name}: {kept})")
             run_pip(command, "install", words)
     invalidate_caches()
-    return sorted({normalize(item.name) for item in planned if item.requested} or {name_in(word) for word in packages} - {""})
+    return sorted({normalize(item.name) for item in planned if item.requested} | {name_in(word) for word in packages} - {""})
 
 
 def kept_versions() -> dict[str, str]:
@@ -109,11 +109,12 @@ def refuse_replacing(planned: Sequence[Planned]) -> None:
 
 def name_in(word: str) -> str:
     """The distribution that a requirement or a wheel's file name names, normalized; "" for another path or an address."""
-    if word.endswith(".whl"):
-        return normalize(Path(word).name.partition("-")[0])
-    if re.search(r"[/\\]|^\.", word.partition("@")[0]):
+    before = word.partition(" @ ")[0]
+    if before.endswith(".whl"):
+        return normalize(Path(before).name.partition("-")[0])
+    if re.search(r"[/\\]|^\.", before):
         return ""
-    found = REQUIREMENT.match(word)
+    found = REQUIREMENT.match(before)
     return normalize(found[0]) if found else ""
 
 

@@ -60,10 +60,10 @@ def _tell(asked: list[str]) -> None:
     wrong = []
     for name in asked:
         rows = [row for row in found["plugins"] if row["distribution"] == name]
-        wrong += [f"{name} has no plugin: its pyproject.toml names none under [project.entry-points.ganzoo]"] if not rows else []
+        wrong += [f"{name} has no plugin, no entry point of the group ganzoo (pip uninstall {name})"] if not rows else []
         for row in rows:
             if row["error"]:
-                wrong.append(f"{row['name']} {row['version']} does not load: {row['error']}")
+                wrong.append(f"{row['name']} {row['version']} does not load: {row['error']} (ganzoo uninstall {name})")
             else:
                 click.echo(f"{row['name']} {row['version']} works with ganzoo {__version__} and adds")
                 click.echo(registered_lines(row["registered"]))
@@ -75,7 +75,7 @@ def _tell(asked: list[str]) -> None:
     if "GANZOO_LOAD_PLUGINS" in os.environ:
         _say(f"Note: GANZOO_LOAD_PLUGINS={os.environ['GANZOO_LOAD_PLUGINS']} decides which plugins other commands load.")
     if wrong:
-        raise PluginError("Installed, but " + "; ".join(wrong) + f". To remove: ganzoo uninstall {' '.join(asked)}")
+        raise PluginError(f"Installed, but {'; '.join(wrong)}.")
 
 
 def registered_lines(registered: dict[str, list[str]]) -> str:

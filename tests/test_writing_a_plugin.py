@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from environments import Environment
 from loopback_hub import WRITER, LoopbackHub
-from pages import Reader
+from pages import DOCS, Reader
+
+from ganzoo.registry import KINDS
 
 # What takes long is made short or left out, where other tests do it too; the slow test follows the page to the letter.
 SHORT = {
@@ -37,3 +41,20 @@ def test_writing_a_plugin(place, to_the_letter):
     assert place.files() == before
     done = place.run("ganzoo", "sample", "./runs/first", "--out", "again.png", cwd=reader.cwd)
     assert done.returncode == 1 and "No variant is called 'pairs' here. The distribution 'ganzoo-pairs' '0.1.0' provides it" in done.stderr
+
+
+def test_port_your_repository(place):
+    Reader(place, {}).follow("port-your-repository.md")
+
+
+def test_gallery(place):
+    """Every kind that there is has its example, each is registered, and the last blocks use them all."""
+    page = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    assert all(f"def register_{kind}(register)" in page for kind in KINDS)
+    reader = Reader(place, {"--steps 20 ": "--steps 4 --threads 1 "})
+    reader.follow("gallery.md")
+    assert reader.used
+    adds = reader.said[0]
+    assert all(f"  {kind}: gallery" in adds for kind in KINDS), adds
+    facts = json.loads((reader.cwd / "converted" / "config.json").read_text())
+    assert facts["generator"] == {"name": "gallery-affine", "options": {"latent_dim": 5}}

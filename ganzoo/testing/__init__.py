@@ -59,16 +59,21 @@ class Outcome:
     seconds: float
 
 
+def check_names(names: Iterable[str]) -> list[str]:
+    """The names, each once; UsageError for one that no check has."""
+    for name in names:
+        if name not in CHECKS:
+            raise UsageError(f"No check is called '{name}'.{did_you_mean(name, CHECKS)}")
+    return list(dict.fromkeys(names))
+
+
 def run_checks(name: str, checks: Iterable[str] = tuple(CHECKS), *, size: int | None = None, registry: Registry | None = None):
     """Runs checks on a registered variant and yields the `Outcome` of each as it is there.
 
     `size` is the image size that networks are trained at, the smallest that the card declares if None. UsageError for an
     unknown check, variant or size.
     """
-    checks = list(checks)
-    for check in checks:
-        if check not in CHECKS:
-            raise UsageError(f"No check is called '{check}'.{did_you_mean(check, CHECKS)}")
+    checks = check_names(checks)
     from .subject import Subject, outcome
 
     with Subject.open(name, size=size, registry=registry) as subject:

@@ -15,14 +15,16 @@ from ..errors import GanzooError
 from ..model import draw_latent
 from ..trainer import Trainer
 from . import CheckFailed, CheckSkipped
-from .subject import BATCH, STEP_SECONDS, STEPS, Images, Subject, labels_of, qualified, smooth
+from .subject import BATCH, STEPS, Images, Subject, labels_of, narrowed, qualified, smooth
 
 TINY = 8
-LEARN_STEPS = 600
-LEARN_SECONDS = 120
-LOOK_EVERY = 25
+LEARN_STEPS = 300
+LEARN_SECONDS = 60  # of the processor's time
+LOOK_EVERY = 10
 LOOKED_AT = 32
-NEARER = 0.8
+NEARER = 0.95
+LEARN_RATE = 1e-3
+LEARN_WIDTH = 32  # a critic of eight channels hardly teaches
 
 
 def flat(tree, path: str = "") -> dict[str, object]:
@@ -194,11 +196,14 @@ def bf16(subject: Subject) -> None:
 
 
 def learns(subject: Subject) -> str:
-    """Trains on eight images until samples are a fifth nearer to them than the untrained generator's, which even a slow GAN reaches."""
-    trainer = subject.trainer(batch=TINY, ema=None)
+    """Trains on eight images until samples are clearly nearer to them than the untrained generator's; seconds, if the signs are right."""
+    settings = subject.variant.training
+    rates = {f"{role}_lr": max(getattr(settings, f"{role}_lr"), LEARN_RATE) for role in ("generator", "discriminator")}
+    variant = subject.variant if subject.small is subject.variant else narrowed(subject.variant, subject.registry, LEARN_WIDTH)
+    trainer = subject.trainer(variant, batch=TINY, ema=None, schedules={}, **rates)
     images = smooth(subject.image, TINY, 0)
     trainer.batches = Few(subject.image, images)
-    began, first = time.perf_counter(), distance(trainer, images)
+    began, first = time.process_time(), distance(trainer, images)
     best = first
     for step in range(1, LEARN_STEPS + 1):
         trainer.step()
@@ -206,7 +211,7 @@ def learns(subject: Subject) -> str:
             best = min(best, distance(trainer, images))
             if best <= NEARER * first:
                 return f"{first:.3g} to {best:.3g} in {step} steps"
-            if time.perf_counter() - began > LEARN_SECONDS:
+            if time.process_time() - began > LEARN_SECONDS:
                 raise CheckSkipped(f"after {step} steps and {LEARN_SECONDS} s the distance had gone from {first:.3g} to {best:.3g}")
     raise CheckFailed(
         f"After {LEARN_STEPS} steps on {TINY} images the distance of samples to them had only gone from {first:.3g} to {best:.3g}: "

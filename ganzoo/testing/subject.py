@@ -51,16 +51,17 @@ class Images:
 
 
 def smooth(image: ImageSpec, count: int, seed: int) -> Tensor:
-    """Images (count, C, H, W) in [-1, 1] of a few large blobs, which differ in colour and place."""
+    """Images (count, C, H, W) in [-1, 1] of large blobs: what all share is easy to learn, and each has something of its own."""
     random = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(count, image.channels, 4, 4, generator=random) * 2 - 1
-    return functional.interpolate(coarse, size=(image.size, image.size), mode="bilinear", align_corners=False)
+    shared = torch.tensor([[1.0, 1, -1, -1], [1, 1, -1, -1], [-1, -1, 1, 1], [-1, -1, 1, 1]])
+    own = torch.rand(count, image.channels, 4, 4, generator=random) * 2 - 1
+    return functional.interpolate(0.6 * shared + 0.4 * own, size=(image.size, image.size), mode="bilinear", align_corners=False)
 
 
 class Subject:
     """One variant with everything that checks need of it.
 
-    `variant` is the card; `small` the same with the option `width` of its parts reduced where they have one and still work.
+    `variant` is the card; `small` the same with narrower parts where they can be narrowed and still work.
     `image` is what networks are trained for: grey, with labels if the card allows them.
     """
 
@@ -134,16 +135,16 @@ class Subject:
 
 
 def narrowed(variant: Variant, registry: Registry, width: int) -> Variant:
-    """The variant with the option `width` of its parts at most `width`."""
+    """The variant with its parts' options `width`, `hidden` and `latent_dim` at most `width`, eight and eight times as much."""
+    limits = {"width": width, "hidden": 8 * width, "latent_dim": 8 * width}
     changed = {}
     for role in ("generator", "discriminator", "loss"):
         part = getattr(variant, role)
         if part is None:
             continue
-        option = options_of(registry.get(KIND_OF[role], part.name)).get("width")
-        now = part.options.get("width", option.default if option else None)
-        if type(now) is int and now > width:
-            changed[role] = replace(part, options={**part.options, "width": width})
+        now = {name: option.default for name, option in options_of(registry.get(KIND_OF[role], part.name)).items()} | part.options
+        less = {name: limit for name, limit in limits.items() if type(now.get(name)) is int and now[name] > limit}
+        changed[role] = replace(part, options={**part.options, **less})
     return replace(variant, **changed)
 
 

@@ -17,7 +17,7 @@ SHORT = {
     "$ ganzoo sample ./runs/tiny -n 64 --out tiny.png\n": "",
     "$ ganzoo check pairs\n": "",
     "$ ganzoo sample ./runs/first -n 64 --out runs/first.png\n": "",
-    "$ pytest -q\n": "$ pytest -q --override-ini addopts= tests\n",
+    "$ pytest -q\n": "$ pytest -q --ganzoo-only card --ganzoo-only parts\n",
     "--steps 1000 --batch-size 32": "--steps 2 --batch-size 4 --threads 1",
 }
 

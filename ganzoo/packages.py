@@ -96,7 +96,7 @@ def refuse_kept(packages: Sequence[str]) -> None:
     """UsageError if ganzoo or torch is asked for by name."""
     for name in map(name_in, packages):
         if name in KEPT:
-            raise UsageError(f"ganzoo install adds plugins; {name} itself is installed and updated with pip, by whoever keeps this environment.")
+            raise UsageError(f"ganzoo install adds plugins; {name} itself is installed with pip, by whoever keeps this environment.")
 
 
 def refuse_replacing(planned: Sequence[Planned]) -> None:
@@ -153,7 +153,8 @@ def removable(names: Sequence[str]) -> list[Plugin]:
         if not mine:
             known = {plugin.distribution for plugin in everyone}
             there = did_you_mean(name, known) or " No plugin is installed."
-            raise UsageError(f"No installed distribution '{printable(name)}' has a ganzoo plugin; what is no plugin is for pip to remove.{there}")
+            what = f"No installed distribution '{printable(name)}' has a ganzoo plugin; what is no plugin is for pip to remove"
+            raise UsageError(f"{what}.{there}")
         found += mine
     return found
 

@@ -13,7 +13,8 @@ SCRIPTS = {"ganzoo": "from ganzoo.cli import main\nmain()\n"} | {
     name: f"import runpy\nrunpy.run_module({name!r}, run_name='__main__', alter_sys=True)\n" for name in ("pip", "pytest")
 }
 # No index, and no new environment to build in: nothing is downloaded.
-SETTINGS = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+PIP = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+SETTINGS = PIP | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
 
 
 class Environment:
@@ -31,7 +32,7 @@ class Environment:
             script = self.scripts / name
             script.write_text(f"#!{self.python}\n{source}")
             script.chmod(0o755)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PIP_", "GANZOO_")) and name != "PYTHONPATH"}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PIP_", "GANZOO_", "PYTHONPATH"))}
         path = os.pathsep.join([str(self.scripts), os.environ.get("PATH", "")])
         cache = {"GANZOO_CACHE": str(folder / "cache"), "HF_HOME": str(folder / "hub"), "VIRTUAL_ENV": str(self.prefix)}
         self.settings = kept | SETTINGS | cache | {"PATH": path} | settings
@@ -50,8 +51,8 @@ class Environment:
 
 def wheel(source: Path, folder: Path) -> Path:
     """Builds the wheel of a distribution, from a copy of nothing but its files, and returns its path."""
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder, source]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    done = subprocess.run([*command, "--wheel-dir", folder, source], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (found,) = [path for path in folder.glob("*.whl") if path.name.startswith(source.name.replace("-", "_"))]
     return found

@@ -95,7 +95,9 @@ def test_names_that_cannot_be(name, tmp_path):
     assert done.stderr.startswith("Error: ") and expected in done.stderr, done.stderr
 
 
-@pytest.mark.parametrize(("name", "scope", "kind"), [("dcgan", "gan", "variant"), ("non-saturating", "loss", "loss"), ("dcgan-newmu", "gan", "generator")])
+@pytest.mark.parametrize(
+    ("name", "scope", "kind"), [("dcgan", "gan", "variant"), ("non-saturating", "loss", "loss"), ("dcgan-newmu", "gan", "generator")]
+)
 def test_names_that_are_taken(tmp_path, name, scope, kind):
     with pytest.raises(UsageError, match=f"The {kind} '{name}' is there already, from ganzoo"):
         write_plugin(name, scope, tmp_path / "out", registry())

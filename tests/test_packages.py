@@ -46,7 +46,7 @@ def here(place, monkeypatch):
 
 
 REFUSED = {
-    "torch": (["torch"], UsageError, "torch itself is installed and updated with pip"),
+    "torch": (["torch"], UsageError, "torch itself is installed with pip"),
     "ganzoo": (["good-plugin", "ganzoo>=0.1"], UsageError, "ganzoo itself is installed"),
     "unknown": (["not-there-at-all"], PluginError, "pip cannot install that .exit code 1.; its own words stand above. Nothing was changed"),
     "other torch": (["wants-old-torch"], PluginError, "Nothing was changed"),
@@ -83,8 +83,8 @@ def test_a_dry_run_says_what_comes_from_where_and_installs_nothing(here):
 
 @pytest.mark.parametrize(
     ("word", "name"),
-    [("My_Plugin[x]>=1; python_version>'3'", "my-plugin"), ("./torch", ""), (".", ""), ("git+https://example.org/torch", ""), ("C:\\torch", ""),
-     ("torch @ https://example.org/x.whl", "torch"), ("some/where/my_plugin-1.0-py3-none-any.whl", "my-plugin")],
+    [("My_Plugin[x]>=1; python_version>'3'", "my-plugin"), ("./torch", ""), (".", ""), ("git+https://example.org/torch", ""),
+     ("C:\\torch", ""), ("torch @ https://example.org/x.whl", "torch"), ("some/where/my_plugin-1.0-py3-none-any.whl", "my-plugin")],
 )  # fmt: skip
 def test_the_name_in_a_requirement(word, name):
     assert name_in(word) == name
@@ -100,8 +100,8 @@ def test_an_environment_without_pip_is_told_the_command(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("ganzoo", "removes plugins, not ganzoo itself"), ("GANZOO", "not ganzoo itself"), ("click", "No installed distribution 'click' has a ganzoo plugin"),
-     ("torch", "what is no plugin is for pip to remove")],
+    [("ganzoo", "removes plugins, not ganzoo itself"), ("GANZOO", "not ganzoo itself"),
+     ("click", "No installed distribution 'click' has a ganzoo plugin"), ("torch", "what is no plugin is for pip to remove")],
 )  # fmt: skip
 def test_what_is_not_removed(name, expected):
     with pytest.raises(UsageError, match=expected):

@@ -74,9 +74,8 @@ def checked_name(name: str) -> str:
         return name
     near = normalize(name).lstrip("0123456789-")[:LONGEST].rstrip("-")
     hint = f" For example '{near}'." if near and near != GROUP else ""
-    raise UsageError(
-        f"{shorten(name)} cannot name a plugin: use up to {LONGEST} letters a-z and digits, words joined by '-', beginning with a letter.{hint}"
-    )
+    rule = f"use up to {LONGEST} letters a-z and digits, words joined by '-', beginning with a letter"
+    raise UsageError(f"{shorten(name)} cannot name a plugin: {rule}.{hint}")
 
 
 def refuse_taken(name: str, scope: str, registry: Registry) -> None:

@@ -5,11 +5,11 @@ Importing this package imports no torch; `load` does when it is called.
 
 from __future__ import annotations
 
-from .hookspecs import hookimpl
+from .hookspecs import API_VERSION, hookimpl
 from .variant import ImageSpec, Part, Schedule, Training, Variant, Weights
 
 __version__ = "0.1.0"
-__all__ = ["ImageSpec", "Part", "Schedule", "Training", "Variant", "Weights", "hookimpl", "load", "variants"]
+__all__ = ["API_VERSION", "ImageSpec", "Part", "Schedule", "Training", "Variant", "Weights", "hookimpl", "load", "variants"]
 
 
 def variants(pattern: str = "*") -> list[Variant]:

@@ -2,6 +2,8 @@
 
 import pluggy
 
+API_VERSION = 1  # of everything that a plugin implements or calls; docs/plugin-api.md says what may change when
+
 hookspec = pluggy.HookspecMarker("ganzoo")
 hookimpl = pluggy.HookimplMarker("ganzoo")
 

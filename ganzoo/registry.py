@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from importlib.metadata import EntryPoint
 from types import FunctionType, ModuleType
@@ -15,11 +13,11 @@ import pluggy
 from . import hookspecs
 from .discovery import GROUP, Plugin, installed, printable
 from .errors import PluginError, UsageError, did_you_mean
+from .isolation import Impatience, check_api, isolated
 from .variant import Part, Training, Variant, check_name
 
 KINDS = ("variants", "generators", "discriminators", "losses", "regularizers", "augmentations", "datasets", "extractors", "metrics", "layouts")
 SINGULAR = {kind: kind[:-1] for kind in KINDS} | {"losses": "loss", "datasets": "data set"}
-SLOW_IMPORTS = ("torch", "numpy", "huggingface_hub")
 # What every command reads of a variant; a wrong type here would end commands that never use the variant.
 FIELD_TYPES = {
     "summary": str,
@@ -73,28 +71,31 @@ class Registry:
         self._claims: dict[str, dict[str, list[Claim]]] = {}
         Registry._filling = True
         try:
-            for plugin in self.plugins:
-                self._load(plugin)
-            self._check_hooks()
-            self._table("variants")
+            with Impatience():
+                for plugin in self.plugins:
+                    self._load(plugin)
+                self._check_hooks()
+                self._table("variants")
         finally:
             Registry._filling = False
 
     @property
     def warnings(self) -> list[str]:
-        """One line for every broken plugin, then one for every name that several plugins claim, in a fixed order."""
+        """One line for every plugin that is broken or has a note, then one for every name that several claim, in a fixed order."""
         broken = [f"Plugin {plugin.name} is broken and left out: {plugin.error}" for plugin in self.plugins if plugin.error]
         tables = [(kind, self._claims[kind]) for kind in KINDS if kind in self._claims]
         clashes = [_clash(kind, name, table[name]) for kind, table in tables for name in sorted(table) if len(_sound(table[name])) > 1]
-        return broken + clashes
+        notes = [f"Plugin {plugin.name} {plugin.note}." for plugin in self.plugins if plugin.note]
+        return broken + notes + clashes
 
     # -- loading ---------------------------------------------------------------------------------------------------
 
     def _load(self, plugin: Plugin) -> None:
         if plugin.error:
             return
-        with _isolated(plugin):
+        with isolated(plugin):
             module = EntryPoint(plugin.entry_point, plugin.module, GROUP).load()
+            check_api(module)
             if owner := self._manager.get_name(module):
                 raise PluginError(f"its module {plugin.module} is already in use as plugin {owner}")
             try:
@@ -137,7 +138,7 @@ class Registry:
             if plugin.error or plugin.name not in implementations:
                 continue
             mine: dict[str, Any] = {}
-            with _isolated(plugin, slow_imports=() if kind != "variants" else SLOW_IMPORTS):
+            with isolated(plugin, every_command=kind == "variants"):
                 implementation = implementations[plugin.name]
                 implementation.function(*(_recorder(kind, mine) for _ in implementation.argnames))
             plugin.registered[kind] = sorted(mine)
@@ -179,21 +180,6 @@ class Registry:
     def variants(self) -> list[Variant]:
         """All variants, sorted by name."""
         return list(self.table("variants").values())
-
-
-@contextmanager
-def _isolated(plugin: Plugin, slow_imports: tuple[str, ...] = SLOW_IMPORTS):
-    """Whatever a plugin's code does in here is that plugin's `error`; what it prints would spoil `--json`, so it goes to stderr."""
-    before = [name for name in slow_imports if name not in sys.modules]
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        plugin.error = _one_line(error)
-    if imported := [name for name in before if name in sys.modules]:
-        plugin.note = f"imports {', '.join(imported)}, which slows every command; import it inside the hooks of the parts"
 
 
 def _recorder(kind: str, mine: dict[str, Any]):
@@ -246,14 +232,6 @@ def _clash(kind: str, name: str, claims: list[Claim]) -> str:
     winner = _winner(claims)
     verdict = f"the built-in one of {winner.plugin.name} is used" if winner else "none is used; uninstall all but one"
     return f"The {SINGULAR[kind]} '{name}' is registered by {owners}: {verdict}."
-
-
-def _one_line(error: BaseException) -> str:
-    try:
-        text = " ".join(str(error).split()) or "no message"
-    except Exception:
-        text = "no readable message"
-    return printable(text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}")
 
 
 def _call(arguments: tuple) -> str:

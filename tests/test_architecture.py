@@ -25,14 +25,15 @@ LAYERS = {
     "variant": {"errors"},
     "hookspecs": {"errors", "variant"},
     "discovery": {"errors", "variant", "hookspecs"},
-    "registry": {"errors", "variant", "hookspecs", "discovery"},
+    "isolation": {"errors", "hookspecs", "discovery"},
+    "registry": {"errors", "variant", "hookspecs", "discovery", "isolation"},
     "networks": {"errors", "variant"},
     "losses": {"errors", "variant", "networks"},
     "optimizers": {"errors", "variant"},
     "standing": {"errors", "variant", "networks"},
     "trainer": {"errors", "variant", "networks", "losses", "optimizers", "distributed", "randomness", "standing"},
 }
-TORCH_FREE = {"ganzoo", "ganzoo.__main__", "ganzoo.errors", "ganzoo.variant", "ganzoo.hookspecs", "ganzoo.discovery", "ganzoo.registry"}
+TORCH_FREE = {"ganzoo", "ganzoo.__main__", "ganzoo.errors", "ganzoo.variant", "ganzoo.hookspecs", "ganzoo.discovery", "ganzoo.isolation", "ganzoo.registry"}
 FOR_COMMANDS = TORCH_FREE | {"ganzoo.cli"}
 FOR_MODELS = {"ganzoo", "ganzoo.networks", "ganzoo.losses", "ganzoo.layouts", "ganzoo.data", "ganzoo.errors", "ganzoo.variant"}
 HEAVY = {"torch", "numpy", "huggingface_hub", "PIL", "tqdm", "msgspec", "safetensors", "pyarrow"}

@@ -181,7 +181,8 @@ def plugins(as_json: bool) -> None:
         click.echo(f"  {row['error']}" if row["error"] else _registered(row["registered"]))
         if row["note"]:
             click.secho(f"  note: {row['note']}", fg="yellow")
-    _told.update(line for line in found.warnings if " is broken and left out" in line)  # shown above
+    shown = [f"Plugin {plugin.name} " for plugin in found.plugins]
+    _told.update(line for line in found.warnings if line.startswith(tuple(shown)))
     tell_warnings(found)
 
 

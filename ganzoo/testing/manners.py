@@ -1,11 +1,10 @@
-"""Checks of what a variant does to the process around it."""
+"""What a variant does to the process around it: random states, settings, and what it prints."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import random
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -13,7 +12,6 @@ import numpy
 import torch
 
 from . import CheckFailed
-from .drawing import model_of
 from .subject import Subject, caller
 
 SEEDERS = ((torch, "manual_seed"), (torch, "seed"), (random, "seed"), (numpy.random, "seed"))
@@ -31,48 +29,47 @@ STATES: dict[str, Callable[[], object]] = {
 }
 
 
-def everything(subject: Subject) -> None:
-    """Builds, trains a step and draws."""
-    trainer = subject.trainer()
-    trainer.step()
-    model_of(subject).sample(2)
-    trainer.generator.latent(2, torch.Generator().manual_seed(0))
+class Manners:
+    """Watches the process while a variant is built, trained and drawn from: sentences on what it did to it, or nothing."""
 
+    def __init__(self):
+        self.mistakes: list[str] = []
+        self.printed = ""
 
-def global_state(subject: Subject) -> None:
-    """Builds, trains and draws, with an eye on whoever seeds and on what is different afterwards."""
-    subject.generator  # built and trained before, so that its own first use is not what is seen
-    settings = {name: read() for name, read in SETTINGS.items()}
-    states = {name: read() for name, read in STATES.items()}
-    with _no_seeding():
-        everything(subject)
-    for name, read in STATES.items():
-        if read() != states[name]:
-            advice = "give `generator=random` in latent, and draw with turn.normal and turn.uniform in a loss" if name == "torch" else "use torch's random numbers"
-            raise CheckFailed(f"Random numbers of the process ({name}) were used in building, training or drawing: {advice}.")
-    for name, read in SETTINGS.items():
-        if read() != settings[name]:
-            raise CheckFailed(f"{name} was {settings[name]} and is {read()} after building, training and drawing: a plugin leaves it alone.")
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watches until it is left; whoever seeds or prints is only noted, so that the work goes on."""
+        settings, states = ({name: read() for name, read in table.items()} for table in (SETTINGS, STATES))
+        listener = _Listener()
+        with warnings.catch_warnings(), contextlib.redirect_stdout(listener), contextlib.redirect_stderr(listener), self._seeding_noted():
+            warnings.simplefilter("ignore")
+            yield
+        self.printed = listener.first
+        for name, read in STATES.items():
+            if read() != states[name]:
+                advice = "give `generator=random` in latent, and draw with turn.normal and turn.uniform in a loss" if name == "torch" else "use torch's random numbers"
+                self.mistakes.append(f"Random numbers of the process ({name}) were used in building, training or drawing: {advice}.")
+        for name, read in SETTINGS.items():
+            if read() != settings[name]:
+                self.mistakes.append(f"{name} was {settings[name]} and is {read()} after building, training and drawing: a plugin leaves it alone.")
 
+    @contextlib.contextmanager
+    def _seeding_noted(self) -> Iterator[None]:
+        before = [getattr(module, name) for module, name in SEEDERS]
+        for (module, name), function in zip(SEEDERS, before, strict=True):
+            setattr(module, name, self._noting(module.__name__, name, function))
+        try:
+            yield
+        finally:
+            for (module, name), function in zip(SEEDERS, before, strict=True):
+                setattr(module, name, function)
 
-@contextlib.contextmanager
-def _no_seeding() -> Iterator[None]:
-    """Refuses calls that seed a random state of the whole process."""
-    before = [getattr(module, name) for module, name in SEEDERS]
-
-    def refuse(module, name):
-        def call(*_, **__):
-            raise CheckFailed(f"{caller()} calls {module.__name__}.{name}, which every other part of the process feels: leave seeding to the engine.")
+    def _noting(self, module: str, name: str, function: Callable) -> Callable:
+        def call(*arguments, **options):
+            self.mistakes.append(f"{caller()} calls {module}.{name}, which every other part of the process feels: leave seeding to the engine.")
+            return function(*arguments, **options)
 
         return call
-
-    for module, name in SEEDERS:
-        setattr(module, name, refuse(module, name))
-    try:
-        yield
-    finally:
-        for (module, name), function in zip(SEEDERS, before, strict=True):
-            setattr(module, name, function)
 
 
 class _Listener(io.StringIO):
@@ -86,13 +83,13 @@ class _Listener(io.StringIO):
         return len(text)
 
 
+def global_state(subject: Subject) -> None:
+    """Whoever seeded, and what was different afterwards."""
+    if mistakes := subject.observed[1].mistakes:
+        raise CheckFailed(mistakes[0])
+
+
 def silence(subject: Subject) -> None:
-    """Builds, trains and draws while both output streams listen."""
-    subject.generator  # as above
-    listener = _Listener()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(listener), contextlib.redirect_stderr(listener):
-        warnings.simplefilter("ignore")
-        everything(subject)
-    if listener.first:
-        raise CheckFailed(f"{listener.first}: return terms, which are logged, or leave it out.")
-    sys.stdout.flush()
+    """Whoever wrote to an output stream first."""
+    if printed := subject.observed[1].printed:
+        raise CheckFailed(f"{printed}: return terms, which are logged, or leave it out.")

@@ -112,11 +112,23 @@ class Subject:
             return build_part(role, getattr(variant or self.small, role), image or self.image, self.registry)
 
     @cached_property
-    def watched(self):
-        """A training of a few steps of which every phase was watched; shared, and not to be trained further."""
+    def observed(self):
+        """A training of a few steps and a drawing, of which every phase and the process around it were watched."""
+        from .manners import Manners
         from .watched import Watched
 
-        return Watched(self.trainer(), STEPS)
+        manners = Manners()
+        with manners.watching():
+            watched = Watched(self.trainer(), STEPS)
+            with torch.no_grad():
+                generator = watched.trainer.sampler.eval()
+                generator(generator.latent(2, watched.trainer.random("observed")), labels_of(self.image, 2))
+        return watched, manners
+
+    @property
+    def watched(self):
+        """The observed training; shared, and not to be trained further."""
+        return self.observed[0]
 
     @cached_property
     def generator(self) -> nn.Module:

@@ -11,6 +11,7 @@ import small
 import yaml
 
 import ganzoo.new
+from ganzoo import API_VERSION
 from ganzoo.errors import UsageError
 from ganzoo.new import CLAIMS, checked_name, rendered, write_plugin
 from ganzoo.registry import registry
@@ -47,6 +48,7 @@ def test_what_the_plugin_is_needs_no_torch_and_how_it_works_uses_the_contract_al
     assert {node.module for node in card.body if isinstance(node, ast.ImportFrom)} == {"ganzoo"}
     assert not [node for node in card.body if isinstance(node, ast.Import)]
     model = ast.parse(files["ganzoo_my_waves/model.py"])
+    assert f"\nganzoo_api = {API_VERSION}\n" in files["ganzoo_my_waves/__init__.py"]
     imported = {node.module for node in model.body if isinstance(node, ast.ImportFrom) and node.module.startswith("ganzoo")}
     assert imported <= {"ganzoo", "ganzoo.losses", "ganzoo.networks"}
 

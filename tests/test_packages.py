@@ -9,7 +9,7 @@ import pytest
 from distributions import Distribution, simple, variant, write_wheel
 from environments import Environment
 
-from ganzoo import __version__, packages
+from ganzoo import API_VERSION, __version__, packages
 from ganzoo.errors import PluginError, UsageError
 from ganzoo.packages import install, name_in, pip_command, refuse_replacing, removable
 
@@ -113,7 +113,7 @@ def test_installed_looked_at_and_removed(place):
     before = place.files()
     done = place.run("ganzoo", "install", "good-plugin", "raises", "no-plugin", GANZOO_LOAD_PLUGINS="")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert f"good-plugin:good-plugin 1.0 works with ganzoo {__version__} and adds\n  variants: good\n" in done.stdout
+    assert f"good-plugin:good-plugin 1.0 works with ganzoo {__version__} (plugin API {API_VERSION}) and adds\n  variants: good\n" in done.stdout
     last = done.stderr.splitlines()[-1]
     assert "raises:raises 1.0 does not load: RuntimeError: out of order (ganzoo uninstall raises)" in last
     assert "no-plugin has no plugin, no entry point of the group ganzoo (pip uninstall no-plugin)" in last

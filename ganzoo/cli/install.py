@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from .. import __version__
+from .. import API_VERSION, __version__
 from ..errors import PluginError, UsageError
 
 
@@ -65,7 +65,7 @@ def _tell(asked: list[str]) -> None:
             if row["error"]:
                 wrong.append(f"{row['name']} {row['version']} does not load: {row['error']} (ganzoo uninstall {name})")
             else:
-                click.echo(f"{row['name']} {row['version']} works with ganzoo {__version__} and adds")
+                click.echo(f"{row['name']} {row['version']} works with ganzoo {__version__} (plugin API {API_VERSION}) and adds")
                 click.echo(registered_lines(row["registered"]))
             if row["note"]:
                 _say(f"Note: {row['name']} {row['note']}")

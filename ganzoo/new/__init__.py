@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
+from .. import API_VERSION
 from ..discovery import GROUP, normalize
 from ..errors import GanzooError, UsageError
 from ..files import disk_errors, new_folder, shorten
@@ -111,6 +112,7 @@ def _values(name: str, scope: str) -> dict[str, str]:
     package = f"{GROUP}_{module}"
     return {
         "name": name,
+        "api": str(API_VERSION),
         "distribution": PREFIX + name,
         "module": module,
         "package": package,

@@ -133,7 +133,7 @@ def _variant(request: Request, registry: Registry, before: dict[str, Any] | None
         raise UsageError(f"{request.out} is a run of '{variant.name}', not of '{request.variant}'.")
     if variant.name not in registry.names("variants"):
         provider = f"{before['plugin'].get('distribution', '')} {before['plugin'].get('version', '')}"
-        raise UsageError(f"{request.out} is a run of '{variant.name}', which nobody provides here; {shorten(provider)} did when it was started.")
+        raise UsageError(f"{request.out} is a run of '{variant.name}', which nobody provides here; {shorten(provider)} did: install that to go on.")
     check_kept(variant, request.mixins, registry)
     return resolve(variant, settings, registry), before["seed"] if request.seed is None else request.seed
 

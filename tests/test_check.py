@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -42,6 +44,13 @@ def test_a_mistake_fails_its_check_for_the_right_reason(mistake, monkeypatch):
 def test_every_check_has_a_mistake_and_a_function():
     assert {check for check, _, _ in MISTAKES} | {"listing"} == set(CHECKS) == set(FUNCTIONS)
     assert set(QUICK) <= set(CHECKS)
+
+
+def test_the_page_lists_the_checks_of_the_code():
+    page = (Path(__file__).parents[1] / "docs" / "checking.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([a-z0-9-]+) \| (.+) \|$", page, re.MULTILINE)
+    assert dict(rows) == CHECKS
+    assert re.findall(r"^\* \*\*([a-z0-9-]+)\*\*:", page, re.MULTILINE) == list(CHECKS)
 
 
 def test_a_failure_names_variant_check_and_what_to_change(monkeypatch):

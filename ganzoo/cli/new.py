@@ -1,0 +1,43 @@
+"""`ganzoo new`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..errors import UsageError
+
+
+@click.command()
+@click.argument("name")
+@click.option("--loss-only", is_flag=True, help="Only a loss, on DCGAN's networks: one page.")
+@click.option("--full", is_flag=True, help="Also a data set and a metric.")
+@click.option("--out", type=click.Path(path_type=Path), help="The folder to make.  [default: ./ganzoo-NAME]")
+def new(name: str, loss_only: bool, full: bool, out: Path | None) -> None:
+    """Write a plugin: a distribution ganzoo-NAME with the variant NAME, which installs, lists, trains and passes its tests as it is.
+
+    By default it brings a generator, a discriminator and a loss of its own; change them into yours. Nothing is installed and
+    nothing that exists is written over.
+
+    \b
+    ganzoo new waves                    generator, discriminator and loss
+    ganzoo new waves --loss-only        a loss; networks by the name of registered ones
+    ganzoo new waves --full             generator, discriminator, loss, data set and metric
+    """
+    if loss_only and full:
+        raise UsageError("Give --loss-only or --full, not both.")
+    from ..new import checked_name, write_plugin
+    from .listing import loaded_registry
+
+    name = checked_name(name)
+    scope = "loss" if loss_only else "full" if full else "gan"
+    folder, files = write_plugin(name, scope, out, loaded_registry())
+    for file in files:
+        click.echo(f"  {folder / file}", err=True)
+    data = f"{name}-shapes" if full else "fashion-mnist-test"
+    click.echo(f"{folder} is a plugin with {len(files)} files. Next, in that folder:", err=True)
+    click.echo('pip install -e ".[test]"')
+    click.echo(f"ganzoo list {name}")
+    click.echo(f"ganzoo check {name}")
+    click.echo(f"ganzoo train {name} --data {data} --image-size 32 --steps 500 --batch-size 32 --out runs/first")

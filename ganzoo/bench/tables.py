@@ -138,7 +138,8 @@ def by_time(section: Section) -> Table | None:
         found = [summary.within(section.ranking, minutes) for minutes in section.minutes]
         rows.append((variant(summary), *(estimated(estimate, summary.counts["seeds"]) for estimate in found)))
     hour = "" if 60 in section.minutes else f" No run trained for an hour; the longest took {duration(section.minutes[-1] * 60)}."
-    note = f"{explained(section.ranking)}; a run that ended sooner keeps its best. Times are of this machine.{hour}"
+    note = f"{explained(section.ranking)}; a run that ended sooner keeps its best. Scores during training may be of fewer images than those above, "
+    note += f"and compare with each other alone. Times are of the machine that is named below.{hour}"
     return Table("Best score within a time of training", ("variant", *(duration(60 * m) for m in section.minutes)), tuple(rows), note,
                  tuple(range(len(rows))))  # fmt: skip
 

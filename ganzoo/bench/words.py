@@ -11,8 +11,8 @@ from ganzoo.bench.tables import duration, number
 READING = (
     "Seeds are the samples: ± is the standard deviation over seeds (N − 1), not an error of one measurement.",
     "The 95 % interval is a percentile bootstrap of the mean over seeds: every resample is counted for up to 6 seeds, 20,000 drawn from "
-    "a fixed seed for more. Of few seeds any such interval is too narrow: of normal scores it holds the true mean in about 50 % of cases for "
-    "2 seeds, 67 % for 3, 83 % for 5 and 92 % for 10.",
+    "a fixed seed for more. Of few seeds any such interval is too narrow: of normal scores it holds the true mean in about 48 % of cases for "
+    "2 seeds, 67 % for 3, 84 % for 5, 90 % for 10 and 92 % for 20.",
     "best: the checkpoint that the ranking metric chose among those scored during training, scored again with all images; since it is chosen "
     "by what it is then judged by, it flatters a little. final: the last step.",
     "Seeds that diverged, failed or collapsed are counted beside the number of seeds and are rows below; a seed without a score cannot be "

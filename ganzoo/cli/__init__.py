@@ -15,6 +15,7 @@ COMMANDS = {
     "plugins": "listing:plugins",
     "train": "train:train",
     "sample": "sample:sample",
+    "compare": "compare:compare",
     "convert": "convert:convert",
     "explore": "explore:explore",
     "export": "export:export",

@@ -46,7 +46,7 @@ HEAVY = {"torch", "numpy", "huggingface_hub", "PIL", "tqdm", "msgspec", "safeten
 MAY_IMPORT_BY_NAME = {"ganzoo/cli/__init__.py"}
 # `ganzoo convert` reads other people's checkpoints there: in a child process, under limits, as tensors alone.
 MAY_LOAD_TENSORS = {"ganzoo/pretrained/legacy_child.py"}
-DISTRIBUTIONS = {"PIL": "pillow", "huggingface_hub": "huggingface-hub"}
+DISTRIBUTIONS = {"PIL": "pillow", "huggingface_hub": "huggingface-hub", "torch_fidelity": "torch-fidelity"}
 
 
 def place(file: Path) -> str:

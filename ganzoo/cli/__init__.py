@@ -20,6 +20,7 @@ COMMANDS = {
     "train": "train:train",
     "sample": "sample:sample",
     "bench": "bench:bench",
+    "compare": "compare:compare",
     "convert": "convert:convert",
     "explore": "explore:explore",
     "export": "export:export",

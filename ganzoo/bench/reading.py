@@ -1,0 +1,137 @@
+"""What a bench leaves behind, read strictly: results.jsonl and the protocols that its rows name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from ganzoo.errors import CheckpointError
+from ganzoo.files import parse_json, read_bytes, read_json, shorten
+
+FORMAT = 1
+LARGEST_FILE = 2**30
+SHOWN = 60  # characters of a protocol's value in a list of differences
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """Which row of the matrix: a variant under the name that tables show, a data set, a seed."""
+
+    name: str
+    variant: str
+    data: str
+    seed: int
+
+
+class Score(msgspec.Struct, frozen=True):
+    """Numbers of one moment of a training, as {"metric[extractor]": value}."""
+
+    step: int | None
+    images: int | None
+    scores: dict[str, float | None]
+
+
+class Event(msgspec.Struct, frozen=True):
+    """What was noticed while a cell ran."""
+
+    step: int
+    event: str
+    text: str = ""
+
+
+class Times(msgspec.Struct, frozen=True):
+    """What differs between two runs of one cell on one machine."""
+
+    training_seconds: float | None = None
+    evaluation_seconds: float | None = None
+    point_seconds: tuple[float, ...] = ()
+    training_images_per_second: float | None = None
+    sampling_images_per_second: float | None = None
+    peak_memory_bytes: int | None = None
+    machine: str | None = None
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One cell of a bench, finished or not."""
+
+    format: int
+    protocol: str
+    cell: Cell
+    kind: Literal["train", "pretrained"]
+    status: Literal["done", "diverged", "failed"]
+    error: str | None = None
+    collapsed: bool = False
+    events: tuple[Event, ...] = ()
+    settings: tuple[str, ...] = ()
+    parts: dict[str, Any] = {}
+    budget: dict[str, float] | None = None
+    points: tuple[Score, ...] = ()
+    final: Score | None = None
+    best: Score | None = None
+    costs: dict[str, int | None] = {}
+    samples: str | None = None
+    times: Times = Times()
+
+
+def read_rows(file: Path) -> list[Row]:
+    """The rows of a results.jsonl; CheckpointError names the line that is damaged, of another format, or there a second time."""
+    rows, seen = [], {}
+    for number, line in enumerate(read_bytes(file, LARGEST_FILE).split(b"\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{file}, line {number}"
+        row = _row(parse_json(line, where), where)
+        known = seen.setdefault((row.protocol, row.kind, row.cell, json.dumps(row.budget, sort_keys=True), row.settings), number)
+        if known != number:
+            raise CheckpointError(f"{where} repeats the cell of line {known}: one of the two must go.")
+        rows.append(row)
+    if not rows:
+        raise CheckpointError(f"{file} has no rows.")
+    return rows
+
+
+def _row(value, where: str) -> Row:
+    if isinstance(value, dict) and value.get("format") != FORMAT:
+        raise CheckpointError(f"{where} is of format {shorten(value.get('format'))}; this ganzoo reads format {FORMAT}.")
+    try:
+        return msgspec.convert(value, Row)
+    except msgspec.ValidationError as problem:
+        raise CheckpointError(f"{where} is not a row of a bench: {problem}.") from None
+
+
+def fingerprint(protocol) -> str:
+    """The sha256 of a protocol's canonical JSON, as rows state it."""
+    return hashlib.sha256(json.dumps(protocol, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+
+
+def read_protocols(folder: Path) -> dict[str, dict]:
+    """Every protocol of a bench folder by its fingerprint: protocol.json, and what merging put beside it as protocol-*.json."""
+    found = {}
+    for file in sorted([*folder.glob("protocol.json"), *folder.glob("protocol-*.json")]):
+        protocol = read_json(file)
+        if not isinstance(protocol, dict):
+            raise CheckpointError(f"{file} is not a protocol: an object is expected.")
+        found[fingerprint(protocol)] = protocol
+    return found
+
+
+def differences(one, other, prefix: str = "") -> list[tuple[str, str, str]]:
+    """The fields in which two protocols differ, as (name, one's value, other's value) with dots between the levels."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return [] if one == other else [(prefix, _shown(one), _shown(other))]
+    found = []
+    for key in sorted(one.keys() | other.keys()):
+        name = f"{prefix}.{key}" if prefix else key
+        if key in one and key in other:
+            found += differences(one[key], other[key], name)
+        else:
+            found.append((name, _shown(one[key]) if key in one else "absent", _shown(other[key]) if key in other else "absent"))
+    return found
+
+
+def _shown(value) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

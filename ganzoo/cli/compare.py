@@ -1,0 +1,107 @@
+"""`ganzoo compare`: what of two benches is more than chance."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ..errors import GanzooError, UsageError
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="A.jsonl [B.jsonl]")
+@click.option("--variants", metavar="A,B", help="Compare these two instead: A of the first file with B of the second, or of the same one.")
+@click.option("--metric", "metrics", multiple=True, help="Only this one, with or without its [extractor]; several are allowed.")
+@click.option("--score", type=click.Choice(["best", "final"]), default="best", show_default=True, help="Which checkpoint's numbers.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for programs.")
+def compare(files: tuple[Path, ...], variants: str | None, metrics: tuple[str, ...], score: str, as_json: bool) -> None:
+    """Tell which differences between two results.jsonl are more than chance.
+
+    Seeds are the samples, never paired. The p-value is an exact permutation test's, corrected by Holm for the number of comparisons;
+    the interval of the difference is Welch's (95 %); the effect is Hedges' g. Rows of different protocols are not ranked: the fields
+    that differ are printed instead, and the exit code is 1.
+
+    \b
+    ganzoo compare before/results.jsonl after/results.jsonl
+    ganzoo compare bench/results.jsonl --variants dcgan,wgan-gp --metric frechet
+    """
+    if len(files) > 2 or (len(files) == 1 and variants is None):
+        raise UsageError(f"Two files are compared, or one with --variants A,B; got {len(files)}.")
+    pair = _pair(variants)
+    from ..bench import compare as comparing
+
+    outcome = comparing.compare(files[0], files[1] if len(files) == 2 else None, variants=pair, metrics=metrics, which=score)
+    if as_json:
+        click.echo(json.dumps(_told(outcome, score), indent=2, ensure_ascii=False))
+    elif outcome.reason:
+        for name, one, other in outcome.differing:
+            click.echo(f"{name}: {one} in the first, {other} in the second")
+    else:
+        _print(outcome, score, comparing.UNPAIRED)
+    if outcome.reason and as_json:
+        sys.exit(1)
+    if outcome.reason:
+        raise GanzooError(f"{outcome.reason[0].upper()}{outcome.reason[1:]}.")
+
+
+def _pair(variants: str | None) -> tuple[str, str] | None:
+    if variants is None:
+        return None
+    names = tuple(name.strip() for name in variants.split(","))
+    if len(names) != 2 or not all(names) or names[0] == names[1]:
+        raise UsageError(f"--variants takes two different names with a comma between, got {variants!r}.")
+    return names
+
+
+def _told(outcome, score: str) -> dict:
+    lines = [
+        {**asdict(comparison), "sides": [side.told() for side in comparison.sides], "verdict": comparison.verdict}
+        for comparison in outcome.comparisons
+    ]
+    fields = [{"field": name, "one": one, "other": other} for name, one, other in outcome.differing or ()]
+    return {"comparable": not outcome.reason, "reason": outcome.reason or None, "protocol_differences": fields, "score": score, "comparisons": lines}
+
+
+def _print(outcome, score: str, unpaired: str) -> None:
+    from ..bench.markup import clean
+
+    before = None
+    for comparison in outcome.comparisons:
+        one, other = comparison.sides
+        title = f"{_name(one, comparison.settings[0])} against {_name(other, comparison.settings[1])} on {comparison.data}, {score} score"
+        if title != before:
+            click.echo(f"{'' if before is None else chr(10)}{click.style(clean(title), bold=True)}")
+            click.echo(f"  {_seeds(one)} against {_seeds(other)}")
+            before = title
+        click.echo(f"  {comparison.metric}: {clean(_line(comparison))}")
+    count = sum(comparison.p is not None for comparison in outcome.comparisons)
+    click.echo(f"\n{unpaired}\np-values are corrected by Holm for {count} comparison{'' if count == 1 else 's'}, of which --metric makes fewer; "
+               "intervals are not corrected.")
+
+
+def _name(side, settings: tuple[str, ...]) -> str:
+    return " ".join([side.name, *settings])
+
+
+def _seeds(side) -> str:
+    wrong = [f"{count} {word}" for word, count in (("diverged", side.diverged), ("failed", side.failed), ("collapsed", side.collapsed)) if count]
+    without = side.seeds - len(side.scores)
+    wrong += [f"{without} without a score"] if without else []
+    return f"{side.seeds} seed{'' if side.seeds == 1 else 's'}{f' ({chr(44).join(wrong)})' if wrong else ''}".replace(",", ", ")
+
+
+def _line(comparison) -> str:
+    from ..bench.statistics import deviation, mean
+    from ..bench.tables import NONE, number, spread
+
+    means = [spread(mean(side.scores), deviation(side.scores)) if side.scores else NONE for side in comparison.sides]
+    parts = [f"{means[0]} against {means[1]}"]
+    if comparison.p is not None:
+        low, high = comparison.interval
+        effect = "" if comparison.effect is None else f", g {comparison.effect:.2f}"
+        parts.append(f"difference {number(comparison.difference)} [{number(low)}, {number(high)}]{effect}, p {comparison.corrected_p:.2g}")
+    return "; ".join([*parts, comparison.verdict])

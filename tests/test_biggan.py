@@ -5,9 +5,8 @@ from copy import deepcopy
 import pytest
 import torch
 from ganzoo_plugins.biggan.layouts import AjbrockBigGAN
-from ganzoo_plugins.biggan.model import OffDiagonal
 from golden_values import close, converted, golden, under
-from stepping import count_parameters, names_of, part, scripted_turn, small_trainer, step_by_phase
+from stepping import count_parameters, names_of, part, small_trainer, step_by_phase
 from torch import nn
 
 from ganzoo import ImageSpec
@@ -124,17 +123,6 @@ def test_truncated_latents_stay_inside():
     latent = generator.latent(200, torch.Generator().manual_seed(0))
     cut = generator.truncate(latent, 0.5)
     assert latent.abs().max() > 2 and cut.abs().max() <= 0.5 and cut.std() > 0.25
-
-
-def test_the_orthogonal_term_has_the_official_gradient():
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(3, 2, bias=False), nn.Embedding(2, 3))
-    term = OffDiagonal(COLOUR32, strength=0.1)(scripted_turn(None, generator=network))["off-diagonal"]
-    weight = network[0].weight
-    inner = (weight[0] @ weight[1]).item()
-    assert term.item() == pytest.approx(0.05 * 2 * inner**2)
-    term.backward()
-    assert torch.allclose(weight.grad, 0.1 * 2 * (weight @ weight.t() * (1 - torch.eye(2))) @ weight) and network[1].weight.grad is None
 
 
 @pytest.mark.parametrize(("name", "repeats"), [("biggan", 1), ("biggan-cifar", 4)])

@@ -80,13 +80,6 @@ def register_discriminators(register):
 
 
 @hookimpl
-def register_regularizers(register):
-    from .model import OffDiagonal
-
-    register("orthogonal", OffDiagonal)
-
-
-@hookimpl
 def register_layouts(register):
     from .layouts import AjbrockBigGAN
 

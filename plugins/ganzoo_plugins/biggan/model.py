@@ -1,6 +1,7 @@
-"""The networks of BigGAN and its orthogonal regularization.
+"""The networks of BigGAN.
 
-Followed: ajbrock/BigGAN-PyTorch, `BigGAN.py`, `layers.py`, `utils.ortho`, at 32 and 64 pixels. The loss is the hinge loss of `sngan`.
+Followed: ajbrock/BigGAN-PyTorch, `BigGAN.py`, `layers.py`, at 32 and 64 pixels. The loss is the hinge loss of `sngan`; `utils.ortho` is
+the regularizer `orthogonal`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo import ImageSpec
-from ganzoo.losses import Regularizer, Turn
 from ganzoo.networks import Generator, LeakyReLU, Reshape
 from ganzoo.normalization import BatchNorm, ConditionalBatchNorm, SpectralConv2d, SpectralEmbedding, SpectralLinear
 from ganzoo.residual import DiscriminatorBlock, GeneratorBlock, SelfAttention
@@ -140,21 +140,3 @@ class BigGANDiscriminator(nn.Module):
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         features = self.activation(self.blocks(images)).sum((2, 3))
         return self.output(features).flatten() + (self.embedding(label) * features).sum(1)
-
-
-class OffDiagonal(Regularizer):
-    """`strength`/2 · Σ ‖WWᵀ ⊙ (1 − I)‖² over the generator's weights but its class vectors: Brock et al. 2018, equation 3.
-
-    Its gradient is that of `utils.ortho`: strength · 2 (WWᵀ ⊙ (1 − I)) W.
-    """
-
-    phase = "generator"
-
-    def __init__(self, image: ImageSpec, strength: float = 1e-4):
-        super().__init__()
-        self.strength = strength
-
-    def forward(self, turn: Turn) -> dict[str, Tensor]:
-        layers = [layer for layer in turn.generator.modules() if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear))]
-        products = [weight @ weight.t() for weight in (layer.weight.flatten(1) for layer in layers)]
-        return {"off-diagonal": self.strength / 2 * sum((product - product.diag().diag()).square().sum() for product in products)}

@@ -39,11 +39,16 @@ def flat(tree, path: str = "") -> dict[str, object]:
 def difference(one: dict[str, object], other: dict[str, object]) -> str:
     """The first leaf in which two flat states differ, or nothing; as "generator.main.0.weight"."""
     for name in dict.fromkeys([*one, *other]):
-        a, b = one.get(name), other.get(name)
-        same = torch.equal(a, b) or bool((a.isnan() & b.isnan() | (a == b)).all()) if isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape == b.shape else a is b or a == b
-        if not same:
+        if not equal(one.get(name), other.get(name)):
             return name
     return ""
+
+
+def equal(one: object, other: object) -> bool:
+    """Whether two leaves are the same, tensors bit for bit; nan, which an optimizer's state may hold, is equal to itself."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.dtype == other.dtype and one.shape == other.shape and torch.equal(one.nan_to_num(), other.nan_to_num())
+    return one is other or one == other
 
 
 def seeds(subject: Subject) -> None:

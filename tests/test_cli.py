@@ -17,7 +17,7 @@ from PIL import Image
 
 pty = pytest.importorskip("pty")
 
-COMMANDS = ["list", "show", "plugins", "train", "sample", "convert", "explore", "export", "pull", "push", "search"]
+COMMANDS = ["list", "show", "plugins", "check", "train", "sample", "convert", "explore", "export", "pull", "push", "search"]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from PIL import Image
 
 pty = pytest.importorskip("pty")
 
-COMMANDS = ["list", "show", "plugins", "new", "install", "uninstall", "train", "sample", "convert", "explore", "export", "pull", "push", "search"]
+COMMANDS = ["list", "show", "plugins", "new", "install", "uninstall", "check", "train", "sample", "bench", "compare", "convert", "explore", "export"]
+COMMANDS += ["pull", "push", "search"]
 
 
 @pytest.fixture(scope="module")

@@ -73,6 +73,7 @@ def group() -> None:
     ganzoo train dcgan --data fashion-mnist-test --image-size 32 --steps 500 --out runs/first
     ganzoo sample ./runs/first -n 64 --out own.png              draw from what was trained
     ganzoo explore infogan.fashion-mnist --out codes.png        what latents mean
+    ganzoo check my-gan                                         what any variant must pass, and what to change
     ganzoo push ./runs/first owner/name                         publish it; pull, search and sample find it
 
     Words complete with <TAB> after: eval "$(_GANZOO_COMPLETE=bash_source ganzoo)" (or zsh_source, fish_source).

@@ -120,7 +120,8 @@ def save(subject: Subject) -> None:
 def _unsaved(generator: nn.Module) -> list[str]:
     """Tensors that a module keeps as plain attributes or as buffers that are not saved."""
     saved = set(generator.state_dict())
-    plain = [f"{path}.{name}".lstrip(".") for path, module in generator.named_modules() for name, value in vars(module).items() if isinstance(value, Tensor)]
+    attributes = [(path, name, value) for path, module in generator.named_modules() for name, value in vars(module).items()]
+    plain = [f"{path}.{name}".lstrip(".") for path, name, value in attributes if isinstance(value, Tensor)]
     return plain + [name for name, _ in generator.named_buffers() if name not in saved]
 
 

@@ -51,7 +51,8 @@ def test_a_fresh_process_gives_the_row_of_a_forked_one(tmp_path, monkeypatch):
     assert small.forked_ganzoo(*words, cwd=tmp_path).returncode == 0
     (row,) = benches.rows(tmp_path / "bench")
     cell = Cell(name="vae.fashion-mnist", variant="vae", data="fashion-mnist-test", seed=0, source="vae.fashion-mnist")
-    job = Job(folder=str(tmp_path / "apart"), kind="pretrained", reference="fashion-mnist-test", metrics=("frechet", "classes"), eval_images=20)
+    eyes = {"reference": "fashion-mnist-test", "metrics": ("frechet", "classes"), "eval_images": 20}
+    job = Job(folder=str(tmp_path / "apart"), kind="pretrained", **eyes)
     (tmp_path / "apart/cells").mkdir(parents=True)
     line = json.dumps({"cell": cell.to_json(), "job": job.to_json(), "protocol": row["protocol"]}) + "\n"
     with subprocess.Popen([sys.executable, "-m", "ganzoo.bench.apart"], stdin=subprocess.PIPE, text=True) as process:

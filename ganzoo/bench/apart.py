@@ -32,7 +32,8 @@ def row_of(words: str, protocol: dict[str, Any] | None = None) -> tuple[Cell, Jo
     cell, job = from_json(asked["cell"], Cell, "cell"), from_json(asked["job"], Job, "job")
     threads(job.threads)
     if protocol is not None:
-        check_same(protocol, _protocol(job, tuple((facts["size"], facts["channels"]) for facts in protocol["references"])), "This worker's bench")
+        shapes = tuple((facts["size"], facts["channels"]) for facts in protocol["references"])
+        check_same(protocol, _protocol(job, shapes), "This worker's bench")
     return cell, job, run_cell(cell, job, asked["protocol"], registry(), lambda: _scorer(job))
 
 

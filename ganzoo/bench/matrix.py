@@ -53,10 +53,11 @@ class Matrix:
         self._took.setdefault(cell.name, []).append(seconds)
         if self._quiet:
             return
-        result = row["error"] or "  ".join(f"{name} {value:.4g}" for name, value in list(row["final"]["scores"].items())[:1] if value is not None)
+        ranked = next(iter(row["final"]["scores"].items())) if row["final"] else ("", None)
+        result = row["error"] or ("no finite score" if ranked[1] is None else f"{ranked[0]} {ranked[1]:.4g}")
+        told = f"{row['status']}{' (collapsed)' if row['collapsed'] else ''} after {clock(seconds)}  {result}"
         self._show("")
-        told = " (collapsed)" if row["collapsed"] else ""
-        print(f"{self._done}/{self._total}  {cell.name} seed {cell.seed}: {row['status']}{told} after {clock(seconds)}  {result}", file=sys.stderr, flush=True)
+        print(f"{self._done}/{self._total}  {cell.name} seed {cell.seed}: {told}", file=sys.stderr, flush=True)
 
     def _left(self, shares: dict[Cell, float], waiting: Sequence[Cell], now: float) -> float | None:
         """Seconds to the end, from cells of the same name, else from all; None as long as nothing is known."""

@@ -36,7 +36,8 @@ def merge(folders: Sequence[Path], out: Path, report: Callable[[str], None]) -> 
                 _take(cell, shard, target, hashed, report)
         rows = target.rewrite(plan, hashed, report)
         if missing := [cell.file for cell in plan if not (target.cells / f"{cell.file}.json").exists()]:
-            report(f"{len(missing)} of {len(plan)} cells are in none of the folders: {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}")
+            more = " ..." if len(missing) > 5 else ""
+            report(f"{len(missing)} of {len(plan)} cells are in none of the folders: {', '.join(missing[:5])}{more}")
         write_outcome(target.path)
     return rows
 

@@ -110,7 +110,8 @@ def common_size(variants: Sequence[Variant], size: int | None) -> int:
     wanted = [size] if size is not None else variants[0].sizes
     common = [pixels for pixels in wanted if all(pixels in variant.sizes for variant in variants)]
     if not common:
-        raise UsageError(f"These variants cannot all draw {f'{size} pixels' if size else 'one size'}; they draw {known}. Use --image-size or fewer variants.")
+        asked = f"{size} pixels" if size else "one size"
+        raise UsageError(f"These variants cannot all draw {asked}; they draw {known}. Use --image-size or fewer variants.")
     return common[0]
 
 

@@ -98,5 +98,6 @@ def united(old: Sequence[Cell], new: Sequence[Cell], where: str) -> tuple[Cell, 
         other = cells.setdefault(cell.file, cell)
         if other != cell:
             changes = protocols.differences("", other.to_json(), cell.to_json())
-            raise UsageError(f"{where} holds '{cell.name}' of seed {cell.seed} with other settings: {'; '.join(changes)}. Choose another --out.")
+            what = f"'{cell.name}' of seed {cell.seed} with other settings"
+            raise UsageError(f"{where} holds {what}: {'; '.join(changes)}. Choose another --out.")
     return tuple(cells.values())

@@ -101,9 +101,17 @@ def _is_there(folder: BenchFolder, cell: Cell, protocol: str, retry_failed: bool
     return row is not None and not (retry_failed and row["status"] == "failed")
 
 
-def _fill(request: Request, job: Job, missing: Sequence[Cell], folder: BenchFolder, protocol: dict[str, Any], registry: Registry, scorer: Scorer, matrix) -> None:
+def _fill(
+    request: Request,
+    job: Job,
+    missing: Sequence[Cell],
+    folder: BenchFolder,
+    protocol: dict[str, Any],
+    registry: Registry,
+    scorer: Scorer,
+    matrix: Matrix,
+) -> None:
     """Does the missing cells, each in a process of its own."""
-
     hashed = fingerprint(protocol)
 
     def work(cell: Cell) -> None:
@@ -165,9 +173,14 @@ def _plan_training(request: Request, registry: Registry, report: Report):
     job = replace(job, channels=data.channels, classes=len(data.classes))
     scorer = Scorer(job, registry, report)
     real = scorer.reference(size, data.channels)
-    parts = {"generator": request.generator, "discriminator": request.discriminator, "loss": request.loss}
     cells = training_cells(
-        variants, parse_seeds(request.seeds or "1"), data.name, registry, parts=parts, settings=request.settings, conditional=request.conditional
+        variants,
+        parse_seeds(request.seeds or "1"),
+        data.name,
+        registry,
+        parts={"generator": request.generator, "discriminator": request.discriminator, "loss": request.loss},
+        settings=request.settings,
+        conditional=request.conditional,
     )
     scorer.seen(size, data.channels)
     return job, cells, scorer, protocol_of(job, data, [real], scorer.extractor)
@@ -177,7 +190,8 @@ def _plan_scoring(request: Request, registry: Registry, report: Report):
     """Job, cells, scorer and protocol of a bench of trained generators."""
     for name in ONLY_TRAINING:
         if getattr(request, name):
-            raise UsageError(f"--{TOLD_AS.get(name, name.replace('_', '-'))} is for --train: without it, what is trained already is scored.")
+            option = TOLD_AS.get(name, name.replace("_", "-"))
+            raise UsageError(f"--{option} is for --train: without it, what is trained already is scored.")
     job = _job(request, registry, "pretrained", request.reference or REFERENCE)
     scorer = Scorer(job, registry, report)
     found = {source: _shape(source, registry) for source in request.sources or _embedded(registry)}

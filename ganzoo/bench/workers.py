@@ -46,7 +46,7 @@ class Running:
 
 
 def can_fork(device: str, threads: int) -> bool:
-    """Whether a child can go on with what this process has loaded: a GPU's driver, macOS's libraries and a pool of threads cannot be forked."""
+    """Whether a child can go on with what this process has loaded: a GPU's driver, macOS's libraries and threads cannot be forked."""
     return sys.platform.startswith("linux") and torch.device(device).type == "cpu" and threads == 1
 
 

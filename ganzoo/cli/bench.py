@@ -24,10 +24,10 @@ class BenchCommand(click.Command):
 @click.argument("sources", nargs=-1, type=VariantName())
 @click.option("--train", is_flag=True, help="Train the variants named, all alike, and score them.")
 @click.option("--all", "everything", is_flag=True, help="With --train: every variant that draws the size.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("bench"), show_default=True, help="The folder to fill, or to go on with.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("bench"), show_default=True, help="The folder to fill, or go on with.")
 @click.option("--data", type=DataName(), help="With --train: what to train on, as `ganzoo train` takes it.")
 @click.option("--data-root", type=click.Path(path_type=Path), help="Where the published files of registered data sets lie.")
-@click.option("--reference", type=DataName(), help="Real images to score against. [default: the data's test split, else the data; fashion-mnist-test]")
+@click.option("--reference", type=DataName(), help="Real images to score against. [default: the data's test split, or the data]")
 @click.option("--image-size", type=click.IntRange(1), help="Pixels of a side. [default: the first that all variants can draw]")
 @click.option("--channels", type=click.Choice(["1", "3"]), help="1 grey, 3 colour. [default: as the images are]")
 @click.option("--conditional", is_flag=True, help="Variants that can take labels get them.")
@@ -35,12 +35,12 @@ class BenchCommand(click.Command):
 @click.option("--steps", type=click.IntRange(1), help="Budget: training steps.")
 @click.option("--images", type=click.IntRange(1, 10**9), help="Budget: real images that the discriminator sees.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Budget: minutes of training alone.")
-@click.option("--set", "settings", multiple=True, metavar="[VARIANT:]PATH=VALUE", help="Any option that `ganzoo show` lists, for all or for one.")
+@click.option("--set", "settings", multiple=True, metavar="[VARIANT:]PATH=VALUE", help="Any option of `ganzoo show`, for all or for one.")
 @click.option("--generator", multiple=True, metavar="PART", help="Every variant with this generator; several: with each of them.")
 @click.option("--discriminator", multiple=True, metavar="PART", help="Every variant with this discriminator; several: with each.")
 @click.option("--loss", multiple=True, metavar="PART", help="Every variant with this loss; several: with each of them.")
-@click.option("--points", type=click.IntRange(1, 100), help="States scored on the way, at equal parts of the budget. [default: 4]")
-@click.option("--eval-images", type=click.IntRange(10), default=10_000, show_default=True, help="Drawings scored at the end and of the best point.")
+@click.option("--points", type=click.IntRange(1, 100), help="States scored, at equal parts of the budget. [default: 4]")
+@click.option("--eval-images", type=click.IntRange(10), default=10_000, show_default=True, help="Drawings scored of the end and the best point.")
 @click.option("--point-images", type=click.IntRange(10), help="Drawings scored at each point. [default: a fifth of --eval-images]")
 @click.option("--extractor", default="fashion-cnn", show_default=True, help="Through whose eyes drawings are compared.")
 @click.option("--metric", "metrics", multiple=True, help="Only these metrics. [default: all that are built in]")
@@ -56,8 +56,8 @@ class BenchCommand(click.Command):
 def bench(as_json: bool, channels, conditional: bool, **asked) -> None:
     """Compare generators by the same protocol, and write a report.
 
-    SOURCES are trained generators (tags, runs, folders, owner/name), by default all whose weights come with a variant; with
-    --train they are variants, or shell patterns such as 'wgan*'.
+    SOURCES are trained generators (tags, runs, folders, owner/name), by default all whose weights come with a variant, scored
+    against fashion-mnist-test unless --reference says otherwise; with --train they are variants, or patterns such as 'wgan*'.
 
     \b
     ganzoo bench

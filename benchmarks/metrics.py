@@ -2,16 +2,24 @@
 
     python benchmarks/metrics.py --dimensions 64 512 --rounds 5
 
-Of processor time, one thread. Fréchet: scipy's `sqrtm` and torchmetrics, from given moments, and from fewer images than dimensions,
-where only ganzoo needs no covariance. Kernel: torchmetrics' `poly_mmd` on the same subsets. Neighbours: all pairs at once, by
-scipy's `cdist`, as `prdc` does. What is not installed is left out.
+Of processor time, one thread, from float32 features to the number. Fréchet: scipy's `sqrtm`, torchmetrics and torch-fidelity, also from
+fewer images than dimensions, where only ganzoo needs no covariance. Kernel: torchmetrics' `poly_mmd` on the same subsets, and
+torch-fidelity, which computes in float32 and draws others: its number is near, not the same. Neighbours: `prdc` with 5 neighbours, and
+all pairs at once by scipy's `cdist`. What is not installed is left out; torch-fidelity's arithmetic needs no torchvision, but importing
+it does: where there is none an empty module stands in for it. `--only frechet few` chooses.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
+import importlib.machinery
+import os
 import statistics
+import sys
 import time
+import types
 from collections.abc import Callable
 from importlib.util import find_spec
 
@@ -26,7 +34,30 @@ def features(count: int, dimensions: int, seed: int) -> Tensor:
     """Normal features whose spread falls from 1 to 0.01, the second set a little wider than the first."""
     random = torch.Generator().manual_seed(seed)
     spread = torch.logspace(0, -2, dimensions, dtype=torch.float64) * (1 + 0.1 * seed)
-    return torch.randn(count, dimensions, generator=random, dtype=torch.float64) * spread
+    return (torch.randn(count, dimensions, generator=random, dtype=torch.float64) * spread).float()
+
+
+class Empty(types.ModuleType):
+    """A module in which every name is an empty class."""
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+
+def torch_fidelity_module(name: str):
+    """One of torch-fidelity's modules, or None if it is not installed."""
+    if not find_spec("torch_fidelity"):
+        return None
+    if not find_spec("torchvision"):
+        for full in ("torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.transforms.functional", "torchvision.models"):
+            module, (parent, _, child) = Empty(full), full.rpartition(".")
+            module.__spec__, module.__path__ = importlib.machinery.ModuleSpec(full, None), []
+            sys.modules[full] = module
+            if parent:
+                setattr(sys.modules[parent], child, module)
+    return importlib.import_module(f"torch_fidelity.{name}")
 
 
 def from_moments(trace_of_root: Callable[[Tensor], float]) -> Callable[[Moments, Moments], float]:
@@ -51,6 +82,9 @@ def torchmetrics_root(product: Tensor) -> float:
 def frechet(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
     one, other = features(count, dimensions, 0), features(count, dimensions, 1)
     found = {"ganzoo": lambda: frechet_distance(one, other)}
+    if fidelity := torch_fidelity_module("metric_fid"):
+        statistics_of = fidelity.fid_features_to_statistics
+        found["torch-fidelity"] = lambda: fidelity.fid_statistics_to_metric(statistics_of(one), statistics_of(other), False)[fidelity.KEY_METRIC_FID]
     if find_spec("scipy"):
         found["scipy"] = lambda: from_moments(scipy_root)(Moments.of(one), Moments.of(other))
     if find_spec("torchmetrics"):
@@ -60,40 +94,50 @@ def frechet(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
 
 def kernel(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
     one, other = features(count, dimensions, 0), features(count, dimensions, 1)
-    subsets, size = 10, min(1000, count)
+    subsets, size = 100, min(1000, count)
 
-    def theirs() -> float:
+    def torchmetrics() -> float:
         from torchmetrics.image.kid import poly_mmd
 
-        random = torch.Generator().manual_seed(0)
-        values = [poly_mmd(drawn(one, size, random), drawn(other, size, random)) for _ in range(subsets)]
-        return float(torch.stack(values).mean())
+        random, double = torch.Generator().manual_seed(0), (one.double(), other.double())
+        chosen = [[drawn(side, size, random) for side in double] for _ in range(subsets)]
+        return float(torch.stack([poly_mmd(*pair) for pair in chosen]).mean())
 
-    def ours() -> float:
-        return kernel_distance(one, other, torch.Generator().manual_seed(0), subsets=subsets, subset_size=size)[0]
-
-    return {"ganzoo": ours} | ({"torchmetrics": theirs} if find_spec("torchmetrics") else {})
+    found = {"ganzoo": lambda: kernel_distance(one, other, torch.Generator().manual_seed(0), subsets=subsets, subset_size=size)[0]}
+    if fidelity := torch_fidelity_module("metric_kid"):
+        options = {"kid_subsets": subsets, "kid_subset_size": size, "verbose": False}
+        found["torch-fidelity"] = lambda: fidelity.kid_features_to_metric(one, other, **options)[fidelity.KEY_METRIC_KID_MEAN]
+    return found | ({"torchmetrics": torchmetrics} if find_spec("torchmetrics") else {})
 
 
 def neighbours(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
     one, other = features(count, dimensions, 0), features(count, dimensions, 1)
+    names = ("precision", "recall", "density", "coverage")
 
-    def theirs() -> float:
+    def scipy() -> float:
         from scipy.spatial.distance import cdist
 
-        def radius(points, k):
-            return torch.from_numpy(cdist(points, points)).kthvalue(k + 1, 1).values
+        def radius(points):
+            return torch.from_numpy(cdist(points, points)).kthvalue(6, 1).values
 
-        across = torch.from_numpy(cdist(one, other))
-        recalled = (across <= radius(other, 3)[None]).any(1).double().mean()
-        covered = (across <= radius(one, 5)[:, None]).any(1).double().mean()
-        return float((across <= radius(one, 3)[:, None]).any(0).double().mean() + recalled + covered)
+        across, real, fake = torch.from_numpy(cdist(one.double(), other.double())), radius(one.double()), radius(other.double())
+        inside = across <= real[:, None]
+        shares = [inside.any(0), (across <= fake[None]).any(1), inside.double().sum(0) / 5, inside.any(1)]
+        return float(sum(share.double().mean() for share in shares))
+
+    def prdc() -> float:
+        from prdc import compute_prdc
+
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            found = compute_prdc(one.numpy(), other.numpy(), 5)
+        return float(sum(found[name] for name in names))
 
     def ours() -> float:
-        found = neighbour_scores(one, other)
-        return found["precision"] + found["recall"] + found["coverage"]
+        found = neighbour_scores(one, other, k=5, density_k=5)
+        return sum(found[name] for name in names)
 
-    return {"ganzoo": ours} | ({"scipy": theirs} if find_spec("scipy") else {})
+    found = {"ganzoo": ours} | ({"prdc": prdc} if find_spec("prdc") and find_spec("sklearn") else {})
+    return found | ({"scipy": scipy} if find_spec("scipy") else {})
 
 
 def compare(title: str, contestants: dict[str, Callable[[], float]], rounds: int) -> None:
@@ -106,7 +150,7 @@ def compare(title: str, contestants: dict[str, Callable[[], float]], rounds: int
             start = time.process_time()
             values[name] = contestants[name]()
             times[name].append(time.process_time() - start)
-    print(f"{title:<34} ganzoo {statistics.median(times['ganzoo']):8.3f} s", end="")
+    print(f"{title:<36} ganzoo {statistics.median(times['ganzoo']):8.3f} s", end="")
     for name in names[1:]:
         ratios = [theirs / ours for theirs, ours in zip(times[name], times["ganzoo"], strict=True)]
         difference = abs(values[name] / values["ganzoo"] - 1)
@@ -120,15 +164,22 @@ def main() -> None:
     parser.add_argument("--dimensions", type=int, nargs="+", default=[64, 512, 2048])
     parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", nargs="+", choices=["frechet", "few", "kernel", "neighbours"], default=["frechet", "few", "kernel", "neighbours"])
+    parser.add_argument("--against", nargs="+", help="Only these libraries.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for dimensions in arguments.dimensions:
-        count = max(arguments.images, dimensions + dimensions // 2)
-        compare(f"frechet {count} x {dimensions}", frechet(count, dimensions), arguments.rounds)
-        few = dimensions // 2
-        compare(f"frechet {few} x {dimensions} (few)", frechet(few, dimensions), arguments.rounds)
-        compare(f"kernel 10 x 1000 x {dimensions}", kernel(arguments.images, dimensions), arguments.rounds)
-        compare(f"neighbours {arguments.images} x {dimensions}", neighbours(arguments.images, dimensions), arguments.rounds)
+        count, few = max(arguments.images, dimensions + dimensions // 2), dimensions // 2
+        tasks = {
+            "frechet": (f"frechet {count} x {dimensions}", frechet, count),
+            "few": (f"frechet {few} x {dimensions} (few)", frechet, few),
+            "kernel": (f"kernel 100 x 1000 of {arguments.images} x {dimensions}", kernel, arguments.images),
+            "neighbours": (f"neighbours {arguments.images} x {dimensions}", neighbours, arguments.images),
+        }
+        for title, contestants, size in (tasks[name] for name in arguments.only):
+            chosen = contestants(size, dimensions)
+            chosen = {name: run for name, run in chosen.items() if name == "ganzoo" or name in (arguments.against or chosen)}
+            compare(title, chosen, arguments.rounds)
 
 
 if __name__ == "__main__":

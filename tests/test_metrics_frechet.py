@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ganzoo.errors import CheckpointError, DataError, UsageError
-from ganzoo.metrics import Moments, frechet, frechet_distance
+from ganzoo.metrics import Moments, frechet, frechet_distance, moments
 
 
 def normal(count, dimensions, seed=0, offset=0.0, scale=1.0):
@@ -43,6 +43,14 @@ def test_merged_moments_are_those_of_one_process():
     assert merged.count == 900
     assert torch.allclose(merged.covariance, Moments.of(features).covariance, rtol=1e-10, atol=1e-12)
     assert one.count == 200 and torch.equal(one.m2, Moments.of(features[:200]).m2)
+
+
+def test_only_half_of_a_symmetric_product_is_computed_and_it_is_the_whole(monkeypatch):
+    features = normal(90, 23)
+    monkeypatch.setattr(moments, "BLOCK", 10)
+    found = Moments.of(features[:50]).update(features[50:]).m2
+    centred = features - features.mean(0)
+    assert torch.allclose(found, centred.T @ centred, rtol=1e-10, atol=1e-10)
 
 
 def test_covariance_by_hand():
@@ -150,6 +158,9 @@ ILL = {
     "scales from 1 to 1e-6": lambda: (normal(40, 12, 1) * torch.logspace(0, -6, 12), normal(40, 12, 2) * torch.logspace(0, -6, 12)),
     "a mean of 1e5": lambda: (normal(40, 8, 1, 1e5), normal(40, 8, 2, 1e5)),
     "one point drawn": lambda: (normal(40, 8, 1), torch.ones(20, 8, dtype=torch.float64)),
+    "duplicated features": lambda: (normal(40, 6, 1).repeat(1, 2), normal(40, 6, 2).repeat(1, 2)),
+    "duplicated features of few images": lambda: (normal(7, 6, 1).repeat(1, 2), normal(9, 6, 2).repeat(1, 2)),
+    "a distance near zero": lambda: (normal(40, 8, 1), normal(40, 8, 1) + 1e-4),
     "nearly the same": lambda: (normal(40, 8, 1), normal(40, 8, 1) * 1.001),
 }
 
@@ -160,6 +171,40 @@ def test_ill_conditioned(case, streamed):
     one, other = ILL[case]()
     found = frechet_distance(*((Moments.of(one), Moments.of(other)) if streamed else (one, other)))
     assert relative(found, exact_distance(one, other)) < 1e-6
+
+
+@pytest.mark.parametrize("case", ILL)
+def test_processes_that_share_the_images_find_the_same_distance(case):
+    """Each of three gathers what it sees; what they wrote is merged in another order than the images had."""
+    one, other = ILL[case]()
+
+    def gathered(features, order):
+        written = [Moments(features.shape[1]).update(features[rank::3]).tensors() for rank in range(3)]
+        merged = Moments(features.shape[1])
+        for rank in order:
+            merged.merge(Moments.from_tensors(written[rank]))
+        return merged
+
+    found = frechet_distance(gathered(one, (2, 0, 1)), gathered(other, (1, 2, 0)))
+    assert relative(found, frechet_distance(one, other)) < 1e-6
+
+
+def test_triangles_are_multiplied_where_they_are_not_zero(monkeypatch):
+    one, other = normal(400, 37, 1), normal(400, 37, 2, 0.1)
+    wanted = frechet_distance(one, other)
+    monkeypatch.setattr(frechet, "BLOCK", 10)
+    left, right = (torch.linalg.cholesky(Moments.of(features).covariance) for features in (one, other))
+    product = frechet._product(frechet.Factor(left, True), frechet.Factor(right, True))
+    assert torch.allclose(product, left.T @ right, rtol=1e-12, atol=1e-12)
+    assert relative(frechet_distance(one, other), wanted) < 1e-12
+
+
+@pytest.mark.parametrize("least", [1.0, 1e-4, 1e-9, 1e-12])
+def test_the_least_eigenvalue_is_found(least):
+    scales = torch.logspace(0, math.log10(least), 60, dtype=torch.float64)
+    basis = torch.linalg.qr(normal(60, 60)).Q
+    lower = torch.linalg.cholesky(basis * scales @ basis.T)
+    assert least * (1 - 1e-2) < frechet._least_eigenvalue(lower) < 2 * least
 
 
 def test_the_low_rank_path_is_the_same_number():

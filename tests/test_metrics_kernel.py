@@ -44,6 +44,26 @@ def test_every_pair_counts_once_however_they_are_cut(rows, monkeypatch):
     assert float(discrepancy(one, other)) == pytest.approx(all_pairs(one, other), rel=1e-12)
 
 
+@pytest.mark.parametrize("rows", [7, 2048])
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+def test_one_matrix_for_all_subsets_gives_what_each_gives(rows, offset, monkeypatch):
+    monkeypatch.setattr(kernel, "ROWS", rows)
+    one, other = features(50, 6, 1, offset), features(40, 6, 2, offset + 0.3)
+    asked = []
+    every = kernel._from_every_pair
+    monkeypatch.setattr(kernel, "_from_every_pair", lambda *arguments: asked.append(every(*arguments)) or asked[-1])
+    mean, deviation = kernel_distance(one, other, seeded(), subsets=30, subset_size=20)
+    random = seeded()
+    each = torch.stack([discrepancy(kernel.drawn(one, 20, random), kernel.drawn(other, 20, random)) for _ in range(30)])
+    assert torch.allclose(asked[0], each, rtol=1e-9, atol=1e-12 * (1 + offset) ** 6)
+    assert mean == pytest.approx(float(each.mean()), rel=1e-9) and deviation == pytest.approx(float(each.std(correction=0)), rel=1e-7)
+
+
+def test_few_subsets_of_many_images_look_at_their_own_pairs_alone(monkeypatch):
+    monkeypatch.setattr(kernel, "_from_every_pair", None)
+    kernel_distance(features(500, 3, 1), features(500, 3, 2), seeded(), subsets=2, subset_size=20)
+
+
 @pytest.mark.parametrize("offset", [0.0, 10.0])
 def test_equals_torchmetrics_on_the_same_subset(offset):
     kid = pytest.importorskip("torchmetrics.image.kid")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from ganzoo.errors import UsageError
 from ganzoo.metrics.moments import as_features
 
-ROWS = 2048
+ROWS = 512
 
 
 def kernel_distance(
@@ -24,14 +26,63 @@ def kernel_distance(
         raise UsageError(f"Features of {real.shape[1]} dimensions cannot be compared with features of {fake.shape[1]}.")
     if not 2 <= subset_size <= min(len(real), len(fake)) or subsets < 1:
         raise UsageError(f"Cannot draw {subsets} subsets of {subset_size} from {len(real)} real and {len(fake)} fake images.")
-    values = torch.stack([
-        discrepancy(drawn(real, subset_size, random), drawn(fake, subset_size, random)) for _ in range(subsets)
-    ])  # fmt: skip
+    chosen = [(order(real, subset_size, random), order(fake, subset_size, random)) for _ in range(subsets)]
+    every_pair = (len(real) ** 2 + len(fake) ** 2) / 2 + len(real) * len(fake)
+    if every_pair <= 2 * subsets * subset_size**2:
+        values = _from_every_pair(real, fake, chosen)
+    else:
+        values = torch.stack([discrepancy(real[mine], fake[yours]) for mine, yours in chosen])
     return float(values.mean()), float(values.std(correction=0))
 
 
+def order(features: Tensor, count: int, random: torch.Generator) -> Tensor:
+    """Which features (count,) a subset has."""
+    return torch.randperm(len(features), generator=random)[:count]
+
+
+def _from_every_pair(real: Tensor, fake: Tensor, chosen: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """The discrepancy of every subset from one kernel matrix, a block at a time: many subsets of few images share most pairs."""
+    mine, yours = (membership(features, [pair[side] for pair in chosen]) for side, features in enumerate((real, fake)))
+    one, other = ((sums(points, points, member, member) - diagonal(points) @ member) / (member[:, 0].sum() * (member[:, 0].sum() - 1))
+                  for points, member in ((real, mine), (fake, yours)))  # fmt: skip
+    return one + other - 2 * sums(real, fake, mine, yours) / (mine[:, 0].sum() * yours[:, 0].sum())
+
+
+def membership(features: Tensor, subsets: Sequence[Tensor]) -> Tensor:
+    """Ones where a feature is in a subset, (N, S)."""
+    found = features.new_zeros(len(features), len(subsets))
+    for column, subset in enumerate(subsets):
+        found[subset, column] = 1
+    return found
+
+
+def sums(one: Tensor, other: Tensor, mine: Tensor, yours: Tensor) -> Tensor:
+    """For each subset the sum of the kernel over all its pairs, (S,): the columns of MᵀKY that belong together."""
+    found = one.new_zeros(mine.shape[1])
+    for start in range(0, len(one), ROWS):
+        rows = slice(start, start + ROWS)
+        if one is other:  # a symmetric kernel: what lies right of the diagonal block counts for its mirror image too
+            weighted = 2 * yours[start:]
+            weighted[:ROWS] = yours[rows]
+            found += (mine[rows] * (cubed(one[rows], one[start:]) @ weighted)).sum(0)
+        else:
+            found += (mine[rows] * (cubed(one[rows], other) @ yours)).sum(0)
+    return found
+
+
+def cubed(one: Tensor, other: Tensor) -> Tensor:
+    """The kernel (A, B) of every pair."""
+    kernel = (one / one.shape[1] @ other.T).add_(1)
+    return (kernel * kernel).mul_(kernel)
+
+
+def diagonal(features: Tensor) -> Tensor:
+    """The kernel (N,) of every feature with itself."""
+    return (features.square().sum(1) / features.shape[1] + 1).pow(3)
+
+
 def drawn(features: Tensor, count: int, random: torch.Generator) -> Tensor:
-    return features[torch.randperm(len(features), generator=random)[:count]]
+    return features[order(features, count, random)]
 
 
 def discrepancy(one: Tensor, other: Tensor) -> Tensor:
@@ -41,15 +92,17 @@ def discrepancy(one: Tensor, other: Tensor) -> Tensor:
 
 def within(features: Tensor) -> Tensor:
     """The mean kernel of two different members of one set."""
-    count, dimensions = features.shape
-    with_itself = (features.square().sum(1) / dimensions + 1).pow(3).sum()
-    return (total(features, features) - with_itself) / (count * (count - 1))
+    count = len(features)
+    return (total(features, features) - diagonal(features).sum()) / (count * (count - 1))
 
 
 def total(one: Tensor, other: Tensor) -> Tensor:
     """The sum of the kernel over all pairs, a block of rows at a time."""
     result = one.new_zeros(())
-    for block in one.split(ROWS):
-        kernel = (block / one.shape[1] @ other.T).add_(1)
-        result += (kernel * kernel).mul_(kernel).sum()
+    for start in range(0, len(one), ROWS):
+        before = 0 if one is not other else start
+        block = cubed(one[start : start + ROWS], other[before:])
+        result += block.sum()
+        if one is other:
+            result += block[:, ROWS:].sum()
     return result

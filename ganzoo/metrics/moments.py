@@ -10,6 +10,9 @@ from torch import Tensor
 from ganzoo.errors import CheckpointError, DataError, UsageError
 
 
+BLOCK = 512  # columns: of fewer a symmetric product is one call, of more the half of it that repeats is not computed
+
+
 class Moments:
     """How many features there were, their mean (D,) and `m2` (D, D), the sum of the outer products of their deviations, in float64.
 
@@ -45,8 +48,7 @@ class Moments:
         count = features.shape[0]
         if count:
             mean = features.mean(0)
-            centred = features - mean
-            self.m2.addmm_(centred.T, centred)
+            add_gram(self.m2, features - mean)
             self._move(count, mean)
         return self
 
@@ -86,6 +88,17 @@ class Moments:
             raise CheckpointError("These tensors are not moments: count, mean (D,) and m2 (D, D) in float64 are.")
         found.count, found.mean, found.m2 = int(count), mean.clone(), m2.clone()
         return found
+
+
+def add_gram(total: Tensor, rows: Tensor) -> Tensor:
+    """Adds XᵀX of `rows` X (N, D) to a symmetric `total` (D, D) in place, and returns it: what lies above the diagonal is copied from below."""
+    if len(total) <= BLOCK:
+        return total.addmm_(rows.T, rows)
+    for start in range(0, len(total), BLOCK):
+        end = start + BLOCK
+        total[start:end, :end].addmm_(rows[:, start:end].T, rows[:, :end])
+        total[:start, start:end].copy_(total[start:end, :start].T)
+    return total
 
 
 def as_features(features: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch import Tensor, nn
-from torch import zeros as zeros_of
 from torch.nn import functional
 
 from .networks import LeakyReLU
@@ -93,7 +93,7 @@ class SelfAttention(nn.Module):
         narrow, half = max(channels // 8, 1), max(channels // 2, 1)
         self.query, self.key = convolution(channels, narrow, 1), convolution(channels, narrow, 1)
         self.value, self.output = convolution(channels, half, 1), convolution(half, channels, 1)
-        self.scale = nn.Parameter(zeros_of(()))
+        self.scale = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         query = self.query(x).flatten(2)

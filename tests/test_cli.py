@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import shutil
 import struct
@@ -75,7 +76,7 @@ def test_list_as_text_and_for_programs():
 
 def test_list_of_nothing_says_what_there_is():
     done = small.ganzoo("list", "zzz*")
-    assert done.returncode == 1 and done.stdout == "" and "No variant matches. Known: dcgan" in done.stderr
+    assert done.returncode == 1 and done.stdout == "" and re.search("No variant matches. Known: .*dcgan", done.stderr)
     assert small.ganzoo("list", "zzz*", "--json").stdout == "[]\n"
 
 

@@ -123,7 +123,7 @@ def test_a_layout_of_a_plugin(make, monkeypatch):
 
 
 REFUSED = {
-    "variant": (UsageError, "No variant is called 'gan'.*Variants: dcgan, infogan", "netG.safetensors", {"variant": "gan"}),
+    "variant": (UsageError, "No variant is called 'gan'.*Variants: .*dcgan, .*infogan", "netG.safetensors", {"variant": "gan"}),
     "layout": (UsageError, "No layout is called 'numu'. Did you mean 'newmu'?", "netG.safetensors", {"layout": "numu"}),
     "layout of others": (UsageError, "'newmu' is of dcgan, not of infogan", "7_gen*.npy", {"layout": "newmu", "variant": "infogan"}),
     "discriminator": (UsageError, "holds a discriminator, not a generator: --discriminator FILE takes it", "netD.safetensors", {}),

@@ -40,7 +40,7 @@ class BenchCommand(click.Command):
 @click.option("--discriminator", multiple=True, metavar="PART", help="Every variant with this discriminator; several: with each.")
 @click.option("--loss", multiple=True, metavar="PART", help="Every variant with this loss; several: with each of them.")
 @click.option("--points", type=click.IntRange(1, 100), help="States scored, at equal parts of the budget. [default: 4]")
-@click.option("--eval-images", type=click.IntRange(10), default=10_000, show_default=True, help="Drawings scored of the end and the best point.")
+@click.option("--eval-images", type=click.IntRange(10), default=10_000, show_default=True, help="Drawings scored of the end and the best.")
 @click.option("--point-images", type=click.IntRange(10), help="Drawings scored at each point. [default: a fifth of --eval-images]")
 @click.option("--extractor", default="fashion-cnn", show_default=True, help="Through whose eyes drawings are compared.")
 @click.option("--metric", "metrics", multiple=True, help="Only these metrics. [default: all that are built in]")

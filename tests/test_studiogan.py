@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from ganzoo_plugins.studiogan.layouts import BigResnet, Resnet
+from ganzoo_plugins.studiogan.layouts import BigResnet, DeepConv, Resnet
 from golden_values import close, converted, golden, under
 from stepping import count_parameters, part
 
@@ -18,6 +18,8 @@ GOLDEN = {
     "resnet-32": Resnet,
     "resnet-32-unconditional": Resnet,
     "resnet-64": Resnet,
+    "deep-conv": DeepConv,
+    "deep-conv-conditional": DeepConv,
 }
 ROLES = ["generator", "discriminator"]
 
@@ -50,7 +52,7 @@ def test_networks_give_what_the_official_code_gives(name):
 def test_what_is_not_quite_official_is_not_recognised(name, role):
     layout, found = GOLDEN[name](), shapes(golden(f"studio-{name}"), role)
     match = layout.recognises(found)
-    assert match.role == role and match.image == ImageSpec(32 if "64" not in name else 64, 3, 0 if "unconditional" in name else 3)
+    assert match.role == role and match.image == ImageSpec(32 if "64" not in name else 64, 3, 0 if "unconditional" in name or name == "deep-conv" else 3)
     assert layout.recognises({}) is None and layout.recognises({**found, "extra": (3,)}) is None
     assert layout.recognises({**found, "blocks.0.0": (3,)}) is None
     for missing in list(found)[::7]:
@@ -107,7 +109,7 @@ def test_a_checkpoint_as_it_is_saved_becomes_a_model(tmp_path):
 
 
 def test_counts_are_those_of_the_official_code():
-    """Of configs/CIFAR10/BigGAN.yaml and SNGAN.yaml, counted with the official constructors."""
+    """Of configs/CIFAR10/BigGAN.yaml, SNGAN.yaml and DCGAN.yaml, counted with the official constructors."""
     colour = ImageSpec(32, 3, 10)
     counts = {}
     with torch.device("meta"):
@@ -117,14 +119,19 @@ def test_counts_are_those_of_the_official_code():
         ):
             made = part("generators", "studiogan-residual", colour, **drawn), part("discriminators", "studiogan-residual", colour, **judged)
             counts[name] = tuple(map(count_parameters, made))
-    assert counts == {"biggan": (9_416_196, 2_415_170), "sngan": (4_304_387, 1_055_105)}
+        made = [part(kind, "studiogan-convolutional", ImageSpec(32, 3)) for kind in ("generators", "discriminators")]
+        counts["dcgan"] = tuple(map(count_parameters, made))
+    assert counts == {"biggan": (9_416_196, 2_415_170), "sngan": (4_304_387, 1_055_105), "dcgan": (3_812_355, 2_931_009)}
 
 
 def test_what_the_networks_are_not_made_for_is_refused():
     for kind in ("generators", "discriminators"):
         with pytest.raises(ValueError, match="32, 64, 128, 256, 512 pixels, not 48"):
             part(kind, "studiogan-residual", ImageSpec(48, 3))
-        with pytest.raises(ValueError, match="not after 9"):
-            part(kind, "studiogan-residual", ImageSpec(32, 3), attention=9)
+        with pytest.raises(ValueError, match="are for 32 pixels, not 64"):
+            part(kind, "studiogan-convolutional", ImageSpec(64, 3))
+        for name in ("studiogan-residual", "studiogan-convolutional"):
+            with pytest.raises(ValueError, match="not after 9"):
+                part(kind, name, ImageSpec(32, 3), attention=9)
     with pytest.raises(ValueError, match="a multiple of 4"):
         part("generators", "studiogan-residual", ImageSpec(32, 3), latent_dim=10, chunked=True)

@@ -12,21 +12,25 @@ from torch import Tensor, nn
 from ganzoo import ImageSpec, Part
 from ganzoo.layouts import Layout, Match, Shapes
 
+from .convolutional import BLOCKS, ConvolutionalDiscriminator, ConvolutionalGenerator
 from .residual import DISCRIMINATOR, GENERATOR, ResidualDiscriminator, ResidualGenerator
 
 Shape = tuple[int, ...]
 NETWORKS: dict[tuple[str, str], type[nn.Module]] = {
     ("studiogan-residual", "generator"): ResidualGenerator,
     ("studiogan-residual", "discriminator"): ResidualDiscriminator,
+    ("studiogan-convolutional", "generator"): ConvolutionalGenerator,
+    ("studiogan-convolutional", "discriminator"): ConvolutionalDiscriminator,
 }
 ENDINGS = {f"weight_{name}": f"parametrizations.weight.{ours}" for name, ours in (("orig", "original"), ("u", "0.u"), ("v", "0.v"))}
 CONDITIONAL = {"bn": "normalize", "bias": "shift"}  # inside a batch norm; `bias` is a tensor of its own in one without condition
 ATTENTION = {"conv1x1_theta": "query", "conv1x1_phi": "key", "conv1x1_g": "value", "conv1x1_attn": "output", "sigma": "scale"}
 NORMS = {"bn0": "shortcut_norm", "bn1": "norm1", "bn2": "norm2"}
 RESIDUAL = {"conv2d0": "shortcut", "conv2d1": "convolution1", "conv2d2": "convolution2", **NORMS}
+CONVOLUTIONAL = {"deconv0": "convolution", "conv0": "convolution1", "conv1": "convolution2", "bn1": "norm2"}
 ENDS = {
-    "generator": {"linear0": "input.0", "bn4": "output.0", "conv2d5": "output.2"},
-    "discriminator": {"linear1": "output.linear", "embedding": "output.embedding"},
+    "generator": {"linear0": "input.0", "bn4": "output.0", "conv2d5": "output.2", "conv4": "output.0"},
+    "discriminator": {"linear1": "output.linear", "embedding": "output.embedding", "conv1": "last.0", "bn1": "last.1"},
 }
 
 
@@ -51,8 +55,12 @@ def our_name(name: str, role: str, layers: Mapping[str, str]) -> str:
     entry, _, layer, *ending = rest
     if len(ending) > 1:
         ending[0] = CONDITIONAL.get(ending[0], ending[0])
-    starts = role == "discriminator" and entry == "0" and layer == "bn1" and layers is RESIDUAL  # its norm comes after the convolution
-    return ".".join(["blocks", entry, "norm2" if starts else {**layers, **ATTENTION}.get(layer, layer), *ending])
+    ours = {**layers, **ATTENTION}.get(layer, layer)
+    if layers is RESIDUAL and role == "discriminator" and (entry, layer) == ("0", "bn1"):
+        ours = "norm2"  # the first block has no norm before its first convolution
+    if layer == "bn0" and layers is CONVOLUTIONAL:
+        ours = "norm" if role == "generator" else "norm1"
+    return ".".join(["blocks", entry, ours, *ending])
 
 
 def weight(shapes: Shapes, layer: str) -> Shape:
@@ -147,3 +155,28 @@ class BigResnet(Resnet):
         options = {**options, "chunked": True, **({"shared_dim": shared[1]} if shared else {})}
         image = ImageSpec(image.size, image.channels, shared[0] if shared else 0)
         return Match(Part("studiogan-residual", {"latent_dim": latent_dim * slots, **options}), image)
+
+
+class DeepConv(StudioGAN):
+    """The backbone `deep_conv`: DCGAN, LSGAN, Geometric GAN and others at 32 pixels."""
+
+    variants = ("dcgan", "lsgan", "geometric-gan", "sndcgan")
+    summary = "PyTorch-StudioGAN, backbone deep_conv, 32 px (G, G_ema; D without classes or with projection)"
+    layers = CONVOLUTIONAL
+
+    def _generator(self, shapes: Shapes) -> Match | None:
+        first, last, gain = weight(shapes, "linear0"), weight(shapes, "conv4"), weight(shapes, "blocks.0.0.bn0.gain")
+        if counted(shapes, "deconv0") != BLOCKS or len(first) != 2 or len(last) != 4 or last[0] not in (1, 3) or not last[1]:
+            return None
+        if len(gain) not in (0, 2):
+            return None
+        options = {"latent_dim": first[1], "width": last[1], "spectral": "linear0.weight_orig" in shapes, "attention": attention(shapes)}
+        return Match(Part("studiogan-convolutional", options), ImageSpec(32, last[0], gain[1] if gain else 0))
+
+    def _discriminator(self, shapes: Shapes) -> Match | None:
+        first, table = weight(shapes, "blocks.0.0.conv0"), weight(shapes, "embedding")
+        if counted(shapes, "conv0") != BLOCKS or len(first) != 4 or first[1] not in (1, 3) or not first[0] or len(table) not in (0, 2):
+            return None
+        options = {"width": first[0], "spectral": "linear1.weight_orig" in shapes, "attention": attention(shapes)}
+        image = ImageSpec(32, first[1], table[0] if table else 0)
+        return Match(Part("studiogan-convolutional", options), image, role="discriminator")

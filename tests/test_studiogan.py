@@ -1,5 +1,7 @@
 """StudioGAN's backbones against its own code: golden values in evaluation and training, what is recognised, a checkpoint as it saves it."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from ganzoo_plugins.studiogan.layouts import BigResnet, DeepConv, Resnet
@@ -52,7 +54,8 @@ def test_networks_give_what_the_official_code_gives(name):
 def test_what_is_not_quite_official_is_not_recognised(name, role):
     layout, found = GOLDEN[name](), shapes(golden(f"studio-{name}"), role)
     match = layout.recognises(found)
-    assert match.role == role and match.image == ImageSpec(32 if "64" not in name else 64, 3, 0 if "unconditional" in name or name == "deep-conv" else 3)
+    classes = 0 if "unconditional" in name or name == "deep-conv" else 3
+    assert match.role == role and match.image == ImageSpec(64 if "64" in name else 32, 3, classes)
     assert layout.recognises({}) is None and layout.recognises({**found, "extra": (3,)}) is None
     assert layout.recognises({**found, "blocks.0.0": (3,)}) is None
     for missing in list(found)[::7]:
@@ -122,6 +125,23 @@ def test_counts_are_those_of_the_official_code():
         made = [part(kind, "studiogan-convolutional", ImageSpec(32, 3)) for kind in ("generators", "discriminators")]
         counts["dcgan"] = tuple(map(count_parameters, made))
     assert counts == {"biggan": (9_416_196, 2_415_170), "sngan": (4_304_387, 1_055_105), "dcgan": (3_812_355, 2_931_009)}
+
+
+@pytest.mark.parametrize("kind", ["studiogan-residual", "studiogan-convolutional"])
+def test_they_can_be_trained(kind):
+    """Two passes before one backward, as a discriminator's step has them; a copy, as averaged weights are, goes its own way."""
+    torch.manual_seed(0)
+    image = ImageSpec(32, 1, 3)
+    generator = part("generators", kind, image, width=2, latent_dim=4)
+    discriminator = part("discriminators", kind, image, width=2, spectral=True)
+    copied, label = deepcopy(discriminator), torch.tensor([0, 2])
+    fake = generator(torch.randn(2, 4), label)
+    vectors = [network.blocks[0].convolution1.parametrizations.weight[0].u for network in (discriminator, copied)]
+    before = vectors[0].clone()
+    (discriminator(torch.rand(2, 1, 32, 32), label) - discriminator(fake, label)).mean().backward()
+    for network in (generator, discriminator):
+        assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
+    assert not torch.equal(vectors[0], before) and torch.equal(vectors[1], before)
 
 
 def test_what_the_networks_are_not_made_for_is_refused():

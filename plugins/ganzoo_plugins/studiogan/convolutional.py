@@ -37,7 +37,7 @@ class DoublingBlock(nn.Module):
 
 
 class HalvingBlock(nn.Module):
-    """A 3×3 convolution and a 4×4 one of stride 2, each with ReLU and, without spectral normalization, batch norm before it."""
+    """A 3×3 convolution and a 4×4 one of stride 2, each with batch norm (none with spectral normalization) and ReLU."""
 
     def __init__(self, inputs: int, outputs: int, layers: Layers):
         super().__init__()
@@ -81,7 +81,8 @@ class ConvolutionalGenerator(Generator):
 class ConvolutionalDiscriminator(nn.Module):
     """Images of 32 pixels and labels to logits (N,): three halving blocks, a 3×3 convolution, the sum over all pixels, a linear layer.
 
-    `width` is that of the first block, an eighth of the last convolution's. `spectral` as in the generator, in place of batch norm; `attention` likewise.
+    `width` is that of the first block, an eighth of the last convolution's. `spectral` as in the generator, in place of
+    batch norm; `attention` likewise.
     """
 
     def __init__(self, image: ImageSpec, width: int = 64, spectral: bool = False, attention: int = 0):

@@ -20,7 +20,8 @@ from .cell import blank, fail, run_cell
 from .matrix import Matrix
 from .merge import write_outcome
 from .plan import Cell, Job, chosen_variants, common_size, folder_name, parse_seeds, parse_shard, training_cells
-from .protocol import fingerprint, protocol_of, ranking
+from .protocol import protocol_of, ranking
+from .reading import fingerprint
 from .results import BenchFolder
 from .scorer import Scorer, default_reference, load
 from .workers import Child, Forked, Fresh, can_fork, run_all
@@ -28,8 +29,8 @@ from .workers import Child, Forked, Fresh, can_fork, run_all
 Report = Callable[[str], None]
 REFERENCE = "fashion-mnist-test"
 ONLY_TRAINING = ("data", "everything", "image_size", "channels", "conditional", "steps", "images", "minutes", "settings", "generator")
-ONLY_TRAINING += ("discriminator", "loss", "points", "point_images", "precision")
-TOLD_AS = {"everything": "all", "settings": "set"}
+ONLY_TRAINING += ("discriminator", "loss", "mixins", "points", "point_images", "precision")
+TOLD_AS = {"everything": "all", "settings": "set", "mixins": "with"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,7 @@ class Request:
     generator: tuple[str, ...] = ()
     discriminator: tuple[str, ...] = ()
     loss: tuple[str, ...] = ()
+    mixins: tuple[str, ...] = ()
     points: int | None = None
     eval_images: int = 10_000
     point_images: int | None = None
@@ -179,6 +181,7 @@ def _plan_training(request: Request, registry: Registry, report: Report):
         data.name,
         registry,
         parts={"generator": request.generator, "discriminator": request.discriminator, "loss": request.loss},
+        mixins=request.mixins,
         settings=request.settings,
         conditional=request.conditional,
     )

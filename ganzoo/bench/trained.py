@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import list_checkpoints, retain
-from ..config import one_line, resolve
+from ..config import one_line
 from ..errors import DivergedError
 from ..loop import Cadence
 from ..manifest import folder_name, read_manifest
@@ -25,12 +25,13 @@ from .protocol import ranking
 from .scorer import Scorer
 
 TOLD = ("collapse", "diverged", "rollback")
+WARNING = "Warning: "
 ENDLESS = 10**9
 
 
 def fill_trained(row: dict[str, Any], cell: Cell, job: Job, registry: Registry, scorer: Callable[[], Scorer]) -> None:
     """Trains, or goes on with a training, and scores it; a divergence is told in the row, with the points before it."""
-    variant = resolve(registry.get("variants", cell.variant), cell.settings, registry)
+    variant = cell.resolved(registry)
     roles = {role: getattr(variant, role) for role in ("generator", "discriminator", "loss")}
     others = {"regularizers": [part.name for part in variant.regularizers], **described({"augmentation": variant.augmentation})}
     row["parts"] = {**described(roles), **others}
@@ -40,11 +41,12 @@ def fill_trained(row: dict[str, Any], cell: Cell, job: Job, registry: Registry, 
     folder = RunFolder(Path(job.folder) / "runs" / cell.file)
     steps = _steps(variant, image, job, registry)
     planned = _points(steps, job.points) if job.minutes is None else ()
+    told: list[str] = []
     try:
-        train(_request(cell, job, folder, steps, planned), registry, lambda line: None)
+        train(_request(cell, job, folder, steps, planned), registry, told.append)
     except DivergedError as error:
         row.update(status="diverged", error=_divergence(folder) or one_line(error))
-    _tell_training(row, folder)
+    _tell_training(row, folder, told)
     began = time.monotonic()
     judged = _Judged(row, cell, job, folder, scorer())
     judged.fill([*planned, *(record["step"] for record in folder.records() if record.get("event") == EVENT)])
@@ -79,6 +81,7 @@ def _request(cell: Cell, job: Job, folder: RunFolder, steps: int, planned: tuple
         steps=steps,
         seed=cell.seed,
         settings=cell.settings,
+        mixins=cell.mixins,
         precision=job.precision,
         device=job.device,
         threads=job.threads,
@@ -94,9 +97,12 @@ def _divergence(folder: RunFolder) -> str | None:
     return next((record["text"] for record in reversed(folder.records()) if record.get("event") == "diverged"), None)
 
 
-def _tell_training(row: dict[str, Any], folder: RunFolder) -> None:
+def _tell_training(row: dict[str, Any], folder: RunFolder, told: list[str]) -> None:
+    """Fills in what was noticed: warnings before the first step among the lines that were `told`, and the events of the run."""
     records = folder.records()
-    row["events"] = [{key: record[key] for key in ("step", "event", "text")} for record in records if record.get("event") in TOLD]
+    warnings = [line.removeprefix(WARNING) for line in told if line.startswith(WARNING)]
+    row["events"] = [{"step": 0, "event": "warning", "text": text} for text in warnings]
+    row["events"] += [{key: record[key] for key in ("step", "event", "text")} for record in records if record.get("event") in TOLD]
     row["collapsed"] = any(event["event"] == "collapse" for event in row["events"])
     seconds, images = folder.seconds(), max((record.get("images", 0) for record in records), default=0)
     row["times"].update(training_seconds=seconds, training_images_per_second=images / seconds if seconds else None)

@@ -15,6 +15,7 @@ from ..errors import UsageError
 from ..files import FolderLock
 from ..registry import Registry
 from ..run import default_device, threads
+from . import costs
 from .apart import described
 from .cell import blank, fail, run_cell
 from .matrix import Matrix
@@ -24,6 +25,7 @@ from .protocol import protocol_of, ranking
 from .reading import fingerprint
 from .results import BenchFolder
 from .scorer import Scorer, default_reference, load
+from .trained import count_ahead
 from .workers import Child, Forked, Fresh, can_fork, run_all
 
 Report = Callable[[str], None]
@@ -133,6 +135,7 @@ def _fill(
 
     def start(cell: Cell) -> Child:
         if can_fork(job.device, job.threads):
+            count_ahead(cell, job, registry)
             return Forked(lambda: work(cell))
         return Fresh(described(cell, job, fingerprint(protocol)))
 
@@ -153,8 +156,12 @@ def _jobs(request: Request) -> int:
 
 
 def _warm_up() -> None:
-    """Imports what torch's optimizers and counters import at their first use, once instead of in every child."""
+    """Does what optimizers, pictures and the machine's name need at their first use, once instead of in every child."""
+    from PIL import Image
+
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    Image.preinit()
+    costs.processor()
 
 
 # -- plans -----------------------------------------------------------------------------------------------------------
@@ -173,7 +180,7 @@ def _plan_training(request: Request, registry: Registry, report: Report):
     job = replace(_job(request, registry, "train", reference), image_size=size)
     data = load(job, request.data, registry, report, size=size, channels=request.channels)
     job = replace(job, channels=data.channels, classes=len(data.classes))
-    scorer = Scorer(job, registry, report)
+    scorer = Scorer(job, registry, report, data)
     real = scorer.reference(size, data.channels)
     cells = training_cells(
         variants,

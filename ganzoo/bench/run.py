@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -147,7 +148,11 @@ def _fill(
             run_on_ray(request.ray, missing, job, protocol, **hearing)
         else:
             _warm_up()
-            run_all(missing, _jobs(request), start, **hearing)
+            gc.freeze()  # a collection in a forked child would write to, and so copy, every page of what it has inherited
+            try:
+                run_all(missing, _jobs(request), start, **hearing)
+            finally:
+                gc.unfreeze()
 
 
 def _jobs(request: Request) -> int:
@@ -174,6 +179,7 @@ def _plan_training(request: Request, registry: Registry, report: Report):
         raise UsageError("Say what to train on: ganzoo bench VARIANT... --train --data DATA --images N --out FOLDER.")
     if len(budgets) != 1:
         raise UsageError("Every variant gets the same budget: give exactly one of --steps, --images and --minutes.")
+    seeds = parse_seeds(request.seeds or "1")
     variants = chosen_variants(request.sources, request.everything, request.image_size, registry, report)
     size = common_size(variants, request.image_size)
     reference = request.reference or default_reference(request.data, registry, request.data_root)
@@ -184,7 +190,7 @@ def _plan_training(request: Request, registry: Registry, report: Report):
     real = scorer.reference(size, data.channels)
     cells = training_cells(
         variants,
-        parse_seeds(request.seeds or "1"),
+        seeds,
         data.name,
         registry,
         parts={"generator": request.generator, "discriminator": request.discriminator, "loss": request.loss},
@@ -202,12 +208,12 @@ def _plan_scoring(request: Request, registry: Registry, report: Report):
         if getattr(request, name):
             option = TOLD_AS.get(name, name.replace("_", "-"))
             raise UsageError(f"--{option} is for --train: without it, what is trained already is scored.")
+    seeds = parse_seeds(request.seeds or "1")
     job = _job(request, registry, "pretrained", request.reference or REFERENCE)
     scorer = Scorer(job, registry, report)
     found = {source: _shape(source, registry) for source in request.sources or _embedded(registry)}
     shapes = sorted({shape for _, shape in found.values()})
     references = [scorer.reference(*shape) for shape in shapes]
-    seeds = parse_seeds(request.seeds or "1")
     cells = tuple(
         Cell(name=folder_name(source), variant=variant, data=references[0].name, seed=seed, source=source)
         for source, (variant, _) in found.items()

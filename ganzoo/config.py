@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -173,21 +174,27 @@ def training_mistakes(training: Training) -> list[str]:
 
 
 def _optimizer_mistakes(training: Training) -> list[str]:
-    from inspect import signature
-
-    from torch import optim
-
     mistakes = []
     for role in ("", "generator_", "discriminator_", "loss_"):
         name = getattr(training, f"{role}optimizer") or training.optimizer
         if name not in OPTIMIZERS:
             mistakes.append(f"training.{role}optimizer: no optimizer is called {shorten(name)}.{did_you_mean(name, OPTIMIZERS)}")
             continue
-        known = [option for option in signature(getattr(optim, OPTIMIZERS[name])).parameters if option not in ("params", "lr")]
+        known = _optimizer_options(name)
         for option in getattr(training, f"{role}optimizer_options"):
             if option not in known:
                 mistakes.append(f"training.{role}optimizer_options.{option}: unknown option of {name}.{did_you_mean(option, known)}")
     return list(dict.fromkeys(mistakes))
+
+
+@cache
+def _optimizer_options(name: str) -> tuple[str, ...]:
+    """What an optimizer takes besides parameters and learning rate."""
+    from inspect import signature
+
+    from torch import optim
+
+    return tuple(option for option in signature(getattr(optim, OPTIMIZERS[name])).parameters if option not in ("params", "lr"))
 
 
 def option_bounds(variant: Variant) -> list[str]:

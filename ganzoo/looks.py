@@ -14,6 +14,7 @@ from . import pictures, watch
 from .build import seeded
 from .config import one_line
 from .errors import DivergedError, PluginError, UsageError
+from .files import write_atomically
 from .model import draw_latent
 from .trainer import Trainer
 
@@ -50,6 +51,7 @@ class Looks:
 
     def __init__(self, trainer: Trainer, real: Tensor):
         self.trainer, self.real = trainer, real
+        self._saved: tuple[tuple[int, int], Path] | None = None
         self._real_distance = watch.mean_distance(real)
 
     def measure(self) -> dict[str, float]:
@@ -60,11 +62,18 @@ class Looks:
         return watch.compare(fake, self.real, self._real_distance)
 
     def save_grid(self, path: Path) -> None:
-        """Writes a grid of samples as PNG; a conditional generator's columns are its classes, if they are few."""
+        """Writes a grid of samples as PNG; a conditional generator's columns are its classes, if they are few.
+
+        A grid of the same step is copied from the last one.
+        """
+        moment = self.trainer.step_number, self.trainer.attempt
+        if self._saved is not None and self._saved[0] == moment and self._saved[1].exists():
+            write_atomically(path, self._saved[1].read_bytes())
+            return
         classes = self.trainer.image.classes
         columns = classes if 2 <= classes <= 12 else 8
         images = torch.cat(list(draw(self.trainer, 8 * columns)))
-        pictures.save_picture(pictures.enlarged(pictures.grid(images, columns)), path)
+        self._saved = moment, pictures.save_picture(pictures.enlarged(pictures.grid(images, columns)), path)
 
 
 def try_out(trainer: Trainer, name: str) -> None:

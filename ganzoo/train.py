@@ -13,7 +13,7 @@ import torch
 from .build import build_part, build_trainer, seeded
 from .checkpoint import remove_leftovers
 from .config import resolve, variant_from_json
-from .data import Batches, load_images
+from .data import Batches, ImageData, load_images
 from .distributed import Processes, join
 from .errors import UsageError
 from .files import FolderLock, shorten
@@ -53,8 +53,8 @@ class Request:
     quiet: bool = False
 
 
-def train(request: Request, registry: Registry, report: Callable[[str], None]) -> RunFolder:
-    """Runs a whole training, or goes on with one, and returns its folder."""
+def train(request: Request, registry: Registry, report: Callable[[str], None], data: ImageData | None = None) -> RunFolder:
+    """Runs a whole training, or goes on with one, and returns its folder; `data` are the images of the request if they are loaded already."""
     folder = RunFolder(request.out)
     if not request.resume:
         folder.check_new()
@@ -65,7 +65,7 @@ def train(request: Request, registry: Registry, report: Callable[[str], None]) -
     variant, seed = _variant(request, registry, before)
     processes = join(torch.device(device).type)
     with _in_turn(processes):
-        data = _data(request, registry, variant, before, report if processes.rank == 0 else lambda line: None)
+        data = data or _data(request, registry, variant, before, report if processes.rank == 0 else lambda line: None)
     image = _image(request, variant, data, before)
     variant = _with_length(request, variant, image, registry)
     precision = request.precision or (before["precision"] if before else "fp32")

@@ -78,12 +78,24 @@ def test_a_row_says_what_was_agreed(whole):
 
 
 def test_the_protocol_is_what_its_rows_name(whole):
-    from ganzoo.bench.protocol import fingerprint
+    from ganzoo.bench.reading import fingerprint
 
     protocol = json.loads((whole / "protocol.json").read_text())
     assert {row["protocol"] for row in benches.rows(whole)} == {fingerprint(protocol)}
     assert protocol["data"]["images"] == 48 and protocol["budget"] == {"steps": 6} and protocol["metrics"] == ["frechet", "classes"]
     assert str(whole.parent) not in (whole / "protocol.json").read_text()
+
+
+def test_mixins_are_trained_named_and_told(data, tmp_path):
+    widths = [*benches.WIDTHS[:4], "--set", "discriminator.width=4", "--with", "r1", "--with", "diffaugment"]
+    words = ["bench", "dcgan", *benches.TRAINING, "--data", str(data), *widths, *benches.MEASURES, "--out", str(tmp_path / "bench")]
+    run(words, tmp_path)
+    (row,) = benches.rows(tmp_path / "bench")
+    assert row["cell"]["name"] == "dcgan+r1+diffaugment" and row["status"] == "done"
+    assert (row["parts"]["regularizers"], row["parts"]["augmentation"]) == (["r1"], "diffaugment")
+    terms = [record["terms"] for record in small.records(tmp_path / "bench/runs/dcgan+r1+diffaugment-tiny-seed0") if "terms" in record]
+    assert any("r1" in name for name in terms[0])
+    assert [event["event"] for event in row["events"]] == ["warning"] and "batch norm" in row["events"][0]["text"]
 
 
 def test_two_jobs_give_the_same_bytes(data, whole, tmp_path):

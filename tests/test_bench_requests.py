@@ -4,14 +4,15 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 
 import benches
 import pytest
 import small
 
-from ganzoo import registry
+from ganzoo import Part, registry
 from ganzoo.bench.plan import Cell, chosen_variants, common_size, parse_seeds, parse_shard, split_settings, training_cells
-from ganzoo.bench.protocol import differences
+from ganzoo.bench.protocol import changed
 from ganzoo.bench.results import united
 from ganzoo.errors import UsageError
 from ganzoo.milestones import Clock, Milestones
@@ -116,10 +117,13 @@ def test_shards_that_disagree_on_a_cell_are_not_merged(filled, tmp_path):
         (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--set", "vae:generator.width=4"], "'vae' is not among the variants"),
         (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--set", "generator.widht=4"], "generator.widht: unknown option"),
         (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--loss", "lsgn"], "No loss is called 'lsgn'"),
+        (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--with", "r11"], "No regularizer or augmentation is called 'r11'"),
+        (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--with", "r1", "--with", "r1"], "has the regularizer 'r1' already"),
         (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--metric", "neighbours"], "ranked by frechet or kernel"),
         (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--shard", "3/2"], "--shard 3/2"),
         (["vae.fashion"], "No pretrained generator is called"),
         (["vae.fashion-mnist", "--steps", "3"], "--steps is for --train"),
+        (["vae.fashion-mnist", "--with", "r1"], "--with is for --train"),
     ],
 )
 def test_a_wrong_request_makes_no_folder(data, tmp_path, more, text):
@@ -160,6 +164,11 @@ def test_settings_and_parts_become_cells():
         ("dcgan", 0, ()),
         ("dcgan", 1, ()),
     ]
+    variants.append(replace(variants[0], name="lsgan", regularizers=(Part("r1"),)))
+    one, other = training_cells(variants, (0,), "tiny", known, parts={}, mixins=("r1", "diffaugment"), settings=("dcgan:regularizers.r1.gamma=2",))
+    assert (one.name, one.mixins) == ("dcgan+r1+diffaugment", ("r1", "diffaugment"))
+    assert (other.name, other.mixins) == ("lsgan+diffaugment", ("diffaugment",))  # its own r1 stays its own
+    assert one.resolved(known).regularizers == (Part("r1", {"gamma": 2}),) and one.resolved(known).augmentation == Part("diffaugment")
     (cell, _) = training_cells([known.get("variants", "wgan-gp-resnet")], (0, 1), "tiny", known, parts={}, conditional=True)
     assert (cell.name, cell.conditional) == ("wgan-gp-resnet+labels", True)
 
@@ -172,10 +181,10 @@ def test_plans_grow_and_never_change():
 
 
 def test_differences_name_every_value():
-    assert differences("", {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}) == [
+    assert changed({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}) == [
         "a.c: 2 there, 4 here",
-        "d: 3 there, null here",
-        "e: null there, 5 here",
+        "d: 3 there, absent here",
+        "e: absent there, 5 here",
     ]
 
 

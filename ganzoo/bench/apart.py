@@ -17,7 +17,7 @@ from .cell import run_cell
 from .plan import Cell, Job
 from .protocol import check_same, protocol_of
 from .results import BenchFolder
-from .scorer import Scorer, load
+from .scorer import Scorer
 from .workers import end_with_parent
 
 
@@ -46,8 +46,7 @@ def _scorer(job: Job) -> Scorer:
 def _protocol(job: Job, shapes: tuple[tuple[int, int], ...]) -> dict[str, Any]:
     """What this process would write as protocol.json."""
     scorer = _scorer(job)
-    data = load(job, job.data, registry(), silent, size=job.image_size, channels=job.channels) if job.data else None
-    return protocol_of(job, data, [scorer.reference(*shape) for shape in shapes], scorer.extractor)
+    return protocol_of(job, scorer.data if job.data else None, [scorer.reference(*shape) for shape in shapes], scorer.extractor)
 
 
 def main() -> int:

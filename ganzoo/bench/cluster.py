@@ -38,7 +38,7 @@ def run_on_ray(
     """
     ray = _connected(address)
     from .apart import described
-    from .protocol import fingerprint
+    from .reading import fingerprint
 
     resources = {"num_cpus": job.threads, "num_gpus": 1 if torch.device(job.device).type == "cuda" else 0}
     work = ray.remote(max_retries=RETRIES, **resources)(done_there)

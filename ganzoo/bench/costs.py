@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import torch
@@ -16,6 +19,15 @@ from ..registry import Registry
 from ..variant import ImageSpec, Part
 
 COSTS = ("generator_parameters", "discriminator_parameters", "loss_parameters", "generator_macs", "discriminator_macs")
+_COUNTED: dict[str, dict[str, int | None]] = {}
+
+
+def remembered(roles: Mapping[str, Part | None], image: ImageSpec, registry: Registry) -> dict[str, int | None]:
+    """As `costs_of`, counted once for the same parts and images: of seeds, one pays."""
+    key = json.dumps([{role: part and asdict(part) for role, part in roles.items()}, asdict(image)], sort_keys=True, default=str)
+    if key not in _COUNTED:
+        _COUNTED[key] = costs_of(roles, image, registry)
+    return dict(_COUNTED[key])
 
 
 def costs_of(roles: Mapping[str, Part | None], image: ImageSpec, registry: Registry) -> dict[str, int | None]:
@@ -64,11 +76,13 @@ def peak_memory(device: str) -> int | None:
 
 def machine(device: str, threads: int) -> str:
     """The machine in words, for whoever reads times."""
-    name = torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else _processor()
+    name = torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else processor()
     return f"{name}, {threads} thread{'s' if threads > 1 else ''}, {platform.system()}"
 
 
-def _processor() -> str:
+@cache
+def processor() -> str:
+    """What the processor calls itself."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]

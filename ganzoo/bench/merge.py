@@ -9,7 +9,8 @@ from typing import Any
 from ..errors import CheckpointError, UsageError
 from ..files import FolderLock, disk_errors, read_json, write_atomically
 from .plan import Cell
-from .protocol import check_same, fingerprint
+from .protocol import check_same
+from .reading import fingerprint
 from .results import BenchFolder
 
 

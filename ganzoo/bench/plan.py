@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
 from itertools import product
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from ..config import from_json, resolve
 from ..errors import CheckpointError, UsageError, did_you_mean
+from ..mixins import mixed_in
 from ..registry import Registry
 from ..variant import Variant
 
@@ -61,6 +62,7 @@ class Cell:
     data: str
     seed: int
     settings: tuple[str, ...] = ()
+    mixins: tuple[str, ...] = ()
     conditional: bool | None = None
     source: str | None = None
 
@@ -70,7 +72,11 @@ class Cell:
         return f"{re.sub('[^A-Za-z0-9.+_-]', '_', f'{self.name}-{self.data}')}-seed{self.seed}"
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "settings": list(self.settings)}
+        return {**asdict(self), "settings": list(self.settings), "mixins": list(self.mixins)}
+
+    def resolved(self, registry: Registry) -> Variant:
+        """The variant with what is mixed in and all settings."""
+        return resolve(mixed_in(registry.get("variants", self.variant), self.mixins, registry), self.settings, registry)
 
 
 def cells_from_json(plan: Any, where: str) -> tuple[Cell, ...]:
@@ -137,28 +143,36 @@ def training_cells(
     registry: Registry,
     *,
     parts: dict[str, Sequence[str]],
+    mixins: Sequence[str] = (),
     settings: Sequence[str] = (),
     conditional: bool | None = None,
 ) -> tuple[Cell, ...]:
-    """Every variant with every mixture of the parts asked for, seed by seed, its settings checked; a variant's rows stand together."""
+    """Every variant with every mixture of the parts asked for and all `mixins`, seed by seed, its settings checked; a variant's rows
+    stand together. A mix-in that a variant has already is left to it as it is."""
     by_variant = split_settings(settings, [variant.name for variant in variants])
     cells: dict[tuple, Cell] = {}
     for variant in variants:
+        added = tuple(name for name in mixins if name not in _has(variant))
         for mixture in product(*([*parts.get(kind, ())] or [None] for kind in PARTS)):
             chosen = {kind: name for kind, name in zip(PARTS, mixture, strict=True) if name is not None and name != _own(variant, kind)}
             changes = (*(f"{kind}={name}" for kind, name in chosen.items()), *by_variant[variant.name])
-            resolve(variant, changes, registry)
             labelled = conditional if variant.labels == "optional" else None
-            name = "+".join([variant.name, *chosen.values(), *(["labels"] if labelled else [])])
+            name = "+".join([variant.name, *chosen.values(), *added, *(["labels"] if labelled else [])])
+            first = Cell(name=name, variant=variant.name, data=data, seed=seeds[0], settings=changes, mixins=added, conditional=labelled)
+            first.resolved(registry)
             for seed in seeds:
-                cell = Cell(name=name, variant=variant.name, data=data, seed=seed, settings=changes, conditional=labelled)
-                cells.setdefault((name, seed), cell)
+                cells.setdefault((name, seed), replace(first, seed=seed))
     return tuple(cells.values())
 
 
 def _own(variant: Variant, kind: str) -> str | None:
     part = getattr(variant, kind)
     return None if part is None else part.name
+
+
+def _has(variant: Variant) -> set[str]:
+    """The names of a variant's own regularizers and augmentation."""
+    return {part.name for part in (*variant.regularizers, variant.augmentation) if part is not None}
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

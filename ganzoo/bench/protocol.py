@@ -1,8 +1,7 @@
-"""How was measured, as data: everything that decides a number of the bench, its fingerprint, and what differs between two."""
+"""How was measured, as data: everything that decides a number of the bench, and the refusal of a folder that was measured otherwise."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Sequence
@@ -13,8 +12,10 @@ from ..errors import UsageError
 from ..metrics import named
 from ..metrics.observe import Extractor
 from .plan import Job
+from .reading import differences
 
 FORMAT = 1
+LONGEST = 1000  # characters of a value that differs: settings must not be cut off before they do
 RANKED_BY = ("frechet", "kernel")  # the first of them that is measured; of both, less is better
 
 
@@ -80,22 +81,13 @@ def ranking(metrics: Sequence[str]) -> str:
     return found
 
 
-def fingerprint(protocol: dict[str, Any]) -> str:
-    """The sha256 of a protocol's canonical JSON."""
-    text = json.dumps(protocol, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def check_same(old: Any, new: dict[str, Any], where: str) -> None:
     """UsageError that lists every difference, if a folder was filled under another protocol."""
-    changes = differences("", old, json.loads(json.dumps(new)))
+    changes = changed(old, json.loads(json.dumps(new)))
     if changes:
         raise UsageError(f"{where} was measured by another protocol; its rows cannot stand beside new ones:\n  " + "\n  ".join(changes))
 
 
-def differences(path: str, old: Any, new: Any) -> list[str]:
-    """Every value that differs, as "path: old there, new here"."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = dict.fromkeys([*old, *new])
-        return [change for key in keys for change in differences(f"{path}.{key}".lstrip("."), old.get(key), new.get(key))]
-    return [] if old == new else [f"{path}: {json.dumps(old)} there, {json.dumps(new)} here"]
+def changed(old: Any, new: Any) -> list[str]:
+    """Every value that differs between what a folder holds and what is asked for now, in words."""
+    return [f"{name}: {there} there, {here} here" for name, there, here in differences(old, new, longest=LONGEST)]

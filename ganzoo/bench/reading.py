@@ -104,7 +104,8 @@ def _row(value, where: str) -> Row:
 
 def fingerprint(protocol) -> str:
     """The sha256 of a protocol's canonical JSON, as rows state it."""
-    return hashlib.sha256(json.dumps(protocol, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+    text = json.dumps(protocol, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_protocols(folder: Path) -> dict[str, dict]:
@@ -118,20 +119,21 @@ def read_protocols(folder: Path) -> dict[str, dict]:
     return found
 
 
-def differences(one, other, prefix: str = "") -> list[tuple[str, str, str]]:
-    """The fields in which two protocols differ, as (name, one's value, other's value) with dots between the levels."""
+def differences(one, other, prefix: str = "", longest: int = SHOWN) -> list[tuple[str, str, str]]:
+    """The fields in which two protocols, or two cells of a plan, differ, as (name, one's value, other's value) with dots between the levels;
+    a value of more than `longest` characters is cut off."""
     if not (isinstance(one, dict) and isinstance(other, dict)):
-        return [] if one == other else [(prefix, _shown(one), _shown(other))]
+        return [] if one == other else [(prefix, _shown(one, longest), _shown(other, longest))]
     found = []
     for key in sorted(one.keys() | other.keys()):
         name = f"{prefix}.{key}" if prefix else key
         if key in one and key in other:
-            found += differences(one[key], other[key], name)
+            found += differences(one[key], other[key], name, longest)
         else:
-            found.append((name, _shown(one[key]) if key in one else "absent", _shown(other[key]) if key in other else "absent"))
+            found.append((name, *(_shown(side[key], longest) if key in side else "absent" for side in (one, other))))
     return found
 
 
-def _shown(value) -> str:
+def _shown(value, longest: int) -> str:
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."

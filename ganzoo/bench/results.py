@@ -97,7 +97,7 @@ def united(old: Sequence[Cell], new: Sequence[Cell], where: str) -> tuple[Cell, 
     for cell in new:
         other = cells.setdefault(cell.file, cell)
         if other != cell:
-            changes = protocols.differences("", other.to_json(), cell.to_json())
+            changes = protocols.changed(other.to_json(), cell.to_json())
             what = f"'{cell.name}' of seed {cell.seed} with other settings"
             raise UsageError(f"{where} holds {what}: {'; '.join(changes)}. Choose another --out.")
     return tuple(cells.values())

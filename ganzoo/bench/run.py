@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,21 +16,24 @@ from ..errors import UsageError
 from ..files import FolderLock
 from ..registry import Registry
 from ..run import default_device, threads
+from . import costs
 from .apart import described
 from .cell import blank, fail, run_cell
 from .matrix import Matrix
 from .merge import write_outcome
 from .plan import Cell, Job, chosen_variants, common_size, folder_name, parse_seeds, parse_shard, training_cells
-from .protocol import fingerprint, protocol_of, ranking
+from .protocol import protocol_of, ranking
+from .reading import fingerprint
 from .results import BenchFolder
 from .scorer import Scorer, default_reference, load
+from .trained import count_ahead
 from .workers import Child, Forked, Fresh, can_fork, run_all
 
 Report = Callable[[str], None]
 REFERENCE = "fashion-mnist-test"
 ONLY_TRAINING = ("data", "everything", "image_size", "channels", "conditional", "steps", "images", "minutes", "settings", "generator")
-ONLY_TRAINING += ("discriminator", "loss", "points", "point_images", "precision")
-TOLD_AS = {"everything": "all", "settings": "set"}
+ONLY_TRAINING += ("discriminator", "loss", "mixins", "points", "point_images", "precision")
+TOLD_AS = {"everything": "all", "settings": "set", "mixins": "with"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,7 @@ class Request:
     generator: tuple[str, ...] = ()
     discriminator: tuple[str, ...] = ()
     loss: tuple[str, ...] = ()
+    mixins: tuple[str, ...] = ()
     points: int | None = None
     eval_images: int = 10_000
     point_images: int | None = None
@@ -131,6 +136,7 @@ def _fill(
 
     def start(cell: Cell) -> Child:
         if can_fork(job.device, job.threads):
+            count_ahead(cell, job, registry)
             return Forked(lambda: work(cell))
         return Fresh(described(cell, job, fingerprint(protocol)))
 
@@ -142,7 +148,11 @@ def _fill(
             run_on_ray(request.ray, missing, job, protocol, **hearing)
         else:
             _warm_up()
-            run_all(missing, _jobs(request), start, **hearing)
+            gc.freeze()  # a collection in a forked child would write to, and so copy, every page of what it has inherited
+            try:
+                run_all(missing, _jobs(request), start, **hearing)
+            finally:
+                gc.unfreeze()
 
 
 def _jobs(request: Request) -> int:
@@ -151,8 +161,12 @@ def _jobs(request: Request) -> int:
 
 
 def _warm_up() -> None:
-    """Imports what torch's optimizers and counters import at their first use, once instead of in every child."""
+    """Does what optimizers, pictures and the machine's name need at their first use, once instead of in every child."""
+    from PIL import Image
+
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    Image.preinit()
+    costs.processor()
 
 
 # -- plans -----------------------------------------------------------------------------------------------------------
@@ -165,20 +179,22 @@ def _plan_training(request: Request, registry: Registry, report: Report):
         raise UsageError("Say what to train on: ganzoo bench VARIANT... --train --data DATA --images N --out FOLDER.")
     if len(budgets) != 1:
         raise UsageError("Every variant gets the same budget: give exactly one of --steps, --images and --minutes.")
+    seeds = parse_seeds(request.seeds or "1")
     variants = chosen_variants(request.sources, request.everything, request.image_size, registry, report)
     size = common_size(variants, request.image_size)
     reference = request.reference or default_reference(request.data, registry, request.data_root)
     job = replace(_job(request, registry, "train", reference), image_size=size)
     data = load(job, request.data, registry, report, size=size, channels=request.channels)
     job = replace(job, channels=data.channels, classes=len(data.classes))
-    scorer = Scorer(job, registry, report)
+    scorer = Scorer(job, registry, report, data)
     real = scorer.reference(size, data.channels)
     cells = training_cells(
         variants,
-        parse_seeds(request.seeds or "1"),
+        seeds,
         data.name,
         registry,
         parts={"generator": request.generator, "discriminator": request.discriminator, "loss": request.loss},
+        mixins=request.mixins,
         settings=request.settings,
         conditional=request.conditional,
     )
@@ -192,12 +208,12 @@ def _plan_scoring(request: Request, registry: Registry, report: Report):
         if getattr(request, name):
             option = TOLD_AS.get(name, name.replace("_", "-"))
             raise UsageError(f"--{option} is for --train: without it, what is trained already is scored.")
+    seeds = parse_seeds(request.seeds or "1")
     job = _job(request, registry, "pretrained", request.reference or REFERENCE)
     scorer = Scorer(job, registry, report)
     found = {source: _shape(source, registry) for source in request.sources or _embedded(registry)}
     shapes = sorted({shape for _, shape in found.values()})
     references = [scorer.reference(*shape) for shape in shapes]
-    seeds = parse_seeds(request.seeds or "1")
     cells = tuple(
         Cell(name=folder_name(source), variant=variant, data=references[0].name, seed=seed, source=source)
         for source, (variant, _) in found.items()

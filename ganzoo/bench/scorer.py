@@ -1,4 +1,4 @@
-"""The same eyes for every cell: an extractor, its metrics, and what it sees of the real images."""
+"""The same eyes for every cell: an extractor, its metrics, the images to learn from, and what it sees of the real images."""
 
 from __future__ import annotations
 
@@ -32,15 +32,25 @@ class Score(NamedTuple):
 class Scorer:
     """Scores models against the reference images of a job; everything that is loaded is loaded once."""
 
-    def __init__(self, job: Job, registry: Registry, report: Callable[[str], None]):
-        self.job, self.registry, self._report = job, registry, report
+    def __init__(self, job: Job, registry: Registry, report: Callable[[str], None], data: ImageData | None = None):
+        self.job, self.registry, self._report, self._data = job, registry, report, data
         self.extractor: Extractor = load_extractor(job.extractor)
         self.metrics = {name: registry.get("metrics", name) for name in job.metrics}
         self.needs = needs_of(self.metrics, self.extractor)
         self.reference = cache(self._reference)
         self.seen = cache(self._seen)
 
+    @property
+    def data(self) -> ImageData:
+        """What the cells are trained on."""
+        if self._data is None:
+            job = self.job
+            self._data = load(job, job.data, self.registry, self._report, size=job.image_size, channels=job.channels)
+        return self._data
+
     def _reference(self, size: int, channels: int) -> ImageData:
+        if self.job.reference == self.job.data and (size, channels) == (self.job.image_size, self.job.channels):
+            return self.data
         return load(self.job, self.job.reference, self.registry, self._report, size=size, channels=channels)
 
     def _seen(self, size: int, channels: int):

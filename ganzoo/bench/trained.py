@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..checkpoint import list_checkpoints, retain
-from ..config import one_line, resolve
+from ..config import one_line
 from ..errors import DivergedError
 from ..loop import Cadence
 from ..manifest import folder_name, read_manifest
 from ..milestones import EVENT, Milestones
+from ..model import Model
 from ..pretrained.load import load
 from ..registry import Registry
 from ..run import RunFolder
 from ..train import Request, steps_for, train
-from ..variant import ImageSpec, Variant
+from ..variant import ImageSpec, Part, Variant
 from . import costs
 from .cell import described, save_samples, tell_evaluation
 from .plan import Cell, Job
@@ -25,32 +27,47 @@ from .protocol import ranking
 from .scorer import Scorer
 
 TOLD = ("collapse", "diverged", "rollback")
+WARNING = "Warning: "
 ENDLESS = 10**9
 
 
 def fill_trained(row: dict[str, Any], cell: Cell, job: Job, registry: Registry, scorer: Callable[[], Scorer]) -> None:
     """Trains, or goes on with a training, and scores it; a divergence is told in the row, with the points before it."""
-    variant = resolve(registry.get("variants", cell.variant), cell.settings, registry)
-    roles = {role: getattr(variant, role) for role in ("generator", "discriminator", "loss")}
+    variant = cell.resolved(registry)
+    roles, image = _made_of(variant, cell, job)
     others = {"regularizers": [part.name for part in variant.regularizers], **described({"augmentation": variant.augmentation})}
     row["parts"] = {**described(roles), **others}
-    labelled = variant.labels == "required" or cell.conditional
-    image = ImageSpec(job.image_size, job.channels, job.classes if labelled else 0)
-    row["costs"] = costs.costs_of(roles, image, registry)
+    row["costs"] = costs.remembered(roles, image, registry)
     folder = RunFolder(Path(job.folder) / "runs" / cell.file)
     steps = _steps(variant, image, job, registry)
     planned = _points(steps, job.points) if job.minutes is None else ()
+    told: list[str] = []
     try:
-        train(_request(cell, job, folder, steps, planned), registry, lambda line: None)
+        train(_request(cell, job, folder, steps, planned), registry, told.append, scorer().data)
     except DivergedError as error:
         row.update(status="diverged", error=_divergence(folder) or one_line(error))
-    _tell_training(row, folder)
+    _tell_training(row, folder, told)
     began = time.monotonic()
     judged = _Judged(row, cell, job, folder, scorer())
     judged.fill([*planned, *(record["step"] for record in folder.records() if record.get("event") == EVENT)])
     tell_evaluation(row, job, time.monotonic() - began, judged.speed)
     if row["points"]:
         retain(folder.checkpoints, 2, {state["step"] for state in (row["best"], row["final"]) if state})
+
+
+def _made_of(variant: Variant, cell: Cell, job: Job) -> tuple[dict[str, Part | None], ImageSpec]:
+    """The parts of a cell's variant by role, and the images it draws."""
+    labelled = variant.labels == "required" or cell.conditional
+    image = ImageSpec(job.image_size, job.channels, job.classes if labelled else 0)
+    return {role: getattr(variant, role) for role in ("generator", "discriminator", "loss")}, image
+
+
+def count_ahead(cell: Cell, job: Job, registry: Registry) -> None:
+    """Counts what a cell that is trained costs in the process that will be forked for it: the next seed need not. A cell whose networks
+    cannot be built says so itself."""
+    if job.kind == "train":
+        with suppress(Exception):
+            costs.remembered(*_made_of(cell.resolved(registry), cell, job), registry)
 
 
 def _steps(variant: Variant, image: ImageSpec, job: Job, registry: Registry) -> int:
@@ -79,6 +96,7 @@ def _request(cell: Cell, job: Job, folder: RunFolder, steps: int, planned: tuple
         steps=steps,
         seed=cell.seed,
         settings=cell.settings,
+        mixins=cell.mixins,
         precision=job.precision,
         device=job.device,
         threads=job.threads,
@@ -94,9 +112,12 @@ def _divergence(folder: RunFolder) -> str | None:
     return next((record["text"] for record in reversed(folder.records()) if record.get("event") == "diverged"), None)
 
 
-def _tell_training(row: dict[str, Any], folder: RunFolder) -> None:
+def _tell_training(row: dict[str, Any], folder: RunFolder, told: list[str]) -> None:
+    """Fills in what was noticed: warnings before the first step among the lines that were `told`, and the events of the run."""
     records = folder.records()
-    row["events"] = [{key: record[key] for key in ("step", "event", "text")} for record in records if record.get("event") in TOLD]
+    warnings = [line.removeprefix(WARNING) for line in told if line.startswith(WARNING)]
+    row["events"] = [{"step": 0, "event": "warning", "text": text} for text in warnings]
+    row["events"] += [{key: record[key] for key in ("step", "event", "text")} for record in records if record.get("event") in TOLD]
     row["collapsed"] = any(event["event"] == "collapse" for event in row["events"])
     seconds, images = folder.seconds(), max((record.get("images", 0) for record in records), default=0)
     row["times"].update(training_seconds=seconds, training_images_per_second=images / seconds if seconds else None)
@@ -109,6 +130,7 @@ class _Judged:
         self.row, self.cell, self.job, self.folder, self.scorer = row, cell, job, folder, scorer
         self.looks = {record["step"]: record for record in folder.records() if "samples" in record}
         self._drawn, self._seconds = 0, 0.0
+        self._loaded: tuple[int, Model] | None = None
 
     @property
     def speed(self) -> float | None:
@@ -124,19 +146,24 @@ class _Judged:
         row["points"] = [self._scored(step, job.point_images) for step in reached]
         row["times"]["point_seconds"] = [self.looks[step]["seconds"] for step in reached]
         best = self._best()
-        last = reached[-1] if done else None
-        whole = {step: self._scored(step, job.eval_images) for step in {best, last} - {None}}
-        row.update(best=whole.get(best), final=whole.get(last))
         if done:
-            path = self.folder.checkpoints / folder_name(last)
-            row["samples"] = save_samples(load(path, device=job.device), self.cell, job)
-            row["weights_sha256"] = _weights_hash(path)
+            last = reached[-1]
+            row["final"] = self._scored(last, job.eval_images)
+            row["samples"] = save_samples(self._model(last), self.cell, job)
+            row["weights_sha256"] = _weights_hash(self.folder.checkpoints / folder_name(last))
+        if best is not None:
+            row["best"] = row["final"] if done and best == last else self._scored(best, job.eval_images)
 
     def _scored(self, step: int, images: int) -> dict[str, Any]:
-        model = load(self.folder.checkpoints / folder_name(step), device=self.job.device)
-        found = self.scorer.score(model, images, self.cell.seed)
+        found = self.scorer.score(self._model(step), images, self.cell.seed)
         self._drawn, self._seconds = self._drawn + images, self._seconds + found.drawing_seconds
         return {"step": step, "images": self.looks[step]["images"], "scores": found.values}
+
+    def _model(self, step: int) -> Model:
+        """The generator of a step; the one that was asked for last is kept."""
+        if self._loaded is None or self._loaded[0] != step:
+            self._loaded = step, load(self.folder.checkpoints / folder_name(step), device=self.job.device)
+        return self._loaded[1]
 
     def _best(self) -> int | None:
         """The step of the point that ranks first, the earliest of equal ones."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .types import DataName, VariantName
+from .types import DataName, MixinName, VariantName
 
 
 class BenchCommand(click.Command):
@@ -39,6 +39,7 @@ class BenchCommand(click.Command):
 @click.option("--generator", multiple=True, metavar="PART", help="Every variant with this generator; several: with each of them.")
 @click.option("--discriminator", multiple=True, metavar="PART", help="Every variant with this discriminator; several: with each.")
 @click.option("--loss", multiple=True, metavar="PART", help="Every variant with this loss; several: with each of them.")
+@click.option("--with", "mixins", multiple=True, type=MixinName(), metavar="NAME", help="Every variant with this regularizer or augmentation; repeatable.")
 @click.option("--points", type=click.IntRange(1, 100), help="States scored, at equal parts of the budget. [default: 4]")
 @click.option("--eval-images", type=click.IntRange(10), default=10_000, show_default=True, help="Drawings scored of the end and the best.")
 @click.option("--point-images", type=click.IntRange(10), help="Drawings scored at each point. [default: a fifth of --eval-images]")

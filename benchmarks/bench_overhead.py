@@ -1,0 +1,114 @@
+"""What a cell of `ganzoo bench` costs beyond its own training: processor time of tiny cells, against the Trainer called directly."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+WIDTH = 4
+BATCH = 4
+
+
+def processor_seconds() -> float:
+    """Of this process and of all its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--eval-images", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write every number there")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["GANZOO_CACHE"] = str(Path(folder) / "cache")
+        found = measured(options, Path(folder))
+    for name, rounds in found.items():
+        for kind in ("processor", "wall"):
+            values = [1000 * one[kind] / options.cells for one in rounds]
+            print(f"{name:24} {kind:10} {statistics.median(values):8.1f} ms a cell  [{min(values):.1f}, {max(values):.1f}]")
+    beyond = [(bench["processor"] - bare["processor"]) / options.cells for bench, bare in zip(found["bench"], found["trainer"], strict=True)]
+    print(f"a cell beyond its own training: {1000 * statistics.median(beyond):.1f} ms of processor time [{1000 * min(beyond):.1f}, {1000 * max(beyond):.1f}]")
+    if options.json:
+        options.json.write_text(json.dumps({"options": {"cells": options.cells, "steps": options.steps}, **found}, indent=1) + "\n")
+
+
+def measured(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[str, float]]]:
+    """Seconds of all cells by contestant and round, after a round that is not counted."""
+    data = noise(folder / "noise.npz")
+    contestants = {"trainer": by_trainer, "run": by_run, "bench": by_bench}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
+    for number in range(options.rounds + 1):
+        for name, contestant in contestants.items():
+            began, used = time.perf_counter(), processor_seconds()
+            contestant(data, folder / f"{name}-{number}", options)
+            taken = {"processor": processor_seconds() - used, "wall": time.perf_counter() - began}
+            if number:
+                found[name].append(taken)
+    return found
+
+
+def noise(path: Path) -> Path:
+    """48 random images of 32 pixels."""
+    import numpy
+
+    numpy.savez(path, images=numpy.random.default_rng(0).integers(0, 256, (48, 32, 32, 1), dtype=numpy.uint8))
+    return path
+
+
+def settings() -> tuple[str, ...]:
+    return (f"training.batch_size={BATCH}", f"generator.width={WIDTH}")
+
+
+def by_trainer(data: Path, out: Path, options: argparse.Namespace) -> None:
+    """Builds a trainer for each seed and takes its steps, in this process; nothing is written."""
+    from ganzoo import ImageSpec
+    from ganzoo.build import build_trainer
+    from ganzoo.config import resolve
+    from ganzoo.data import Batches, load_images
+    from ganzoo.distributed import Processes
+    from ganzoo.registry import registry
+
+    known = registry()
+    images = load_images(str(data), size=32, channels=1, datasets=known.table("datasets"), report=lambda line: None)
+    variant = resolve(known.get("variants", "vae"), settings(), known)
+    for seed in range(options.cells):
+        batches = Batches(images, batch_size=BATCH, seed=seed, device="cpu", mirror=variant.training.mirror)
+        trainer = build_trainer(variant, ImageSpec(32, 1), batches, known, seed=seed, device="cpu", precision="fp32", processes=Processes())
+        for _ in range(options.steps):
+            trainer.step()
+
+
+def by_run(data: Path, out: Path, options: argparse.Namespace) -> None:
+    """A run folder for each seed, as `ganzoo train` leaves it, in this process."""
+    from ganzoo.registry import registry
+    from ganzoo.train import Request, train
+
+    for seed in range(options.cells):
+        fixed = {"variant": "vae", "data": str(data), "image_size": 32, "steps": options.steps, "settings": settings()}
+        request = Request(out=out / str(seed), seed=seed, device="cpu", threads=1, quiet=True, **fixed)
+        train(request, registry(), lambda line: None)
+
+
+def by_bench(data: Path, out: Path, options: argparse.Namespace) -> None:
+    """The matrix of all seeds: protocol, processes, runs, points, scores, pictures, rows."""
+    from ganzoo.bench.run import Request, bench
+    from ganzoo.registry import registry
+
+    asked = {"sources": ("vae",), "train": True, "data": str(data), "image_size": 32, "steps": options.steps, "points": 1}
+    measures = {"metrics": ("frechet", "classes"), "eval_images": options.eval_images, "settings": settings()}
+    request = Request(out=out, seeds=str(options.cells), quiet=True, **asked, **measures)
+    bench(request, registry(), lambda line: None)
+
+
+if __name__ == "__main__":
+    main()

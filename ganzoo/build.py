@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .config import one_line
 from .distributed import Processes
 from .errors import GanzooError, PluginError, UsageError, did_you_mean
+from .networks import Generator
 from .registry import Registry
 from .variant import ImageSpec, Part, Variant
 
@@ -99,6 +100,11 @@ def build_part(path: str, part: Part, image: ImageSpec, registry: Registry) -> n
     return module
 
 
+def wants_mean(generator: nn.Module) -> bool:
+    """Whether a generator overrides `prepare`, so that the mean of the images is worth a pass over them."""
+    return getattr(type(generator), "prepare", Generator.prepare) is not Generator.prepare
+
+
 @contextmanager
 def seeded(seed: int):
     """Seeds torch's process-wide generator for initialization, and leaves it as it was found."""
@@ -121,14 +127,20 @@ def build_trainer(
     dtype: torch.dtype = torch.float32,
     precision: str = "fp32",
     processes: Processes = Processes(),
+    mean_image: Callable[[], Tensor] | None = None,
 ) -> Trainer:
-    """Builds every part of a variant, initialized from the seed on the CPU, and the trainer around them."""
+    """Builds every part of a variant, initialized from the seed on the CPU, and the trainer around them.
+
+    `mean_image` gives the mean (C, H, W) of the images in [-1, 1]; it is called only for a generator that starts from it.
+    """
     from .trainer import Trainer  # whoever only draws needs no optimizers
 
     built = {}
     with seeded(seed):
         for path, part in parts_of(variant).items():
             built[path] = build_part(path, part, image, registry)
+    if mean_image is not None and wants_mean(built["generator"]):
+        built["generator"].prepare(mean_image())
     return Trainer(
         generator=built["generator"],
         discriminator=built.get("discriminator"),

@@ -65,6 +65,13 @@ class Generator(nn.Module):
         angle = torch.acos(cosine)[:, None]
         return (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle)
 
+    def prepare(self, mean: Tensor) -> None:
+        """Is told the mean (C, H, W) in [-1, 1] of the images to learn from, before training starts; does nothing unless overridden.
+
+        A start that follows the data is made here, by setting parameters or buffers, and nothing else: no random numbers. `mean` is
+        float32 on the CPU, where the generator is too. It may be called again on resuming, before the checkpoint is loaded.
+        """
+
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         raise TypeError(f"{type(self).__name__} must define forward(latent, label)")
 

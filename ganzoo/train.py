@@ -14,6 +14,7 @@ from .build import build_part, build_trainer, seeded
 from .checkpoint import remove_leftovers
 from .config import resolve, variant_from_json
 from .data import Batches, ImageData, load_images
+from .data.batches import mean_image
 from .distributed import Processes, join
 from .errors import UsageError
 from .files import FolderLock, shorten
@@ -78,7 +79,7 @@ def train(request: Request, registry: Registry, report: Callable[[str], None], d
         check_same(before, config, report)
     batches = Batches(data, batch_size=variant.training.batch_size, seed=seed, device=device, mirror=variant.training.mirror)
     trainer = build_trainer(
-        variant, image, batches, registry, seed=seed, device=device, precision=precision, processes=processes
+        variant, image, batches, registry, seed=seed, device=device, precision=precision, processes=processes, mean_image=lambda: mean_image(data)
     )
     try_out(trainer, variant.generator.name)
     first = processes.rank == 0

@@ -66,6 +66,20 @@ def test_weights_start_uniform_and_biases_at_0():
             assert layer.weight.std().item() == pytest.approx(reach / math.sqrt(3), rel=0.1)
 
 
+@pytest.mark.parametrize(("name", "classes"), [("gan", 0), ("cgan", 3)])
+def test_the_output_starts_at_the_mean_of_the_images(name, classes):
+    image = ImageSpec(2, 1, classes)
+    generator = part("generators", name, image).eval()
+    last = linear_layers(generator)[-1]
+    last.weight.data.zero_()
+    generator.prepare(torch.tensor([[[-1.0, 1.0], [0.0, -0.5]]]))
+    marginals = torch.tensor([1e-7, 1 - 1e-7, 0.5, 0.25], dtype=torch.float64)
+    torch.testing.assert_close(last.bias.double(), torch.log(marginals / (1 - marginals)), rtol=1e-6, atol=1e-6)
+    labels = torch.zeros(1, dtype=torch.int64) if classes else None
+    drawn = generator(generator.latent(1, torch.Generator().manual_seed(0)), labels)
+    torch.testing.assert_close(drawn, torch.tensor([[[[-1.0, 1.0], [0.0, -0.5]]]]), rtol=0, atol=1e-5)
+
+
 def test_maxout_takes_the_largest_of_consecutive_pieces():
     layer = Maxout(1, 2, 3)
     layer.linear.weight.data = torch.tensor([[1.0], [2.0], [3.0], [-1.0], [-2.0], [-3.0]])

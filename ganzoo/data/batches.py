@@ -100,3 +100,9 @@ def transfer(chosen: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type == "cuda":
         chosen = chosen.pin_memory()
     return chosen.to(device, non_blocking=device.type == "cuda")
+
+
+def mean_image(data: ImageData) -> torch.Tensor:
+    """The mean of all images, float32 (C, H, W) in [-1, 1]; summed in whole numbers, so that every process gets the same."""
+    total = data.images.sum(0, dtype=torch.int64).permute(2, 0, 1)
+    return (total.double() / (len(data) * 127.5) - 1).float()

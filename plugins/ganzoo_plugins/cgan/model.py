@@ -13,6 +13,8 @@ from torch.nn import functional
 from ganzoo import ImageSpec
 from ganzoo.networks import Generator, Maxout, Reshape
 
+MARGIN = 1e-7  # from 0 and 1, whose logits are not finite
+
 
 def initialize(module: nn.Module, reach: float) -> None:
     """Weights uniform in [-reach, reach], biases 0: pylearn2's `irange`, with the first GAN's numbers."""
@@ -57,6 +59,12 @@ class CGANGenerator(Generator):
             *[nn.Linear(width, image.channels * image.size**2), nn.Sigmoid(), Reshape(image.channels, image.size, image.size)],
         )
         initialize(self, 0.05)
+
+    def prepare(self, mean: Tensor) -> None:
+        """The output bias starts at the logit of each pixel's mean, as in the first GAN's code; the paper does not say."""
+        marginals = ((mean.double().flatten() + 1) / 2).clamp(MARGIN, 1 - MARGIN)
+        with torch.no_grad():
+            self.main[-3].bias.copy_(torch.logit(marginals))
 
     def latent(self, n: int, random: torch.Generator) -> Tensor:
         return torch.rand(n, self.latent_dim, generator=random, device=random.device)

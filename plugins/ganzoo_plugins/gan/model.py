@@ -18,6 +18,7 @@ from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator, Maxout, Reshape
 
 EDGE = math.sqrt(3)
+MARGIN = 1e-7  # from 0 and 1, whose logits are not finite
 
 
 def initialize(module: nn.Module, reach: float) -> None:
@@ -42,6 +43,12 @@ class GANGenerator(Generator):
             *[nn.Linear(width, image.channels * image.size**2), nn.Sigmoid(), Reshape(image.channels, image.size, image.size)],
         )
         initialize(self, 0.05)
+
+    def prepare(self, mean: Tensor) -> None:
+        """The output bias starts at the logit of each pixel's mean: pylearn2's `init_sigmoid_bias_from_marginals`."""
+        marginals = ((mean.double().flatten() + 1) / 2).clamp(MARGIN, 1 - MARGIN)
+        with torch.no_grad():
+            self.main[-3].bias.copy_(torch.logit(marginals))
 
     def latent(self, n: int, random: torch.Generator) -> Tensor:
         return (torch.rand(n, self.latent_dim, generator=random, device=random.device) * 2 - 1) * EDGE

@@ -73,7 +73,7 @@ class Across:
     def near(self, real_radii: Tensor, fake_radii: Tensor) -> Iterator[tuple[Pairs, Pairs]]:
         """Tile by tile all pairs, and perhaps others, that lie within the squared radius of the real, and of the fake feature."""
         real, fake = self.screens
-        real_limits, fake_limits = (screen.padded(radii / self.unit / self.unit) for screen, radii in zip(self.screens, (real_radii, fake_radii)))
+        real_limits, fake_limits = real.padded(real_radii / self.unit / self.unit), fake.padded(fake_radii / self.unit / self.unit)
         for columns in tiles(len(real.left), side()):
             right = real.right(columns)
             for rows in tiles(len(fake.left), side()):
@@ -84,7 +84,7 @@ class Across:
                 yield in_real, Pairs(reals + columns.start, fakes + rows.start, bound)
 
     def within(self, pairs: Pairs, squared_radii: Sequence[Tensor]) -> list[Tensor]:
-        """For each of the radii (P,) whether the pairs are at most so far apart: only where the bounds cannot tell, by their differences."""
+        """For each of the radii (P,) whether the pairs are at most so far apart: by their differences where bounds cannot tell."""
         real, fake = self.screens
         squared = pairs.bound + real.slack(real.norms[pairs.real] + fake.norms[pairs.fake])
         scaled = [radii / self.unit / self.unit for radii in squared_radii]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ganzoo.errors import UsageError
-from ganzoo.metrics import neighbour_scores, neighbours
+from ganzoo.metrics import neighbour_scores, neighbours, screening
 
 
 def points(count, dimensions, seed=0, offset=0.0):
@@ -57,6 +57,7 @@ def test_blocks_change_nothing(pairs, monkeypatch):
     wanted = all_pairs(real, fake)
     monkeypatch.setattr(neighbours, "PAIRS", pairs)
     monkeypatch.setattr(neighbours, "NUMBERS", pairs)
+    monkeypatch.setattr(neighbours, "WAITING", pairs)
     assert neighbour_scores(real, fake) == pytest.approx(wanted, abs=1e-12)
 
 
@@ -65,8 +66,83 @@ def test_ties_are_told_exactly():
     random = torch.Generator().manual_seed(0)
     real = torch.randint(0, 4, (300, 6), generator=random).double() + 1000
     fake = torch.randint(1, 5, (250, 6), generator=random).double() + 1000
-    centre = real.mean(0)
-    assert neighbour_scores(real, fake) == pytest.approx(all_pairs(real - centre, fake - centre), abs=1e-12)
+    assert neighbour_scores(real, fake) == pytest.approx(all_pairs(real, fake), abs=1e-12)
+
+
+def clustered(count, dimensions, seed, spread):
+    """Ten far points, each drawn again and again with so little spread that float32 cannot tell the copies apart."""
+    random = torch.Generator().manual_seed(seed)
+    middles = torch.randn(10, dimensions, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    chosen = middles[torch.randint(10, (count,), generator=random)]
+    return chosen + spread * torch.randn(count, dimensions, generator=random, dtype=torch.float64)
+
+
+def halved(features):
+    return features[: len(features) // 2].repeat(2, 1)
+
+
+HARD = {
+    "every feature twice": lambda: (halved(points(300, 7, 1)), halved(points(280, 7, 2))),
+    "few distinct features": lambda: (clustered(300, 7, 1, 0.0), clustered(280, 7, 2, 0.0)),
+    "near copies": lambda: (clustered(300, 7, 1, 1e-6), clustered(280, 7, 2, 1e-6)),
+    "nearer than float32 can tell": lambda: (clustered(300, 7, 1, 1e-9), clustered(280, 7, 2, 1e-9)),
+    "one point each": lambda: (torch.ones(300, 7).double(), torch.full((280, 7), 2.0).double()),
+    "the same point": lambda: (torch.ones(300, 7).double(), torch.ones(280, 7).double()),
+    "copies of the real": lambda: (points(300, 7, 1), points(300, 7, 1)[:280] + 1e-8),
+    "an offset of 1e7": lambda: (points(300, 7, 1, 1e7), points(280, 7, 2, 1e7)),
+    "apart by 1e7": lambda: (points(300, 7, 1), points(280, 7, 2, 1e7)),
+    "scales from 1e5 to 1e-5": lambda: (points(300, 7, 1) * torch.logspace(5, -5, 7), points(280, 7, 2) * torch.logspace(5, -5, 7)),
+    "one feature far away": lambda: (torch.cat([points(299, 7, 1), torch.full((1, 7), 1e9).double()]), points(280, 7, 2)),
+    "too large for squares in float32": lambda: (points(300, 7, 1) * 1e30, points(280, 7, 2) * 1e30),
+    "too small for squares in float32": lambda: (points(300, 7, 1) * 1e-30, points(280, 7, 2) * 1e-30),
+    "mostly zeros": lambda: (points(300, 7, 1) * (points(300, 7, 3) > 1.5), points(280, 7, 2) * (points(280, 7, 4) > 1.5)),
+    "integers": lambda: (points(300, 7, 1).round() + 1e4, points(280, 7, 2).round() + 1e4),
+    "more dimensions than images": lambda: (points(60, 300, 1), points(50, 300, 2)),
+}
+
+
+@pytest.mark.parametrize("pairs", [2**12, 2**20])
+@pytest.mark.parametrize("case", HARD)
+def test_hard_cases_are_those_of_all_pairs(case, pairs, monkeypatch):
+    real, fake = HARD[case]()
+    monkeypatch.setattr(neighbours, "PAIRS", pairs)
+    assert neighbour_scores(real, fake) == pytest.approx(all_pairs(real, fake), abs=1e-12)
+
+
+@pytest.mark.parametrize("case", HARD)
+def test_radii_are_bit_for_bit_those_of_the_differences(case, monkeypatch):
+    monkeypatch.setattr(neighbours, "PAIRS", 2**12)
+    for features in HARD[case]():
+        wanted = torch.stack([(row - features).square().sum(1) for row in features]).fill_diagonal_(torch.inf).sort(1).values
+        for number, found in zip((3, 5), neighbours.nearest(features, (3, 5)), strict=True):
+            assert torch.equal(found, wanted[:, number - 1])
+
+
+@pytest.mark.parametrize("case", HARD)
+def test_no_bound_is_above_its_distance(case):
+    real, fake = HARD[case]()
+    frame = screening.Frame.around(real, fake)
+    one, other = (screening.Screen(features, frame, 64) for features in (real, fake))
+    rows, columns = slice(0, len(one.left)), slice(0, len(other.left))
+    bounds = screening.lower_bounds(one.left[rows], other.right(columns))[: len(real), : len(fake)].double()
+    wanted = torch.stack([(row - fake).square().sum(1) for row in real]) / frame.unit / frame.unit
+    slack = one.slack(one.norms[: len(real), None] + other.norms[: len(fake)])
+    assert (bounds <= wanted).all() and (wanted <= bounds + slack).all()
+
+
+def test_autocast_does_not_reach_the_bounds():
+    real, fake = points(200, 16, 1), points(200, 16, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = neighbour_scores(real, fake)
+    assert found == neighbour_scores(real, fake)
+
+
+def test_few_pairs_need_an_exact_look(monkeypatch):
+    """Of all pairs, so that time does not go back to that of the differences unnoticed."""
+    seen, exact = [], neighbours.exact
+    monkeypatch.setattr(neighbours, "exact", lambda one, other, row, column: seen.append(len(row)) or exact(one, other, row, column))
+    neighbour_scores(points(2000, 16, 1), points(2000, 16, 2))
+    assert sum(seen) < 0.02 * 3 * 2000**2
 
 
 def test_scales_of_one_feature_do_not_hide_the_others():

@@ -103,11 +103,11 @@ def _found_by_others(files: list[str]) -> Iterator[Any]:
     """What lies in zip files, and what finders know that somebody has added to Python's own."""
     finders = [finder for finder in sys.meta_path if finder is not PathFinder and hasattr(finder, "find_distributions")]
     if files or finders:
-        from importlib import metadata
+        from importlib.metadata import DistributionFinder
 
-        yield from metadata.distributions(path=files)
+        yield from PathFinder.find_distributions(DistributionFinder.Context(path=files))
         for finder in finders:
-            yield from finder.find_distributions(metadata.DistributionFinder.Context())
+            yield from finder.find_distributions(DistributionFinder.Context())
 
 
 def declared(folder: Folder) -> list[Plugin]:

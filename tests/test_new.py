@@ -69,6 +69,7 @@ def test_the_command_writes_the_files_and_says_what_to_do_next(tmp_path):
     written = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
     assert written == rendered("my-waves", "loss") and list(tmp_path.iterdir()) == [folder]
     commands = done.stdout.splitlines()
+    assert commands.pop(0) == "cd ganzoo-my-waves"
     assert commands[:3] == ['pip install -e ".[test]"', "ganzoo list my-waves", "ganzoo check my-waves"]
     assert commands[3].startswith("ganzoo train my-waves --data fashion-mnist-test ")
 

@@ -86,7 +86,7 @@ class Folder:
 def information() -> Iterator[Folder]:
     """The metadata of every installed distribution, in the order of `sys.path`, as `importlib.metadata` finds it."""
     elsewhere = []
-    for entry in dict.fromkeys(sys.path):
+    for entry in dict.fromkeys(entry for entry in sys.path if isinstance(entry, str)):
         try:
             names = sorted(os.listdir(entry or "."))
         except OSError:  # nothing, or a zip file

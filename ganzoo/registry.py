@@ -154,8 +154,9 @@ class Registry:
         True also where a hook mentions no name at all, as one that computes its names.
         """
         implementations = getattr(self._manager.hook, f"register_{kind}").get_hookimpls()
-        mentioned = [_mentioned(one.function.__code__, one.function.__globals__) for one in implementations if hasattr(one.function, "__code__")]
-        return any(name in strings or not any(map(NAME.fullmatch, strings)) for strings in mentioned) or len(mentioned) < len(implementations)
+        functions = [one.function for one in implementations]
+        mentioned = [_mentioned(f.__code__, f.__globals__) if isinstance(f, FunctionType) else set() for f in functions]
+        return any(name in strings or not any(map(NAME.fullmatch, strings)) for strings in mentioned)
 
     # -- looking up ------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,8 @@ def commands(steps: int) -> list[str]:
         "ganzoo check pairs",
         f"ganzoo train pairs {DATA} --steps {steps} {SMALL} --quiet --out runs/first",
         "ganzoo sample ./runs/first -n 64 --out runs/first.png",
-        f"ganzoo bench pairs dcgan --train --data fashion-mnist-test --image-size 32 --steps {steps} {SMALL} --quiet --out runs/bench",
+        f"ganzoo bench pairs dcgan --train --data fashion-mnist-test --image-size 32 --steps {steps} --set training.batch_size=32 {SMALL} "
+        "--points 1 --eval-images 1000 --quiet --out runs/bench",
     ]
 
 

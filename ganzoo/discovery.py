@@ -1,14 +1,20 @@
 """Finds the plugins that installed distributions declare; a damaged distribution harms no other. Torch-free.
 
-`importlib.metadata.entry_points` stops for all at the first file that it cannot parse, so the files are read one by one.
+`importlib.metadata.entry_points` stops for all at the first file that it cannot parse, so the files are read one by one. And
+importing `importlib.metadata` takes longer than everything else that `ganzoo list` does, so only what lies in no folder needs it.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib import metadata
+from functools import reduce
+from importlib import import_module
+from importlib.machinery import PathFinder
+from typing import Any
 
 GROUP = "ganzoo"
 VALUE = re.compile(r"(\w+)(\.\w+)*\s*(:\s*(\w+)(\.\w+)*)?\s*(\[.*\])?")
@@ -51,8 +57,8 @@ def installed() -> list[Plugin]:
     limit = os.environ.get("GANZOO_LOAD_PLUGINS")
     wanted = None if limit is None else {GROUP, *map(normalize, limit.split(","))}
     found: dict[str, list[Plugin]] = {}
-    for distribution in metadata.distributions():
-        plugins = declared(distribution)
+    for folder in information():
+        plugins = declared(folder)
         if plugins and (wanted is None or plugins[0].distribution in wanted):
             found.setdefault(plugins[0].distribution, plugins)
     for name in {GROUP, *(wanted or ())} - {"", *found}:
@@ -62,18 +68,60 @@ def installed() -> list[Plugin]:
     return sorted(everyone, key=lambda plugin: (not plugin.builtin, plugin.distribution, plugin.entry_point))
 
 
-def declared(distribution: metadata.Distribution) -> list[Plugin]:
+@dataclass(frozen=True)
+class Folder:
+    """The folder with the metadata of one installed distribution, such as `my_plugin-1.0.dist-info`."""
+
+    path: str
+
+    def read_text(self, name: str) -> str | None:
+        """A file in it, None if there is none that can be opened; OSError or ValueError if it cannot be read."""
+        try:
+            with open(os.path.join(self.path, name), "rb") as file:
+                return file.read().decode()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
+            return None
+
+
+def information() -> Iterator[Folder]:
+    """The metadata of every installed distribution, in the order of `sys.path`, as `importlib.metadata` finds it."""
+    elsewhere = []
+    for entry in dict.fromkeys(entry for entry in sys.path if isinstance(entry, str)):
+        try:
+            names = sorted(os.listdir(entry or "."))
+        except OSError:  # nothing, or a zip file
+            elsewhere.append(entry)
+            continue
+        egg = entry.lower().endswith(".egg")
+        for name in names:
+            if name.lower().endswith((".dist-info", ".egg-info")) or (egg and name.lower() == "egg-info"):
+                yield Folder(os.path.join(entry, name))
+    yield from _found_by_others([entry for entry in elsewhere if os.path.isfile(entry)])
+
+
+def _found_by_others(files: list[str]) -> Iterator[Any]:
+    """What lies in zip files, and what finders know that somebody has added to Python's own."""
+    finders = [finder for finder in sys.meta_path if finder is not PathFinder and hasattr(finder, "find_distributions")]
+    if files or finders:
+        from importlib.metadata import DistributionFinder
+
+        yield from PathFinder.find_distributions(DistributionFinder.Context(path=files))
+        for finder in finders:
+            yield from finder.find_distributions(DistributionFinder.Context())
+
+
+def declared(folder: Folder) -> list[Plugin]:
     """The plugins in one distribution's `entry_points.txt`; those that cannot be loaded carry the reason as `error`."""
     try:
-        text = distribution.read_text("entry_points.txt") or ""
+        text = folder.read_text("entry_points.txt") or ""
     except (OSError, ValueError) as error:
         _let_torch_start()
         if f"[{GROUP}]".encode() not in getattr(error, "object", b""):
             return []
-        return [Plugin("?", *identity(distribution), module="?", error=f"its entry_points.txt cannot be read: {error}")]
+        return [Plugin("?", *identity(folder), module="?", error=f"its entry_points.txt cannot be read: {error}")]
     if f"[{GROUP}]" not in text:
         return []
-    name, version = identity(distribution)
+    name, version = identity(folder)
     plugins: dict[str, Plugin] = {}
     again = []
     for line in section(text):
@@ -88,6 +136,12 @@ def declared(distribution: metadata.Distribution) -> list[Plugin]:
         if plugin.error:
             again.append(plugin)
     return [*plugins.values(), *again]
+
+
+def load(value: str) -> object:
+    """What an entry point names: `package.module`, or `package.module:attribute`; whatever importing it raises."""
+    module, _, path = value.partition("[")[0].partition(":")
+    return reduce(getattr, filter(None, path.strip().split(".")), import_module(module.strip()))
 
 
 def _let_torch_start() -> None:
@@ -107,20 +161,20 @@ def section(text: str) -> list[str]:
     return lines
 
 
-def identity(distribution: metadata.Distribution) -> tuple[str, str]:
-    """Name and version, as the metadata folder is called: `my_plugin-1.0.dist-info`; else as METADATA says.
+def identity(folder: Folder) -> tuple[str, str]:
+    """Name and version, as the folder is called: `my_plugin-1.0.dist-info`; else as METADATA says.
 
-    `Distribution.name` would parse METADATA, which takes as long as importing the plugin, and fails where that is damaged.
+    Parsing METADATA takes as long as importing the plugin, and fails where that is damaged.
     """
-    folder = os.path.basename(str(getattr(distribution, "_path", "")))
-    if found := FOLDER.fullmatch(folder):
+    called = os.path.basename(str(getattr(folder, "path", getattr(folder, "_path", ""))))
+    if found := FOLDER.fullmatch(called):
         return normalize(found["name"]), found["version"]
     try:
-        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+        text = folder.read_text("METADATA") or folder.read_text("PKG-INFO") or ""
     except (OSError, ValueError):
         text = ""
     headers = dict(IDENTITY.findall(text.partition("\n\n")[0]))
-    return normalize(headers.get("Name", folder)) or "unknown", headers.get("Version", "unknown")
+    return normalize(headers.get("Name", called)) or "unknown", headers.get("Version", "unknown")
 
 
 def normalize(name: str) -> str:
@@ -130,5 +184,6 @@ def normalize(name: str) -> str:
 
 def printable(text: str) -> str:
     """One line that a terminal shows as it is: control letters are escaped, and what is longer than 300 letters is cut."""
-    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
     return text if len(text) <= 300 else text[:297] + "..."

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import EntryPoint
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import pluggy
 
 from . import hookspecs
-from .discovery import GROUP, Plugin, installed, printable
+from .discovery import GROUP, Plugin, installed, load, printable
 from .errors import PluginError, UsageError, did_you_mean
 from .isolation import Impatience, check_api, isolated
-from .variant import Part, Training, Variant, check_name
+from .variant import NAME, Part, Training, Variant, check_name
 
 KINDS = ("variants", "generators", "discriminators", "losses", "regularizers", "augmentations", "datasets", "extractors", "metrics", "layouts")
 SINGULAR = {kind: kind[:-1] for kind in KINDS} | {"losses": "loss", "datasets": "data set"}
@@ -33,6 +32,7 @@ FIELD_TYPES = {
     "training": Training,
     "weights": Mapping,
 }
+MARK = f"{GROUP}_impl"  # the attribute in which `hookimpl` leaves its options
 ITEM_TYPES = {"sizes": int, "tags": str, "regularizers": Part}
 
 
@@ -47,10 +47,10 @@ class _Manager(pluggy.PluginManager):
     """pluggy's, which looks at every name in a plugin with `inspect`; with hundreds of plugins that takes longer than their import."""
 
     def parse_hookimpl_opts(self, plugin, name):
-        found = vars(plugin).get(name) if isinstance(plugin, ModuleType) else None
-        if isinstance(found, FunctionType):
-            return getattr(found, f"{GROUP}_impl", None)
-        return None if isinstance(plugin, ModuleType) else super().parse_hookimpl_opts(plugin, name)
+        if not isinstance(plugin, ModuleType):
+            return super().parse_hookimpl_opts(plugin, name)
+        found = vars(plugin).get(name)
+        return getattr(found, MARK, None) if type(found) is FunctionType else None
 
 
 class Registry:
@@ -68,6 +68,7 @@ class Registry:
         self.plugins = installed() if plugins is None else plugins
         self._manager = _Manager(GROUP)
         self._manager.add_hookspecs(hookspecs)
+        self._owners: dict[int, str] = {}  # plugins by the id of their module; pluggy's look-up goes through all of them
         self._claims: dict[str, dict[str, list[Claim]]] = {}
         Registry._filling = True
         try:
@@ -94,14 +95,15 @@ class Registry:
         if plugin.error:
             return
         with isolated(plugin):
-            module = EntryPoint(plugin.entry_point, plugin.module, GROUP).load()
+            module = load(plugin.module)
             check_api(module)
-            if owner := self._manager.get_name(module):
+            if owner := self._owners.get(id(module)):
                 raise PluginError(f"its module {plugin.module} is already in use as plugin {owner}")
             try:
                 self._manager.register(module, plugin.name)
             except pluggy.PluginValidationError as error:
                 raise PluginError(f"has a hook of another form than register_...(register){self._odd_hooks(module)}") from error
+            self._owners[id(module)] = plugin.name
 
     def _odd_hooks(self, module) -> str:
         """Names the hooks that pluggy refused; its own text depends on the order of a set and on its version."""
@@ -146,6 +148,16 @@ class Registry:
                 table.setdefault(name, []).append(Claim(plugin, value))
         return table
 
+    def may_have(self, kind: str, name: str) -> bool:
+        """Whether a name could be registered, from what the hooks' code mentions: calling them would import torch.
+
+        True also where a hook mentions no name at all, as one that computes its names.
+        """
+        implementations = getattr(self._manager.hook, f"register_{kind}").get_hookimpls()
+        functions = [one.function for one in implementations]
+        mentioned = [_mentioned(f.__code__, f.__globals__) if isinstance(f, FunctionType) else set() for f in functions]
+        return any(name in strings or not any(map(NAME.fullmatch, strings)) for strings in mentioned)
+
     # -- looking up ------------------------------------------------------------------------------------------------
 
     def names(self, kind: str) -> list[str]:
@@ -180,6 +192,19 @@ class Registry:
     def variants(self) -> list[Variant]:
         """All variants, sorted by name."""
         return list(self.table("variants").values())
+
+
+def _mentioned(code: CodeType, known: Mapping[str, Any]) -> set[str]:
+    """The strings among the constants of a function, and in those of its module's values that it uses."""
+    found: set[str] = set()
+    for value in [*code.co_consts, *(known.get(name) for name in code.co_names)]:
+        if isinstance(value, CodeType):
+            found |= _mentioned(value, known)
+        elif isinstance(value, str):
+            found.add(value)
+        elif isinstance(value, tuple | list | set | frozenset | dict):
+            found.update(item for item in value if isinstance(item, str))
+    return found
 
 
 def _recorder(kind: str, mine: dict[str, Any]):

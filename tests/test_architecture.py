@@ -42,8 +42,8 @@ FOR_COMMANDS = TORCH_FREE | {"ganzoo.cli"}
 FOR_MODELS = {"ganzoo", "ganzoo.networks", "ganzoo.losses", "ganzoo.layouts", "ganzoo.data", "ganzoo.errors", "ganzoo.variant"}
 FOR_MODELS |= {"ganzoo.normalization", "ganzoo.residual"}  # parts that several families of variants are built of
 HEAVY = {"torch", "numpy", "huggingface_hub", "PIL", "tqdm", "msgspec", "safetensors", "pyarrow"}
-# The command group finds its own commands by name; everything else from outside comes in through `EntryPoint.load`.
-MAY_IMPORT_BY_NAME = {"ganzoo/cli/__init__.py"}
+# The command group finds its own commands by name; everything else from outside comes in through the entry points of plugins.
+MAY_IMPORT_BY_NAME = {"ganzoo/cli/__init__.py", "ganzoo/discovery.py"}
 # `ganzoo convert` reads other people's checkpoints there: in a child process, under limits, as tensors alone.
 MAY_LOAD_TENSORS = {"ganzoo/pretrained/legacy_child.py"}
 DISTRIBUTIONS = {"PIL": "pillow", "huggingface_hub": "huggingface-hub", "torch_fidelity": "torch-fidelity"}

@@ -9,7 +9,7 @@ import pytest
 from distributions import install, run, simple, variant
 
 from ganzoo.discovery import Plugin
-from ganzoo.isolation import SLOW_SECONDS, deprecated
+from ganzoo.isolation import PATIENCE_SECONDS, deprecated
 from ganzoo.registry import Registry
 
 SLEEP = 4.0  # past the time after which a plugin that is still loading is named
@@ -81,7 +81,7 @@ def test_what_is_deprecated_names_plugin_and_replacement(monkeypatch, capfd):
 
 
 def test_a_quick_plugin_has_no_note(folder):
-    assert SLOW_SECONDS < SLEEP and "quick" not in sys.modules
+    assert PATIENCE_SECONDS < SLEEP and "quick" not in sys.modules
     quick = install([simple("quick", variant("quick"))], folder.parent / "quick")
     finished = run("-m", "ganzoo", "list", "--json", folders=[quick], GANZOO_LOAD_PLUGINS="quick")
     assert (finished.returncode, finished.stderr) == (0, "")

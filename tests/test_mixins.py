@@ -23,7 +23,7 @@ AUGMENTATIONS = ("ada", "diffaugment")
 SMALL = {
     "dcgan": (ImageSpec(16, 3), {"width": 4}, {"width": 4}),
     "wgan-gp": (ImageSpec(16, 1), {"width": 4}, {"width": 4}),
-    "lsgan-conditional": (ImageSpec(28, 1, 3), {"width": 2, "latent_dim": 6, "label_size": 4}, {"width": 2}),
+    "lsgan-conditional": (ImageSpec(28, 1, 3), {"width": 2, "latent_dim": 6, "label_size": 4}, {"width": 2, "label_size": 4, "hidden": 8}),
 }
 
 

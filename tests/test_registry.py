@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 from importlib.metadata import PathDistribution
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from ganzoo import Part, Variant, hookimpl
-from ganzoo.discovery import Plugin, declared, installed, normalize, printable
+from ganzoo.discovery import Folder, Plugin, declared, installed, normalize, printable
 from ganzoo.errors import PluginError, UsageError
 from ganzoo.registry import Registry, registry
+
+NAMES = ("first-name", "second-name")
 
 
 def card(name: str, **changes) -> Variant:
@@ -162,12 +166,12 @@ def test_this_process_has_one_registry_with_all_builtins():
     assert registry().plugins[: len(builtin)] == builtin
 
 
-def distribution(folder, name: str, entry_points: str, metadata: str = "") -> PathDistribution:
+def distribution(folder, name: str, entry_points: str, metadata: str = "") -> Folder:
     information = folder / f"{name}.dist-info"
     information.mkdir()
     (information / "entry_points.txt").write_text(entry_points)
     (information / "METADATA").write_text(metadata)
-    return PathDistribution(information)
+    return Folder(str(information))
 
 
 def test_the_section_is_read_as_the_specification_says(tmp_path):
@@ -228,3 +232,48 @@ def test_spellings_of_one_distribution(name):
 def test_what_plugins_say_cannot_drive_the_terminal():
     assert printable("a\x1b[31m\nb\u202e") == "a\\x1b[31m\\nb\\u202e"
     assert len(printable("x" * 10_000)) == 300
+
+
+def test_a_name_that_a_hook_computes_may_be_anything():
+    def compute(register):
+        for name in map(chr, range(97, 100)):
+            register(name, ModuleType)
+
+    def table(register):
+        for name in NAMES:
+            register(name, ModuleType)
+
+    modules = []
+    for number, hook in enumerate((compute, table)):
+        module = ModuleType(f"test_names_{number}")
+        module.register_losses = hookimpl(hook)
+        sys.modules[module.__name__] = module
+        modules.append(Plugin("x", f"names-{number}", "1", module=module.__name__))
+    try:
+        assert Registry(modules[:1]).may_have("losses", "b") and Registry(modules[:1]).may_have("losses", "z")
+        assert Registry(modules[1:]).may_have("losses", NAMES[0]) and not Registry(modules[1:]).may_have("losses", "z")
+    finally:
+        for plugin in modules:
+            del sys.modules[plugin.module]
+
+
+def test_a_plugin_in_a_zip_file_is_found(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "zipped.whl", "w") as file:
+        file.writestr("zipped_gan-2.0.dist-info/entry_points.txt", "[ganzoo]\nzipped = zipped_gan\n")
+        file.writestr("zipped_gan-2.0.dist-info/METADATA", "Name: zipped-gan\nVersion: 2.0\n")
+    monkeypatch.syspath_prepend(tmp_path / "zipped.whl")
+    assert ("zipped-gan:zipped", "2.0") in {(plugin.name, plugin.version) for plugin in installed()}
+
+
+def test_a_finder_of_somebody_else_is_asked(tmp_path, monkeypatch):
+    class Finder:
+        @staticmethod
+        def find_distributions(context):
+            return [PathDistribution(Path(distribution(tmp_path, "hidden-3.0", "[ganzoo]\nhidden = hidden_gan\n").path))]
+
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            return None
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    assert ("hidden:hidden", "3.0") in {(plugin.name, plugin.version) for plugin in installed()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -36,7 +37,8 @@ def new(name: str, loss_only: bool, full: bool, out: Path | None) -> None:
     for file in files:
         click.echo(f"  {folder / file}", err=True)
     data = f"{name}-shapes" if full else "fashion-mnist-test"
-    click.echo(f"{folder} is a plugin with {len(files)} files. Next, in that folder:", err=True)
+    click.echo(f"{folder} is a plugin with {len(files)} files. Next:", err=True)
+    click.echo(f"cd {shlex.quote(str(folder))}")
     click.echo('pip install -e ".[test]"')
     click.echo(f"ganzoo list {name}")
     click.echo(f"ganzoo check {name}")

@@ -95,6 +95,14 @@ def parts(subject: Subject) -> None:
         raise CheckFailed(f"In the Variant '{subject.variant.name}' of {subject.plugin.module}: {'; '.join(mistakes)}.")
 
 
+def _loaded_alone(module: str, facts: dict) -> dict:
+    """What a fresh process says of loading the plugin: its error, the heavy modules it imports, and the seconds."""
+    done = subprocess.run([sys.executable, "-c", PROBE, json.dumps(facts)], capture_output=True, text=True)
+    if done.returncode:
+        raise CheckFailed(f"Loading {module} alone ends Python with exit code {done.returncode}: {done.stderr.strip().splitlines()[-1:]}.")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def listing(subject: Subject) -> str:
     """What loading the plugin alone imports and how long it takes, in a process of its own."""
     plugin = subject.plugin
@@ -102,10 +110,9 @@ def listing(subject: Subject) -> str:
     if getattr(sys.modules.get(module), "__file__", None) is None:
         raise CheckSkipped(f"the module {module} exists in this process only, not as a file")
     facts = {"path": sys.path, "plugin": (plugin.entry_point, plugin.distribution, plugin.version, plugin.module), "heavy": HEAVY}
-    done = subprocess.run([sys.executable, "-c", PROBE, json.dumps(facts)], capture_output=True, text=True)
-    if done.returncode:
-        raise CheckFailed(f"Loading {module} alone ends Python with exit code {done.returncode}: {done.stderr.strip().splitlines()[-1:]}.")
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = _loaded_alone(module, facts)
+    if found["seconds"] > SLOW_SECONDS:  # once more, for another program may have held it up
+        found = min(found, _loaded_alone(module, facts), key=lambda taken: taken["seconds"])
     if found["error"]:
         raise CheckFailed(f"{module} does not load in a fresh process: {found['error']}")
     if found["heavy"]:

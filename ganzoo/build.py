@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .config import one_line
 from .distributed import Processes
 from .errors import GanzooError, PluginError, UsageError, did_you_mean
+from .files import in_path
 from .networks import Generator
 from .registry import Registry
 from .variant import ImageSpec, Part, Variant
@@ -52,7 +53,7 @@ def option_mistakes(factory: Callable, options: Mapping[str, Any]) -> list[str]:
     for name, value in options.items():
         if name not in known:
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-                mistakes.append(f"{name}: unknown option.{did_you_mean(name, known)}")
+                mistakes.append(f"{in_path(name)}: unknown option.{did_you_mean(name, known)}")
         elif name in hints:
             try:
                 msgspec.convert(value, hints[name])

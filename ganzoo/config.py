@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from .errors import CheckpointError, UsageError, did_you_mean
-from .files import read_json, shorten
+from .files import in_path, read_json, shorten
 from .variant import OPTIMIZERS, SHAPES, ImageSpec, Part, Schedule, Training, Variant
 
 BOUNDS = {
@@ -165,7 +165,8 @@ def training_mistakes(training: Training) -> list[str]:
         if value is not None and not (math.isfinite(value) and value >= low and (high is None or value < high)):
             limit = f"at least {low}" + (f" and below {high}" if high is not None else "")
             mistakes.append(f"training.{name}: must be {limit}, got {shorten(value)}")
-    for name, schedule in training.schedules.items():
+    for key, schedule in training.schedules.items():
+        name = in_path(key)
         if schedule.shape not in SHAPES:
             mistakes.append(f"training.schedules.{name}.shape: must be {', '.join(SHAPES[:-1])} or {SHAPES[-1]}, got {shorten(schedule.shape)}")
         if not all(math.isfinite(value) for value in (schedule.end, schedule.start or 0, schedule.begin, schedule.finish)):
@@ -183,7 +184,7 @@ def _optimizer_mistakes(training: Training) -> list[str]:
         known = _optimizer_options(name)
         for option in getattr(training, f"{role}optimizer_options"):
             if option not in known:
-                mistakes.append(f"training.{role}optimizer_options.{option}: unknown option of {name}.{did_you_mean(option, known)}")
+                mistakes.append(f"training.{role}optimizer_options.{in_path(option)}: unknown option of {name}.{did_you_mean(option, known)}")
     return list(dict.fromkeys(mistakes))
 
 
@@ -207,7 +208,7 @@ def option_bounds(variant: Variant) -> list[str]:
 def option_bounds_of(parts: Mapping[str, Part | None]) -> list[str]:
     """Numbers among the options of parts that are out of all proportion: they would ask for networks that fit nowhere."""
     return [
-        f"{path}.{option}: {shorten(value)} is out of range (numbers up to {LARGEST_OPTION})"
+        f"{path}.{in_path(option)}: {shorten(value)} is out of range (numbers up to {LARGEST_OPTION})"
         for path, part in parts.items()
         for option, value in (part.options.items() if part else ())
         if not _bounded(value)

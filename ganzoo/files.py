@@ -244,6 +244,11 @@ def shorten(name) -> str:
     return text if len(text) <= 62 else f"{text[:60]}...{text[0]}"
 
 
+def in_path(name: str) -> str:
+    """A key from outside as part of a dotted path: bare where it is short and printable, else quoted as by `shorten`."""
+    return name if name.isprintable() and len(name) <= 60 else shorten(name)
+
+
 def _unique_keys(pairs: list) -> dict:
     result = {}
     for key, value in pairs:

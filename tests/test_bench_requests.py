@@ -164,7 +164,7 @@ def test_settings_and_parts_become_cells():
         ("dcgan", 0, ()),
         ("dcgan", 1, ()),
     ]
-    variants.append(replace(variants[0], name="lsgan", regularizers=(Part("r1"),)))
+    variants.append(replace(variants[0], name="lsgan", weights={}, regularizers=(Part("r1"),)))
     one, other = training_cells(variants, (0,), "tiny", known, parts={}, mixins=("r1", "diffaugment"), settings=("dcgan:regularizers.r1.gamma=2",))
     assert (one.name, one.mixins) == ("dcgan+r1+diffaugment", ("r1", "diffaugment"))
     assert (other.name, other.mixins) == ("lsgan+diffaugment", ("diffaugment",))  # its own r1 stays its own

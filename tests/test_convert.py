@@ -123,11 +123,11 @@ def test_a_layout_of_a_plugin(make, monkeypatch):
 
 
 REFUSED = {
-    "variant": (UsageError, "No variant is called 'gan'.*Variants: .*dcgan, .*infogan", "netG.safetensors", {"variant": "gan"}),
+    "variant": (UsageError, "No variant is called 'sgan'.*Variants: .*dcgan, .*infogan", "netG.safetensors", {"variant": "sgan"}),
     "layout": (UsageError, "No layout is called 'numu'. Did you mean 'newmu'?", "netG.safetensors", {"layout": "numu"}),
     "layout of others": (UsageError, "'newmu' is of dcgan, not of infogan", "7_gen*.npy", {"layout": "newmu", "variant": "infogan"}),
     "discriminator": (UsageError, "holds a discriminator, not a generator: --discriminator FILE takes it", "netD.safetensors", {}),
-    "other names": (CheckpointError, r"fits no layout of dcgan \(newmu, pytorch-examples, ganzoo\)", "renamed.safetensors", {}),
+    "other names": (CheckpointError, r"fits no layout of dcgan \(newmu, pytorch-examples, studiogan-deep-conv, ganzoo\)", "renamed.safetensors", {}),
     "other layout": (CheckpointError, r"fits no layout of dcgan \(newmu\)", "netG.safetensors", {"layout": "newmu"}),
     "infinite": (CheckpointError, "'main.0.weight' has numbers that are not finite", "infinite.safetensors", {}),
     "size": (UsageError, "The file's size is 32, not 64", "netG.safetensors", {"image_size": 64}),

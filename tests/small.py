@@ -37,7 +37,9 @@ def arguments(data: Path, out: Path, *more: str, variant: str = "dcgan", steps: 
 
 
 def narrow(variant: str) -> list[str]:
-    """The words that set every option `width` of the variant's networks to 4."""
+    """The words that set every option `width` of the variant's networks to 4; of a plugin that is installed elsewhere both."""
+    if variant not in registry().names("variants"):
+        return ["--set", "generator.width=4", "--set", "discriminator.width=4"]
     card = registry().get("variants", variant)
     parts = [("generator", card.generator), ("discriminator", card.discriminator)]
     wide = [role for role, part in parts if part and "width" in options_of(registry().get(KIND_OF[role], part.name))]

@@ -31,6 +31,7 @@ MODELS = {
     "owner/infogan-digits": ("infogan", 28, "mnist"),
     "owner/own-fashion": ("my-own", 32, "fashion-mnist"),
     "owner/wgan": ("wgan-gp", 32, "cifar10"),
+    "owner/first": ("gan", 28, "mnist"),
 }
 
 
@@ -58,8 +59,9 @@ def test_all_models_of_ganzoo_and_no_other_over_several_pages(hub, client):
     [
         ({"words": "fashion"}, ["owner/dcgan-fashion", "owner/own-fashion"]),
         ({"variant": "dcgan"}, ["owner/dcgan-fashion", "owner/dcgan-faces"]),
+        ({"variant": "gan"}, ["owner/first"]),
         ({"variant": "dcgan", "size": 64}, ["owner/dcgan-faces"]),
-        ({"size": 28}, ["owner/infogan-digits"]),
+        ({"size": 28}, ["owner/infogan-digits", "owner/first"]),
         ({"words": "fashion", "variant": "infogan"}, []),
         ({"limit": 1}, ["owner/dcgan-fashion"]),
         ({"limit": 3}, ["owner/dcgan-fashion", "owner/dcgan-faces", "owner/infogan-digits"]),

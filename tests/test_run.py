@@ -47,6 +47,7 @@ def words_for(workplace: Path, name: str, out: Path, steps: int, *more: str) -> 
     options = [word for option in SMALLEST.get(name, ()) for word in ("--set", f"discriminator.{option}")]
     options += ["--set", "generator.label_size=4"] if name == "lsgan-conditional" else []
     options += ["--set", "loss.width=8"] if name == "vae" else []
+    options += ["--set", "training.accumulate=2"] if variant.training.accumulate > 1 else []
     return small.arguments(data, out, *options, *more, "--checkpoint-every", "2", variant=name, steps=steps, size=size)
 
 

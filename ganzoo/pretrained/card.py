@@ -12,6 +12,7 @@ from ..variant import Variant
 from .config import ModelConfig
 
 LIBRARY = "ganzoo"
+GENERIC = "gan"  # what every model is tagged with
 SAMPLES_FILE = "samples.png"
 CARD_FILE = "README.md"
 LONGEST = 300
@@ -46,7 +47,7 @@ def model_card(repo: str, config: ModelConfig, variant: Variant | None) -> str:
 def tags(config: ModelConfig) -> list[str]:
     """What a model is found by: "gan", its variant, its resolution ("32x32") and its data set."""
     name = re.sub(r"[^a-z0-9._-]+", "-", data_of(config).lower()).strip("-")[:60]
-    found = ["gan", config.variant, f"{config.image.size}x{config.image.size}", name]
+    found = [GENERIC, config.variant, f"{config.image.size}x{config.image.size}", name]
     return list(dict.fromkeys(tag for tag in found if tag))
 
 

@@ -13,7 +13,7 @@ from ..files import shorten
 from ..hub import patiently
 from ..hub_errors import Asked
 from ..registry import registry
-from .card import LIBRARY
+from .card import GENERIC, LIBRARY
 from .hub import REPOSITORY
 
 MOST = 1000
@@ -46,9 +46,11 @@ def search(words: str = "", *, variant: str | None = None, size: int | None = No
     def ask() -> list[Found]:
         from huggingface_hub import HfApi
 
-        listed = HfApi().list_models(search=words or None, filter=wanted, limit=limit, full=True, sort="downloads")
+        most = MOST if variant == GENERIC else limit  # the first GAN is called as every model is tagged
+        listed = HfApi().list_models(search=words or None, filter=wanted, limit=most, full=True, sort="downloads")
         known = set(registry().names("variants"))
-        return [found for model in islice(listed, limit) if (found := _found(model, known, variant)) is not None]
+        every = (found for model in islice(listed, most) if (found := _found(model, known, variant)) is not None)
+        return list(islice((found for found in every if variant in (None, found.variant)), limit))
 
     return patiently(ask, Asked("a search of models", ""))
 
@@ -62,7 +64,7 @@ def _found(model: Any, known: set[str], variant: str | None) -> Found | None:
     modified = model.last_modified
     return Found(
         name=model.id,
-        variant=variant or _variant(tags, known),
+        variant=variant if variant not in (None, GENERIC) else _variant(tags, known),
         size=sizes[0] if sizes else None,
         downloads=model.downloads if isinstance(model.downloads, int) else 0,
         modified=modified.date().isoformat() if isinstance(modified, datetime) else None,
@@ -70,8 +72,12 @@ def _found(model: Any, known: set[str], variant: str | None) -> Found | None:
 
 
 def _variant(tags: list[str], known: set[str]) -> str | None:
-    """The tag that names the variant: a registered one, or what stands after "gan" where a card of ganzoo has it."""
-    registered = [tag for tag in tags if tag in known]
-    after = tags[tags.index("gan") + 1 :] if "gan" in tags else []
-    named = [tag for tag in after if not RESOLUTION.fullmatch(tag)]
-    return (registered or named or [None])[0]
+    """The tag that names the variant: a registered one, or what stands after "gan" where a card of ganzoo has it.
+
+    "gan" itself, which all have, names the first GAN where the resolution follows it.
+    """
+    registered = [tag for tag in tags if tag in known and tag != GENERIC]
+    if registered or GENERIC not in tags:
+        return (registered or [None])[0]
+    after = tags[tags.index(GENERIC) + 1 :]
+    return next((tag for tag in after[:1] if not RESOLUTION.fullmatch(tag)), GENERIC)

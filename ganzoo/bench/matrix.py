@@ -21,7 +21,7 @@ class Matrix:
 
     def __init__(self, folder: BenchFolder, job: Job, cells: Sequence[Cell], missing: Sequence[Cell], jobs: int, *, quiet: bool):
         self._folder, self._job, self._jobs, self._quiet = folder, job, jobs, quiet
-        self._total, self._done = len(cells), len(cells) - len(missing)
+        self._total, self._done, self._missing = len(cells), len(cells) - len(missing), len(missing)
         self._took: dict[str, list[float]] = {}
         self._began: dict[Cell, float] = {}
         self._looked = 0.0
@@ -32,6 +32,13 @@ class Matrix:
 
     def __exit__(self, *error) -> None:
         self._show("")
+
+    def announce(self) -> None:
+        """Says how much there is to do, before the first cell takes its time."""
+        if not self._quiet:
+            at_once = f", {self._jobs} at a time" if self._jobs > 1 else ""
+            report = self._folder.path / "report.html"
+            print(f"{self._missing} of {self._total} cells to do{at_once}; {report} comes at the end", file=sys.stderr, flush=True)
 
     def look(self, running: Sequence[Any], waiting: Sequence[Cell]) -> None:
         """Shows where the matrix stands, at most once a second."""

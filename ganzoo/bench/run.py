@@ -94,10 +94,14 @@ def bench(request: Request, registry: Registry, report: Report) -> list[dict[str
         mine = cells[number - 1 :: count]
         missing = [cell for cell in mine if not _is_there(folder, cell, hashed, request.retry_failed)]
         matrix = Matrix(folder, job, mine, missing, _jobs(request), quiet=request.quiet)
-        if missing:
-            _fill(request, job, missing, folder, protocol, registry, scorer, matrix)
-        rows = folder.rewrite(plan, hashed, report)
-        write_outcome(folder.path)
+        try:
+            if missing:
+                matrix.announce()
+                _fill(request, job, missing, folder, protocol, registry, scorer, matrix)
+        finally:  # whoever stops a bench sees what is there
+            rows = folder.rewrite(plan, hashed, report)
+            if rows:
+                write_outcome(folder.path)
     return rows
 
 

@@ -91,7 +91,8 @@ def drawn_by_others(tmp_path_factory):
 def test_other_programs_draw_the_same_images(drawn_by_others, format, name):
     found, expected = drawn_by_others[format, name]
     assert expected.std() > 0.01
-    torch.testing.assert_close(torch.from_numpy(found), expected, rtol=0, atol=1e-4)
+    # Another process may take other convolution kernels; weights 16 times as large as real ones make rounding visible.
+    torch.testing.assert_close(torch.from_numpy(found), expected, rtol=0, atol=5e-4)
 
 
 @pytest.mark.parametrize("format", ["torch-export", "onnx"])

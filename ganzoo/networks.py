@@ -154,3 +154,11 @@ class Reshape(nn.Module):
 
     def extra_repr(self) -> str:
         return ", ".join(map(str, self.shape))
+
+
+def logits_of_mean(mean: Tensor) -> Tensor:
+    """The logit of each pixel of a mean image (C, H, W) in [-1, 1], flat: what the bias before a sigmoid starts at in pylearn2.
+
+    Pixels keep 1e-7 from 0 and 1, whose logits are not finite.
+    """
+    return torch.logit((mean.double().flatten() + 1) / 2, eps=1e-7)

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ganzoo import ImageSpec
-from ganzoo.networks import Generator, Maxout, Reshape
-
-MARGIN = 1e-7  # from 0 and 1, whose logits are not finite
+from ganzoo.networks import Generator, Maxout, Reshape, logits_of_mean
 
 
 def initialize(module: nn.Module, reach: float) -> None:
@@ -62,9 +60,8 @@ class CGANGenerator(Generator):
 
     def prepare(self, mean: Tensor) -> None:
         """The output bias starts at the logit of each pixel's mean, as in the first GAN's code; the paper does not say."""
-        marginals = ((mean.double().flatten() + 1) / 2).clamp(MARGIN, 1 - MARGIN)
         with torch.no_grad():
-            self.main[-3].bias.copy_(torch.logit(marginals))
+            self.main[-3].bias.copy_(logits_of_mean(mean))
 
     def latent(self, n: int, random: torch.Generator) -> Tensor:
         return torch.rand(n, self.latent_dim, generator=random, device=random.device)

@@ -15,10 +15,9 @@ from torch.nn import functional
 
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Phase, Turn
-from ganzoo.networks import Generator, Maxout, Reshape
+from ganzoo.networks import Generator, Maxout, Reshape, logits_of_mean
 
 EDGE = math.sqrt(3)
-MARGIN = 1e-7  # from 0 and 1, whose logits are not finite
 
 
 def initialize(module: nn.Module, reach: float) -> None:
@@ -46,9 +45,8 @@ class GANGenerator(Generator):
 
     def prepare(self, mean: Tensor) -> None:
         """The output bias starts at the logit of each pixel's mean: pylearn2's `init_sigmoid_bias_from_marginals`."""
-        marginals = ((mean.double().flatten() + 1) / 2).clamp(MARGIN, 1 - MARGIN)
         with torch.no_grad():
-            self.main[-3].bias.copy_(torch.logit(marginals))
+            self.main[-3].bias.copy_(logits_of_mean(mean))
 
     def latent(self, n: int, random: torch.Generator) -> Tensor:
         return (torch.rand(n, self.latent_dim, generator=random, device=random.device) * 2 - 1) * EDGE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import pluggy
@@ -13,7 +13,7 @@ from . import hookspecs
 from .discovery import GROUP, Plugin, installed, load, printable
 from .errors import PluginError, UsageError, did_you_mean
 from .isolation import Impatience, check_api, isolated
-from .variant import NAME, Part, Training, Variant, check_name
+from .variant import Part, Training, Variant, check_name
 
 KINDS = ("variants", "generators", "discriminators", "losses", "regularizers", "augmentations", "datasets", "extractors", "metrics", "layouts")
 SINGULAR = {kind: kind[:-1] for kind in KINDS} | {"losses": "loss", "datasets": "data set"}
@@ -148,16 +148,6 @@ class Registry:
                 table.setdefault(name, []).append(Claim(plugin, value))
         return table
 
-    def may_have(self, kind: str, name: str) -> bool:
-        """Whether a name could be registered, from what the hooks' code mentions: calling them would import torch.
-
-        True also where a hook mentions no name at all, as one that computes its names.
-        """
-        implementations = getattr(self._manager.hook, f"register_{kind}").get_hookimpls()
-        functions = [one.function for one in implementations]
-        mentioned = [_mentioned(f.__code__, f.__globals__) if isinstance(f, FunctionType) else set() for f in functions]
-        return any(name in strings or not any(map(NAME.fullmatch, strings)) for strings in mentioned)
-
     # -- looking up ------------------------------------------------------------------------------------------------
 
     def names(self, kind: str) -> list[str]:
@@ -192,19 +182,6 @@ class Registry:
     def variants(self) -> list[Variant]:
         """All variants, sorted by name."""
         return list(self.table("variants").values())
-
-
-def _mentioned(code: CodeType, known: Mapping[str, Any]) -> set[str]:
-    """The strings among the constants of a function, and in those of its module's values that it uses."""
-    found: set[str] = set()
-    for value in [*code.co_consts, *(known.get(name) for name in code.co_names)]:
-        if isinstance(value, CodeType):
-            found |= _mentioned(value, known)
-        elif isinstance(value, str):
-            found.add(value)
-        elif isinstance(value, tuple | list | set | frozenset | dict):
-            found.update(item for item in value if isinstance(item, str))
-    return found
 
 
 def _recorder(kind: str, mine: dict[str, Any]):

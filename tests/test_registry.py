@@ -15,8 +15,6 @@ from ganzoo.discovery import Folder, Plugin, declared, installed, normalize, pri
 from ganzoo.errors import PluginError, UsageError
 from ganzoo.registry import Registry, registry
 
-NAMES = ("first-name", "second-name")
-
 
 def card(name: str, **changes) -> Variant:
     part = Part("test")
@@ -232,29 +230,6 @@ def test_spellings_of_one_distribution(name):
 def test_what_plugins_say_cannot_drive_the_terminal():
     assert printable("a\x1b[31m\nb\u202e") == "a\\x1b[31m\\nb\\u202e"
     assert len(printable("x" * 10_000)) == 300
-
-
-def test_a_name_that_a_hook_computes_may_be_anything():
-    def compute(register):
-        for name in map(chr, range(97, 100)):
-            register(name, ModuleType)
-
-    def table(register):
-        for name in NAMES:
-            register(name, ModuleType)
-
-    modules = []
-    for number, hook in enumerate((compute, table)):
-        module = ModuleType(f"test_names_{number}")
-        module.register_losses = hookimpl(hook)
-        sys.modules[module.__name__] = module
-        modules.append(Plugin("x", f"names-{number}", "1", module=module.__name__))
-    try:
-        assert Registry(modules[:1]).may_have("losses", "b") and Registry(modules[:1]).may_have("losses", "z")
-        assert Registry(modules[1:]).may_have("losses", NAMES[0]) and not Registry(modules[1:]).may_have("losses", "z")
-    finally:
-        for plugin in modules:
-            del sys.modules[plugin.module]
 
 
 def test_a_plugin_in_a_zip_file_is_found(tmp_path, monkeypatch):

@@ -82,7 +82,7 @@ def checked_name(name: str) -> str:
 def refuse_taken(name: str, scope: str, registry: Registry) -> None:
     """UsageError if somebody registers one of the names that the plugin would, or a distribution of its name is installed."""
     for kind, ending in CLAIMS[scope].items():
-        if registry.may_have(kind, name + ending) and name + ending in registry.names(kind):
+        if name + ending in registry.names(kind):
             owner = registry.claim(kind, name + ending).plugin.distribution
             raise UsageError(f"The {SINGULAR[kind]} '{name + ending}' is there already, from {owner}: choose another name.")
     if any(plugin.distribution == PREFIX + name for plugin in registry.plugins):

@@ -16,9 +16,9 @@ import torch
 
 from ganzoo import ImageSpec
 from ganzoo.build import build_trainer
-from ganzoo.config import resolve
 from ganzoo.mixins import mixed_in
 from ganzoo.registry import registry
+from ganzoo.settings import resolve
 
 CASES = {
     "none": (),

@@ -85,3 +85,16 @@ def captioned(parts: list[tuple[str, Any]], least: int = 640) -> Any:
         whole.paste(picture, (0, top + line))
         top += line + picture.height
     return whole
+
+
+def with_rows_named(sheet: Any, names: list[str]) -> Any:
+    """A Pillow sheet of as many equally high rows as there are names, each name beside its row."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(13)
+    left = math.ceil(max(font.getlength(name) for name in names)) + 8
+    whole = Image.new("RGB", (left + sheet.width, sheet.height), "white")
+    whole.paste(sheet.convert("RGB"), (left, 0))
+    for row, name in enumerate(names):
+        ImageDraw.Draw(whole).text((left - 4, sheet.height * (row + 0.5) / len(names)), name, "black", font, anchor="rm")
+    return whole

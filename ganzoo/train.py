@@ -12,7 +12,7 @@ import torch
 
 from .build import build_part, build_trainer, seeded
 from .checkpoint import remove_leftovers
-from .config import resolve, variant_from_json
+from .config import variant_from_json
 from .data import Batches, ImageData, load_images
 from .data.batches import mean_image
 from .distributed import Processes, join
@@ -24,6 +24,7 @@ from .loop import Cadence, TrainingLoop
 from .mixins import check_kept, doubts, mixed_in
 from .registry import Registry
 from .run import RunFolder, check_same, default_device, describe, read_run, threads
+from .settings import resolve
 from .variant import ImageSpec, Variant
 
 

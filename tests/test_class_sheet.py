@@ -35,8 +35,12 @@ def test_the_sheet_has_a_row_for_each_class(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(model, "each_class", lambda *words, **more: asked.append((words, more)) or draw(*words, **more))
     assert call("sample", "./run", "--classes", "-n", 5, "--seed", 2, "--out", tmp_path / "sheet.png") == 0
     assert asked == [((5,), {"seed": 2, "truncation": None, "batch_size": 64})]
-    width, height = Image.open(tmp_path / "sheet.png").size
-    assert (width / height) == pytest.approx((5 * 30 + 2) / (3 * 30 + 2))
+    sheet = Image.open(tmp_path / "sheet.png").convert("L")
+    factor = 640 // (5 * 30 + 2)
+    left = sheet.width - factor * (5 * 30 + 2)
+    assert sheet.height == factor * (3 * 30 + 2)
+    thirds = [sheet.crop((0, row * sheet.height // 3, left, (row + 1) * sheet.height // 3)) for row in range(3)]
+    assert left > 0 and all(third.getextrema()[0] < 128 for third in thirds)  # each row has its name
     assert call("sample", "./run", "--classes", "--label", 1, "--out", tmp_path / "other.png") == 2
     assert call("sample", "./run", "--classes", "--out", tmp_path / "other.npz") == 2
     assert capsys.readouterr().err.count("leave out --label, --interpolate and --columns") == 2

@@ -9,9 +9,10 @@ import torch
 
 import ganzoo
 from ganzoo import Part, Schedule, Training, Variant
-from ganzoo.config import LARGEST_OPTION, as_json, resolve, run_config, variant_from_json
+from ganzoo.config import LARGEST_OPTION, as_json, run_config, variant_from_json
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.registry import registry
+from ganzoo.settings import resolve
 
 resource = pytest.importorskip("resource")
 hypothesis = pytest.importorskip("hypothesis")
@@ -36,6 +37,12 @@ def test_a_part_can_be_exchanged_and_then_set():
     assert variant.loss == Part("least-squares", {"a": -1})
     assert variant.training.optimizer_options == {"betas": [0, 0.9]}
     assert variant.training.schedules == {"ema": Schedule(end=0.9)}
+
+
+def test_the_name_of_a_schedule_may_have_dots():
+    assert resolved("training.schedules.loss.a.end=0.5").training.schedules == {"loss.a": Schedule(end=0.5)}
+    changed = resolved('training.schedules.loss.a={"end": 2, "shape": "cosine"}', "training.schedules.loss.a.begin=0.25")
+    assert changed.training.schedules == {"loss.a": Schedule(end=2.0, shape="cosine", begin=0.25)}
 
 
 MISTAKES = {

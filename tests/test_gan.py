@@ -13,12 +13,12 @@ from torch import nn
 
 from ganzoo import ImageSpec, Part
 from ganzoo.build import build_part
-from ganzoo.config import resolve
 from ganzoo.errors import UsageError
 from ganzoo.layouts import Match
 from ganzoo.losses import Phase
 from ganzoo.networks import Maxout
 from ganzoo.registry import registry
+from ganzoo.settings import resolve
 from ganzoo.train import batches_in_step
 
 GOLDEN = Path(__file__).parent / "golden"

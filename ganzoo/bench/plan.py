@@ -10,10 +10,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ..config import from_json, resolve
+from ..config import from_json
 from ..errors import CheckpointError, UsageError, did_you_mean
 from ..mixins import mixed_in
 from ..registry import Registry
+from ..settings import resolve
 from ..variant import Variant
 
 FORMAT = 1

@@ -160,7 +160,9 @@ def _print_card(card: dict) -> None:
     click.echo()
     click.secho("training", bold=True)
     for field, value in card["training"].items():
-        click.echo(f"  --set training.{field}={_text(value)}")
+        lines = {f"{field}.{name}": one for name, one in value.items()} if field == "schedules" and value else {field: value}
+        for path, one in lines.items():
+            click.echo(f"  --set training.{path}={_text(one)}")
 
 
 def _text(value) -> str:

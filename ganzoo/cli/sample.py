@@ -85,7 +85,9 @@ def _write_grid(model, out: Path, count: int, columns, *, label, **drawn) -> Non
 def _write_classes(model, out: Path, count: int, *, label, **drawn) -> None:
     from .. import pictures
 
-    pictures.save_picture(pictures.enlarged(pictures.grid(model.each_class(count, **drawn), count)), out)
+    names = model.classes or [str(number) for number in range(model.image.classes)]
+    sheet = pictures.enlarged(pictures.grid(model.each_class(count, **drawn), count))
+    pictures.save_picture(pictures.with_rows_named(sheet, names), out)
 
 
 def _write_arrays(model, out: Path, count: int, *, label, **drawn) -> None:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from ..build import build_part
-from ..config import resolve
 from ..errors import CheckpointError, GanzooError, UsageError, did_you_mean
 from ..files import shorten
 from ..layouts import Layout, Match
 from ..model import Model
 from ..registry import Registry
+from ..settings import resolve
 from ..variant import ImageSpec, Variant
 from .config import ModelConfig, Provider
 from .folder import write_model

@@ -3,12 +3,13 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pytest
 from PIL import Image
 
-from ganzoo.data import ArraySource, load_images, store
+from ganzoo.data import ArraySource, load_images, prepare, store
 from ganzoo.errors import DataError
 
 IMAGES = numpy.random.default_rng(0).integers(0, 256, (20, 6, 6), dtype=numpy.uint8)
@@ -206,3 +207,11 @@ def test_channels_are_grey_only_if_every_image_is(tmp_path):
     Image.new("RGB", (6, 6), (9, 0, 0)).save(folder / "5.png")
     assert load_images(str(folder), **options).channels == 3
     assert load_images(str(folder), channels=1, **options).channels == 1
+
+
+def test_progress_that_was_told_ends_with_the_last_image(tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare, "SECONDS_BETWEEN_REPORTS", 1)
+    monkeypatch.setattr(prepare, "WINDOW", 8)
+    monkeypatch.setattr(prepare, "time", SimpleNamespace(monotonic=iter(range(100)).__next__))
+    _, lines = Source().load(tmp_path)
+    assert lines.endswith("prepared 16 of 20 images prepared 20 of 20 images")

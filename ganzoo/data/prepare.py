@@ -111,7 +111,7 @@ def prepare(
 def convert_all(source, pool, convert, writer, report) -> tuple[list[int], list[tuple[int, BadImage]]]:
     """Writes every good image in order; returns the numbers of these and the bad ones with their reasons."""
     count = count_of(source)
-    kept, bad, last_report = [], [], time.monotonic()
+    kept, bad, last_report, told = [], [], time.monotonic(), False
     for start in range(0, count, WINDOW):
         end = min(start + WINDOW, count)
         runs = [range(first, min(first + RUN, end)) for first in range(start, end, RUN)]
@@ -122,8 +122,8 @@ def convert_all(source, pool, convert, writer, report) -> tuple[list[int], list[
             else:
                 writer.add(result)
                 kept.append(number)
-        if time.monotonic() - last_report > SECONDS_BETWEEN_REPORTS:
-            last_report = time.monotonic()
+        if time.monotonic() - last_report > SECONDS_BETWEEN_REPORTS or (told and end == count):
+            last_report, told = time.monotonic(), True
             report(f"prepared {end} of {count} images")
     return kept, bad
 

@@ -1,6 +1,6 @@
 """GAN (Goodfellow et al. 2014): the MNIST experiment of goodfeli/adversarial, and perceptrons as they are trained today."""
 
-from ganzoo import Part, Schedule, Training, Variant, hookimpl
+from ganzoo import ImageSpec, Part, Schedule, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/1406.2661"
 EPOCHS, UPDATES = 250, 500  # of 50,000 images in batches of 100
@@ -33,6 +33,14 @@ def register_variants(register):
                     "momentum": Schedule(end=0.7, begin=1 / EPOCHS),
                 },
             ),
+            weights={
+                "gan.fashion-mnist": Weights(
+                    image=ImageSpec(28, 1),
+                    sha256="fd448fae54e20e68ff8b08436fe2a124053fbe1f6bd5bb21bf981db7d8052260",
+                    licence="MIT",
+                    package_file="ganzoo_plugins.gan:files/fashion-mnist",
+                )
+            },
         )
     )
     register(

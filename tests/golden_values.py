@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from golden.from_names import numbers
 from safetensors.torch import load_file
 
 from ganzoo.build import build_part
@@ -37,3 +38,12 @@ def converted(layout, tensors: dict[str, torch.Tensor], role: str) -> torch.nn.M
 def close(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
     """Whether two tensors agree to 1e-5, relative to the largest number where that exceeds 1."""
     return ours.shape == theirs.shape and (ours - theirs).abs().max() <= 1e-5 * max(1.0, theirs.abs().max())
+
+
+def tensorflow_numbers(name: str, ours: torch.Tensor) -> torch.Tensor:
+    """The numbers that the script gave TensorFlow's variable `name`, in the arrangement of our weight or vector."""
+    if ours.dim() == 4:  # TensorFlow has height, width, then what torch has first, last
+        return torch.from_numpy(numbers(name, tuple(ours.permute(2, 3, 1, 0).shape))).permute(3, 2, 0, 1)
+    if ours.dim() == 2:
+        return torch.from_numpy(numbers(name, tuple(ours.t().shape))).t()
+    return torch.from_numpy(numbers(name, tuple(ours.shape)))

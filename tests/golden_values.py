@@ -40,10 +40,12 @@ def close(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
     return ours.shape == theirs.shape and (ours - theirs).abs().max() <= 1e-5 * max(1.0, theirs.abs().max())
 
 
+def turned(theirs: torch.Tensor) -> torch.Tensor:
+    """A weight of TensorFlow, whose axes are height, width and inputs before outputs, as torch has it; vectors as they are."""
+    return theirs.permute(3, 2, 0, 1) if theirs.dim() == 4 else theirs.t() if theirs.dim() == 2 else theirs
+
+
 def tensorflow_numbers(name: str, ours: torch.Tensor) -> torch.Tensor:
-    """The numbers that the script gave TensorFlow's variable `name`, in the arrangement of our weight or vector."""
-    if ours.dim() == 4:  # TensorFlow has height, width, then what torch has first, last
-        return torch.from_numpy(numbers(name, tuple(ours.permute(2, 3, 1, 0).shape))).permute(3, 2, 0, 1)
-    if ours.dim() == 2:
-        return torch.from_numpy(numbers(name, tuple(ours.t().shape))).t()
-    return torch.from_numpy(numbers(name, tuple(ours.shape)))
+    """The numbers that a script gave TensorFlow's variable `name`, in the arrangement of our weight or vector."""
+    shape = ours.permute(2, 3, 1, 0).shape if ours.dim() == 4 else ours.t().shape if ours.dim() == 2 else ours.shape
+    return turned(torch.from_numpy(numbers(name, tuple(shape))))

@@ -7,6 +7,7 @@ the official files import and that nothing here calls become empty modules.
 import os
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -18,23 +19,31 @@ import tf_slim  # noqa: E402
 from from_names import numbers  # noqa: E402
 from keras.src.legacy_tf_layers import base, convolutional, core, normalization, pooling  # noqa: E402, F401
 from safetensors.numpy import save_file  # noqa: E402
+from tensorflow.python.framework import ops  # noqa: E402
 from tf_slim.ops.variables import get_variables  # noqa: E402
 
 tf.disable_v2_behavior()
-layers = SimpleNamespace(xavier_initializer=tf.glorot_uniform_initializer, batch_norm=tf_slim.batch_norm)
+layers = SimpleNamespace(xavier_initializer=tf.glorot_uniform_initializer, batch_norm=partial(tf_slim.batch_norm, fused=False))
 tf.contrib = SimpleNamespace(layers=layers, slim=tf_slim, gan=None, framework=SimpleNamespace(get_variables=get_variables))
-sys.modules["tensorflow"] = tf
+sys.modules["tensorflow"], ops.Tensor = tf, tf.Tensor
 for name in ("base", "convolutional", "core", "normalization", "pooling"):  # TensorFlow looks for them where Keras 2.15 has them no more
     sys.modules[f"tf_keras.legacy_tf_layers.{name}"] = getattr(legacy, name)
 
 
+class Nothing(ModuleType):
+    """A module of which every name is None."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
 def without(*names: str) -> None:
-    """Puts modules of which any name is None in place of those that are not needed."""
+    """Puts modules without content in place of those that are not needed."""
     for name in names:
-        sys.modules[name] = ModuleType(name)
-        sys.modules[name].__getattr__ = lambda asked: None
+        sys.modules[name] = Nothing(name)
         parent, _, child = name.rpartition(".")
-        if parent in sys.modules:
+        if parent:
             setattr(sys.modules[parent], child, sys.modules[name])
 
 
@@ -45,10 +54,13 @@ def official_name(variable) -> str:
 @contextmanager
 def double_precision():
     """Makes variables float64, also where the official code says float32, so that what is recorded has no rounding of its own."""
-    single_precision, tf.float32 = tf.float32, tf.float64
+    kept = {name: getattr(tf, name) for name in ("float32", "random_uniform", "Variable")}
+    tf.float32, tf.random_uniform = tf.float64, partial(tf.random_uniform, dtype=tf.float64)
+    tf.Variable = lambda value, **options: kept["Variable"](numpy.asarray(value), **options)
     with tf.variable_scope("", dtype=tf.float64):
         yield
-    tf.float32 = single_precision
+    for name, value in kept.items():
+        setattr(tf, name, value)
 
 
 def single(values) -> numpy.ndarray:

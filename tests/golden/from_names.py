@@ -7,8 +7,8 @@ from zlib import crc32
 
 import numpy
 
-AROUND_ONE = ("gamma", "gammas.W")
-SHIFTS = ("beta", "betas.W", "bias", "biases", ".b", "mean")
+AROUND_ONE = ("gamma", "gammas/W")
+SHIFTS = ("beta", "betas/W", "bias", "biases", "/b", "mean")
 VARIANCES = ("var", "variance")
 
 

@@ -2,7 +2,7 @@
 
 Spectral normalization: Miyato et al. 2018, algorithm 1. One step of the power method in every forward pass of training, so passes
 of real and of fake images each advance `u`, also while the weights are frozen; in evaluation the step is taken and
-forgotten, as in ajbrock/BigGAN-PyTorch. `u` and `v` carry no gradient, σ = uᵀWv does.
+forgotten, as in pfnet-research/sngan_projection. `u` and `v` carry no gradient, σ = uᵀWv does.
 """
 
 from __future__ import annotations

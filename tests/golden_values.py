@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from golden.from_names import numbers
 from safetensors.torch import load_file
 
 from ganzoo.build import build_part
@@ -37,3 +38,14 @@ def converted(layout, tensors: dict[str, torch.Tensor], role: str) -> torch.nn.M
 def close(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
     """Whether two tensors agree to 1e-5, relative to the largest number where that exceeds 1."""
     return ours.shape == theirs.shape and (ours - theirs).abs().max() <= 1e-5 * max(1.0, theirs.abs().max())
+
+
+def turned(theirs: torch.Tensor) -> torch.Tensor:
+    """A weight of TensorFlow, whose axes are height, width and inputs before outputs, as torch has it; vectors as they are."""
+    return theirs.permute(3, 2, 0, 1) if theirs.dim() == 4 else theirs.t() if theirs.dim() == 2 else theirs
+
+
+def tensorflow_numbers(name: str, ours: torch.Tensor) -> torch.Tensor:
+    """The numbers that a script gave TensorFlow's variable `name`, in the arrangement of our weight or vector."""
+    shape = ours.permute(2, 3, 1, 0).shape if ours.dim() == 4 else ours.t().shape if ours.dim() == 2 else ours.shape
+    return turned(torch.from_numpy(numbers(name, tuple(shape))))

@@ -1,8 +1,9 @@
-"""EBGAN against its equations: energies, the margin, the pulling-away term against a loop, order and gradients."""
+"""EBGAN against its equations and the port's autoencoder (tests/golden): energies, margin, pulling-away term, order and gradients."""
 
 import pytest
 import torch
 from ganzoo_plugins.ebgan.model import Energy, EnergyAutoencoder, pulling_away
+from golden_values import close, golden, tensorflow_numbers
 from stepping import count_calls, count_parameters, names_of, scripted_turn, small_trainer, step_by_phase
 
 from ganzoo import ImageSpec
@@ -10,6 +11,47 @@ from ganzoo.registry import registry
 
 GREY = ImageSpec(32, 1)
 SMALL = {"generator": {"width": 2, "latent_dim": 6}, "discriminator": {"width": 2, "code_size": 4}}
+
+
+def ports_autoencoder():
+    """Our network at 28 pixels, in float64, with the port's numbers; it has channels last, so the halves of the code are rearranged."""
+    network = EnergyAutoencoder(ImageSpec(28, 1)).double()
+    layers = {"d_conv1": network.encoder[0], "d_fc6": network.encoder[3], "d_fc3": network.decoder[0], "d_bn3": network.decoder[1], "d_dc5": network.decoder[4]}
+    for scope, layer in layers.items():
+        names = ("gamma", "beta") if scope == "d_bn3" else ("Matrix", "bias") if "fc" in scope else ("w", "biases")
+        for name, ours in zip(names, (layer.weight, layer.bias), strict=True):
+            ours.data.copy_(tensorflow_numbers(f"discriminator/{scope}/{name}", ours))
+    for layer in layers["d_fc3"], layers["d_bn3"]:
+        for ours in (layer.weight.data, layer.bias.data):
+            ours.copy_(ours.clone().unflatten(0, (14, 14, 64)).permute(2, 0, 1, *range(3, ours.dim() + 2)).flatten(0, 2))
+    weight = layers["d_fc6"].weight.data
+    weight.copy_(weight.clone().unflatten(1, (14, 14, 64)).permute(0, 3, 1, 2).flatten(1))
+    return network
+
+
+@torch.no_grad()
+def test_the_autoencoder_is_the_ports_and_the_pulling_away_term_the_papers():
+    tensors, network = golden("ebgan"), ports_autoencoder()
+    pixels = tensors["pixels"].double().repeat_interleave(4, 2).repeat_interleave(4, 3)
+    codes = network.encoder(pixels)
+    drawn = network.decoder(codes)
+    assert close(codes, tensors["code"]) and close(drawn[:, :, ::3, ::3], tensors["drawn"])
+    energies = (drawn - pixels).flatten(1).norm(dim=1)
+    assert energies.square().sum().sqrt().item() / 4 == pytest.approx(tensors["error"].item(), rel=1e-5), "the port's is of the whole batch"
+    assert pulling_away(codes).item() == pytest.approx(tensors["pulling_squared"].item(), rel=1e-5)
+    assert tensors["pulling_squared"].item() == pytest.approx(tensors["pulling_by_pairs"].item(), rel=1e-6)
+
+
+def test_the_margin_is_that_of_another_code():
+    """lim0606/pytorch-geometric-gan has EBGAN's losses among its own."""
+    tensors = golden("geometric-gan")
+    real, fake = tensors["ebgan.real"], tensors["ebgan.fake"]
+    turn = scripted_turn(lambda images: images, real=real, fake=fake)
+    terms = Energy(GREY, margin=1.0).discriminator(turn)
+    assert terms["real"].item() == pytest.approx(tensors["ebgan.loss_real"].item(), rel=1e-5)
+    assert terms["fake"].item() == pytest.approx(tensors["ebgan.loss_fake"].item(), rel=1e-5)
+    turn = scripted_turn(lambda images, codes: (images, None), fake=fake)
+    assert Energy(GREY, pulling=0.0).generator(turn)["fake"].item() == pytest.approx(tensors["ebgan.loss_generator"].item(), rel=1e-5)
 
 
 def test_counts_of_the_port_at_28():

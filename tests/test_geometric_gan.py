@@ -1,8 +1,9 @@
-"""The geometric GAN against lim0606/pytorch-geometric-gan: loss values by hand, the decayed layer, the order of steps."""
+"""The geometric GAN against lim0606/pytorch-geometric-gan: golden values, loss values by hand, the decayed layer, the order of steps."""
 
 import pytest
 import torch
 from ganzoo_plugins.geometric_gan.model import Geometric, last_weight
+from golden_values import close, golden
 from stepping import names_of, part, scripted_turn, small_trainer, step_by_phase
 from torch import nn
 
@@ -12,6 +13,55 @@ from ganzoo.registry import registry
 
 GREY32 = ImageSpec(32, 1)
 SMALL = {"generator": {"width": 4, "latent_dim": 6}, "discriminator": {"width": 4}}
+
+
+def official(tensors, kind, prefix):
+    """Our network with the official parameters, which stand in the same order."""
+    network = part(kind, "dcgan", GREY32, width=2, **({"latent_dim": 5} if kind == "generators" else {})).train()
+    for number, parameter in enumerate(network.parameters()):
+        parameter.data.copy_(tensors[f"{prefix}.{number}"])
+    assert f"{prefix}.{number + 1}" not in tensors
+    return network
+
+
+def same(ours, tensors, prefix):
+    return all(close(value, tensors[f"{prefix}.{number}"]) for number, value in enumerate(ours))
+
+
+def test_one_iteration_is_the_official_one():
+    tensors = golden("geometric-gan")
+    generator, discriminator = official(tensors, "generators", "theory.G"), official(tensors, "discriminators", "theory.D")
+    loss, logits = Geometric(GREY32, decay=1 / 4), []
+
+    def score(images):
+        logits.append(discriminator(images))
+        return logits[-1]
+
+    fake = generator(tensors["theory.latent.0"].flatten(1)).detach()
+    terms = loss.discriminator(scripted_turn(score, real=tensors["theory.real"], fake=fake, discriminator=discriminator))
+    assert close(logits[0], tensors["theory.outD_real"].flatten()) and close(logits[1], tensors["theory.outD_fake"].flatten())
+    for name in ("real", "fake"):
+        assert terms[name].item() == pytest.approx(tensors[f"theory.errD_{name}"].item(), rel=1e-5)
+    optimizer = torch.optim.RMSprop(discriminator.parameters(), lr=2e-4)
+    sum(terms.values()).backward()
+    last = len(list(discriminator.parameters())) - 1
+    tensors[f"theory.D.gradient.{last}"] += tensors[f"theory.D.{last}"] / 4  # which the official optimizer adds to the gradient
+    assert same([parameter.grad for parameter in discriminator.parameters()], tensors, "theory.D.gradient")
+    optimizer.step()
+    assert same(discriminator.parameters(), tensors, "theory.D.after")
+    discriminator.requires_grad_(False)
+    optimizer = torch.optim.RMSprop(generator.parameters(), lr=2e-4)
+    for number in (1, 2):
+        optimizer.zero_grad()
+        for way in ("leaky", "theory")[number - 1 :]:
+            generator.zero_grad()
+            fake = generator(tensors[f"theory.latent.{number}"].flatten(1))
+            term = Geometric(GREY32, leaky=way == "leaky").generator(scripted_turn(score, fake=fake))["fake"]
+            assert term.item() == pytest.approx(tensors[f"{way}.errG.{number}"].item(), rel=1e-5, abs=1e-5)
+            term.backward()
+            assert same([parameter.grad for parameter in generator.parameters()], tensors, f"{way}.G.{number}.gradient")
+        optimizer.step()
+        assert same(generator.parameters(), tensors, f"theory.G.after.{number}")
 
 
 def score_turn():

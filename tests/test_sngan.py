@@ -136,12 +136,13 @@ def test_real_images_are_scaled_and_dequantized_as_in_the_official_code():
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_the_generator_steps_first_then_five_times_the_discriminator(name):
+def test_the_generator_steps_first_then_the_discriminator_and_with_residual_networks_five_times(name):
+    times = 1 if name == "sndcgan" else 5
     trainer = small_trainer(name, ImageSpec(32, 1, VARIANTS[name]), **SMALL)
     calls = count_calls(trainer.discriminator)
     visits, terms = step_by_phase(trainer)
-    assert [visit.phase for visit in visits] == ["generator"] + ["discriminator"] * 5
-    assert len(calls) == 1 + 2 * 5 and trainer.batches_taken == 5, "labels of fakes take no real batch"
+    assert [visit.phase for visit in visits] == ["generator"] + ["discriminator"] * times
+    assert len(calls) == 1 + 2 * times and trainer.batches_taken == times, "labels of fakes take no real batch"
     assert len(visits[0].turn.latent) == (4 if name == "sndcgan" else 8)
     for visit in visits:
         assert visit.changed and visit.changed <= names_of(trainer, visit.phase)
@@ -169,3 +170,10 @@ def test_the_projection_adds_the_inner_product_of_features_and_class():
     zero, one = (discriminator(images, torch.tensor([number] * 2)) for number in (0, 1))
     table = discriminator.embedding(torch.arange(3))
     assert torch.allclose(one - zero, features @ (table[1] - table[0]), atol=1e-4)
+
+
+def test_the_plain_networks_train_as_their_authors_command_says():
+    variant = registry().get("variants", "sndcgan")
+    training, options = variant.training, variant.loss.options
+    assert (training.generator_lr, training.discriminator_lr, training.optimizer_options["betas"]) == (2e-4, 2e-4, (0.5, 0.999))
+    assert (training.batch_size, training.steps, training.schedules, options["critic_steps"]) == (64, 100_000, {}, 1)

@@ -12,6 +12,16 @@ CIFAR = Training(
     schedules={"generator_lr": Schedule(end=0.0), "discriminator_lr": Schedule(end=0.0)},
 )
 
+# The authors' command for these networks: example.sh of pfnet-research/chainer-gan-lib.
+PLAIN = Training(
+    optimizer="adam",
+    optimizer_options={"betas": (0.5, 0.999)},
+    generator_lr=2e-4,
+    discriminator_lr=2e-4,
+    batch_size=64,
+    steps=100_000,
+)
+
 
 @hookimpl
 def register_variants(register):
@@ -37,10 +47,10 @@ def register_variants(register):
             year=2018,
             generator=Part("sndcgan"),
             discriminator=Part("sndcgan"),
-            loss=Part("sngan", {"dequantize": False, "generator_batch": 1}),
+            loss=Part("sngan", {"critic_steps": 1, "dequantize": False, "generator_batch": 1}),
             sizes=(32, 64),
             tags=("unconditional", "convolutional", "hinge", "spectral-norm"),
-            training=CIFAR,
+            training=PLAIN,
         )
     )
     register(

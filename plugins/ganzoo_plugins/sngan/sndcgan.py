@@ -1,4 +1,4 @@
-"""The plain convolutional networks of SNGAN: Miyato et al. 2018, table 3 ("standard CNN"); their code has residual networks only."""
+"""The plain convolutional networks of SNGAN: Miyato et al. 2018, table 3 ("standard CNN"), not quite those of pfnet-research/chainer-gan-lib."""
 
 from __future__ import annotations
 

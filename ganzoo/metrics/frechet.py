@@ -35,7 +35,7 @@ def frechet_distance(real: Moments | Tensor, fake: Moments | Tensor) -> float:
 
 
 def _by_eigenvalues(one: _Normal, other: _Normal, apart: Tensor) -> Tensor | None:
-    """tr (S₁ S₂)^½ as the sum of the roots σ of the eigenvalues of F₁ᵀS₂F₁; None if that could be seen in the distance, or there is no F₁.
+    """tr (S₁ S₂)^½ as the sum of the roots σ of the eigenvalues of F₁ᵀS₂F₁; None where rounding could be seen in the distance, or no F₁ is.
 
     Rounding moves every eigenvalue by some epsilons of the scale (Weyl), and its root by that over 2σ.
     """

@@ -20,8 +20,8 @@ from ganzoo.manifest import FORMAT, KEY, MANIFEST_BYTES, NewerFormatError
 from ganzoo.manifest import fingerprint, folder_name, is_whole, read_listed, read_manifest, sealed
 from ganzoo.trees import Tree, decode, encode, with_stride
 
-__all__ = ["list_checkpoints", "load_checkpoint", "newest_checkpoint", "remove_leftovers"]
-__all__ += ["retain", "save_checkpoint", "set_newer_aside"]
+__all__ = ["list_checkpoints", "load_checkpoint", "newest_checkpoint", "read_summary"]
+__all__ += ["remove_leftovers", "retain", "save_checkpoint", "set_newer_aside"]
 
 STATE_BYTES = 64 * 2**20
 HEADER_BYTES = 16 * 2**20
@@ -136,6 +136,12 @@ def load_checkpoint(path: Path, keys: Collection[str] | None = None) -> tuple[in
             raise CheckpointError(f"{path} has no {shorten(key)}; it has: {', '.join(nodes)}.")
     trees = {key: _load_tree(path, key, nodes[key], manifest) for key in nodes if keys is None or key in keys}
     return manifest["step"], trees, _decode(manifest["summary"], _no_tensor, path / "MANIFEST.json")
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """What was given to `save_checkpoint` as its summary, read from the manifest alone; CheckpointError if that is damaged."""
+    path = Path(path)
+    return _decode(read_manifest(path)["summary"], _no_tensor, path / "MANIFEST.json")
 
 
 def _load_tree(path: Path, key: str, node, manifest: Mapping[str, Any]) -> Tree:

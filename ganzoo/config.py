@@ -30,6 +30,7 @@ LARGEST_SIZE = 4096
 LARGEST_OPTION = 2**20
 LEAST_DEPTH = {"training": 2, "regularizers": 3}
 ROLES = ("generator", "discriminator", "loss", "augmentation")
+types_of = cache(get_type_hints)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +139,7 @@ def _nested(mapping: Any, path: list[str], value: Any) -> dict[str, Any]:
 def _set_training(training: Training, path: list[str], value: Any) -> Training:
     import msgspec
 
-    hints = get_type_hints(Training)
+    hints = types_of(Training)
     name = path[0]
     if name not in hints:
         raise ValueError(f"unknown key.{did_you_mean(name, hints)}")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from . import watch
-from .checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, retain, save_checkpoint, set_newer_aside
+from .checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, read_summary, retain, save_checkpoint, set_newer_aside
 from .errors import CheckpointError, DivergedError, InterruptedRun
 from .looks import Looks
 from .milestones import EVENT, Clock, Milestones
@@ -285,7 +285,7 @@ class TrainingLoop:
 
 def _summary(path) -> dict[str, Any]:
     try:
-        return load_checkpoint(path, [])[2]
+        return read_summary(path)
     except CheckpointError:
         return {}
 

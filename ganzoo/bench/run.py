@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import Any
 
 import torch
 
-from ..errors import UsageError
+from ..config import RunConfig, from_json
+from ..errors import CheckpointError, UsageError
 from ..files import FolderLock
 from ..registry import Registry
 from ..run import default_device, threads
+from ..variant import Variant
 from . import costs
 from .apart import described
 from .cell import blank, fail, run_cell
@@ -165,10 +168,15 @@ def _jobs(request: Request) -> int:
 
 
 def _warm_up() -> None:
-    """Does what optimizers, pictures and the machine's name need at their first use, once instead of in every child."""
+    """Does what optimizers, configurations, pictures and the machine's name need at their first use, once instead of in every child."""
     from PIL import Image
 
-    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    weight = torch.zeros(1, requires_grad=True)
+    weight.grad = torch.zeros(1)
+    torch.optim.Adam([weight]).step()
+    for known in (RunConfig, Variant):
+        with suppress(CheckpointError):  # that nothing is none of these is found when it is known what they are
+            from_json({}, known, "")
     Image.preinit()
     costs.processor()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,64 +12,74 @@ from ganzoo.metrics.moments import BLOCK, Moments, add_gram, as_features
 
 EPSILON = torch.finfo(torch.float64).eps
 TOLERANCE = 1e-7  # of the distance: where rounding stays below, the quick way is taken
-LEAST = 1e-10  # of the largest eigenvalue: where all are larger, a triangular factor is as exact and several times as fast
+LEAST = 1e-10  # of the trace: where all eigenvalues are larger, a triangular factor is as exact and several times as fast
 ITERATED, ITERATIONS = 2, 3  # vectors and steps that look for the least eigenvalue
 
 
 def frechet_distance(real: Moments | Tensor, fake: Moments | Tensor) -> float:
     """|m₁ - m₂|² + tr(S₁ + S₂ - 2 (S₁ S₂)^½) of moments or features (N, D): Heusel et al. 2017, equation 6; never below 0.
 
-    The last trace is the sum of the singular values of F₁ᵀF₂ for any factors FFᵀ = S. That keeps twelve digits where the
-    covariances are singular; eigenvalues of the product keep six, and serve only where they keep more. Of fewer features than
-    dimensions the features themselves, centred, are the factor, and the work falls to that of the smaller number.
+    The last trace is the sum of the singular values of F₁ᵀF₂ for any factors FFᵀ = S. That keeps twelve digits where the covariances
+    are singular. The eigenvalues of F₁ᵀS₂F₁ are the squares of those and several times as fast; their roots keep six digits, and serve
+    where rounding moves the sum too little to be seen. Of fewer features than dimensions the features themselves, centred, are the
+    factor, and the work falls to that of the smaller number.
     """
     one, other = _Normal(real), _Normal(fake)
     if one.mean.shape != other.mean.shape:
         raise UsageError(f"Features of {len(one.mean)} dimensions cannot be compared with features of {len(other.mean)}.")
     apart = (one.mean - other.mean).square().sum() + one.trace + other.trace
-    product = _product(one.factor(), other.factor())
-    shared, error = _by_eigenvalues(product)
-    if not 2 * error <= TOLERANCE * (apart - 2 * shared):
-        shared = torch.linalg.svdvals(product).sum()
+    shared = _by_eigenvalues(one, other, apart)
+    if shared is None:
+        shared = torch.linalg.svdvals(one.factor().T @ other.factor()).sum()
     return max(0.0, float(apart - 2 * shared))
 
 
-def _by_eigenvalues(product: Tensor) -> tuple[Tensor, Tensor]:
-    """The sum of the singular values σ of P as roots of the eigenvalues of PPᵀ, several times as fast, and how wrong it may be.
+def _by_eigenvalues(one: _Normal, other: _Normal, apart: Tensor) -> Tensor | None:
+    """tr (S₁ S₂)^½ as the sum of the roots σ of the eigenvalues of F₁ᵀS₂F₁; None where rounding could be seen in the distance, or no F₁ is.
 
-    Rounding moves every eigenvalue by some epsilons of the largest (Weyl), and its root by that over 2σ.
+    Rounding moves every eigenvalue by some epsilons of the scale (Weyl), and its root by that over 2σ.
     """
-    small = product if product.shape[0] <= product.shape[1] else product.T
-    roots = torch.linalg.eigvalsh(add_gram(small.new_zeros(len(small), len(small)), small.T)).clamp_(min=0).sqrt_()
-    moved = 4 * EPSILON * roots[-1].square() if len(roots) else roots.sum()
-    return roots.sum(), torch.minimum(moved / (2 * roots), moved.sqrt()).sum()
+    found = _squares(one, other)
+    if found is None:
+        return None
+    squares, scale = found
+    roots = torch.linalg.eigvalsh(squares).clamp_(min=0).sqrt_()
+    moved, shared = 4 * EPSILON * scale, roots.sum()
+    error = torch.minimum(moved / (2 * roots), moved.sqrt()).sum()
+    return shared if 2 * error <= TOLERANCE * (apart - 2 * shared) else None
 
 
-def _product(one: Factor, other: Factor) -> Tensor:
-    """F₁ᵀF₂; of two lower triangles only what is not zero is multiplied, two fifths of all where there are many blocks."""
-    if not (one.triangular and other.triangular) or len(one.matrix) <= BLOCK:
-        return one.matrix.T @ other.matrix
-    left, right = one.matrix, other.matrix
-    product = left.new_empty(len(left), len(left))
-    for start in range(0, len(left), BLOCK):
+def _squares(one: _Normal, other: _Normal) -> tuple[Tensor, Tensor] | None:
+    """F₁ᵀS₂F₁ or F₂ᵀS₁F₂, of which the lower half counts, and the norm of what its rounding is a part of."""
+    few, many = (one, other) if other.centred is None else (other, one)
+    if many.centred is not None:
+        fewest, rest = sorted((one.centred, other.centred), key=len)
+        squares = add_gram(fewest.new_zeros(len(fewest), len(fewest)), rest @ fewest.T)
+        return squares, torch.linalg.matrix_norm(squares)
+    scale = one.norm() * other.norm()
+    if few.centred is not None:
+        return few.centred @ many.covariance @ few.centred.T, scale
+    for side, opposite in ((one, other), (other, one)):
+        if side.lower is not None:
+            return _congruent(opposite.covariance, side.lower), scale
+    return None
+
+
+def _congruent(symmetric: Tensor, lower: Tensor) -> Tensor:
+    """The lower half of LᵀSL, in half the time: the zeros in L's upper half are not multiplied. Above the diagonal's blocks is anything."""
+    right, found = torch.empty_like(lower), torch.empty_like(lower)
+    for start in range(0, len(lower), BLOCK):
         end = start + BLOCK
-        product[start:end, :end] = left[start:, start:end].T @ right[start:, :end]
-        product[:start, start:end] = left[start:, :start].T @ right[start:, start:end]
-    return product
-
-
-class Factor(NamedTuple):
-    """F (D, R) with FFᵀ = S, and whether it is a lower triangle."""
-
-    matrix: Tensor
-    triangular: bool = False
+        torch.mm(symmetric[start:, start:], lower[start:, start:end], out=right[start:, start:end])
+        torch.mm(lower[start:, start:end].T, right[start:, :end], out=found[start:end, :end])
+    return found
 
 
 class _Normal:
-    """Mean, trace of the covariance, and on demand a factor (D, R) of it."""
+    """Mean and trace of the covariance of some features, and either `covariance` (D, D) or, of fewer than D, `centred` (N, D): CᵀC = S."""
 
     def __init__(self, source: Moments | Tensor):
-        self.centred = None
+        self.covariance = self.centred = None
         if isinstance(source, Tensor):
             source = as_features(source)
             if source.shape[0] > source.shape[1]:
@@ -84,19 +94,29 @@ class _Normal:
         if features.shape[0] < 2:
             raise UsageError(f"A covariance needs at least 2 images, there is {features.shape[0]}.")
         self.mean = features.mean(0)
-        self.centred = (features - self.mean) / (features.shape[0] - 1) ** 0.5
-        self.trace = self.centred.square().sum()
+        self.centred = (features - self.mean).div_((features.shape[0] - 1) ** 0.5)
+        self.trace = torch.linalg.vector_norm(self.centred).square()
 
-    def factor(self) -> Factor:
-        if self.centred is not None:
-            return Factor(self.centred.T)
+    def norm(self) -> Tensor:
+        """What is not less than the largest eigenvalue of the covariance, and seldom much more."""
+        return self.trace if self.covariance is None else torch.linalg.matrix_norm(self.covariance)
+
+    @cached_property
+    def lower(self) -> Tensor | None:
+        """Cholesky's factor of the covariance; None where rounding leaves none."""
         lower, failed = torch.linalg.cholesky_ex(self.covariance)
-        if not failed and _least_eigenvalue(lower) > LEAST * self.trace:
-            return Factor(lower, triangular=True)
+        return None if failed else lower
+
+    def factor(self) -> Tensor:
+        """F (D, R) with FFᵀ = S, in which what is small keeps its digits beside what is large."""
+        if self.centred is not None:
+            return self.centred.T
+        if self.lower is not None and _least_eigenvalue(self.lower) > LEAST * self.trace:
+            return self.lower
         values, vectors = torch.linalg.eigh(self.covariance)
         # What rounding makes of a zero eigenvalue counts with its square root: 1e-16 would become 1e-8.
         kept = values > EPSILON * len(values) * values[-1].abs()
-        return Factor(vectors[:, kept] * values[kept].sqrt())
+        return vectors[:, kept] * values[kept].sqrt()
 
 
 def _least_eigenvalue(lower: Tensor) -> Tensor:

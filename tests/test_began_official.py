@@ -3,7 +3,7 @@
 import pytest
 import torch
 from golden_values import close, golden, tensorflow_numbers, turned
-from stepping import part, scripted_turn
+from stepping import count_parameters, part, scripted_turn
 from torch import nn
 
 from ganzoo import ImageSpec
@@ -38,7 +38,9 @@ def official(kind, scope, **options):
     for name, layer in layers.items():
         layer.weight.data.copy_(arranged(tensorflow_numbers(f"{name}/weights", layer.weight), layer))
         layer.bias.data.copy_(arranged(tensorflow_numbers(f"{name}/biases", layer.bias), layer))
-    assert sum(value.numel() for value in network.parameters()) == sum(value.numel() for layer in layers.values() for value in layer.parameters())
+    assert sum(value.numel() for value in network.parameters()) == sum(
+        value.numel() for layer in layers.values() for value in layer.parameters()
+    )
     return network, layers
 
 
@@ -76,3 +78,9 @@ def test_errors_gradients_and_balance_are_the_official_ones():
     sum(terms.values()).backward()
     assert same_gradients(tensors, discriminator_layers)
     assert loss.k.item() == pytest.approx(tensors["k_after"].item(), rel=1e-6)
+
+
+def test_counts_are_those_of_the_official_graphs_at_64_pixels():
+    with torch.device("meta"):
+        networks = [part(kind, "began", ImageSpec(64, 3)) for kind in ("generators", "discriminators")]
+    assert [count_parameters(network) for network in networks] == [1_716_611, 13_405_379]

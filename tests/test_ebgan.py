@@ -16,7 +16,13 @@ SMALL = {"generator": {"width": 2, "latent_dim": 6}, "discriminator": {"width": 
 def ports_autoencoder():
     """Our network at 28 pixels, in float64, with the port's numbers; it has channels last, so the halves of the code are rearranged."""
     network = EnergyAutoencoder(ImageSpec(28, 1)).double()
-    layers = {"d_conv1": network.encoder[0], "d_fc6": network.encoder[3], "d_fc3": network.decoder[0], "d_bn3": network.decoder[1], "d_dc5": network.decoder[4]}
+    layers = {
+        "d_conv1": network.encoder[0],
+        "d_fc6": network.encoder[3],
+        "d_fc3": network.decoder[0],
+        "d_bn3": network.decoder[1],
+        "d_dc5": network.decoder[4],
+    }
     for scope, layer in layers.items():
         names = ("gamma", "beta") if scope == "d_bn3" else ("Matrix", "bias") if "fc" in scope else ("w", "biases")
         for name, ours in zip(names, (layer.weight, layer.bias), strict=True):

@@ -28,6 +28,7 @@ def test_counts_of_the_official_networks_at_128_pixels():
     discriminator = attention(128) + 1024 + 1 + classes * 1024 + 2 * conv(1024, 1024)
     for narrow, wide in ((3, 64), (64, 128), (128, 256), (256, 512), (512, 1024)):
         discriminator += conv(narrow, wide) + conv(wide, wide) + conv(narrow, wide, 1)
+    assert (generator, discriminator) == (42_078_852, 39_463_618), "what the official graphs hold"
     with torch.device("meta"):
         image = ImageSpec(128, 3, classes)
         assert count_parameters(part("generators", "sagan", image)) == generator

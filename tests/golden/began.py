@@ -22,11 +22,21 @@ if __name__ == "__main__":
     pixels = random.randint(0, 256, (BATCH, CHANNELS, 8, 8)).astype(numpy.float32)
     latent = single(random.uniform(-1, 1, (BATCH, CODE)))
     made = trainer.Trainer.__new__(trainer.Trainer)
-    settings = {"conv_hidden_num": WIDTH, "z_num": CODE, "channel": CHANNELS, "repeat_num": int(numpy.log2(SIZE)) - 2, "data_format": "NHWC"}
+    settings = {
+        "conv_hidden_num": WIDTH,
+        "z_num": CODE,
+        "channel": CHANNELS,
+        "repeat_num": int(numpy.log2(SIZE)) - 2,
+        "data_format": "NHWC",
+    }
     settings |= {"gamma": 0.5, "lambda_k": 0.001, "optimizer": "adam", "config": SimpleNamespace(optimizer="adam")}
     with tensorflow1.double_precision():
         settings["data_loader"] = tf.constant(pixels.repeat(4, 2).repeat(4, 3).transpose(0, 2, 3, 1), tf.float64)
-        settings |= {"g_lr": tf.constant(0.0, tf.float64), "d_lr": tf.constant(0.0, tf.float64), "step": tf.Variable(0, name="step", trainable=False)}
+        settings |= {
+            "g_lr": tf.constant(0.0, tf.float64),
+            "d_lr": tf.constant(0.0, tf.float64),
+            "step": tf.Variable(0, name="step", trainable=False),
+        }
         made.__dict__.update(settings)
         made.build_model()
     names = ("d_loss_real", "d_loss_fake", "d_loss", "g_loss", "balance", "measure")

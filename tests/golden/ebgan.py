@@ -1,8 +1,8 @@
 """Runs the discriminator of EBGAN in hwalsuklee/tensorflow-generative-model-collections once: `python tests/golden/ebgan.py CHECKOUT`.
 
-Its sizes are fixed (28 pixels, 64 channels, codes of 32 numbers); its weights follow from their names. Its pulling-away term lacks the square
-of the paper's equation 4. As cos²(a, b) is the cosine of the matrices aaᵀ and bbᵀ, the paper's term is the port's of those, which is what is
-recorded, beside an independent sum over pairs in numpy.
+Its sizes are fixed (28 pixels, 64 channels, codes of 32 numbers); its weights follow from their names. Its pulling-away term lacks the
+square of the paper's equation 4. As cos²(a, b) is the cosine of the matrices aaᵀ and bbᵀ, the paper's term is the port's of those, which
+is what is recorded, beside an independent sum over pairs in numpy.
 """
 
 import sys
@@ -32,9 +32,14 @@ if __name__ == "__main__":
     with tensorflow1.double_precision():
         images = tf.constant(pixels.repeat(4, 2).repeat(4, 3).transpose(0, 2, 3, 1), tf.float64)
         drawn, error, code = port.discriminator(images)
-        tf.float32 = tf.float64
         squares = tf.reshape(code[:, :, None] * code[:, None, :], [BATCH, -1])
-        fetched = {"drawn": drawn, "error": error, "code": code, "pulling": port.pullaway_loss(code), "pulling_squared": port.pullaway_loss(squares)}
+        fetched = {
+            "drawn": drawn,
+            "error": error,
+            "code": code,
+            "pulling": port.pullaway_loss(code),
+            "pulling_squared": port.pullaway_loss(squares),
+        }
     with tensorflow1.session() as running:
         running.run(tf.global_variables_initializer())
         reset(running)

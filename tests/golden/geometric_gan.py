@@ -1,8 +1,9 @@
 """Runs lim0606/pytorch-geometric-gan for one iteration: `python tests/golden/geometric_gan.py CHECKOUT`.
 
-Its `main.py standard geogan` is run as it stands on four random grey images of 32 pixels, narrow, with two generator steps instead of ten, twice: with
-the straight and with the leaky loss of the generator. What torch has lost since 2017 is given back: names of layers with dots, `.next()` of a loader,
-`.data[0]` of a scalar. Weights start 15 times as large, so that nothing that is compared is nearly 0. Files and pictures are left out. What it computes is read from its global names when its optimizers step.
+Its `main.py standard geogan` is run as it stands on four random grey images of 32 pixels, narrow, with two generator steps instead of
+ten, twice: with the straight and with the leaky loss of the generator. What torch has lost since 2017 is given back: names of layers
+with dots, `.next()` of a loader, `.data[0]` of a scalar. Weights start 15 times as large, so that nothing that is compared is nearly 0.
+Files and pictures are left out. What it computes is read from its global names when its optimizers step.
 """
 
 import sys
@@ -67,7 +68,9 @@ def run(source, way, out):
     for name in ("torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.utils", "utils", "utils.plot"):
         sys.modules[name] = Nothing(name)
     sys.modules["torchvision"].datasets = sys.modules["torchvision.datasets"]
-    sys.modules["torchvision"].transforms, sys.modules["torchvision"].utils = (sys.modules[f"torchvision.{n}"] for n in ("transforms", "utils"))
+    sys.modules["torchvision"].transforms, sys.modules["torchvision"].utils = (
+        sys.modules[f"torchvision.{n}"] for n in ("transforms", "utils")
+    )
     sys.modules["torchvision.datasets"].ImageFolder = lambda **options: [(image, 0) for image in IMAGES]
     torch.optim.RMSprop = RMSprop
     nn.Module.add_module = lambda self, name, module: ADD_MODULE(self, name.replace(".", ":"), module)
@@ -90,7 +93,10 @@ if __name__ == "__main__":
     from losses.HingeLoss import HingeLoss
     from losses.SumLoss import SumLoss
 
-    real, fake = torch.rand(5, generator=torch.Generator().manual_seed(2)) * 2, torch.rand(5, generator=torch.Generator().manual_seed(3)) * 3
+    real, fake = (
+        torch.rand(5, generator=torch.Generator().manual_seed(2)) * 2,
+        torch.rand(5, generator=torch.Generator().manual_seed(3)) * 3,
+    )
     recorded |= {"ebgan.real": real, "ebgan.fake": fake, "ebgan.loss_real": SumLoss()(real), "ebgan.loss_generator": SumLoss()(fake)}
     recorded["ebgan.loss_fake"] = HingeLoss(margin=1.0)(fake, torch.ones(5))
     file = Path(__file__).parent / "geometric-gan.safetensors"

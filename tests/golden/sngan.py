@@ -8,7 +8,6 @@ norm of `max_sv.py`, a kernel for GPUs, is numpy's.
 import importlib
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import chainer
 import numpy

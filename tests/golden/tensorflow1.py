@@ -12,15 +12,15 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import numpy  # noqa: E402
-import keras.src.legacy_tf_layers as legacy  # noqa: E402
-import tensorflow.compat.v1 as tf  # noqa: E402
-import tf_slim  # noqa: E402
-from from_names import numbers  # noqa: E402
-from keras.src.legacy_tf_layers import base, convolutional, core, normalization, pooling  # noqa: E402, F401
-from safetensors.numpy import save_file  # noqa: E402
-from tensorflow.python.framework import ops  # noqa: E402
-from tf_slim.ops.variables import get_variables  # noqa: E402
+import keras.src.legacy_tf_layers as legacy
+import numpy
+import tensorflow.compat.v1 as tf
+import tf_slim
+from from_names import numbers
+from keras.src.legacy_tf_layers import base, convolutional, core, normalization, pooling  # noqa: F401
+from safetensors.numpy import save_file
+from tensorflow.python.framework import ops
+from tf_slim.ops.variables import get_variables
 
 tf.disable_v2_behavior()
 layers = SimpleNamespace(xavier_initializer=tf.glorot_uniform_initializer, batch_norm=partial(tf_slim.batch_norm, fused=False))

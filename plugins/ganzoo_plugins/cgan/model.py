@@ -62,11 +62,12 @@ class CGANGenerator(Generator):
     def initialize(self) -> None:
         """Weights as He et al. 2015 draw them, so that latents and class, which count alike, reach the last layer undiminished.
 
-        Latents have mean 1/2 and variance 1/12, each number of a one-hot class mean p and variance p(1 - p) with p = 1/classes.
+        Latents have mean 1/2 and variance 1/12 each; the numbers of a one-hot class have mean 1/classes and the variance 1 - 1/classes
+        together, taken as 1/2 at least, for a single class has none.
         """
         share, (common, last) = 1 / self.classes, (self.main[2], self.main[5])
-        initialize(self.from_latent, math.sqrt(6 * 12 / self.latent_dim), mean=0.5)
-        initialize(self.from_label, math.sqrt(6 / max(1 - share, share)), mean=share)
+        initialize(self.from_latent, math.sqrt(6 / (self.latent_dim / 12)), mean=0.5)
+        initialize(self.from_label, math.sqrt(6 / max(1 - share, 0.5)), mean=share)
         initialize(common, math.sqrt(6 / common.in_features))
         initialize(last, math.sqrt(3 / last.in_features))
 

@@ -50,14 +50,32 @@ def test_counts_are_those_of_the_papers_layers():
     assert count_parameters(part("discriminators", "cgan", DIGITS)) == discriminator
 
 
-def test_weights_and_dropout_as_in_the_first_gan():
+def test_weights_start_as_documented():
     torch.manual_seed(0)
-    for kind, reach in (("generators", 0.05), ("discriminators", 0.005)):
-        network = part(kind, "cgan", DIGITS)
-        for layer in linear_layers(network):
-            assert layer.weight.abs().max() <= reach and not layer.bias.any()
-            assert layer.weight.std().item() == pytest.approx(reach / math.sqrt(3), rel=0.1)
-        assert [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)] == [0.5, 0.5]
+    generator, discriminator = part("generators", "cgan", DIGITS), part("discriminators", "cgan", DIGITS)
+    reaches = [math.sqrt(6 * 12 / 100), math.sqrt(6 / 0.9), math.sqrt(6 / 1200), math.sqrt(3 / 1200), 0.005, 0.5, 0.005, 0.005]
+    for layer, reach in zip(linear_layers(generator) + linear_layers(discriminator), reaches, strict=True):
+        assert layer.weight.abs().max() <= reach
+        assert layer.weight.std().item() == pytest.approx(reach / math.sqrt(3), rel=0.1)
+    assert not any(layer.bias.any() for layer in [*linear_layers(generator)[2:], *linear_layers(discriminator)])
+    assert part("discriminators", "cgan", DIGITS, label_reach=0.1).from_label.linear.weight.abs().max() <= 0.1
+
+
+def test_latents_and_classes_start_centred_and_alike():
+    torch.manual_seed(0)
+    generator = part("generators", "cgan", DIGITS)
+    seen = {
+        "latent": generator.from_latent(generator.latent(5000, torch.Generator().manual_seed(0))),
+        "class": generator.from_label(torch.eye(10)),
+    }
+    for activations in seen.values():
+        assert activations.mean(0).abs().max() < 0.1
+        assert activations.var(0, correction=0).mean().item() == pytest.approx(2, rel=0.1)
+
+
+def test_half_of_the_hidden_units_is_dropped():
+    for kind in ("generators", "discriminators"):
+        assert [layer.p for layer in part(kind, "cgan", DIGITS).modules() if isinstance(layer, nn.Dropout)] == [0.5, 0.5]
 
 
 def test_latents_fill_the_unit_cube():

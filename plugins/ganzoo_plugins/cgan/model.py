@@ -1,10 +1,12 @@
 """The networks of CGAN; its loss is the first GAN's, with the label given to both.
 
-Followed: the paper, section 4.1. It does not say how weights are drawn, nor whether pixels and latents are dropped too: here weights
-are drawn as in the first GAN's code, on which the authors built, and hidden units alone are dropped.
+Followed: the paper, section 4.1. It does not say how weights start, nor whether pixels and latents are dropped too: here hidden units
+alone are dropped, and weights start as was found to learn; with the first GAN's start, classes and latents are too faint to be heard.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +16,11 @@ from ganzoo import ImageSpec
 from ganzoo.networks import Generator, Maxout, Reshape, logits_of_mean
 
 
-def initialize(module: nn.Module, reach: float) -> None:
-    """Weights uniform in [-reach, reach], biases 0: pylearn2's `irange`, with the first GAN's numbers."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear):
-            nn.init.uniform_(layer.weight, -reach, reach)
-            nn.init.zeros_(layer.bias)
+def initialize(layer: nn.Linear, reach: float, mean: float = 0.0) -> None:
+    """Weights uniform in [-reach, reach]; biases such that inputs which are all `mean` give 0."""
+    nn.init.uniform_(layer.weight, -reach, reach)
+    with torch.no_grad():
+        layer.bias.copy_(-mean * layer.weight.sum(1))
 
 
 def check_labels(image: ImageSpec) -> None:
@@ -56,7 +57,19 @@ class CGANGenerator(Generator):
             *[nn.ReLU(), nn.Dropout(dropout), nn.Linear(latent_width + label_width, width), nn.ReLU(), nn.Dropout(dropout)],
             *[nn.Linear(width, image.channels * image.size**2), nn.Sigmoid(), Reshape(image.channels, image.size, image.size)],
         )
-        initialize(self, 0.05)
+        self.initialize()
+
+    def initialize(self) -> None:
+        """Weights as He et al. 2015 draw them, so that latents and class, which count alike, reach the last layer undiminished.
+
+        Latents have mean 1/2 and variance 1/12 each; the numbers of a one-hot class have mean 1/classes and the variance 1 - 1/classes
+        together, taken as 1/2 at least, for a single class has none.
+        """
+        share, (common, last) = 1 / self.classes, (self.main[2], self.main[5])
+        initialize(self.from_latent, math.sqrt(6 / (self.latent_dim / 12)), mean=0.5)
+        initialize(self.from_label, math.sqrt(6 / max(1 - share, 0.5)), mean=share)
+        initialize(common, math.sqrt(6 / common.in_features))
+        initialize(last, math.sqrt(3 / last.in_features))
 
     def prepare(self, mean: Tensor) -> None:
         """The output bias starts at the logit of each pixel's mean, as in the first GAN's code; the paper does not say."""
@@ -80,7 +93,8 @@ class CGANGenerator(Generator):
 class CGANDiscriminator(nn.Module):
     """Images and labels to logits (N,): a maxout layer for each, then a common one; it sees pixels in [0, 1].
 
-    Half of the hidden units are dropped while either network learns.
+    Half of the hidden units are dropped while either network learns. Weights are uniform, ±0.005 as in the first GAN's code and
+    ±`label_reach` from the class: a class is a single 1 beside hundreds of pixels.
     """
 
     def __init__(
@@ -93,6 +107,7 @@ class CGANDiscriminator(nn.Module):
         joint_units: int = 240,
         joint_pieces: int = 4,
         dropout: float = 0.5,
+        label_reach: float = 0.5,
     ):
         super().__init__()
         check_labels(image)
@@ -103,7 +118,9 @@ class CGANDiscriminator(nn.Module):
             *[nn.Dropout(dropout), Maxout(units + label_units, joint_units, joint_pieces)],
             *[nn.Dropout(dropout), nn.Linear(joint_units, 1)],
         )
-        initialize(self, 0.005)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                initialize(layer, label_reach if layer is self.from_label.linear else 0.005)
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         pixels = (images.flatten(1) + 1) / 2

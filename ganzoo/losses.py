@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -42,13 +42,14 @@ class Phase:
 
 
 class Loss(nn.Module):
-    """Names its phases and has one method per phase: `(turn) -> {term: scalar tensor}`.
+    """Names its phases and has one method per phase: `(turn) -> {term: scalar tensor}`; the engine minimizes their sum and logs each.
 
-    The engine minimizes the sum of the terms and logs each. A loss is a module: what it must remember is a buffer, a
-    network that only training needs is a submodule. It contains no optimizer, no logger, no device and no `backward`.
+    A loss is a module: what it must remember is a buffer, a network that only training needs is a submodule. It contains no
+    optimizer, logger, device or `backward`. `short_run`: its options if only a few hundred steps are made (`ganzoo check`).
     """
 
     phases: tuple[Phase, ...] = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",)))
+    short_run: Mapping[str, Any] = {}
 
 
 class Regularizer(nn.Module):
@@ -106,8 +107,7 @@ class Augmentation(nn.Module):
 class Draw:
     """One minibatch of the whole batch, numbered when its real images or labels are first asked for.
 
-    Micro-batches and processes share the number and the random streams: each takes its slice of the same whole, so that
-    how a batch is split does not change what is drawn.
+    Micro-batches and processes share the number and the random streams, each a slice of one whole: no split changes what is drawn.
     """
 
     def __init__(self, trainer, key: tuple, multiplier: int):

@@ -214,6 +214,23 @@ class WrongSignLoss(TinyLoss):
         return {"fake": -super().generator(turn)["fake"]}
 
 
+class WrongSignInAShortRunLoss(WrongSignLoss):
+    """Says how it keeps pace in a short run, which makes no wrong sign right."""
+
+    short_run = {"pace": 10.0}
+
+    def __init__(self, image, pace: float = 1.0):
+        super().__init__(image)
+        self.pace = pace
+
+    def discriminator(self, turn):
+        return {name: self.pace * term for name, term in super().discriminator(turn).items()}
+
+
+class MisspeltShortRunLoss(WrongSignInAShortRunLoss):
+    short_run = {"pase": 10.0}
+
+
 MISTAKES = [
     ("card", "ends with a full stop", {"summary": "no sentence"}),
     ("card", "paper must be an https address, got 'http://arxiv.org'", {"paper": "http://arxiv.org"}),
@@ -254,4 +271,6 @@ MISTAKES = [
     ("globals", "torch.backends.cudnn.benchmark was", {"loss": ThreadsLoss}),
     ("silence", "generator (tests/broken_variants.py, line", {"loss": PrintingLoss}),
     ("learns", "look at the signs of the terms", {"loss": WrongSignLoss}),
+    ("learns", "steps on 8 images, loss.pace=10.0 the distance", {"loss": WrongSignInAShortRunLoss}),
+    ("learns", "loss.pase: unknown option. Did you mean 'pace'?", {"loss": MisspeltShortRunLoss}),
 ]

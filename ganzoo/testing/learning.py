@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .. import watch
-from ..build import seeded
+from ..build import part_mistakes, seeded
 from ..checkpoint import load_checkpoint, save_checkpoint
 from ..errors import GanzooError
 from ..model import draw_latent
@@ -202,12 +203,8 @@ def bf16(subject: Subject) -> None:
 
 def learns(subject: Subject) -> str:
     """Trains on eight images until samples are clearly nearer to them than the untrained generator's; seconds, if the signs are right."""
-    settings = subject.variant.training
-    rates = {f"{role}_lr": max(getattr(settings, f"{role}_lr"), LEARN_RATE) for role in ("generator", "discriminator")}
-    variant = subject.variant if subject.small is subject.variant else narrowed(subject.variant, subject.registry, LEARN_WIDTH)
-    trainer = subject.trainer(variant, batch=TINY, ema=None, schedules={}, **rates)
     images = smooth(subject.image, TINY, 0)
-    trainer.batches = Few(subject.image, images)
+    trainer, paced = _short_run(subject, images)
     began, first = time.process_time(), distance(trainer, images)
     best = first
     for step in range(1, LEARN_STEPS + 1):
@@ -215,13 +212,27 @@ def learns(subject: Subject) -> str:
         if step % LOOK_EVERY == 0:
             best = min(best, distance(trainer, images))
             if best <= NEARER * first:
-                return f"{first:.3g} to {best:.3g} in {step} steps"
+                return f"{first:.3g} to {best:.3g} in {step} steps{paced}"
             if time.process_time() - began > LEARN_SECONDS:
-                raise CheckSkipped(f"after {step} steps and {LEARN_SECONDS} s the distance had gone from {first:.3g} to {best:.3g}")
+                raise CheckSkipped(f"after {step} steps and {LEARN_SECONDS} s the distance had gone from {first:.3g} to {best:.3g}{paced}")
     raise CheckFailed(
-        f"After {LEARN_STEPS} steps on {TINY} images the distance of samples to them had only gone from {first:.3g} to {best:.3g}: "
+        f"After {LEARN_STEPS} steps on {TINY} images{paced} the distance of samples to them had only gone from {first:.3g} to {best:.3g}: "
         f"look at the signs of the terms of {qualified(trainer.loss)} and at the learning rates."
     )
+
+
+def _short_run(subject: Subject, images: Tensor) -> tuple[Trainer, str]:
+    """A trainer on these images alone that has to learn in a few hundred steps, and in words which options of the loss are for that."""
+    settings = subject.variant.training
+    rates = {f"{role}_lr": max(getattr(settings, f"{role}_lr"), LEARN_RATE) for role in ("generator", "discriminator")}
+    variant = subject.variant if subject.small is subject.variant else narrowed(subject.variant, subject.registry, LEARN_WIDTH)
+    options = dict(subject.build("loss").short_run)
+    variant = replace(variant, loss=replace(variant.loss, options={**variant.loss.options, **options}))
+    if mistakes := part_mistakes(variant, subject.registry):
+        raise CheckFailed(f"short_run of {subject.named('loss')} has options that it does not take: {'; '.join(mistakes)}.")
+    trainer = subject.trainer(variant, batch=TINY, ema=None, schedules={}, **rates)
+    trainer.batches = Few(subject.image, images)
+    return trainer, "".join(f", loss.{name}={value}" for name, value in options.items())
 
 
 class Few(Images):

@@ -58,6 +58,12 @@ def test_a_failure_names_variant_check_and_what_to_change(monkeypatch):
         check_variant(NAME, ["card"], registry=tiny(monkeypatch, tags=()))
 
 
+def test_a_variant_that_learns_too_slowly_is_skipped_unless_there_is_more_patience(monkeypatch):
+    _, _, changes = next(mistake for mistake in MISTAKES if mistake[0] == "learns")
+    (outcome,) = run_checks(NAME, ["learns"], patience=1e-9, registry=tiny(monkeypatch, **changes))
+    assert outcome.state == "skipped" and outcome.text.endswith("give it more --patience")
+
+
 def test_an_unknown_check_or_size_is_refused(monkeypatch):
     with pytest.raises(UsageError, match="No check is called 'gradient'. Did you mean 'gradients'?"):
         check_variant(NAME, ["gradient"])

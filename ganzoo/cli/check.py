@@ -20,9 +20,10 @@ COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 @click.option("--all", "everything", is_flag=True, help="All variants.")
 @click.option("--only", multiple=True, metavar="CHECK", help="Only this check; several: each of them.")
 @click.option("--size", type=click.IntRange(1), help="Image size to train at.  [default: the smallest that the card declares]")
+@click.option("--patience", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True, help="Seconds of the processor that `learns` may take.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the processor to use.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array for programs.")
-def check(names: tuple[str, ...], dist: str | None, everything: bool, only: tuple[str, ...], size: int | None, threads: int, as_json: bool) -> None:
+def check(names, dist: str | None, everything: bool, only: tuple[str, ...], size: int | None, patience: float, threads: int, as_json: bool) -> None:
     """Check what any variant must pass; every failure says what to change. Exit code 1 if a check fails.
 
     \b
@@ -40,7 +41,7 @@ def check(names: tuple[str, ...], dist: str | None, everything: bool, only: tupl
     for name in chosen:
         if not as_json:
             click.secho(name, fg="cyan", bold=True)
-        for outcome in run_checks(name, only or tuple(CHECKS), size=size):
+        for outcome in run_checks(name, only or tuple(CHECKS), size=size, patience=patience):
             rows.append(outcome)
             if not as_json:
                 state = click.style(f"{outcome.state:<8}", fg=COLOURS[outcome.state])

@@ -37,6 +37,7 @@ CHECKS = {
     "silence": "Nothing is printed.",
     "learns": "On a tiny data set the samples come nearer to the data.",
 }
+PATIENCE = 60.0  # seconds of the processor that `learns` takes at most
 QUICK = ("card", "parts", "shapes", "gradients", "parameters", "inputs", "save", "latents", "fast-path", "globals", "silence")
 
 
@@ -67,23 +68,25 @@ def check_names(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def run_checks(name: str, checks: Iterable[str] = tuple(CHECKS), *, size: int | None = None, registry: Registry | None = None):
+def run_checks(
+    name: str, checks: Iterable[str] = tuple(CHECKS), *, size: int | None = None, patience: float = PATIENCE, registry: Registry | None = None
+):
     """Runs checks on a registered variant and yields the `Outcome` of each as it is there.
 
-    `size` is the image size that networks are trained at, the smallest that the card declares if None. UsageError for an
-    unknown check, variant or size.
+    `size` is the image size that networks are trained at, the smallest that the card declares if None; `patience` is how many seconds
+    of the processor `learns` may take before it is skipped. UsageError for an unknown check, variant or size.
     """
     checks = check_names(checks)
     from .subject import Subject, outcome
 
-    with Subject.open(name, size=size, registry=registry) as subject:
+    with Subject.open(name, size=size, patience=patience, registry=registry) as subject:
         for check in checks:
             yield outcome(subject, check)
 
 
-def check_variant(name: str, checks: Iterable[str] = tuple(CHECKS), *, size: int | None = None, registry: Registry | None = None) -> list[Outcome]:
-    """Runs checks on a registered variant, as `run_checks`, and returns their outcomes; CheckFailed with a line for each that failed."""
-    outcomes = list(run_checks(name, checks, size=size, registry=registry))
+def check_variant(name: str, checks: Iterable[str] = tuple(CHECKS), **options) -> list[Outcome]:
+    """Runs checks on a registered variant, with the options of `run_checks`, and returns their outcomes; CheckFailed with a line for each that failed."""
+    outcomes = list(run_checks(name, checks, **options))
     if failed := [one for one in outcomes if one.state == "failed"]:
         raise CheckFailed("\n".join(f"{one.variant}: {one.check}: {one.text}" for one in failed))
     return outcomes

@@ -20,7 +20,6 @@ from .subject import BATCH, STEPS, Images, Subject, labels_of, narrowed, qualifi
 
 TINY = 8
 LEARN_STEPS = 300
-LEARN_SECONDS = 60  # of the processor's time
 LOOK_EVERY = 10
 LOOKED_AT = 32
 NEARER = 0.95
@@ -213,8 +212,10 @@ def learns(subject: Subject) -> str:
             best = min(best, distance(trainer, images))
             if best <= NEARER * first:
                 return f"{first:.3g} to {best:.3g} in {step} steps{paced}"
-            if time.process_time() - began > LEARN_SECONDS:
-                raise CheckSkipped(f"after {step} steps and {LEARN_SECONDS} s the distance had gone from {first:.3g} to {best:.3g}{paced}")
+            if time.process_time() - began > subject.patience:
+                raise CheckSkipped(
+                    f"after {step} steps and {subject.patience:g} s the distance had gone from {first:.3g} to {best:.3g}{paced}; give it more --patience"
+                )
     raise CheckFailed(
         f"After {LEARN_STEPS} steps on {TINY} images{paced} the distance of samples to them had only gone from {first:.3g} to {best:.3g}: "
         f"look at the signs of the terms of {qualified(trainer.loss)} and at the learning rates."

@@ -23,7 +23,7 @@ from ..registry import Registry
 from ..registry import registry as installed_registry
 from ..trainer import Trainer
 from ..variant import ImageSpec, Part, Variant
-from . import CheckFailed, CheckSkipped, Outcome
+from . import PATIENCE, CheckFailed, CheckSkipped, Outcome
 
 BATCH = 4
 CLASSES = 3
@@ -62,23 +62,25 @@ class Subject:
     """One variant with everything that checks need of it.
 
     `variant` is the card; `small` the same with narrower parts where they can be narrowed and still work.
-    `image` is what networks are trained for: grey, with labels if the card allows them.
+    `image` is what networks are trained for: grey, with labels if the card allows them. `patience` is in seconds of the processor.
     """
 
-    def __init__(self, variant: Variant, registry: Registry, folder: Path, size: int | None = None):
+    def __init__(self, variant: Variant, registry: Registry, folder: Path, size: int | None = None, patience: float = PATIENCE):
         if size is not None and size not in variant.sizes:
             raise UsageError(f"Variant '{variant.name}' declares {', '.join(map(str, variant.sizes))} pixels, not {size}.")
-        self.variant, self.registry, self.folder = variant, registry, folder
+        self.variant, self.registry, self.folder, self.patience = variant, registry, folder, patience
         self.plugin = registry.claim("variants", variant.name).plugin
         self.image = ImageSpec(size or min(variant.sizes), 1, 0 if variant.labels == "unused" else CLASSES)
 
     @classmethod
     @contextmanager
-    def open(cls, name: str, *, size: int | None = None, registry: Registry | None = None) -> Iterator[Subject]:
+    def open(
+        cls, name: str, *, size: int | None = None, patience: float = PATIENCE, registry: Registry | None = None
+    ) -> Iterator[Subject]:
         """The subject of a variant's name, with a temporary folder while it is open."""
         registry = registry or installed_registry()
         with tempfile.TemporaryDirectory(prefix="ganzoo-check-") as folder:
-            yield cls(registry.get("variants", name), registry, Path(folder), size)
+            yield cls(registry.get("variants", name), registry, Path(folder), size, patience)
 
     @cached_property
     def small(self) -> Variant:

@@ -1,6 +1,6 @@
 """SNGAN and the projection discriminator (Miyato et al. 2018; Miyato and Koyama 2018), as pfnet-research/sngan_projection has them."""
 
-from ganzoo import Part, Schedule, Training, Variant, hookimpl
+from ganzoo import ImageSpec, Part, Schedule, Training, Variant, Weights, hookimpl
 
 CIFAR = Training(
     optimizer="adam",
@@ -51,6 +51,14 @@ def register_variants(register):
             sizes=(32, 64),
             tags=("unconditional", "convolutional", "hinge", "spectral-norm"),
             training=PLAIN,
+            weights={
+                "sndcgan.fashion-mnist": Weights(
+                    image=ImageSpec(32, 1),
+                    sha256="5a8bc3deaffb864f1e118069738563e38d853023dc6120ccb4403c43ce4958c9",
+                    licence="MIT",
+                    package_file="ganzoo_plugins.sngan:files/fashion-mnist",
+                )
+            },
         )
     )
     register(

@@ -1,6 +1,6 @@
 """SAGAN (Zhang et al. 2018), as brain-research/self-attention-gan has it, at 64 and 32 pixels."""
 
-from ganzoo import Part, Training, Variant, hookimpl
+from ganzoo import ImageSpec, Part, Training, Variant, Weights, hookimpl
 
 
 @hookimpl
@@ -25,6 +25,14 @@ def register_variants(register):
                 batch_size=64,
                 steps=1_000_000,
             ),
+            weights={
+                "sagan.fashion-mnist": Weights(
+                    image=ImageSpec(32, 1, 10),
+                    sha256="30bf5b375cd7a6b9acd6179ad63c6fc0993abe28f48756463ee85a5644c8da8b",
+                    licence="MIT",
+                    package_file="ganzoo_plugins.sagan:files/fashion-mnist",
+                )
+            },
         )
     )
 

@@ -1,6 +1,6 @@
 """WGAN (Arjovsky, Chintala and Bottou 2017), as martinarjovsky/WassersteinGAN has it: DCGAN's networks, and multilayer perceptrons."""
 
-from ganzoo import Part, Training, Variant, hookimpl
+from ganzoo import ImageSpec, Part, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/1701.07875"
 TRAINING = Training(optimizer="rmsprop", generator_lr=5e-5, discriminator_lr=5e-5, batch_size=64, steps=100_000)
@@ -20,6 +20,14 @@ def register_variants(register):
             sizes=(64, 32),
             tags=("unconditional", "convolutional", "wasserstein"),
             training=TRAINING,
+            weights={
+                "wgan.fashion-mnist": Weights(
+                    image=ImageSpec(32, 1),
+                    sha256="8e7519ddee101717a32e1610704cf411f86e24da28d567bfebdc091b0fb75eba",
+                    licence="MIT",
+                    package_file="ganzoo_plugins.wgan:files/fashion-mnist",
+                )
+            },
         )
     )
     register(

@@ -76,6 +76,23 @@ class Generator(nn.Module):
         raise TypeError(f"{type(self).__name__} must define forward(latent, label)")
 
 
+class UniformGenerator(Generator):
+    """A generator whose latents are uniform in [middle - edge, middle + edge), each number on its own."""
+
+    middle, edge = 0.0, 1.0
+
+    def latent(self, n: int, random: torch.Generator) -> Tensor:
+        return (torch.rand(n, self.latent_dim, generator=random, device=random.device) * 2 - 1) * self.edge + self.middle
+
+    def truncate(self, latent: Tensor, truncation: float) -> Tensor:
+        """The latents at most `truncation` from the middle: a uniform distribution cut off is a narrower one."""
+        return (latent - self.middle) * min(truncation / self.edge, 1.0) + self.middle
+
+    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
+        """Along a straight line: latents that fill a cube lie on no sphere."""
+        return torch.lerp(start, end, share)
+
+
 class _SecondOrder:
     active = False
 

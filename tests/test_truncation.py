@@ -9,7 +9,7 @@ from torch import nn
 
 from ganzoo import ImageSpec
 from ganzoo.errors import UsageError
-from ganzoo.networks import Generator
+from ganzoo.networks import Generator, UniformGenerator
 
 SCALED = ["lsgan", "lsgan-conditional"]
 NORMAL = ["dcgan", "wgan-gp", "wgan-gp-resnet"]
@@ -142,3 +142,15 @@ def test_a_walk_between_seeds_is_one_between_their_first_latents():
 def test_a_walk_needs_somewhere_to_go(wrong):
     with pytest.raises(UsageError, match="at least two stops and one frame"):
         next(tiny.model_of(straight(), ImageSpec(2, 1)).interpolate(**wrong))
+
+
+def test_a_uniform_prior_may_lie_anywhere():
+    class Shifted(UniformGenerator):
+        latent_dim, middle, edge = 3, 2.0, 0.5
+
+    drawn = Shifted().latent(1000, torch.Generator().manual_seed(0))
+    assert 1.5 <= drawn.min() < 1.51 and 2.49 < drawn.max() < 2.5
+    near = Shifted().truncate(drawn, 0.1)
+    assert (near - 2).abs().max() <= 0.1 + 1e-6 and torch.equal(near.argsort(0), drawn.argsort(0))
+    torch.testing.assert_close(Shifted().truncate(drawn, 9.0), drawn)
+    assert torch.equal(Shifted().between(drawn[:1], drawn[1:2], 0.25), drawn[:1] + (drawn[1:2] - drawn[:1]) * 0.25)

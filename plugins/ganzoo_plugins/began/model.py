@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Phase, Turn
-from ganzoo.networks import Generator, Reshape
+from ganzoo.networks import Reshape, UniformGenerator
 
 
 def stages(image: ImageSpec) -> tuple[int, int]:
@@ -68,7 +68,7 @@ def encoder(image: ImageSpec, outputs: int, width: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * count * side**2, outputs))
 
 
-class BEGANGenerator(Generator):
+class BEGANGenerator(UniformGenerator):
     """Latents (N, latent_dim), uniform in [-1, 1], to images; what leaves [-1, 1] is cut off when it draws, not when it learns."""
 
     def __init__(self, image: ImageSpec, latent_dim: int = 64, width: int = 128):
@@ -76,17 +76,6 @@ class BEGANGenerator(Generator):
         self.latent_dim = latent_dim
         self.main = decoder(image, latent_dim, width)
         initialize(self)
-
-    def latent(self, n: int, random: torch.Generator) -> Tensor:
-        return torch.rand(n, self.latent_dim, generator=random, device=random.device) * 2 - 1
-
-    def truncate(self, latent: Tensor, truncation: float) -> Tensor:
-        """A uniform prior cut off is the same prior, narrower."""
-        return latent * min(truncation, 1.0)
-
-    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
-        """Along a straight line, as the latents fill a cube."""
-        return torch.lerp(start, end, share)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         images = self.main(latent)

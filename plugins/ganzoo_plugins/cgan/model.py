@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ganzoo import ImageSpec
-from ganzoo.networks import Generator, Maxout, Reshape, logits_of_mean
+from ganzoo.networks import Maxout, Reshape, UniformGenerator, logits_of_mean
 
 
 def initialize(layer: nn.Linear, reach: float, mean: float = 0.0) -> None:
@@ -34,11 +34,13 @@ def one_hot(label: Tensor, classes: int, like: Tensor) -> Tensor:
     return functional.one_hot(label, classes).to(like.dtype)
 
 
-class CGANGenerator(Generator):
+class CGANGenerator(UniformGenerator):
     """Latents (N, latent_dim), uniform in [0, 1), and labels to images: each to a hidden layer of its own, then to a common one.
 
     Half of the hidden units are dropped while it learns. The last layer is a sigmoid, stretched from [0, 1] to [-1, 1].
     """
+
+    middle, edge = 0.5, 0.5
 
     def __init__(
         self,
@@ -75,15 +77,6 @@ class CGANGenerator(Generator):
         """The output bias starts at the logit of each pixel's mean, as in the first GAN's code; the paper does not say."""
         with torch.no_grad():
             self.main[-3].bias.copy_(logits_of_mean(mean))
-
-    def latent(self, n: int, random: torch.Generator) -> Tensor:
-        return torch.rand(n, self.latent_dim, generator=random, device=random.device)
-
-    def truncate(self, latent: Tensor, truncation: float) -> Tensor:
-        return 0.5 + (latent - 0.5) * min(2 * truncation, 1.0)  # at most `truncation` from the middle of the cube
-
-    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
-        return torch.lerp(start, end, share)  # uniform numbers lie on no sphere
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         seen = self.from_latent(latent), self.from_label(one_hot(label, self.classes, latent))

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Turn, squared_gradient_norm
-from ganzoo.networks import Generator, LeakyReLU, Reshape
+from ganzoo.networks import LeakyReLU, Reshape, UniformGenerator
 
 TINY = 1e-12
 
@@ -27,7 +27,7 @@ def initialize(module: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-class DRAGANGenerator(Generator):
+class DRAGANGenerator(UniformGenerator):
     """Latents (N, latent_dim), uniform in [-1, 1), to images: one hidden layer; a sigmoid, stretched from [0, 1] to [-1, 1]."""
 
     def __init__(self, image: ImageSpec, latent_dim: int = 100, width: int = 128):
@@ -36,15 +36,6 @@ class DRAGANGenerator(Generator):
         pixels, shape = image.channels * image.size**2, (image.channels, image.size, image.size)
         self.main = nn.Sequential(nn.Linear(latent_dim, width), nn.ReLU(), nn.Linear(width, pixels), nn.Sigmoid(), Reshape(*shape))
         initialize(self)
-
-    def latent(self, n: int, random: torch.Generator) -> Tensor:
-        return torch.rand(n, self.latent_dim, generator=random, device=random.device) * 2 - 1
-
-    def truncate(self, latent: Tensor, truncation: float) -> Tensor:
-        return latent * min(truncation, 1.0)  # a uniform distribution cut off is a narrower one
-
-    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
-        return torch.lerp(start, end, share)  # uniform numbers lie on no sphere
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         return self.main(latent) * 2 - 1

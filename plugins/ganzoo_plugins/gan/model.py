@@ -15,9 +15,7 @@ from torch.nn import functional
 
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Phase, Turn
-from ganzoo.networks import Generator, Maxout, Reshape, logits_of_mean
-
-EDGE = math.sqrt(3)
+from ganzoo.networks import Generator, Maxout, Reshape, UniformGenerator, logits_of_mean
 
 
 def initialize(module: nn.Module, reach: float) -> None:
@@ -28,11 +26,13 @@ def initialize(module: nn.Module, reach: float) -> None:
             nn.init.zeros_(layer.bias)
 
 
-class GANGenerator(Generator):
+class GANGenerator(UniformGenerator):
     """Latents (N, latent_dim), uniform in [-√3, √3), to images: two hidden layers of ReLUs.
 
     The last layer is a sigmoid, stretched from the original's [0, 1] to [-1, 1].
     """
+
+    edge = math.sqrt(3)
 
     def __init__(self, image: ImageSpec, latent_dim: int = 100, width: int = 1200):
         super().__init__()
@@ -47,15 +47,6 @@ class GANGenerator(Generator):
         """The output bias starts at the logit of each pixel's mean: pylearn2's `init_sigmoid_bias_from_marginals`."""
         with torch.no_grad():
             self.main[-3].bias.copy_(logits_of_mean(mean))
-
-    def latent(self, n: int, random: torch.Generator) -> Tensor:
-        return (torch.rand(n, self.latent_dim, generator=random, device=random.device) * 2 - 1) * EDGE
-
-    def truncate(self, latent: Tensor, truncation: float) -> Tensor:
-        return latent * min(truncation / EDGE, 1.0)  # a uniform distribution cut off is a narrower one
-
-    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
-        return torch.lerp(start, end, share)  # uniform numbers lie on no sphere
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         return self.main(latent) * 2 - 1

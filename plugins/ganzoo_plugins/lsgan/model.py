@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Phase, Turn
-from ganzoo.networks import Generator, Reshape
+from ganzoo.networks import Reshape, UniformGenerator
 
 STAGES = {112: 4, 64: 4, 32: 3, 28: 2}
 
@@ -58,12 +58,7 @@ class Doubling(nn.Module):
         return self.convolution(x)[:, :, :-1, :-1]
 
 
-def uniform_latent(n: int, dimension: int, random: torch.Generator) -> Tensor:
-    """(n, dimension) numbers uniform in [-1, 1) on the device of `random`."""
-    return torch.rand(n, dimension, generator=random, device=random.device) * 2 - 1
-
-
-class LSGANGenerator(Generator):
+class LSGANGenerator(UniformGenerator):
     """Latents (N, latent_dim), uniform in [-1, 1), to images: 3×3 transposed convolutions, batch norm and ReLU, tanh at the end.
 
     The first two doublings are each followed by a convolution that keeps the size. `width` is that of the last doubling.
@@ -83,15 +78,6 @@ class LSGANGenerator(Generator):
             inputs = outputs
         self.main = nn.Sequential(*layers, nn.ConvTranspose2d(inputs, image.channels, 3, padding=1), nn.Tanh())
         initialize(self)
-
-    def latent(self, n: int, random: torch.Generator) -> Tensor:
-        return uniform_latent(n, self.latent_dim, random)
-
-    def truncate(self, latent: Tensor, truncation: float) -> Tensor:
-        return latent * min(truncation, 1.0)  # a uniform distribution cut off is a narrower one
-
-    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
-        return torch.lerp(start, end, share)  # uniform numbers lie on no sphere
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         return self.main(latent)
@@ -133,7 +119,7 @@ class ClassVector(nn.Module):
         return self.linear(functional.one_hot(label, self.classes).to(self.linear.weight.dtype))
 
 
-class ConditionalGenerator(Generator):
+class ConditionalGenerator(UniformGenerator):
     """Latents (N, latent_dim), uniform in [-1, 1), and labels to images: `generator` of mcgan.py.
 
     Two 5×5 transposed convolutions; the last layer is a sigmoid, stretched from the original's [0, 1] to [-1, 1].
@@ -152,15 +138,6 @@ class ConditionalGenerator(Generator):
             *[Doubling(width, image.channels, 5), nn.Sigmoid()],
         )
         initialize(self)
-
-    def latent(self, n: int, random: torch.Generator) -> Tensor:
-        return uniform_latent(n, self.latent_dim, random)
-
-    def truncate(self, latent: Tensor, truncation: float) -> Tensor:
-        return latent * min(truncation, 1.0)  # a uniform distribution cut off is a narrower one
-
-    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
-        return torch.lerp(start, end, share)  # uniform numbers lie on no sphere
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         return self.main(torch.cat([latent, self.label(label)], 1)) * 2 - 1

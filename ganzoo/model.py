@@ -106,7 +106,7 @@ class Model:
         names = self.classes
         number = names.index(label) if label in names else int(label) if str(label).isdecimal() else -1
         if not 0 <= number < self.image.classes:
-            known = ", ".join(names) or f"0 to {self.image.classes - 1}"
+            known = ", ".join([*names, f"0 to {self.image.classes - 1}"])
             raise UsageError(f"No class is called {label!r}; known: {known}.")
         return torch.full((n,), number)
 

@@ -110,8 +110,11 @@ def _set_training(training: Training, path: list[str], value: Any) -> Training:
 
 def _of_schedule(path: list[str], value: Any) -> list[str]:
     """The name of a schedule, which may have dots in it ("loss.share"), and the field that is set, unless it is the whole."""
-    if len(path) == 1 or isinstance(value, Mapping) or path[-1] not in Schedule.__dataclass_fields__:
+    if isinstance(value, Mapping):
         return [".".join(path)]
+    known = list(Schedule.__dataclass_fields__)
+    if len(path) == 1 or path[-1] not in known:
+        raise ValueError(f"write <what>.<field>=value, with {', '.join(known)} for a field.{did_you_mean(path[-1], known)}")
     return [".".join(path[:-1]), path[-1]]
 
 

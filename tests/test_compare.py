@@ -152,6 +152,11 @@ def test_people_are_told_what_the_samples_are(five):
     assert done.exit_code == 0 and "Seeds are not paired" in done.output and "p 0.0079" in done.output and "corrected by Holm for 1 comparison," in done.output
 
 
+def test_one_seed_has_no_p_value_to_be_corrected(five):
+    done = run(five, "--variants", "dcgan,vae", "--metric", "frechet")
+    assert "There is no p-value: that takes at least two seeds on each side." in done.output and "Holm" not in done.output
+
+
 def test_json_has_everything(five):
     told = json.loads(run(five, "--variants", "dcgan,wgan-gp", "--metric", "frechet", "--json").output)
     (found,) = told["comparisons"]

@@ -43,6 +43,8 @@ def test_the_name_of_a_schedule_may_have_dots():
     assert resolved("training.schedules.loss.a.end=0.5").training.schedules == {"loss.a": Schedule(end=0.5)}
     changed = resolved('training.schedules.loss.a={"end": 2, "shape": "cosine"}', "training.schedules.loss.a.begin=0.25")
     assert changed.training.schedules == {"loss.a": Schedule(end=2.0, shape="cosine", begin=0.25)}
+    with pytest.raises(UsageError, match=r"training\.schedules\.loss\.a\.ned: write <what>\.<field>=value, with end, .* Did you mean 'end'\?"):
+        resolved("training.schedules.loss.a.ned=0.5")
 
 
 MISTAKES = {

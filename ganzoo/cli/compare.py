@@ -79,8 +79,8 @@ def _print(outcome, score: str, unpaired: str) -> None:
             before = title
         click.echo(f"  {comparison.metric}: {clean(_line(comparison))}")
     count = sum(comparison.p is not None for comparison in outcome.comparisons)
-    click.echo(f"\n{unpaired}\np-values are corrected by Holm for {count} comparison{'' if count == 1 else 's'}, of which --metric makes fewer; "
-               "intervals are not corrected.")
+    told = f"p-values are corrected by Holm for {count} comparison{'' if count == 1 else 's'}, of which --metric makes fewer; intervals are not corrected."
+    click.echo(f"\n{unpaired}\n{told if count else 'There is no p-value: that takes at least two seeds on each side.'}")
 
 
 def _name(side, settings: tuple[str, ...]) -> str:

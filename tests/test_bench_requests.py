@@ -68,11 +68,17 @@ def test_more_seeds_are_added_to_what_is_there(data, filled, tmp_path):
 
 def test_failed_cells_are_done_again_only_if_asked(data, filled, tmp_path):
     shutil.copytree(filled, tmp_path / "bench")
-    before = (tmp_path / "bench/results.jsonl").read_text()
+    ages_ago = "2000-01-01T00:00:00+00:00"  # a cell that fails in the second in which it failed before would start at the same time
+    for cell in (tmp_path / "bench/cells").iterdir():
+        row = json.loads(cell.read_text())
+        cell.write_text(json.dumps({**row, "times": {**row["times"], "started": ages_ago}}))
+    rows = (tmp_path / "bench/results.jsonl").read_text
     assert small.forked_ganzoo(*quick(data, tmp_path / "bench"), cwd=tmp_path).returncode == 0
-    assert (tmp_path / "bench/results.jsonl").read_text() == before
+    assert {json.loads(row)["times"]["started"] for row in rows().splitlines()} == {ages_ago}
     assert small.forked_ganzoo(*quick(data, tmp_path / "bench", "--retry-failed"), cwd=tmp_path).returncode == 0
-    assert (tmp_path / "bench/results.jsonl").read_text() != before
+    for row in map(json.loads, rows().splitlines()):
+        assert (row["times"]["started"] == ages_ago) == (row["status"] != "failed")
+    assert "failed" in rows()
     assert benches.timeless(tmp_path / "bench") == benches.timeless(filled)
 
 

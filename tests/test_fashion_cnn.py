@@ -20,7 +20,7 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def test_images(tmp_path_factory):
+def unseen(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
     return load_images("fashion-mnist-test", size=28, datasets=registry().table("datasets"), cache=cache)
 
@@ -30,12 +30,12 @@ def test_the_file_is_small_and_the_one_that_is_named():
     assert hashlib.sha256(FILE.read_bytes()).hexdigest() == SHA256
 
 
-def test_it_names_at_least_92_percent_of_the_test_images_rightly(network, test_images):
-    images = test_images.images[:4000].permute(0, 3, 1, 2) / 127.5 - 1
+def test_it_names_at_least_92_percent_of_the_test_images_rightly(network, unseen):
+    images = unseen.images[:4000].permute(0, 3, 1, 2) / 127.5 - 1
     with torch.inference_mode():
-        right = network.logits(images).argmax(1) == test_images.labels[:4000]
+        right = network.logits(images).argmax(1) == unseen.labels[:4000]
     assert right.double().mean() >= 0.92
-    assert network.classes == test_images.classes == CLASSES
+    assert network.classes == unseen.classes == CLASSES
 
 
 def test_features_do_not_depend_on_the_batch(network):

@@ -164,7 +164,8 @@ def test_a_data_worker_that_outlives_its_killed_trainer_does_not_hold_the_lock(t
     child.kill()
     try:
         with files.FolderLock(tmp_path):
-            os.kill(int(child.said), 0)
+            assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+            os.kill(int(child.said), 0)  # the worker is still there
     finally:
         os.kill(int(child.said), signal.SIGKILL)
 

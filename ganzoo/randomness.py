@@ -1,4 +1,4 @@
-"""Random streams that follow from a key, and the process-wide generators, which are left as they were found."""
+"""Random streams that follow from a key, the process-wide generators, which are left as they were found, and kernels that repeat."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ def seed_process(seed: int, device: torch.device) -> None:
         torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index].manual_seed(seed)
     elif device.type == "mps":
         torch.mps.manual_seed(seed)
+
+
+def repeatable(device: torch.device | str) -> None:
+    """Makes convolutions on a GPU repeat bit for bit: by itself cuDNN may take kernels whose sums come in any order, or whichever is quickest now."""
+    if torch.device(device).type == "cuda":
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from .losses import Loss, Phase
 from .looks import some_real, try_out
 from .loop import Cadence, TrainingLoop
 from .mixins import check_kept, doubts, mixed_in
+from .randomness import repeatable
 from .registry import Registry
 from .run import RunFolder, check_same, default_device, describe, read_run, threads
 from .settings import resolve
@@ -63,6 +64,7 @@ def train(request: Request, registry: Registry, report: Callable[[str], None], d
     before = read_run(folder.path) if request.resume else None
     threads(request.threads or (before["threads"] if before else None))
     device = default_device(request.device)
+    repeatable(device)
     writer = _curve_writer() if request.tensorboard else None
     variant, seed = _variant(request, registry, before)
     processes = join(torch.device(device).type)

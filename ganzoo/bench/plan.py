@@ -184,7 +184,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         numbers = []
     seeds = numbers if "," in text else list(range(numbers[0])) if numbers else []
     if not seeds or len(set(seeds)) < len(seeds) or len(seeds) > 1000 or not all(0 <= seed < 2**63 for seed in seeds):
-        raise UsageError(f"--seeds {text}: give how many (3 means 0, 1 and 2), or which (0,5,7).")
+        raise UsageError(f"--seeds {text}: give how many (3 means 0, 1 and 2), or which (0,5,7; one alone with a comma: 5,).")
     return tuple(seeds)
 
 

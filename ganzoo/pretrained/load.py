@@ -141,14 +141,17 @@ def load_run(
 
 def _place(device: str | torch.device, dtype: torch.dtype | None) -> tuple[torch.device, torch.dtype]:
     """Where the generator goes and as which numbers; UsageError for what is not there."""
+    from ..randomness import repeatable
     from ..run import default_device
 
     if dtype not in (None, *FLOATING):
         raise UsageError(f"A generator cannot compute in {dtype}; known: {', '.join(str(known) for known in FLOATING)}.")
     try:
-        return torch.device(default_device(str(device))), dtype or torch.float32
+        found = torch.device(default_device(str(device)))
     except RuntimeError:
         raise UsageError(f"{shorten(str(device))} is no device; known are cpu, cuda, cuda:0, mps and auto.") from None
+    repeatable(found)
+    return found, dtype or torch.float32
 
 
 def _of_checkpoint(folder: Path, key: str, report: Report) -> tuple[int, dict[str, Tensor]]:

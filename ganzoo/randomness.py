@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,9 +26,10 @@ def seed_process(seed: int, device: torch.device) -> None:
 
 
 def repeatable(device: torch.device | str) -> None:
-    """Makes convolutions on a GPU repeat bit for bit: by itself cuDNN may take kernels whose sums come in any order, or whichever is quickest now."""
+    """Makes a GPU's results repeat bit for bit: by themselves its libraries may take kernels whose sums come in any order, or whichever is quickest now."""
     if torch.device(device).type == "cuda":
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is computed
 
 
 @contextmanager

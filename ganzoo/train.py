@@ -63,7 +63,7 @@ def train(request: Request, registry: Registry, report: Callable[[str], None], d
         folder.check_new()
     before = read_run(folder.path) if request.resume else None
     threads(request.threads or (before["threads"] if before else None))
-    device = default_device(request.device)
+    device = default_device(_device(request.device, before))
     repeatable(device)
     writer = _curve_writer() if request.tensorboard else None
     variant, seed = _variant(request, registry, before)
@@ -104,6 +104,14 @@ def train(request: Request, registry: Registry, report: Callable[[str], None], d
         if board is not None:
             board.close()
     return folder
+
+
+def _device(asked: str, before: dict[str, Any] | None) -> str:
+    """A run that is resumed goes on where it was, if nobody says otherwise and such a device is there: elsewhere its bits would be others."""
+    try:
+        return default_device(before["device"]) if before and asked == "auto" else asked
+    except UsageError:
+        return asked
 
 
 def _prepare(folder: RunFolder, config: dict[str, Any], resume: bool) -> None:

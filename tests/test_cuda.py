@@ -1,4 +1,7 @@
-"""What only a CUDA device can show: the same mathematics as on the processor, and the same bits from run to run."""
+"""What only a CUDA device can show: the same mathematics as on the processor, and the same bits from run to run.
+
+    pytest --cuda -n 8 tests/test_cuda.py tests/test_data_batches.py
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from ganzoo.randomness import repeatable
 from ganzoo.registry import registry
 from ganzoo.testing.subject import Images, Subject, labels_of
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and --cuda")
 NAMES = [variant.name for variant in package.variants()]
 EMBEDDED = [tag for variant in package.variants() for tag, weights in sorted(variant.weights.items()) if weights.package_file]
 BATCH = 4
@@ -134,7 +137,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, variant):
     for out, steps in ((whole, 8), (parts, 3)):
         done = ganzoo(*on_cuda(arguments(data, out, *more, variant=variant, steps=steps)))
         assert done.returncode == 0, done.stderr
-    done = ganzoo("train", "--out", str(parts), "--resume", "--steps", "8", "--device", "cuda", *more)
+    done = ganzoo("train", "--out", str(parts), "--resume", "--steps", "8", *more)
     assert done.returncode == 0, done.stderr
     weights = [sorted((out / "checkpoints").glob("step-*8/*.safetensors")) for out in (whole, parts)]
     assert len(weights[0]) == len(weights[1]) > 2
@@ -157,6 +160,14 @@ def test_the_same_bench_twice_gives_the_same_rows(tmp_path):
         assert {row["status"] for row in benches.rows(out)} == {"done"}
         rows.append(benches.timeless(out))
     assert rows[0] == rows[1] and len(rows[0]) == 2
+
+
+def test_a_run_of_the_processor_goes_on_there(tmp_path):
+    data = images(tmp_path / "data.npz")
+    assert ganzoo(*arguments(data, tmp_path / "run", steps=2)).returncode == 0
+    done = ganzoo("train", "--out", str(tmp_path / "run"), "--resume", "--steps", "3")
+    assert done.returncode == 0 and "not bitwise" not in done.stderr
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["device"] == "cpu"
 
 
 def test_terms_of_a_step_stay_on_the_device():

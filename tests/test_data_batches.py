@@ -111,7 +111,7 @@ def test_pixels_that_stay_behind_are_moved_batch_by_batch():
     assert batches.images(0).shape == (4, 3, 4, 4)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and --cuda")
 @pytest.mark.parametrize("room", [True, False])
 def test_cuda_gives_the_same_bytes(monkeypatch, room):
     from ganzoo.data import batches as module

@@ -216,6 +216,15 @@ def test_a_resumed_run_uses_its_own_number_of_threads(copied, capsys):
     assert "not bitwise" not in capsys.readouterr().err
 
 
+def test_a_resumed_run_goes_on_where_it_was_unless_somebody_says_otherwise(monkeypatch):
+    from ganzoo.train import _device
+
+    assert _device("auto", {"device": "cuda"}) == "auto"  # there is none here
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert _device("auto", {"device": "cpu"}) == "cpu" and _device("auto", {"device": "cuda"}) == "cuda"
+    assert _device("cuda", {"device": "cpu"}) == "cuda" and _device("auto", None) == "auto"
+
+
 def test_a_finished_run_says_so(copied, capsys):
     assert call("train", "--out", copied, "--resume") == 0
     assert "already has its 6 steps; ask for more with --steps" in capsys.readouterr().err

@@ -24,7 +24,7 @@ from .types import DataName, MixinName, VariantName
 @click.option("--with", "mixins", multiple=True, type=MixinName(), metavar="NAME", help="Mix in a regularizer or an augmentation; may be repeated.")
 @click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Any option that `ganzoo show` lists; may be repeated.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="bf16 runs networks in half precision; penalties stay float32. [default: fp32]")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, mps or auto.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:N, mps or auto (of a run that goes on: its own).")
 @click.option("--threads", type=click.IntRange(1), help="Processor threads. Results repeat bit for bit for the same number. [default: all]")
 @click.option("--data-root", type=click.Path(path_type=Path), help="Where the published files of registered data sets lie.")
 @click.option("--on-bad-image", type=click.Choice(["error", "skip"]), default="error", show_default=True, help="What an unreadable image leads to.")

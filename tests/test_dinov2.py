@@ -1,6 +1,6 @@
 """The extractors `dinov2-vit-s-14` and `dinov2-vit-l-14` with a stand-in for transformers: their weights, and what goes wrong.
 
-Published weights are not tried. test_dinov2_official.py has the network, where transformers is installed, test_dinov2_pixels.py what goes in.
+Published weights are not tried. The network is in test_dinov2_official.py, what it is shown in test_dinov2_pixels.py.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def library(monkeypatch):
     logging = types.SimpleNamespace(CRITICAL=50, **dict.fromkeys(calls, lambda *_: 0))
     found = types.SimpleNamespace(__version__="5.0.0", Dinov2Model=StandIn, Dinov2Config=dict, utils=types.SimpleNamespace(logging=logging))
     monkeypatch.setitem(sys.modules, "transformers", found)
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: {"transformers": "5.0.0"}[name])
+    others = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "5.0.0" if name == "transformers" else others(name))
 
 
 @pytest.fixture
@@ -115,7 +116,8 @@ def test_the_tensors_are_those_of_the_published_files(which, size):
 
 def test_other_weights_are_read_only_if_their_sha256_is_stated(library, weights, monkeypatch):
     save_file({name: tensor + 1 for name, tensor in load_file(weights).items()}, weights)
-    with pytest.raises(CheckpointError, match=f"it has {sha256(weights)}. If these weights are meant, set GANZOO_DINOV2_SMALL_SHA256 to that") as caught:
+    message = f"it has {sha256(weights)}. If these weights are meant, set GANZOO_DINOV2_SMALL_SHA256 to that"
+    with pytest.raises(CheckpointError, match=message) as caught:
         build()
     assert "\n" not in str(caught.value)
     monkeypatch.setenv("GANZOO_DINOV2_SMALL_SHA256", sha256(weights))
@@ -171,26 +173,40 @@ def test_an_absent_file_is_said(library, weights):
         build()
 
 
-def test_the_file_is_fetched_at_its_commit(library, weights, monkeypatch):
-    asked = []
+@pytest.fixture
+def hub(weights, monkeypatch):
+    """The Hub client as it would answer for the stand-in's weights: what it was asked for, and what it has in its folder."""
+    found = types.SimpleNamespace(asked=[], kept=None, metadata=lambda url: found.asked.append(url))
     monkeypatch.delenv("GANZOO_DINOV2_SMALL_WEIGHTS")
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *names, revision: asked.append((*names, revision)) or str(weights))
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *names, revision: found.kept)
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", lambda url: found.metadata(url))
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *names, revision: found.asked.append((*names, revision)) or str(weights))
+    return found
+
+
+def test_the_file_is_fetched_at_its_commit(library, weights, hub):
     build()
-    assert asked == [("facebook/dinov2-small", "model.safetensors", "ed25f3a31f01632728cabb09d1542f84ab7b0056")]
+    assert hub.asked[1:] == [("facebook/dinov2-small", "model.safetensors", "ed25f3a31f01632728cabb09d1542f84ab7b0056")]
+    assert hub.asked[0].endswith("/facebook/dinov2-small/resolve/ed25f3a31f01632728cabb09d1542f84ab7b0056/model.safetensors")
+
+
+def test_a_file_that_was_fetched_before_is_not_asked_for_but_checked(library, weights, hub):
+    hub.kept = str(weights)
+    build()
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(CheckpointError, match="Delete it, and it is fetched again"):
         build()
+    assert not hub.asked
 
 
-def test_a_fetch_that_fails_says_how_to_give_the_file(library, weights, monkeypatch):
-    def download(*_, **__):
+def test_a_fetch_that_fails_says_how_to_give_the_file(library, hub):
+    def metadata(url):
         raise OSError("no\nnetwork")
 
-    monkeypatch.delenv("GANZOO_DINOV2_SMALL_WEIGHTS")
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
-    with pytest.raises(GanzooError, match="no network.*set GANZOO_DINOV2_SMALL_WEIGHTS to the file") as caught:
+    hub.metadata = metadata
+    with pytest.raises(GanzooError, match="OSError: no network.*set GANZOO_DINOV2_SMALL_WEIGHTS to the file") as caught:
         build()
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and not hub.asked
 
 
 # -- the library -------------------------------------------------------------------------------------------------------
@@ -228,6 +244,10 @@ def test_a_library_that_leaves_tensors_out_is_said(library, weights, monkeypatch
 
 
 def test_registering_imports_no_library():
-    source = "import sys; from ganzoo.registry import registry; print('dinov2-vit-l-14' in registry().names('extractors'), 'transformers' in sys.modules)"
+    source = """
+import sys
+from ganzoo.registry import registry
+print("dinov2-vit-l-14" in registry().names("extractors"), {"torch", "transformers"} & set(sys.modules))
+"""
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
-    assert done.stdout.split() == ["True", "False"], done.stderr
+    assert done.stdout.split() == ["True", "set()"], done.stderr

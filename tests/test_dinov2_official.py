@@ -13,6 +13,7 @@ from golden.from_names import numbers
 from golden_values import close, golden
 from safetensors.torch import load_file
 
+from ganzoo.errors import PluginError
 from ganzoo.metrics.observe import load_extractor, observe
 
 transformers = pytest.importorskip("transformers", "5.0")
@@ -95,7 +96,7 @@ def test_loading_says_nothing_and_draws_nothing_at_random(extractor, capfd):
 def test_tensors_that_it_does_not_take_are_said(folder):
     tensors = load_file(folder / "model.safetensors")
     del tensors["layernorm.weight"]
-    with pytest.raises(model.PluginError, match="does not take the tensors.*layernorm.weight"):
+    with pytest.raises(PluginError, match="does not take the tensors.*layernorm.weight"):
         model.network_of(transformers, TINY, tensors)
 
 

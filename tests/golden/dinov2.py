@@ -17,7 +17,8 @@ if __name__ == "__main__":
     from dinov2.models.vision_transformer import DinoVisionTransformer
 
     torch.set_num_threads(1)
-    options = {"img_size": 518, "patch_size": 14, "init_values": 1.0, "block_chunks": 0, "interpolate_antialias": False, "interpolate_offset": 0.1}
+    options = {"img_size": 518, "patch_size": 14, "init_values": 1.0, "block_chunks": 0}
+    options |= {"interpolate_antialias": False, "interpolate_offset": 0.1}
     network = DinoVisionTransformer(embed_dim=WIDTH, depth=DEPTH, num_heads=HEADS, **options).eval()
     for name, tensor in network.state_dict().items():
         tensor.copy_(torch.from_numpy(numbers(name, tuple(tensor.shape), 1 if tensor.dim() == 3 else 0)))

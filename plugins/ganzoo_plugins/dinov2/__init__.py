@@ -1,4 +1,4 @@
-"""The extractors `dinov2-vit-s-14` and `dinov2-vit-l-14`: the class token of DINOv2 (Oquab et al. 2023), as Stein et al. 2023 measure by it.
+"""The extractors `dinov2-vit-s-14` and `dinov2-vit-l-14`: DINOv2 (Oquab et al. 2023), by which Stein et al. 2023 measure.
 
 Both need the extra `dinov2`, and weights that are fetched once, or named by $GANZOO_DINOV2_SMALL_WEIGHTS and $GANZOO_DINOV2_LARGE_WEIGHTS.
 """

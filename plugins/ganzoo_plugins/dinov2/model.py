@@ -129,7 +129,7 @@ def network_of(library: ModuleType, weights: Weights, tensors: dict[str, Tensor]
         )
     faults = {kind: names for kind, names in report.items() if names}
     if faults:
-        raise PluginError(f"transformers {library.__version__} does not take the tensors of '{weights.name}' as they are: {str(faults)[:200]}")
+        raise PluginError(f"transformers {library.__version__} does not take the tensors of '{weights.name}': {str(faults)[:200]}.")
     return network
 
 

@@ -88,13 +88,18 @@ def expected_sha256(weights: Weights) -> str:
 
 def fetched(weights: Weights) -> Path:
     """The file in the Hub client's folder, downloaded if it is not there; GanzooError that says how to give it as a file."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
+    kept = try_to_load_from_cache(weights.repository, FILE, revision=weights.commit)
+    if isinstance(kept, str):
+        return Path(kept).resolve()  # not the link to it: the client would only link a damaged file again
     try:
+        get_hf_file_metadata(hf_hub_url(weights.repository, FILE, revision=weights.commit))  # fails at once where a download tries for long
         return Path(hf_hub_download(weights.repository, FILE, revision=weights.commit))
     except Exception as problem:  # the client and its transport have no common error
         reason = " ".join(f"{type(problem).__name__}: {problem}".split())[:200]
-        raise GanzooError(f"{weights.url} cannot be fetched ({reason}). Fetch it elsewhere and set {weights.variable} to the file.") from problem
+        remedy = f"Fetch it elsewhere and set {weights.variable} to the file."
+        raise GanzooError(f"{weights.url} cannot be fetched ({reason}). {remedy}") from problem
 
 
 def tensors_of(data: bytes, file: Path) -> dict[str, Tensor]:

@@ -35,6 +35,9 @@ def test_networks_are_the_papers():
     options = {"units": 3, "pieces": 2, "label_units": 2, "label_pieces": 2, "joint_units": 3, "joint_pieces": 3}
     discriminator = part("discriminators", "cgan", image, **options).eval()
     fill(linear_layers(generator), golden, "g_z", "g_y", "g_h", "g_x")
+    first = generator.from_latent  # sees latents with mean 0 and variance 1, the equations see them as they are
+    first.bias.data += first.weight.sum(1) / 2
+    first.weight.data /= math.sqrt(12)
     fill(linear_layers(discriminator), golden, "d_x", "d_y", "d_h", "d_out")
     fake = generator(golden["z"], golden["label"])
     torch.testing.assert_close((fake.flatten(1) + 1) / 2, golden["fake"], rtol=0, atol=1e-5)
@@ -53,24 +56,34 @@ def test_counts_are_those_of_the_papers_layers():
 def test_weights_start_as_documented():
     torch.manual_seed(0)
     generator, discriminator = part("generators", "cgan", DIGITS), part("discriminators", "cgan", DIGITS)
-    reaches = [math.sqrt(6 * 12 / 100), math.sqrt(6 / 0.9), math.sqrt(6 / 1200), math.sqrt(3 / 1200), 0.005, 0.5, 0.005, 0.005]
+    reaches = [math.sqrt(6 / 100), 0.5, math.sqrt(6 / 1200), math.sqrt(3 / 1200), 0.005, 0.5, 0.005, 0.005]
     for layer, reach in zip(linear_layers(generator) + linear_layers(discriminator), reaches, strict=True):
         assert layer.weight.abs().max() <= reach
         assert layer.weight.std().item() == pytest.approx(reach / math.sqrt(3), rel=0.1)
     assert not any(layer.bias.any() for layer in [*linear_layers(generator)[2:], *linear_layers(discriminator)])
+    assert part("generators", "cgan", DIGITS, label_reach=2.0).from_label.weight.abs().max() > 1
     assert part("discriminators", "cgan", DIGITS, label_reach=0.1).from_label.linear.weight.abs().max() <= 0.1
 
 
-def test_latents_and_classes_start_centred_and_alike():
+def test_latents_and_classes_start_centred_and_classes_fainter():
     torch.manual_seed(0)
     generator = part("generators", "cgan", DIGITS)
     seen = {
-        "latent": generator.from_latent(generator.latent(5000, torch.Generator().manual_seed(0))),
-        "class": generator.from_label(torch.eye(10)),
+        2.0: generator.from_latent((generator.latent(5000, torch.Generator().manual_seed(0)) - 0.5) * math.sqrt(12)),
+        0.9 * 0.5**2 / 3: generator.from_label(torch.eye(10)),
     }
-    for activations in seen.values():
+    for variance, activations in seen.items():
         assert activations.mean(0).abs().max() < 0.1
-        assert activations.var(0, correction=0).mean().item() == pytest.approx(2, rel=0.1)
+        assert activations.var(0, correction=0).mean().item() == pytest.approx(variance, rel=0.1)
+
+
+def test_the_first_layer_learns_from_standardized_latents():
+    generator = part("generators", "cgan", DIGITS, **SMALL["generator"])
+    seen = []
+    generator.from_latent.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    generator(generator.latent(5000, torch.Generator().manual_seed(0)), torch.zeros(5000, dtype=torch.long))
+    assert seen[0].mean(0).abs().max() < 0.1
+    torch.testing.assert_close(seen[0].var(0), torch.ones(6), rtol=0.05, atol=0)
 
 
 def test_half_of_the_hidden_units_is_dropped():

@@ -1,7 +1,7 @@
 """The networks of CGAN; its loss is the first GAN's, with the label given to both.
 
 Followed: the paper, section 4.1. It does not say how weights start, nor whether pixels and latents are dropped too: here hidden units
-alone are dropped, and weights start as was found to learn; with the first GAN's start, classes and latents are too faint to be heard.
+alone are dropped, and weights start as was found to learn: from latents and class such that the game does not forget the latents.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def one_hot(label: Tensor, classes: int, like: Tensor) -> Tensor:
 class CGANGenerator(UniformGenerator):
     """Latents (N, latent_dim), uniform in [0, 1), and labels to images: each to a hidden layer of its own, then to a common one.
 
-    Half of the hidden units are dropped while it learns. The last layer is a sigmoid, stretched from [0, 1] to [-1, 1].
+    Half of the hidden units are dropped while it learns. The last layer is a sigmoid, stretched from [0, 1] to [-1, 1]. Its weights see the
+    latents with mean 0 and variance 1: the same functions as of the bare numbers, but the gradient of these weights is then about what
+    tells latents apart, not about what they have in common, and drawings of a class stay different.
     """
 
     middle, edge = 0.5, 0.5
@@ -50,6 +52,7 @@ class CGANGenerator(UniformGenerator):
         label_width: int = 1000,
         width: int = 1200,
         dropout: float = 0.5,
+        label_reach: float = 0.5,
     ):
         super().__init__()
         check_labels(image)
@@ -59,17 +62,17 @@ class CGANGenerator(UniformGenerator):
             *[nn.ReLU(), nn.Dropout(dropout), nn.Linear(latent_width + label_width, width), nn.ReLU(), nn.Dropout(dropout)],
             *[nn.Linear(width, image.channels * image.size**2), nn.Sigmoid(), Reshape(image.channels, image.size, image.size)],
         )
-        self.initialize()
+        self.initialize(label_reach)
 
-    def initialize(self) -> None:
-        """Weights as He et al. 2015 draw them, so that latents and class, which count alike, reach the last layer undiminished.
+    def initialize(self, label_reach: float) -> None:
+        """Weights as He et al. 2015 draw them, so that latents reach the last layer undiminished; ±`label_reach` from the class.
 
-        Latents have mean 1/2 and variance 1/12 each; the numbers of a one-hot class have mean 1/classes and the variance 1 - 1/classes
-        together, taken as 1/2 at least, for a single class has none.
+        The class starts fainter than the latents: where it is as loud, what all drawings of a class share is learned so much faster than
+        what tells them apart that nothing tells them apart any more. Half of He's variance in the last layer leaves the sigmoid unsaturated.
         """
-        share, (common, last) = 1 / self.classes, (self.main[2], self.main[5])
-        initialize(self.from_latent, math.sqrt(6 / (self.latent_dim / 12)), mean=0.5)
-        initialize(self.from_label, math.sqrt(6 / max(1 - share, 0.5)), mean=share)
+        common, last = self.main[2], self.main[5]
+        initialize(self.from_latent, math.sqrt(6 / self.latent_dim))
+        initialize(self.from_label, label_reach, mean=1 / self.classes)
         initialize(common, math.sqrt(6 / common.in_features))
         initialize(last, math.sqrt(3 / last.in_features))
 
@@ -79,7 +82,8 @@ class CGANGenerator(UniformGenerator):
             self.main[-3].bias.copy_(logits_of_mean(mean))
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        seen = self.from_latent(latent), self.from_label(one_hot(label, self.classes, latent))
+        standard = (latent - self.middle) * (math.sqrt(3) / self.edge)
+        seen = self.from_latent(standard), self.from_label(one_hot(label, self.classes, latent))
         return self.main(torch.cat(seen, 1)) * 2 - 1
 
 

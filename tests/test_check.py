@@ -64,6 +64,12 @@ def test_a_variant_that_learns_too_slowly_is_skipped_unless_there_is_more_patien
     assert outcome.state == "skipped" and outcome.text.endswith("give it more --patience")
 
 
+@pytest.mark.parametrize("name", ["gan", "acgan"])
+def test_a_check_that_is_asked_for_alone_does_not_blame_dropout(name):
+    (outcome,) = check_variant(name, ["globals"])
+    assert outcome.state == "ok", outcome.text
+
+
 def test_an_unknown_check_or_size_is_refused(monkeypatch):
     with pytest.raises(UsageError, match="No check is called 'gradient'. Did you mean 'gradients'?"):
         check_variant(NAME, ["gradient"])

@@ -19,6 +19,7 @@ from torch.nn import functional
 from ..build import KIND_OF, build_part, build_trainer, options_of, parts_of, seeded
 from ..config import one_line
 from ..errors import GanzooError, UsageError
+from ..randomness import process_randomness
 from ..registry import Registry
 from ..registry import registry as installed_registry
 from ..trainer import Trainer
@@ -96,7 +97,7 @@ class Subject:
 
     def _try(self, variant: Variant) -> None:
         trainer = self.trainer(variant)
-        with torch.no_grad():
+        with torch.no_grad(), process_randomness(trainer.device):  # of dropout too nothing may be left, or a check would blame the variant
             fake = trainer.generator(trainer.generator.latent(2, trainer.random("try")), labels_of(self.image, 2))
             if trainer.discriminator is not None:
                 trainer.discriminator(fake, labels_of(self.image, 2))

@@ -220,3 +220,15 @@ def test_pretrained_weights_are_scored_without_a_network(data, tmp_path):
     assert row["final"] == row["best"] and row["final"]["scores"]["frechet[fashion-cnn]"] > 0
     assert row["weights_sha256"] == registry.registry().get("variants", "vae").weights["vae.fashion-mnist"].sha256
     assert (tmp_path / "bench" / row["samples"]).exists()
+
+
+def test_without_metrics_an_extractor_is_asked_for_what_it_can_serve(tmp_path):
+    from ganzoo.bench.run import Request, _job
+    from ganzoo.metrics.observe import Extractor
+    from ganzoo.registry import registry
+
+    blind, seeing = (Extractor("plain", lambda images: images.flatten(1), "0" * 64, classes) for classes in ((), ("one", "two")))
+    asked = [_job(Request(out=tmp_path), registry(), "pretrained", "data", extractor).metrics for extractor in (blind, seeing)]
+    assert set(asked[1]) - set(asked[0]) == {"classes", "class-score"} and "frechet" in asked[0]
+    chosen = Request(out=tmp_path, metrics=("frechet", "classes"))
+    assert _job(chosen, registry(), "pretrained", "data", blind).metrics == ("frechet", "classes")  # who asks is told why it cannot be

@@ -14,6 +14,7 @@ import torch
 
 from ..errors import UsageError
 from ..files import FolderLock
+from ..metrics.observe import Extractor, load_extractor
 from ..registry import Registry
 from ..run import default_device, threads
 from . import costs
@@ -187,10 +188,11 @@ def _plan_training(request: Request, registry: Registry, report: Report):
     variants = chosen_variants(request.sources, request.everything, request.image_size, registry, report)
     size = common_size(variants, request.image_size)
     reference = request.reference or default_reference(request.data, registry, request.data_root)
-    job = replace(_job(request, registry, "train", reference), image_size=size)
+    extractor = load_extractor(request.extractor)
+    job = replace(_job(request, registry, "train", reference, extractor), image_size=size)
     data = load(job, request.data, registry, report, size=size, channels=request.channels)
     job = replace(job, channels=data.channels, classes=len(data.classes))
-    scorer = Scorer(job, registry, report, data)
+    scorer = Scorer(job, registry, report, data, extractor)
     real = scorer.reference(size, data.channels)
     cells = training_cells(
         variants,
@@ -213,8 +215,9 @@ def _plan_scoring(request: Request, registry: Registry, report: Report):
             option = TOLD_AS.get(name, name.replace("_", "-"))
             raise UsageError(f"--{option} is for --train: without it, what is trained already is scored.")
     seeds = parse_seeds(request.seeds or "1")
-    job = _job(request, registry, "pretrained", request.reference or REFERENCE)
-    scorer = Scorer(job, registry, report)
+    extractor = load_extractor(request.extractor)
+    job = _job(request, registry, "pretrained", request.reference or REFERENCE, extractor)
+    scorer = Scorer(job, registry, report, extractor=extractor)
     found = {source: _shape(source, registry) for source in request.sources or _embedded(registry)}
     shapes = sorted({shape for _, shape in found.values()})
     references = [scorer.reference(*shape) for shape in shapes]
@@ -241,9 +244,10 @@ def _shape(source: str, registry: Registry) -> tuple[str, tuple[int, int]]:
     return model.variant, (model.image.size, model.image.channels)
 
 
-def _job(request: Request, registry: Registry, kind: str, reference: str) -> Job:
+def _job(request: Request, registry: Registry, kind: str, reference: str, extractor: Extractor) -> Job:
     builtin = [name for name in registry.names("metrics") if registry.claim("metrics", name).plugin.builtin]
-    metrics = list(dict.fromkeys(request.metrics)) or builtin
+    able = [name for name in builtin if extractor.classes or "logits" not in getattr(registry.get("metrics", name), "needs", ())]
+    metrics = list(dict.fromkeys(request.metrics)) or able
     first = ranking(metrics)
     metrics = [first, *(name for name in metrics if name != first)]
     return Job(

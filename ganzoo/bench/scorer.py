@@ -32,9 +32,11 @@ class Score(NamedTuple):
 class Scorer:
     """Scores models against the reference images of a job; everything that is loaded is loaded once."""
 
-    def __init__(self, job: Job, registry: Registry, report: Callable[[str], None], data: ImageData | None = None):
+    def __init__(
+        self, job: Job, registry: Registry, report: Callable[[str], None], data: ImageData | None = None, extractor: Extractor | None = None
+    ):
         self.job, self.registry, self._report, self._data = job, registry, report, data
-        self.extractor: Extractor = load_extractor(job.extractor)
+        self.extractor = extractor or load_extractor(job.extractor)
         self.metrics = {name: registry.get("metrics", name) for name in job.metrics}
         self.needs = needs_of(self.metrics, self.extractor)
         self.reference = cache(self._reference)

@@ -44,7 +44,7 @@ class BenchCommand(click.Command):
 @click.option("--eval-images", type=click.IntRange(10), default=10_000, show_default=True, help="Drawings scored of the end and the best.")
 @click.option("--point-images", type=click.IntRange(10), help="Drawings scored at each point. [default: a fifth of --eval-images]")
 @click.option("--extractor", default="fashion-cnn", show_default=True, help="Through whose eyes drawings are compared.")
-@click.option("--metric", "metrics", multiple=True, help="Only these metrics. [default: all that are built in]")
+@click.option("--metric", "metrics", multiple=True, help="Only these metrics. [default: all that are built in and that the extractor can serve]")
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="As `ganzoo train` takes it. [default: fp32]")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:N, mps or auto.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Processor threads of a cell; part of the protocol.")

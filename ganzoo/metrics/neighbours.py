@@ -36,7 +36,8 @@ def neighbour_scores(real: Tensor, fake: Tensor, *, k: int = 3, density_k: int =
     The same as comparing all pairs in float64: bounds from products in float32 leave out what cannot matter, the rest is taken
     from the differences. Time grows with N·M, memory with N + M.
     """
-    real, fake = (as_features(features, single=True) for features in (real, fake))
+    single = real.dtype == fake.dtype  # or else one frame would have two centres
+    real, fake = (as_features(features, single=single) for features in (real, fake))
     most = max(k, density_k)
     if real.shape[1] != fake.shape[1] or min(k, density_k) < 1 or most >= min(len(real), len(fake)):
         raise UsageError(

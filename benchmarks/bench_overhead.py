@@ -76,6 +76,7 @@ def by_trainer(data: Path, out: Path, options: argparse.Namespace) -> None:
     from ganzoo.data import Batches, load_images
     from ganzoo.distributed import Processes
     from ganzoo.registry import registry
+    from ganzoo.settings import resolve
 
     known = registry()
     images = load_images(str(data), size=32, channels=1, datasets=known.table("datasets"), report=lambda line: None)
@@ -102,7 +103,6 @@ def by_bench(data: Path, out: Path, options: argparse.Namespace) -> None:
     """The matrix of all seeds: protocol, processes, runs, points, scores, pictures, rows."""
     from ganzoo.bench.run import Request, bench
     from ganzoo.registry import registry
-    from ganzoo.settings import resolve
 
     asked = {"sources": ("vae",), "train": True, "data": str(data), "image_size": 32, "steps": options.steps, "points": 1}
     measures = {"metrics": ("frechet", "classes"), "eval_images": options.eval_images, "settings": settings()}

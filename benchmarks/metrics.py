@@ -126,8 +126,6 @@ def neighbours(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
         return float(sum(share.double().mean() for share in shares))
 
     def prdc() -> float:
-        from prdc import compute_prdc
-
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             found = compute_prdc(one.numpy(), other.numpy(), 5)
         return float(sum(found[name] for name in names))
@@ -136,7 +134,11 @@ def neighbours(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
         found = neighbour_scores(one, other, k=5, density_k=5)
         return sum(found[name] for name in names)
 
-    found = {"ganzoo": ours} | ({"prdc": prdc} if find_spec("prdc") and find_spec("sklearn") else {})
+    found = {"ganzoo": ours}
+    if find_spec("prdc") and find_spec("sklearn"):
+        from prdc import compute_prdc
+
+        found["prdc"] = prdc
     return found | ({"scipy": scipy} if find_spec("scipy") else {})
 
 

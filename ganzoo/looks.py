@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,25 @@ def some_real(data) -> Tensor:
     return torch.cat([measurable(part) for part in parts])
 
 
+class Real(NamedTuple):
+    """Real images (N, C, H, W) in [-1, 1] and the mean distance between two of them."""
+
+    images: Tensor
+    distance: float
+
+
+_REAL: dict[str, Real] = {}
+
+
+def remembered_real(data) -> Real:
+    """What samples are compared with, worked out once for the last data set: processes that are forked later need not."""
+    if data.fingerprint not in _REAL:
+        images = some_real(data)
+        _REAL.clear()
+        _REAL[data.fingerprint] = Real(images, watch.mean_distance(images))
+    return _REAL[data.fingerprint]
+
+
 def measurable(images: Tensor) -> Tensor:
     """Images of more than 64 pixels averaged down to 64: distances change little, and memory stays small."""
     return functional.adaptive_avg_pool2d(images, LARGEST_MEASURED) if images.shape[-1] > LARGEST_MEASURED else images
@@ -49,17 +69,16 @@ def draw(trainer: Trainer, n: int) -> Iterator[Tensor]:
 class Looks:
     """Draws with the generator that a checkpoint would hold, from latents that stay the same during the whole run."""
 
-    def __init__(self, trainer: Trainer, real: Tensor):
+    def __init__(self, trainer: Trainer, real: Real):
         self.trainer, self.real = trainer, real
         self._saved: tuple[tuple[int, int], Path] | None = None
-        self._real_distance = watch.mean_distance(real)
 
     def measure(self) -> dict[str, float]:
         """How varied samples are and how far from real ones; DivergedError if they are not finite."""
         fake = torch.cat([measurable(part) for part in draw(self.trainer, LOOKED_AT)])
         if not torch.isfinite(fake).all():
             raise DivergedError(f"Training diverged at step {self.trainer.step_number}: the generator draws values that are not finite.")
-        return watch.compare(fake, self.real, self._real_distance)
+        return watch.compare(fake, *self.real)
 
     def save_grid(self, path: Path) -> None:
         """Writes a grid of samples as PNG; a conditional generator's columns are its classes, if they are few.

@@ -13,7 +13,7 @@ from torch import Tensor
 from . import watch
 from .checkpoint import list_checkpoints, load_checkpoint, newest_checkpoint, retain, save_checkpoint, set_newer_aside
 from .errors import CheckpointError, DivergedError, InterruptedRun
-from .looks import Looks
+from .looks import Looks, Real
 from .milestones import EVENT, Clock, Milestones
 from .progress import Progress
 from .run import RunFolder
@@ -40,7 +40,7 @@ class Cadence:
 class TrainingLoop:
     """Trains until `trainer.training.steps`, leaving a run folder that can be resumed, sampled from and read."""
 
-    def __init__(self, trainer: Trainer, folder: RunFolder, cadence: Cadence, real: Tensor, *, quiet: bool = False, board=None):
+    def __init__(self, trainer: Trainer, folder: RunFolder, cadence: Cadence, real: Real, *, quiet: bool = False, board=None):
         self.trainer, self.folder, self.cadence, self.board, self.quiet = trainer, folder, cadence, board, quiet
         self.main = trainer.processes.rank == 0
         self.looks = Looks(trainer, real)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from typing import Any, get_type_hints
 
 from .config import ROLES, one_line, option_bounds, training_mistakes
@@ -89,10 +90,16 @@ def _nested(mapping: Any, path: list[str], value: Any) -> dict[str, Any]:
     return mapping
 
 
+@cache
+def _training_hints() -> dict[str, Any]:
+    """The types of the training's fields, which take a millisecond to look up."""
+    return get_type_hints(Training)
+
+
 def _set_training(training: Training, path: list[str], value: Any) -> Training:
     import msgspec
 
-    hints = get_type_hints(Training)
+    hints = _training_hints()
     name = path[0]
     if name not in hints:
         raise ValueError(f"unknown key.{did_you_mean(name, hints)}")

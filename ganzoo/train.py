@@ -19,7 +19,7 @@ from .distributed import Processes, join
 from .errors import UsageError
 from .files import FolderLock, shorten
 from .losses import Loss, Phase
-from .looks import some_real, try_out
+from .looks import remembered_real, try_out
 from .loop import Cadence, TrainingLoop
 from .mixins import check_kept, doubts, mixed_in
 from .randomness import repeatable
@@ -95,7 +95,7 @@ def train(request: Request, registry: Registry, report: Callable[[str], None], d
             _prepare(folder, config, request.resume)
         processes.barrier()
         board = writer(str(folder.path / "tensorboard")) if writer and first else None
-        loop = TrainingLoop(trainer, folder, request.cadence, some_real(data), quiet=request.quiet, board=board)
+        loop = TrainingLoop(trainer, folder, request.cadence, remembered_real(data), quiet=request.quiet, board=board)
         if request.resume:
             step = loop.resume()
             if step >= variant.training.steps:

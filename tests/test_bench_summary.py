@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
+from random import Random
 
 import msgspec
 import numpy
@@ -49,6 +50,12 @@ def test_bootstrap_covers_what_the_page_says(count, share):
     trials = 1500 if count < 10 else 300
     inside = sum(low <= 0 <= high for low, high in (statistics.bootstrap_interval(list(random.normal(size=count))) for _ in range(trials)))
     assert inside / trials == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / trials))
+
+
+@pytest.mark.parametrize("seed", [7, 20, 2**40])
+def test_resamples_are_those_of_pythons_own_generator(seed):
+    draw = Random(seed).random
+    assert statistics.uniform(seed, 1000).tolist() == [draw() for _ in range(1000)]
 
 
 def test_bootstrap_agrees_with_scipy():

@@ -161,6 +161,15 @@ def test_a_state_that_is_not_finite_is_never_written(tmp_path):
             save_checkpoint(tmp_path / "checkpoints", 12, {"g": torch.tensor([math.nan]).to(dtype)})
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_finite_values_of_an_infinite_sum_are_kept_and_infinities_that_cancel_are_refused(tmp_path, dtype):
+    large = torch.full((100,), torch.finfo(dtype).max, dtype=dtype)
+    save_checkpoint(tmp_path / "checkpoints", 1, {"g": large})
+    assert torch.equal(load_checkpoint(tmp_path / "checkpoints" / "step-000000001")[1]["g"], large)
+    with pytest.raises(DivergedError, match="step 2: values are not finite in g"):
+        save_checkpoint(tmp_path / "checkpoints", 2, {"g": torch.tensor([1.0, math.inf, -math.inf]).to(dtype)})
+
+
 def nested(levels):
     tree = 1
     for _ in range(levels):

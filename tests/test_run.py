@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import small
@@ -256,3 +257,15 @@ def test_images_from_data_stay_small_for_the_watch():
     found = some_real(Many())
     assert found.shape == (256, 3, 64, 64)
     assert found[0].unique().tolist() == [-1.0]
+
+
+def test_real_images_for_the_watch_are_those_of_the_data_set(monkeypatch):
+    from ganzoo import looks
+
+    asked = []
+    monkeypatch.setattr(looks, "some_real", lambda data: asked.append(data) or data.images)
+    one, other = (SimpleNamespace(fingerprint=name, images=torch.rand(8, 1, 4, 4)) for name in "ab")
+    for data in (one, one, other, one):
+        found = looks.remembered_real(data)
+        assert found.images is data.images and found.distance == looks.watch.mean_distance(data.images)
+    assert asked == [one, other, one]

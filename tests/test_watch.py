@@ -7,10 +7,11 @@ import torch
 
 from ganzoo import ImageSpec
 from ganzoo.errors import DivergedError
+from ganzoo.looks import Real
 from ganzoo.loop import Cadence, TrainingLoop
 from ganzoo.networks import Generator
 from ganzoo.run import RunFolder
-from ganzoo.watch import SATURATED_FOR, WARM_UP, CollapseWatch, check_finite, compare
+from ganzoo.watch import SATURATED_FOR, WARM_UP, CollapseWatch, check_finite, compare, mean_distance
 from stepping import RandomBatches
 
 # -- numbers ---------------------------------------------------------------------------------------------------------
@@ -137,7 +138,7 @@ def run_of(tmp_path, monkeypatch):
         folder = RunFolder(tmp_path / "run")
         folder.path.mkdir(exist_ok=True)
         real = torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
-        return TrainingLoop(trainer, folder, Cadence(every, every, 2, policy), real)
+        return TrainingLoop(trainer, folder, Cadence(every, every, 2, policy), Real(real, mean_distance(real)))
 
     return make
 

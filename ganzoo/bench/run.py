@@ -14,6 +14,7 @@ import torch
 
 from ..errors import UsageError
 from ..files import FolderLock
+from ..looks import remembered_real
 from ..metrics.observe import Extractor, load_extractor
 from ..registry import Registry
 from ..run import default_device, threads
@@ -153,6 +154,8 @@ def _fill(
             run_on_ray(request.ray, missing, job, protocol, **hearing)
         else:
             _warm_up()
+            if job.kind == "train":
+                remembered_real(scorer.data)
             gc.freeze()  # a collection in a forked child would write to, and so copy, every page of what it has inherited
             try:
                 run_all(missing, _jobs(request), start, **hearing)
@@ -169,7 +172,7 @@ def _warm_up() -> None:
     """Does what optimizers, pictures and the machine's name need at their first use, once instead of in every child."""
     from PIL import Image
 
-    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)]).step()
     Image.preinit()
     costs.processor()
 

@@ -50,8 +50,15 @@ def _resamples(count: int) -> numpy.ndarray:
     """Indices (R, N) of resamples; Python promises that `random` of a seed gives the same numbers in every version."""
     if count <= EXACT_RESAMPLES:
         return numpy.array(list(product(range(count), repeat=count)))
-    draw = Random(count).random
-    return numpy.array([[int(draw() * count) for _ in range(count)] for _ in range(RESAMPLES)])
+    return (uniform(count, RESAMPLES * count) * count).astype(numpy.int64).reshape(RESAMPLES, count)
+
+
+def uniform(seed: int, number: int) -> numpy.ndarray:
+    """What so many calls of Python's `Random(seed).random` give, from its own state in numpy's same generator: twenty times as fast."""
+    _, (*words, place), _ = Random(seed).getstate()
+    generator = numpy.random.RandomState()
+    generator.set_state(("MT19937", words, place))
+    return generator.random_sample(number)
 
 
 def permutation_test(one: Sequence[float], other: Sequence[float]) -> tuple[float, bool]:

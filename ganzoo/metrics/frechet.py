@@ -80,21 +80,21 @@ class _Normal:
 
     def __init__(self, source: Moments | Tensor):
         self.covariance = self.centred = None
-        if isinstance(source, Tensor):
-            source = as_features(source)
-            if source.shape[0] > source.shape[1]:
-                source = Moments.of(source)
+        if isinstance(source, Tensor) and source.ndim == 2 and source.shape[0] > source.shape[1]:
+            source = Moments.of(source)
         if isinstance(source, Tensor):
             self._keep_features(source)
         else:
             self.mean, self.covariance = source.mean, source.covariance
             self.trace = self.covariance.trace()
 
-    def _keep_features(self, features: Tensor) -> None:
+    def _keep_features(self, source: Tensor) -> None:
+        features = as_features(source)
         if features.shape[0] < 2:
             raise UsageError(f"A covariance needs at least 2 images, there is {features.shape[0]}.")
         self.mean = features.mean(0)
-        self.centred = (features - self.mean).div_((features.shape[0] - 1) ** 0.5)
+        room = features if features.data_ptr() != source.data_ptr() else torch.empty_like(features)  # what is the caller's stays as it is
+        self.centred = torch.sub(features, self.mean, out=room).div_((features.shape[0] - 1) ** 0.5)
         self.trace = torch.linalg.vector_norm(self.centred).square()
 
     def norm(self) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ganzoo.errors import CheckpointError, DataError, UsageError
 
 
-BLOCK = 512  # columns: of fewer a symmetric product is one call, of more the half of it that repeats is not computed
+BLOCK = 256  # columns: of fewer a symmetric product is one call, of more the half of it that repeats is not computed
 
 
 class Moments:
@@ -102,11 +102,11 @@ def add_gram(total: Tensor, rows: Tensor) -> Tensor:
     return total
 
 
-def as_features(features: Tensor) -> Tensor:
-    """Features (N, D) in float64; UsageError for another shape, DataError if one is not finite."""
+def as_features(features: Tensor, *, single: bool = False) -> Tensor:
+    """Features (N, D) in float64, or with `single` what is float32 as it is; UsageError for another shape, DataError if one is not finite."""
     if features.ndim != 2 or features.shape[1] == 0:
         raise UsageError(f"Features must have the shape (N, D), got {tuple(features.shape)}.")
-    features = features.detach().to("cpu", torch.float64)
+    features = features.detach().to("cpu", torch.float32 if single and features.dtype == torch.float32 else torch.float64)
     if not torch.isfinite(features.sum()) and not torch.isfinite(features).all():  # a sum is quicker, and finite only of what is finite
         raise DataError("Some features are not finite: the images or the extractor have overflowed.")
     return features

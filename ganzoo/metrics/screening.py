@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-GROUP = 16  # rows whose least bound stands for all of them: comparing float with float costs torch five times as much as a minimum
+GROUP = 8  # rows whose least bound stands for all of them: comparing float with float costs torch five times as much as a minimum
 FLOOR = 2.0**-100  # what underflow may do to a distance between points whose coordinates are at most 2
 UNIT_ROUNDOFF = 2.0**-24
+SAMPLE = 256  # points whose mean is the middle
+LEAF = 128  # rows of which all products are taken though half of them are the other half
+NARROW = 256  # dimensions: of fewer, copying that half costs more than its products
+NUMBERS = 2**17  # of one block of points: more would leave the processor's cache
 
 
 class Frame(NamedTuple):
@@ -22,8 +27,10 @@ class Frame(NamedTuple):
 
     @classmethod
     def around(cls, *sets: Tensor) -> Frame:
-        centre = sets[0].mean(0)
-        reach = max(float(torch.maximum(points.amax(0) - centre, centre - points.amin(0)).max()) for points in sets)
+        """Of a middle of the first set, which all fit into."""
+        centre = sets[0][:: -(-len(sets[0]) // SAMPLE)].double().mean(0).to(sets[0].dtype)
+        (low, high), ends = (float(end) for end in centre.aminmax()), [points.aminmax() for points in sets]
+        reach = max(max(float(most) - low, high - float(least)) for least, most in ends)
         return cls(centre, math.ldexp(1.0, math.frexp(reach)[1] - 1) if reach else 1.0)
 
 
@@ -31,25 +38,27 @@ class Screen:
     """Points (N, D) of a frame in float32, N made a multiple of GROUP by points at infinity.
 
     A product of rounded coordinates is off by at most `share` (|x|² + |y|²) + FLOOR, whatever the order of its sums: each of
-    D + 2 terms is rounded at most D + 2 times, and the coordinates once (Higham 2002, section 3.1). The centre costs nothing more:
+    D + 2 terms is rounded at most D + 4 times, and the coordinates once (Higham 2002, section 3.1). The centre costs nothing more:
     a difference of two floats is rounded once.
     """
 
-    def __init__(self, points: Tensor, frame: Frame, rows: int):
-        count, dimensions = points.shape
-        self.count, self.share = count, 2.1 * (dimensions + 8) * UNIT_ROUNDOFF
-        self.left = torch.zeros(-(-count // GROUP) * GROUP, dimensions + 2)
-        self.norms = torch.full((len(self.left),), torch.inf, dtype=torch.float64)
-        for some in tiles(count, rows):
-            self.left[some, :-2] = (points[some] - frame.centre) / frame.unit
-            self.norms[some] = self.left[some, :-2].double().square().sum(1)
-        self.left[:, -2] = self.norms * (1 - self.share) - FLOOR / 2
-        self.left[:, -1] = 1
+    def __init__(self, points: Tensor, frame: Frame):
+        self.count, dimensions = points.shape
+        self.unit, self.share = frame.unit, 2.1 * (dimensions + 8) * UNIT_ROUNDOFF
+        self.points = torch.zeros(-(-self.count // GROUP) * GROUP, dimensions)
+        self.norms = torch.full((len(self.points),), torch.inf, dtype=torch.float64)
+        centre = frame.centre.to(points.dtype) / frame.unit
+        for some in tiles(self.count, max(1, NUMBERS // dimensions)):
+            self.points[some] = (points[some] / frame.unit).sub_(centre)
+            self.norms[some] = self.points[some].double().square_().sum(1)
+        self.least = (self.norms * (1 - self.share) - FLOOR / 2).float()
 
-    def right(self, rows: slice) -> Tensor:
-        """What `left` is multiplied by: [x, |x|², 1]·[-2y, 1, |y|²] is the squared distance."""
-        some = self.left[rows]
-        return torch.cat([-2 * some[:, :-2], some[:, -1:], some[:, -2:-1]], 1)
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def central(self) -> bool:
+        """Whether the centre lies so near the points' own that another would not halve the slack."""
+        return bool(2 * self.points[: self.count].mean(0).square().sum() <= self.norms[: self.count].mean())
 
     def reach(self, rows: slice) -> Tensor:
         """The largest |x|² there."""
@@ -57,37 +66,82 @@ class Screen:
 
     def padded(self, limits: Tensor) -> Tensor:
         """Limits (N,) and below everything those of the points at infinity."""
-        return torch.cat([limits, limits.new_full((len(self.left) - self.count,), -torch.inf)])
+        return torch.cat([limits, limits.new_full((len(self) - self.count,), -torch.inf)])
 
     def slack(self, norms: Tensor) -> Tensor:
         """How far the true squared distance may lie above its lower bound, for |x|² + |y|²."""
         return 2 * (self.share * norms + FLOOR)
 
 
-def lower_bounds(left: Tensor, right: Tensor) -> Tensor:
-    """(A, B): no squared distance is below its bound. In float32 indeed: autocast and bfloat16 products are kept away."""
+def lower_bounds(one: Screen, rows: slice, other: Screen, columns: slice, room: Tensor) -> Tensor:
+    """(A, B) in `room`, which has A·B numbers or more: no squared distance |x|² + |y|² - 2xy is below its bound."""
+    bounds = _sums(one.least[rows], other.least[columns], room)
+    with _plain_products():
+        return bounds.addmm_(one.points[rows], other.points[columns].T, alpha=-2)
+
+
+def lower_bounds_among(screen: Screen, rows: slice, room: Tensor) -> Tensor:
+    """(A, A) as of `lower_bounds`, with little more than half of its products."""
+    bounds = _sums(screen.least[rows], screen.least[rows], room)
+    with _plain_products():
+        return _subtract_products(bounds, screen.points[rows])
+
+
+def _sums(one: Tensor, other: Tensor, room: Tensor) -> Tensor:
+    """The sums (A, B) of each of some numbers (A,) and each of others (B,), in `room`."""
+    return torch.add(one[:, None], other, out=room[: len(one) * len(other)].view(len(one), len(other)))
+
+
+@contextmanager
+def _plain_products() -> Iterator[None]:
+    """Products in float32 indeed: autocast and bfloat16 are kept away."""
     with torch.autocast("cpu", enabled=False), torch.backends.mkldnn.flags(enabled=False, allow_tf32=None, fp32_precision=None):
-        return left @ right.T
+        yield
+
+
+def _subtract_products(symmetric: Tensor, points: Tensor) -> Tensor:
+    """Takes 2 XXᵀ from a symmetric matrix in place: by halves, and what lies above the diagonal is copied from below."""
+    if len(points) <= LEAF or points.shape[1] < NARROW:
+        return symmetric.addmm_(points, points.T, alpha=-2)
+    half = len(points) // 2
+    _subtract_products(symmetric[:half, :half], points[:half])
+    _subtract_products(symmetric[half:, half:], points[half:])
+    below = symmetric[half:, :half].addmm_(points[half:], points[:half].T, alpha=-2)
+    symmetric[:half, half:].copy_(below.T)
+    return symmetric
 
 
 def group_minima(bounds: Tensor) -> Tensor:
-    """(A / GROUP, B): the least of the rows g, g + A / GROUP, g + 2 A / GROUP and so on."""
+    """(A / GROUP, B): the least of the rows g, g + A / GROUP, g + 2 A / GROUP and so on; rows beyond a multiple of GROUP are left out."""
+    bounds = bounds[: len(bounds) // GROUP * GROUP]
     if bounds.is_contiguous():
         return bounds.unflatten(0, (GROUP, -1)).amin(0)
     return bounds.T.unflatten(1, (GROUP, -1)).amin(1).T  # of a transposed matrix this order is ten times as fast
 
 
 def pairs_below(bounds: Tensor, minima: Tensor, limits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows, columns and bounds (P,) of every bound (A, B) that is at most its column's limit (B,)."""
-    limits = (limits * (1 + 4 * UNIT_ROUNDOFF)).float()
+    """Rows, columns and bounds (P,) of every bound (A, B) that is finite and at most its column's limit (B,)."""
+    limits = rounded_up(limits)
     group, column = (minima <= limits).nonzero(as_tuple=True)
-    rows = group[:, None] + len(minima) * torch.arange(GROUP)
-    found = bounds[rows, column[:, None]]
-    kept = (found <= limits[column][:, None]) & (found < torch.inf)
-    return rows[kept], column[:, None].expand_as(rows)[kept], found[kept].double()
+    found = bounds.unflatten(0, (GROUP, -1))[:, group, column]
+    place, which = (found <= limits[column]).nonzero(as_tuple=True)
+    return group[which] + len(minima) * place, column[which], found[place, which].double()
+
+
+def rounded_up(limits: Tensor) -> Tensor:
+    """Finite limits in float32 that are not below those in float64."""
+    return (limits * (1 + 4 * UNIT_ROUNDOFF)).float().clamp_(max=torch.finfo(torch.float32).max)
 
 
 def tiles(count: int, rows: int) -> Iterator[slice]:
     """Slices of so many rows of 0 … count."""
     for start in range(0, count, rows):
         yield slice(start, min(start + rows, count))
+
+
+def exact(one: Tensor, other: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """Squared distances of chosen pairs from their differences: the same pair gives the same bits wherever it is asked."""
+    size = max(1, NUMBERS // one.shape[1])
+    parts = zip(row.split(size), column.split(size), strict=True)
+    differences = (one.index_select(0, first).double().sub_(other.index_select(0, second)) for first, second in parts)
+    return torch.cat([difference.square_().sum(1) for difference in differences])

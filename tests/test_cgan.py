@@ -56,12 +56,13 @@ def test_counts_are_those_of_the_papers_layers():
 def test_weights_start_as_documented():
     torch.manual_seed(0)
     generator, discriminator = part("generators", "cgan", DIGITS), part("discriminators", "cgan", DIGITS)
-    reaches = [math.sqrt(6 / 100), 0.5, math.sqrt(6 / 1200), math.sqrt(3 / 1200), 0.005, 0.5, 0.005, 0.005]
+    reaches = [math.sqrt(6 / 100), math.sqrt(50 / 1000), math.sqrt(6 / 1200), math.sqrt(3 / 1200), 0.005, 0.5, 0.005, 0.005]
     for layer, reach in zip(linear_layers(generator) + linear_layers(discriminator), reaches, strict=True):
         assert layer.weight.abs().max() <= reach
         assert layer.weight.std().item() == pytest.approx(reach / math.sqrt(3), rel=0.1)
     assert not any(layer.bias.any() for layer in [*linear_layers(generator)[2:], *linear_layers(discriminator)])
     assert part("generators", "cgan", DIGITS, label_reach=2.0).from_label.weight.abs().max() > 1
+    assert part("generators", "cgan", DIGITS, label_width=200).from_label.weight.abs().max().item() == pytest.approx(0.5, rel=0.01)
     assert part("discriminators", "cgan", DIGITS, label_reach=0.1).from_label.linear.weight.abs().max() <= 0.1
 
 
@@ -70,7 +71,7 @@ def test_latents_and_classes_start_centred_and_classes_fainter():
     generator = part("generators", "cgan", DIGITS)
     seen = {
         2.0: generator.from_latent((generator.latent(5000, torch.Generator().manual_seed(0)) - 0.5) * math.sqrt(12)),
-        0.9 * 0.5**2 / 3: generator.from_label(torch.eye(10)),
+        0.9 * (50 / 1000) / 3: generator.from_label(torch.eye(10)),
     }
     for variance, activations in seen.items():
         assert activations.mean(0).abs().max() < 0.1

@@ -20,7 +20,7 @@ def facts(tag: str) -> dict:
 
 
 def test_all_embedded_weights_together_are_small():
-    assert EMBEDDED and sum(facts(tag)["weights"]["size"] for tag in EMBEDDED) <= 24_000_000
+    assert EMBEDDED and sum(facts(tag)["weights"]["size"] for tag in EMBEDDED) <= 26_000_000
 
 
 @pytest.mark.parametrize("tag", EMBEDDED)

@@ -1,6 +1,6 @@
 """CGAN (Mirza and Osindero 2014): the paper's MNIST experiment; no official code was published."""
 
-from ganzoo import Part, Schedule, Training, Variant, hookimpl
+from ganzoo import ImageSpec, Part, Schedule, Training, Variant, Weights, hookimpl
 
 STEPS = 250 * 500  # epochs of 50,000 images in batches of 100
 
@@ -29,6 +29,14 @@ def register_variants(register):
                 steps=STEPS,
                 schedules={"generator_lr": decayed, "discriminator_lr": decayed, "momentum": Schedule(end=0.7)},
             ),
+            weights={
+                "cgan.fashion-mnist": Weights(
+                    image=ImageSpec(28, 1, 10),
+                    sha256="252ce83fb034a4ae4d7dd4873f181d03ade08721ce4b06fd107eabc387513e74",
+                    licence="MIT",
+                    package_file="ganzoo_plugins.cgan:files/fashion-mnist",
+                )
+            },
         )
     )
 

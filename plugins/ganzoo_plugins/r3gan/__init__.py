@@ -1,6 +1,6 @@
 """R3GAN (Huang et al. 2024): a modern baseline without tricks, as brownvc/R3GAN trains it on CIFAR-10 and on FFHQ at 64 px."""
 
-from ganzoo import Part, Schedule, Training, Variant, hookimpl
+from ganzoo import ImageSpec, Part, Schedule, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/2501.05441"
 IMAGES = 20_000_000  # after which every schedule has arrived; the official runs may go on from there
@@ -42,6 +42,14 @@ def register_variants(register):
             labels="optional",
             tags=("conditional", "unconditional", "residual", "relativistic", "gradient-penalty", "modern"),
             training=training(batch_size=512, half_life=0.25),
+            weights={
+                "r3gan.fashion-mnist": Weights(
+                    image=ImageSpec(32, 1),
+                    sha256="6bf93fc44e49c2a15740d99c05aed11c702c5fb107b0427518ef5f9ab5254794",
+                    licence="MIT",
+                    package_file="ganzoo_plugins.r3gan:files/fashion-mnist",
+                )
+            },
         )
     )
     register(

@@ -2,7 +2,9 @@
 
 import json
 import os
+import platform
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -232,3 +234,22 @@ def test_without_metrics_an_extractor_is_asked_for_what_it_can_serve(tmp_path):
     assert set(asked[1]) - set(asked[0]) == {"classes", "class-score"} and "frechet" in asked[0]
     chosen = Request(out=tmp_path, metrics=("frechet", "classes"))
     assert _job(chosen, registry(), "pretrained", "data", blind).metrics == ("frechet", "classes")  # who asks is told why it cannot be
+
+
+def test_the_dearest_pretrained_cell_is_done_first():
+    from ganzoo.bench.run import _effort
+
+    cells = [Cell(name=name, variant=name, data="data", seed=0, source=f"{name}.fashion-mnist") for name in ("vae", "dcgan", "sagan")]
+    assert [cell.name for cell in sorted(cells, key=lambda cell: -_effort(cell, registry.registry()))] == ["dcgan", "sagan", "vae"]
+    assert _effort(Cell(name="dcgan", variant="dcgan", data="data", seed=0), registry.registry()) == 0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's own setting")
+def test_freed_memory_is_kept_for_the_next_batch():
+    code = (
+        "import resource, torch; from ganzoo.bench.workers import keep_freed_memory; keep_freed_memory()\n"
+        "[torch.ones(4_000_000) for _ in range(3)]; before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(50): torch.ones(4_000_000)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
+    )
+    assert int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout) < 3_900  # pages of one of the fifty

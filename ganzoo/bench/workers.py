@@ -6,6 +6,7 @@ with a GPU's driver, it is a fresh one.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from .plan import Cell
 POLL_SECONDS = 0.02
 TRIES = 2
 SAME_SIGNAL_SECONDS = 2.0
+MALLOC_OPTIONS = {-1: 2**30, -3: 2**25}  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h, in bytes; more than 32 MiB glibc refuses
 
 
 class Child(Protocol):
@@ -48,6 +50,15 @@ class Running:
 def can_fork(device: str, threads: int) -> bool:
     """Whether a child can go on with what this process has loaded: a GPU's driver, macOS's libraries and threads cannot be forked."""
     return sys.platform.startswith("linux") and torch.device(device).type == "cpu" and threads == 1
+
+
+def keep_freed_memory() -> None:
+    """Lets glibc keep what this process frees, and its forks: activations of ten megabytes and more come and go with every batch, and for each
+    the system would clear its pages again. Elsewhere nothing happens."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform.startswith("linux") else None
+    if mallopt is not None:
+        for option, value in MALLOC_OPTIONS.items():
+            mallopt(option, value)
 
 
 class Forked:

@@ -61,7 +61,10 @@ def test_one_matrix_for_all_subsets_gives_what_each_gives(rows, offset, monkeypa
 
 def test_few_subsets_of_many_images_look_at_their_own_pairs_alone(monkeypatch):
     monkeypatch.setattr(kernel, "_from_every_pair", None)
-    kernel_distance(features(500, 3, 1), features(500, 3, 2), seeded(), subsets=2, subset_size=20)
+    one, other, random = features(500, 3, 1), features(500, 3, 2), seeded()
+    mean, _ = kernel_distance(one, other, seeded(), subsets=2, subset_size=20)
+    each = [float(discrepancy(kernel.drawn(one, 20, random), kernel.drawn(other, 20, random))) for _ in range(2)]
+    assert mean == pytest.approx(sum(each) / 2, rel=1e-9)
 
 
 @pytest.mark.parametrize("offset", [0.0, 10.0])

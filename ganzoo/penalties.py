@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .convolutions import TwiceDifferentiable
 from .networks import second_order
 
 
@@ -25,7 +26,7 @@ def squared_gradient_norm(critic: Callable[[Tensor], Tensor], images: Tensor) ->
     `critic` maps images to logits (N,); it must not couple the samples of a batch (no batch normalization), or the
     gradient is not each sample's own.
     """
-    with torch.autocast(images.device.type, enabled=False), second_order():
+    with torch.autocast(images.device.type, enabled=False), second_order(), TwiceDifferentiable():
         points = at_least_float32(images.detach()).requires_grad_(True)
         (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
         return gradient.square().sum(tuple(range(1, gradient.ndim)))  # flatten would copy what is channels last

@@ -186,6 +186,8 @@ def test_plans_grow_and_never_change():
     assert united(cells[:2], cells[1:], "here") == tuple(cells)
     with pytest.raises(UsageError, match="settings: \\[\\] there"):
         united(cells, [Cell(name="a", variant="a", data="d", seed=1, settings=("x=1",))], "here")
+    one, other = (Cell(name="a", variant="a", data="d", seed=0, settings=settings) for settings in (("x=1", "y=2"), ("y=2", "x=1")))
+    assert united([one], [other], "here") == (one,), "a matter of order alone"
 
 
 def test_differences_name_every_value():

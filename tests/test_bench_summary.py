@@ -155,6 +155,13 @@ def test_settings_make_another_line():
     assert [(summary.name, summary.settings, len(summary.rows)) for summary in found.summaries] == [("a", (), 2), ("a", ("generator.width=32",), 1)]
 
 
+def test_settings_are_the_same_in_any_order():
+    settings = (["x=1", "y=2"], ["y=2", "x=1"], ["x=3", "y=2", "x=1"])
+    (summary,) = section(*(row("a", seed, [1.0], settings=given) for seed, given in enumerate(settings))).summaries
+    assert len(summary.rows) == 3
+    assert len(section(row("a", 0, [1.0], settings=["x=1", "x=2"]), row("a", 1, [1.0], settings=["x=2", "x=1"])).summaries) == 2, "the last counts"
+
+
 def test_the_best_score_within_a_time():
     """8,000, 32,000 and 64,000 images at 15 s for 8,000: scores after 15, 60 and 120 s."""
     found = section(row("a", 0, [9.0, 3.0, 5.0], second=15), row("a", 1, [8.0, 5.0, 4.0], second=15), row("b", 0, [2.0], second=90))

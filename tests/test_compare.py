@@ -138,6 +138,13 @@ def test_one_name_with_several_settings_is_refused(tmp_path):
         compare(write(tmp_path, rows) / "results.jsonl", variants=("a", "b"))
 
 
+def test_settings_in_another_order_are_the_same_variant(tmp_path):
+    orders = (["x=1", "y=2"], ["y=2", "x=1"])
+    one, other = (write(tmp_path / str(place), [row("a", seed, [1.0], settings=orders[place]) for seed in range(3)]) for place in range(2))
+    found = compare(one / "results.jsonl", other / "results.jsonl").comparisons
+    assert found and {comparison.settings for comparison in found} == {(("x=1", "y=2"), ("x=1", "y=2"))}
+
+
 @pytest.mark.parametrize(("content", "said"), [(b"", "has no rows"), (b"\xff\n", "not UTF-8"), (b'{"format": 1}\n', "not a row"), (b"{\n", "not valid JSON")])
 def test_damaged_files_are_one_line(five, tmp_path, content, said):
     file = tmp_path / "damaged.jsonl"

@@ -109,7 +109,7 @@ def only(rows: list[Row], name: str, file: Path) -> list[Row]:
     kept = [row for row in rows if row.cell.name == name]
     if not kept:
         raise UsageError(f"{file} has no variant '{name}'.{did_you_mean(name, {row.cell.name for row in rows})}")
-    if len({row.settings for row in kept}) > 1:
+    if len({row.changes for row in kept}) > 1:
         raise UsageError(f"{file} has '{name}' with several settings, which are not one variant: compare two files of one each.")
     return kept
 
@@ -120,7 +120,7 @@ def paired(ours: Iterable[Row], theirs: Iterable[Row], *, by_name: bool) -> list
     def grouped(rows: Iterable[Row]) -> dict[tuple, list[Row]]:
         groups: dict[tuple, list[Row]] = {}
         for row in rows:
-            own = (row.cell.name, row.settings) if by_name else ()
+            own = (row.cell.name, row.changes) if by_name else ()
             groups.setdefault((row.kind, row.cell.data, tuple(sorted((row.budget or {}).items())), own), []).append(row)
         return groups
 
@@ -158,7 +158,7 @@ def chosen(known: list[str], asked: Sequence[str]) -> list[str]:
 def judged(mine: list[Row], yours: list[Row], metric: str, which: str) -> Comparison:
     sides = Side.of(mine, metric, which), Side.of(yours, metric, which)
     one, other = sides[0].scores, sides[1].scores
-    settings = mine[0].settings, yours[0].settings
+    settings = mine[0].changes, yours[0].changes
     apart = mean(one) - mean(other) if one and other else None
     if min(len(one), len(other)) < 2:
         return Comparison(mine[0].cell.data, mine[0].kind, settings, metric, sides, apart)

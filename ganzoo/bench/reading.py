@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,6 +76,17 @@ class Row(msgspec.Struct, frozen=True):
     samples: str | None = None
     times: Times = Times()
 
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What its settings come to, in whatever order they were given."""
+        return changes(self.settings)
+
+
+def changes(settings: Iterable[str]) -> tuple[str, ...]:
+    """Settings "path=value" sorted by path, the last of each path alone: rows with the same ones are seeds of one variant."""
+    last = {setting.partition("=")[0].strip(): setting for setting in settings}
+    return tuple(last[path] for path in sorted(last))
+
 
 def read_rows(file: Path) -> list[Row]:
     """The rows of a results.jsonl; CheckpointError names the line that is damaged, of another format, or there a second time."""
@@ -84,7 +96,7 @@ def read_rows(file: Path) -> list[Row]:
             continue
         where = f"{file}, line {number}"
         row = _row(parse_json(line, where), where)
-        known = seen.setdefault((row.protocol, row.kind, row.cell, json.dumps(row.budget, sort_keys=True), row.settings), number)
+        known = seen.setdefault((row.protocol, row.kind, row.cell, json.dumps(row.budget, sort_keys=True), row.changes), number)
         if known != number:
             raise CheckpointError(f"{where} repeats the cell of line {known}: one of the two must go.")
         rows.append(row)

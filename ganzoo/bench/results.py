@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..errors import CheckpointError, GanzooError, UsageError
 from ..files import disk_errors, move_aside, read_json, remove_leftovers, write_atomically
 from . import protocol as protocols
 from .plan import Cell, cells_from_json, plan_to_json
+from .reading import changes
 
 
 class BenchFolder:
@@ -91,13 +93,17 @@ def line_of(row: dict[str, Any]) -> str:
     return json.dumps(row, allow_nan=False, ensure_ascii=False)
 
 
+def _settled(cell: Cell) -> Cell:
+    return replace(cell, settings=changes(cell.settings))
+
+
 def united(old: Sequence[Cell], new: Sequence[Cell], where: str) -> tuple[Cell, ...]:
     """The cells of both, the old ones first; UsageError if two of one name are not the same."""
     cells = {cell.file: cell for cell in old}
     for cell in new:
         other = cells.setdefault(cell.file, cell)
-        if other != cell:
-            changes = protocols.changed(other.to_json(), cell.to_json())
+        if _settled(other) != _settled(cell):
+            differing = protocols.changed(other.to_json(), cell.to_json())
             what = f"'{cell.name}' of seed {cell.seed} with other settings"
-            raise UsageError(f"{where} holds {what}: {'; '.join(changes)}. Choose another --out.")
+            raise UsageError(f"{where} holds {what}: {'; '.join(differing)}. Choose another --out.")
     return tuple(cells.values())

@@ -155,7 +155,7 @@ def _section(rows: list[Row], asked: str | None) -> Section:
     ranking = next((name for name in names if name in metrics and direction(name)), None)
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.cell.name, row.settings), []).append(row)
+        groups.setdefault((row.cell.name, row.changes), []).append(row)
     summaries = tuple(Summary(name, settings, tuple(sorted(group, key=lambda row: row.cell.seed)))
                       for (name, settings), group in sorted(groups.items()))  # fmt: skip
     first = rows[0]

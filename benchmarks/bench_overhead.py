@@ -9,6 +9,7 @@ import resource
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 WIDTH = 4
@@ -36,8 +37,9 @@ def main() -> None:
         for kind in ("processor", "wall"):
             values = [1000 * one[kind] / options.cells for one in rounds]
             print(f"{name:24} {kind:10} {statistics.median(values):8.1f} ms a cell  [{min(values):.1f}, {max(values):.1f}]")
-    beyond = [(bench["processor"] - bare["processor"]) / options.cells for bench, bare in zip(found["bench"], found["trainer"], strict=True)]
-    print(f"a cell beyond its own training: {1000 * statistics.median(beyond):.1f} ms of processor time [{1000 * min(beyond):.1f}, {1000 * max(beyond):.1f}]")
+    for name, words in (("trainer", "a cell beyond its own training"), ("bench, one process", "a cell beyond the same cell in one process for all")):
+        beyond = [1000 * (bench["processor"] - other["processor"]) / options.cells for bench, other in zip(found["bench"], found[name], strict=True)]
+        print(f"{words}: {statistics.median(beyond):.1f} ms of processor time [{min(beyond):.1f}, {max(beyond):.1f}]")
     if options.json:
         options.json.write_text(json.dumps({"options": {"cells": options.cells, "steps": options.steps}, **found}, indent=1) + "\n")
 
@@ -45,7 +47,7 @@ def main() -> None:
 def measured(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[str, float]]]:
     """Seconds of all cells by contestant and round, after a round that is not counted."""
     data = noise(folder / "noise.npz")
-    contestants = {"trainer": by_trainer, "run": by_run, "bench": by_bench}
+    contestants = {"trainer": by_trainer, "run": by_run, "bench, one process": by_bench_in_one_process, "bench": by_bench}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
     for number in range(options.rounds + 1):
         for name, contestant in contestants.items():
@@ -108,6 +110,30 @@ def by_bench(data: Path, out: Path, options: argparse.Namespace) -> None:
     measures = {"metrics": ("frechet", "classes"), "eval_images": options.eval_images, "settings": settings()}
     request = Request(out=out, seeds=str(options.cells), quiet=True, **asked, **measures)
     bench(request, registry(), lambda line: None)
+
+
+def by_bench_in_one_process(data: Path, out: Path, options: argparse.Namespace) -> None:
+    """The same matrix without a process for each cell, which `ganzoo bench` never does: a cell that dies would take the others along."""
+    from ganzoo.bench import run
+
+    forked, run.Forked = run.Forked, Here
+    try:
+        by_bench(data, out, options)
+    finally:
+        run.Forked = forked
+
+
+class Here:
+    """In place of `Forked`: the work is done at once, in this process."""
+
+    def __init__(self, work: Callable[[], None]):
+        work()
+
+    def poll(self) -> int:
+        return 0
+
+    def send(self, number: int) -> None:
+        raise AssertionError("nothing runs that a signal could reach")
 
 
 if __name__ == "__main__":

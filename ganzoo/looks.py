@@ -32,10 +32,10 @@ def some_real(data) -> Tensor:
 
 
 class Real(NamedTuple):
-    """Real images (N, C, H, W) in [-1, 1] and the mean distance between two of them."""
+    """Real images (N, C, H, W) in [-1, 1] and how far they lie apart."""
 
     images: Tensor
-    distance: float
+    spread: watch.Spread
 
 
 _REAL: dict[str, Real] = {}
@@ -46,7 +46,7 @@ def remembered_real(data) -> Real:
     if data.fingerprint not in _REAL:
         images = some_real(data)
         _REAL.clear()
-        _REAL[data.fingerprint] = Real(images, watch.mean_distance(images))
+        _REAL[data.fingerprint] = Real(images, watch.spread(images))
     return _REAL[data.fingerprint]
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .errors import DivergedError
 
 LEAST_DIVERSITY = 0.15
+COARSE_SIDE = 8
 WARM_UP = 200
 SATURATED_BELOW = 0.01
 SATURATED_FOR = 500
@@ -25,21 +28,35 @@ def check_finite(step: int, terms: Mapping[str, float]) -> None:
             raise DivergedError(f"Training diverged at step {step}: term '{term}' of phase '{phase}' is {value}.")
 
 
-def compare(fake: Tensor, real: Tensor, real_distance: float | None = None) -> dict[str, float]:
+class Spread(NamedTuple):
+    """The mean distance between two different images of a set: as they are, and averaged to at most 8×8."""
+
+    fine: float
+    coarse: float
+
+
+def spread(images: Tensor) -> Spread:
+    """How far images (N, C, H, W) lie apart."""
+    side = min(COARSE_SIDE, *images.shape[2:])
+    return Spread(mean_distance(images), mean_distance(functional.adaptive_avg_pool2d(images, side)))
+
+
+def compare(fake: Tensor, real: Tensor, real_spread: Spread | None = None) -> dict[str, float]:
     """Two numbers on generated images against real ones, both (N, C, H, W), from the distances between images as vectors.
 
     "diversity" is the mean distance between two generated images over that between two real ones: about 1 is healthy, 0 is
-    full collapse. "energy_distance" is 2·E‖x−y‖ − E‖x−x'‖ − E‖y−y'‖ per root of the number of values (Székely and Rizzo
+    full collapse. It is taken after averaging to at most 8×8, for noise keeps pixels apart where one image is drawn again and
+    again. "energy_distance" is 2·E‖x−y‖ − E‖x−x'‖ − E‖y−y'‖ per root of the number of values (Székely and Rizzo
     2013); it is unbiased: over many draws from one distribution its mean is 0, so that single values may be below. It says
-    which checkpoint of one run is best; to compare variants use features (`ganzoo bench`). `real_distance` is
-    `mean_distance(real)` for callers that compare often.
+    which checkpoint of one run is best; to compare variants use features (`ganzoo bench`). `real_spread` is
+    `spread(real)` for callers that compare often.
     """
-    within_real = mean_distance(real) if real_distance is None else real_distance
-    within_fake = mean_distance(fake)
+    within_real = spread(real) if real_spread is None else real_spread
+    within_fake = spread(fake)
     across = float(torch.cdist(fake.flatten(1).double(), real.flatten(1).double()).mean())
     return {
-        "diversity": within_fake / within_real if within_real > 0 else 1.0,
-        "energy_distance": (2 * across - within_fake - within_real) / math.sqrt(fake[0].numel()),
+        "diversity": within_fake.coarse / within_real.coarse if within_real.coarse > 0 else 1.0,
+        "energy_distance": (2 * across - within_fake.fine - within_real.fine) / math.sqrt(fake[0].numel()),
     }
 
 

@@ -267,5 +267,5 @@ def test_real_images_for_the_watch_are_those_of_the_data_set(monkeypatch):
     one, other = (SimpleNamespace(fingerprint=name, images=torch.rand(8, 1, 4, 4)) for name in "ab")
     for data in (one, one, other, one):
         found = looks.remembered_real(data)
-        assert found.images is data.images and found.distance == looks.watch.mean_distance(data.images)
+        assert found.images is data.images and found.spread == looks.watch.spread(data.images)
     assert asked == [one, other, one]

@@ -11,7 +11,7 @@ from ganzoo.looks import Real
 from ganzoo.loop import Cadence, TrainingLoop
 from ganzoo.networks import Generator
 from ganzoo.run import RunFolder
-from ganzoo.watch import SATURATED_FOR, WARM_UP, CollapseWatch, check_finite, compare, mean_distance
+from ganzoo.watch import LEAST_DIVERSITY, SATURATED_FOR, WARM_UP, CollapseWatch, check_finite, compare, spread
 from stepping import RandomBatches
 
 # -- numbers ---------------------------------------------------------------------------------------------------------
@@ -20,6 +20,16 @@ from stepping import RandomBatches
 def test_constant_images_have_no_diversity():
     real = torch.rand(20, 1, 4, 4)
     assert compare(torch.zeros(20, 1, 4, 4), real)["diversity"] == 0
+
+
+def test_one_image_under_noise_has_hardly_any_diversity():
+    """What a generator of perceptrons draws that has collapsed: as pixels its samples lie apart."""
+    random = torch.Generator().manual_seed(0)
+    real = torch.rand(40, 1, 4, 4, generator=random).repeat_interleave(8, 2).repeat_interleave(8, 3) * 2 - 1
+    fake = real[:1] + torch.rand(40, 1, 32, 32, generator=random) - 0.5
+    assert spread(fake).fine / spread(real).fine > 0.4
+    assert compare(fake, real)["diversity"] < LEAST_DIVERSITY
+    assert compare(real + torch.rand(40, 1, 32, 32, generator=random) - 0.5, real)["diversity"] == pytest.approx(1, abs=0.1)
 
 
 def test_samples_of_one_distribution_are_as_diverse_and_have_no_distance_on_average():
@@ -138,7 +148,7 @@ def run_of(tmp_path, monkeypatch):
         folder = RunFolder(tmp_path / "run")
         folder.path.mkdir(exist_ok=True)
         real = torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
-        return TrainingLoop(trainer, folder, Cadence(every, every, 2, policy), Real(real, mean_distance(real)))
+        return TrainingLoop(trainer, folder, Cadence(every, every, 2, policy), Real(real, spread(real)))
 
     return make
 

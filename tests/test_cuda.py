@@ -1,6 +1,8 @@
 """What only a CUDA device can show: the same mathematics as on the processor, and the same bits from run to run.
 
-    pytest --cuda -n 8 tests/test_cuda.py tests/test_data_batches.py
+    pytest --cuda -v -n 8 tests/test_cuda.py tests/test_data_batches.py tests/test_convolutions.py
+
+With -v what failed stands there even if time runs out before the report.
 """
 
 from __future__ import annotations

@@ -113,14 +113,22 @@ def by_bench(data: Path, out: Path, options: argparse.Namespace) -> None:
 
 
 def by_bench_in_one_process(data: Path, out: Path, options: argparse.Namespace) -> None:
-    """The same matrix without a process for each cell, which `ganzoo bench` never does: a cell that dies would take the others along."""
+    """The same matrix in one process for all cells, which `ganzoo bench` never does: a cell that dies would take the others along.
+
+    It is a child, so that later contestants find this process as it was.
+    """
     from ganzoo.bench import run
 
-    forked, run.Forked = run.Forked, Here
-    try:
-        by_bench(data, out, options)
-    finally:
-        run.Forked = forked
+    child = os.fork()
+    if child == 0:
+        run.Forked = Here
+        try:
+            by_bench(data, out, options)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit("The cells in one process failed.")
 
 
 class Here:

@@ -2,8 +2,8 @@
 
     python benchmarks/penalties.py --device cuda
 
-A turn is one penalty of a batch of noise and its gradient with respect to the discriminator's weights. "groups" takes our way for
-grouped convolutions alone, as it is on CPUs, "all" for every convolution, as it is on GPUs.
+A turn is one penalty of a batch of noise and its gradient with respect to the discriminator's weights. "pytorch" looks at no call of
+conv2d at all; "groups" takes our way for grouped convolutions alone, as it is on CPUs, "all" for every convolution, as it is on GPUs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -20,12 +21,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganzoo import ImageSpec, convolutions
+from ganzoo import ImageSpec, convolutions, penalties
 from ganzoo.losses import squared_gradient_norm
 from ganzoo.randomness import repeatable
 from ganzoo.registry import registry
-
-OURS = convolutions.recognized
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,7 @@ class Task:
 
 TASKS = {
     "r3gan-64-channels": Task("r3gan", ImageSpec(32, 3), {"width": 64}),
+    "r3gan-small": Task("r3gan", ImageSpec(32, 1), {"width": 256, "blocks": 1, "full_width_stages": 2}),
     "r3gan-256-channels": Task("r3gan", ImageSpec(32, 3), {"width": 256}),
     "r3gan": Task("r3gan", ImageSpec(32, 3)),
     "wgan-gp": Task("wgan-gp", ImageSpec(32, 1)),
@@ -53,20 +53,16 @@ TASKS = {
 }
 
 
-def only_groups(input: Tensor, weight: Tensor, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    return None if groups == 1 else OURS(input, weight, bias, stride, padding, dilation, groups)
-
-
-def nothing(*arguments, **options):
-    return None
-
-
-WAYS: dict[str, Callable] = {"pytorch": nothing, "groups": only_groups, "all": OURS}
+WAYS: dict[str, tuple[Callable, Callable]] = {
+    "pytorch": (nullcontext, convolutions.pays),
+    "groups": (convolutions.TwiceDifferentiable, lambda input, groups: groups > 1),
+    "all": (convolutions.TwiceDifferentiable, lambda input, groups: True),
+}
 
 
 def turn(net: nn.Module, images: Tensor, way: str) -> float:
     """Seconds of one penalty and its gradient."""
-    convolutions.recognized = WAYS[way]
+    penalties.TwiceDifferentiable, convolutions.pays = WAYS[way]
     wait = torch.cuda.synchronize if images.is_cuda else lambda: None
     net.zero_grad()
     wait()

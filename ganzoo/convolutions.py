@@ -36,7 +36,7 @@ class Geometry:
 
 
 class ToWeight(torch.autograd.Function):
-    """Zeros as large as conv2d(x, weight), of which only the weight has a gradient: the convolution's.
+    """Zeros as large as conv2d(x, weight). Their gradient with respect to the weight is the convolution's; with respect to x there is none.
 
     x comes in a list, which autograd does not look into: with an edge to x, this would be computed whenever x's gradient is asked for.
     """
@@ -59,7 +59,8 @@ class ToWeight(torch.autograd.Function):
 
 
 class ToInput(torch.autograd.Function):
-    """conv2d(x, weight) + zeros, of which x and `zeros` have a gradient: x a transposed convolution, not a derivative of one."""
+    """conv2d(x, weight) + zeros. The gradient with respect to x is a transposed convolution of its own, which autograd differentiates like any
+    other; the zeros get the output's gradient; with respect to the weight there is none here."""
 
     @staticmethod
     def forward(context, x: Tensor, weight: Tensor, zeros: Tensor, geometry: Geometry) -> Tensor:
@@ -74,13 +75,14 @@ class ToInput(torch.autograd.Function):
         if gradient is None:
             return None, None, None, None
         (weight,) = context.saved_tensors
-        return functional.conv_transpose2d(gradient, weight, **context.options), None, gradient, None
+        with torch.autocast(weight.device.type, enabled=False):  # the forward pass was without it, whatever the caller of backward has open
+            return functional.conv_transpose2d(gradient, weight, **context.options), None, gradient, None
 
 
 def twice_differentiable(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
     """conv2d(x, weight, bias): the same numbers and gradients, of which no second derivative of a convolution is ever taken.
 
-    PyTorch's own takes the groups one after the other, and as a convolution whose kernel is as large as the image. Here the gradient
+    PyTorch's own takes the groups one after the other, each as a convolution whose kernel is as large as the image. Here the gradient
     with respect to x is itself a convolution, so that differentiating it asks for first derivatives alone; and the weight's has a
     node of its own, so that a penalty on x's gradient does not pay for it.
     """
@@ -89,10 +91,9 @@ def twice_differentiable(x: Tensor, weight: Tensor, bias: Tensor | None, geometr
 
 
 class TwiceDifferentiable(TorchFunctionMode):
-    """While it is open, `conv2d` is `twice_differentiable` where that is faster: on GPUs always, on CPUs in groups.
+    """While it is open, `conv2d` is `twice_differentiable` where that pays, so that a network of anybody's gains.
 
-    It reaches convolutions wherever they are called, so that a network of anybody's gains. Those without a gradient with respect to
-    their input, and paddings by name, stay as they are.
+    What is recomputed in the backward pass, as `torch.utils.checkpoint` does, must not be inside: it would be PyTorch's then.
     """
 
     def __torch_function__(self, function: Callable, types, arguments: tuple = (), options: dict[str, Any] | None = None):
@@ -104,14 +105,32 @@ class TwiceDifferentiable(TorchFunctionMode):
         return function(*arguments, **options)
 
 
+def pays(input: Tensor, groups: int) -> bool:
+    """On GPUs up to eight times, in small networks nothing; on CPUs for groups alone: with one PyTorch's own was faster for most shapes."""
+    return input.is_cuda or groups > 1
+
+
 def recognized(input: Tensor, weight: Tensor, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """The arguments of `twice_differentiable`, or None where PyTorch's own is the better choice; parameters are named as conv2d's."""
-    if not (torch.is_grad_enabled() and input.requires_grad and input.ndim == 4) or isinstance(padding, str):
+    """The arguments of `twice_differentiable`, or None for PyTorch's own, which also says what is wrong with them; named as conv2d's."""
+    if not (torch.is_grad_enabled() and input.requires_grad and pays(input, groups)):
         return None
-    if groups == 1 and not input.is_cuda:
+    if not (input.is_floating_point() and weight.is_floating_point()) or torch.is_autocast_enabled(input.device.type):
         return None
-    return input, weight, bias, Geometry(pair(stride), pair(padding), pair(dilation), groups)
+    if input.ndim != 4 or weight.ndim != 4 or (bias is not None and bias.shape != weight.shape[:1]):
+        return None
+    pairs = [pair(value) for value in (stride, padding, dilation)]
+    if None in pairs:
+        return None
+    geometry = Geometry(*pairs, groups)
+    if any(geometry.output_side(axis, input.shape[2 + axis], weight.shape[2 + axis]) < 1 for axis in range(2)):
+        return None
+    return input, weight, bias, geometry
 
 
-def pair(value: int | tuple[int, ...]) -> Pair:
-    return (value, value) if isinstance(value, int) else (value[0], value[-1])
+def pair(value: Any) -> Pair | None:
+    """One number for both axes, or one for each; None for padding by name and whatever else."""
+    if isinstance(value, int):
+        return value, value
+    if isinstance(value, tuple | list) and len(value) in (1, 2) and all(isinstance(number, int) for number in value):
+        return value[0], value[-1]
+    return None

@@ -13,7 +13,7 @@ from bench_rows import PROTOCOL, other_protocol, plausible, row
 from scipy import stats
 
 from ganzoo.bench import statistics, tables
-from ganzoo.bench.reading import Row, differences
+from ganzoo.bench.reading import Row, changes, differences
 from ganzoo.bench.summary import better, direction, metrics_of, sections
 
 FRECHET = "frechet[fashion-cnn]"
@@ -160,6 +160,12 @@ def test_settings_are_the_same_in_any_order():
     (summary,) = section(*(row("a", seed, [1.0], settings=given) for seed, given in enumerate(settings))).summaries
     assert len(summary.rows) == 3
     assert len(section(row("a", 0, [1.0], settings=["x=1", "x=2"]), row("a", 1, [1.0], settings=["x=2", "x=1"])).summaries) == 2, "the last counts"
+
+
+def test_a_part_named_anew_has_forgotten_its_options():
+    assert changes(["generator.width=16", "generator=dcgan"]) == changes(["generator=dcgan"]) == ("generator=dcgan",)
+    assert changes(["generator=dcgan", "generator.width=16"]) == ("generator=dcgan", "generator.width=16")
+    assert changes(["generators=a", "generator=b"]) == ("generator=b", "generators=a"), "another path that begins alike"
 
 
 def test_the_best_score_within_a_time():

@@ -1,11 +1,14 @@
 """Convolutions inside a gradient penalty: PyTorch's numbers to every order, without its second derivative."""
 
+import numpy
 import pytest
+import stepping
 import torch
 from torch import nn
 from torch.autograd.profiler import profile
 from torch.nn import functional
 
+from ganzoo import ImageSpec, convolutions
 from ganzoo.convolutions import TwiceDifferentiable, recognized, twice_differentiable
 from ganzoo.losses import squared_gradient_norm
 from ganzoo.networks import LeakyReLU
@@ -19,6 +22,13 @@ CASES = [
     {"stride": 3},
 ]
 
+PENALIZED = {
+    "wgan-gp": {"width": 4},
+    "wgan-gp-resnet": {"width": 4},
+    "dcgan": {"width": 4},
+    "r3gan": {"width": 16, "group_width": 8},
+}
+
 
 def tensors(groups=1, bias=True):
     random = torch.Generator().manual_seed(3)
@@ -27,10 +37,14 @@ def tensors(groups=1, bias=True):
     return found if bias else [*found[:2], None]
 
 
+@pytest.fixture
+def everywhere(monkeypatch):
+    """As on a GPU: every convolution is replaced, not those in groups alone."""
+    monkeypatch.setattr(convolutions, "pays", lambda input, groups: True)
+
+
 def ours(x, weight, bias=None, **options):
-    with_groups = {"groups": 1, **options}
-    _, _, _, geometry = recognized(x, weight, bias, **{**with_groups, "groups": 2})
-    return twice_differentiable(x, weight, bias, type(geometry)(**{**geometry.__dict__, "groups": with_groups["groups"]}))
+    return twice_differentiable(*recognized(x, weight, bias, **options))
 
 
 def of_every_order(convolution, options, bias):
@@ -46,9 +60,27 @@ def of_every_order(convolution, options, bias):
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("options", CASES, ids=str)
-def test_outputs_gradients_and_second_derivatives_are_pytorchs(options, bias):
+def test_outputs_gradients_and_second_derivatives_are_pytorchs(everywhere, options, bias):
     for mine, theirs in zip(of_every_order(ours, options, bias), of_every_order(functional.conv2d, options, bias), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", PENALIZED)
+def test_penalties_of_the_built_in_discriminators_are_pytorchs(everywhere, monkeypatch, name):
+    found = []
+    for way in (recognized, lambda *arguments, **options: None):
+        monkeypatch.setattr(convolutions, "recognized", way)
+        torch.manual_seed(0)
+        net = stepping.part("discriminators", name, ImageSpec(32, 1), **PENALIZED[name]).double()
+        for parameter in net.parameters():
+            parameter.data += 0.05 * torch.randn_like(parameter)
+        images = torch.randn(2, 1, 32, 32, dtype=torch.float64)
+        penalty = squared_gradient_norm(net, images)
+        penalty.sum().backward()
+        found.append([penalty, *(parameter.grad for parameter in net.parameters() if parameter.grad is not None)])
+    assert len(found[0]) == len(found[1]) > 3
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
 def calls(net, images):
@@ -87,22 +119,42 @@ def test_a_penalty_does_not_compute_the_weights_gradient_twice():
     assert {event.key: event.count for event in found.key_averages()}["ToWeightBackward"] == 1
 
 
-def test_a_missing_gradient_stays_missing():
+def test_a_missing_gradient_stays_missing(monkeypatch):
     """Under a leaky ReLU that knows of penalties nothing depends on the biases: no backward pass of zeros may reach them."""
     layers = [nn.Conv2d(1, 4, 3, padding=1), LeakyReLU(), nn.Conv2d(4, 4, 3, groups=4), LeakyReLU(), nn.Conv2d(4, 1, 1)]
     net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(9, 1))
+    monkeypatch.setattr(nn.grad, "conv2d_weight", lambda *arguments, **options: pytest.fail("a gradient of zeros"))
     squared_gradient_norm(net, torch.randn(2, 1, 5, 5)).sum().backward()
     assert all(layer.bias.grad is None for layer in net if hasattr(layer, "bias"))
 
 
 def test_what_gains_nothing_stays_pytorchs():
-    x, weight = torch.ones(1, 4, 5, 5, requires_grad=True), torch.ones(4, 4, 3, 3)
-    assert recognized(x, weight) is None, "one group on a CPU"
-    assert recognized(x, weight[:, :1], groups=4, padding="same") is None
-    assert recognized(x.detach(), weight[:, :1], groups=4) is None, "no gradient"
+    x, weight = torch.ones(1, 4, 5, 5, requires_grad=True), torch.ones(4, 1, 3, 3)
+    assert recognized(x, weight, groups=4) is not None
+    assert recognized(x, torch.ones(4, 4, 3, 3)) is None, "one group on a CPU"
+    assert recognized(x.detach(), weight, groups=4) is None, "no gradient"
     with torch.no_grad():
-        assert recognized(x, weight[:, :1], groups=4) is None
-    assert recognized(x, weight[:, :1], groups=4) is not None
+        assert recognized(x, weight, groups=4) is None
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert recognized(x, weight, groups=4) is None
+
+
+@pytest.mark.parametrize(
+    ("shapes", "options"),
+    [
+        ([(1, 4, 5, 5), (4, 1, 3, 3)], {"padding": "same"}),
+        ([(1, 4, 5, 5), (4, 1, 3, 3)], {"padding": numpy.int64(1)}),
+        ([(4, 5, 5), (4, 1, 3, 3)], {}),
+        ([(1, 4, 5, 5), (4, 1, 3)], {}),
+        ([(1, 4, 5, 5), (4, 1, 7, 7)], {}),
+        ([(1, 4, 5, 5), (4, 1, 3, 3), (1,)], {}),
+    ],
+    ids=str,
+)
+def test_whatever_else_conv2d_takes_or_refuses_is_left_to_it(shapes, options):
+    x, *others = (torch.ones(shape, requires_grad=True) for shape in shapes)
+    assert recognized(x, *others, groups=4, **options) is None
+    assert recognized(x.to(torch.complex64), *(other.to(torch.complex64) for other in others[:1]), groups=4) is None
 
 
 def test_outside_a_penalty_nothing_is_replaced():
@@ -111,3 +163,18 @@ def test_outside_a_penalty_nothing_is_replaced():
     with TwiceDifferentiable():
         assert "Add" in type(layer(x).grad_fn).__name__, "the bias comes last"
     assert "Convolution" in type(layer(x).grad_fn).__name__
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and --cuda")
+def test_on_a_gpu_every_convolution_is_replaced_and_the_penalty_is_the_processors():
+    found = []
+    for device in ("cpu", "cuda"):
+        torch.manual_seed(0)
+        net, images = Blocks(4).double().to(device), torch.randn(2, 1, 8, 8, dtype=torch.float64).to(device)
+        with TwiceDifferentiable():
+            replaced = "Add" in type(net.first(images.requires_grad_()).grad_fn).__name__
+        assert replaced == (device == "cuda")
+        squared_gradient_norm(net, images).sum().backward()
+        found.append([parameter.grad.cpu() for parameter in net.parameters() if parameter.grad is not None])
+    for here, there in zip(*found, strict=True):
+        torch.testing.assert_close(there, here, rtol=1e-9, atol=1e-12)

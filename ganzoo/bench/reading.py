@@ -83,9 +83,16 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def changes(settings: Iterable[str]) -> tuple[str, ...]:
-    """Settings "path=value" sorted by path, the last of each path alone: rows with the same ones are seeds of one variant."""
-    last = {setting.partition("=")[0].strip(): setting for setting in settings}
-    return tuple(last[path] for path in sorted(last))
+    """Settings "path=value" sorted by path, without what a later one replaces: rows with the same ones are seeds of one variant.
+
+    A setting replaces those of its own path and of what lies below it: a part named anew has its own options again.
+    """
+    kept: dict[str, str] = {}
+    for setting in settings:
+        path = setting.partition("=")[0].strip()
+        kept = {other: value for other, value in kept.items() if other != path and not other.startswith(path + ".")}
+        kept[path] = setting
+    return tuple(kept[path] for path in sorted(kept))
 
 
 def read_rows(file: Path) -> list[Row]:

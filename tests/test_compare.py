@@ -132,6 +132,14 @@ def test_nothing_in_common_is_said(five, tmp_path):
         compare(five, bench(tmp_path / "other", other=[1, 2]))
 
 
+def test_two_settings_of_one_variant_are_compared_when_asked_for(tmp_path):
+    one, other = (write(tmp_path / width, [row("a", seed, [1.0], settings=[f"width={width}"]) for seed in range(3)]) for width in ("8", "12"))
+    with pytest.raises(UsageError, match="'a' is in both, with other settings or another budget: --variants a,a compares two settings"):
+        compare(one / "results.jsonl", other / "results.jsonl")
+    done = run(one, other, "--variants", "a,a")
+    assert done.exit_code == 0 and "a width=8 against a width=12" in done.output, done.output
+
+
 def test_one_name_with_several_settings_is_refused(tmp_path):
     rows = [row("a", 0, [1.0]), row("a", 0, [1.0], settings=["x=1"]), row("b", 0, [1.0])]
     with pytest.raises(UsageError, match="several settings"):

@@ -95,7 +95,10 @@ def compare(one: Path, other: Path | None = None, *, variants: tuple[str, str] |
     ours, theirs = (only(ours, variants[0], one), only(theirs, variants[1], other or one)) if variants else (ours, theirs)
     pairs = paired(ours, theirs, by_name=variants is None)
     if not pairs:
-        raise UsageError(f"{one} and {other or one} have no {'data set' if variants else 'variant'} in common, trained with the same budget.")
+        what = "data set" if variants else "variant"
+        both = sorted({row.cell.name for row in ours} & {row.cell.name for row in theirs}) if variants is None else []
+        hint = f" '{both[0]}' is in both, with other settings or another budget: --variants {both[0]},{both[0]} compares two settings." if both else ""
+        raise UsageError(f"{one} and {other or one} have no {what} in common, trained with the same budget.{hint}")
     for mine, yours in pairs:
         if not {row.protocol for row in mine} & {row.protocol for row in yours}:
             return protocols_differ(mine[0].protocol, yours[0].protocol, read_protocols(one.parent) | read_protocols((other or one).parent))

@@ -13,13 +13,13 @@ from ..errors import GanzooError, UsageError
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="A.jsonl [B.jsonl]")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="A [B]")
 @click.option("--variants", metavar="A,B", help="Compare these two instead: A of the first file with B of the second, or of the same one.")
 @click.option("--metric", "metrics", multiple=True, help="Only this one, with or without its [extractor]; several are allowed.")
 @click.option("--score", type=click.Choice(["best", "final"]), default="best", show_default=True, help="Which checkpoint's numbers.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for programs.")
 def compare(files: tuple[Path, ...], variants: str | None, metrics: tuple[str, ...], score: str, as_json: bool) -> None:
-    """Tell which differences between two results.jsonl are more than chance.
+    """Tell which differences between two results.jsonl, or the folders of two benches, are more than chance.
 
     Seeds are the samples, never paired. The p-value is an exact permutation test's, corrected by Holm for the number of comparisons;
     the interval of the difference is Welch's (95 %); the effect is Hedges' g. Rows of different protocols are not ranked: the fields
@@ -31,7 +31,8 @@ def compare(files: tuple[Path, ...], variants: str | None, metrics: tuple[str, .
     """
     if len(files) > 2 or (len(files) == 1 and variants is None):
         raise UsageError(f"Two files are compared, or one with --variants A,B; got {len(files)}.")
-    pair = _pair(variants)
+    pair = _pair(variants, len(files))
+    files = tuple(file / "results.jsonl" if file.is_dir() else file for file in files)
     from ..bench import compare as comparing
 
     outcome = comparing.compare(files[0], files[1] if len(files) == 2 else None, variants=pair, metrics=metrics, which=score)
@@ -48,12 +49,12 @@ def compare(files: tuple[Path, ...], variants: str | None, metrics: tuple[str, .
         raise GanzooError(f"{outcome.reason[0].upper()}{outcome.reason[1:]}.")
 
 
-def _pair(variants: str | None) -> tuple[str, str] | None:
+def _pair(variants: str | None, files: int) -> tuple[str, str] | None:
     if variants is None:
         return None
     names = tuple(name.strip() for name in variants.split(","))
-    if len(names) != 2 or not all(names) or names[0] == names[1]:
-        raise UsageError(f"--variants takes two different names with a comma between, got {variants!r}.")
+    if len(names) != 2 or not all(names) or (names[0] == names[1] and files == 1):
+        raise UsageError(f"--variants takes two different names with a comma between, the same one only of two files; got {variants!r}.")
     return names
 
 

@@ -50,14 +50,23 @@ def refused(arguments, folder, *texts, code=2):
     assert "Traceback" not in done.stderr
 
 
+def contents(folder):
+    """Every file but the lock, which says who used the folder last."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
 def test_a_folder_of_another_protocol_is_refused_with_the_differences(data, filled):
+    before = contents(filled)
     words = quick(data, filled, "--precision", "bf16")
     words[words.index("--eval-images") + 1] = "30"
     refused(words, filled.parent, "evaluation.images: 20 there, 30 here", 'precision: "fp32" there, "bf16" here')
+    assert contents(filled) == before
 
 
 def test_the_same_cell_with_other_settings_is_refused(data, filled):
+    before = contents(filled)
     refused(quick(data, filled, "--set", "training.batch_size=8"), filled.parent, "holds 'infogan' of seed 0 with other settings")
+    assert contents(filled) == before
 
 
 def test_more_seeds_are_added_to_what_is_there(data, filled, tmp_path):
@@ -87,11 +96,14 @@ def test_failed_cells_are_done_again_only_if_asked(data, filled, tmp_path):
 def test_a_folder_in_use_or_in_the_way_is_refused(data, filled, tmp_path):
     from ganzoo.files import FolderLock
 
+    before = contents(filled)
     with FolderLock(filled):
         refused(quick(data, filled), tmp_path, f"pid {os.getpid()}", code=1)
+    assert contents(filled) == before
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken/file").write_text("mine")
     refused(quick(data, tmp_path / "taken"), tmp_path, "is in the way")
+    assert contents(tmp_path / "taken") == {"file": b"mine"}
 
 
 def test_shards_of_two_protocols_are_not_merged(data, filled, tmp_path):

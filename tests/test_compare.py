@@ -134,10 +134,16 @@ def test_nothing_in_common_is_said(five, tmp_path):
 
 def test_two_settings_of_one_variant_are_compared_when_asked_for(tmp_path):
     one, other = (write(tmp_path / width, [row("a", seed, [1.0], settings=[f"width={width}"]) for seed in range(3)]) for width in ("8", "12"))
-    with pytest.raises(UsageError, match="'a' is in both, with other settings or another budget: --variants a,a compares two settings"):
+    with pytest.raises(UsageError, match="'a' is in both with other settings: --variants a,a compares the two"):
         compare(one / "results.jsonl", other / "results.jsonl")
     done = run(one, other, "--variants", "a,a")
     assert done.exit_code == 0 and "a width=8 against a width=12" in done.output, done.output
+
+
+def test_another_budget_is_not_taken_for_other_settings(tmp_path):
+    one, other = (write(tmp_path / str(steps), [row("a", 0, [1.0], budget={"steps": steps})]) for steps in (1, 2))
+    with pytest.raises(UsageError, match="trained with the same budget.$"):
+        compare(one / "results.jsonl", other / "results.jsonl")
 
 
 def test_one_name_with_several_settings_is_refused(tmp_path):

@@ -123,6 +123,8 @@ def test_right_bytes_or_one_line(hub, client, spot, kind):
         looked = state != "damaged" or spot != "info" or "error" not in answer  # what no commit is known of is not looked at
         check(answer, client, cache, looked)
         expect(answer, spot, kind, state)
+        hub.faults.clear()
+        assert client("pull", REPO, cache=cache)["files"] == RIGHT, f"{state}: what is left is no hindrance once the Hub is well"
 
 
 def expect(answer: dict, spot: str, kind: str, state: str) -> None:

@@ -115,7 +115,7 @@ def test_doubling_crops_to_the_size_like_the_mnist_generator():
     assert torch.equal(cropped(y), whole(y)[:, :, :7, :7])
 
 
-def spread(weight, deviation):
+def assert_uniform(weight, deviation):
     """Asserts that a weight is uniform with the given standard deviation: its extent is √3 of it."""
     assert weight.std().item() == pytest.approx(deviation, rel=0.02)
     assert weight.abs().max().item() == pytest.approx(deviation * math.sqrt(3), rel=0.02)
@@ -125,10 +125,10 @@ def spread(weight, deviation):
 def test_initialization_is_uniform_with_the_official_fans():
     torch.manual_seed(0)
     generator, critic = part("generators", "wgan-gp", RGB32), part("discriminators", "wgan-gp", RGB32)
-    spread(generator.main[0].weight, math.sqrt(2 / (128 + 8192)))
-    spread(generator.main[4].convolution.weight, math.sqrt(4 / (512 * 25 / 4 + 256 * 25)))
-    spread(critic.main[2].convolution.weight, math.sqrt(4 / (128 * 25 + 256 * 25 / 4)))
-    spread(critic.main[-1].weight, math.sqrt(2 / (8192 + 1)))
+    assert_uniform(generator.main[0].weight, math.sqrt(2 / (128 + 8192)))
+    assert_uniform(generator.main[4].convolution.weight, math.sqrt(4 / (512 * 25 / 4 + 256 * 25)))
+    assert_uniform(critic.main[2].convolution.weight, math.sqrt(4 / (128 * 25 + 256 * 25 / 4)))
+    assert_uniform(critic.main[-1].weight, math.sqrt(2 / (8192 + 1)))
     assert not any(value.any() for name, value in critic.named_parameters() if name.endswith("bias"))
 
 
@@ -136,11 +136,11 @@ def test_shortcuts_and_the_last_convolution_of_the_resnet_start_smaller():
     torch.manual_seed(0)
     generator = part("generators", "wgan-gp-resnet", RGB32)
     block = generator.blocks[0]
-    spread(block.convolution1.weight, math.sqrt(4 / (2 * 128 * 9)))
-    spread(block.shortcut.weight, math.sqrt(2 / (2 * 128)))
-    spread(generator.output[2].weight, math.sqrt(2 / (128 * 9 + 3 * 9)))
+    assert_uniform(block.convolution1.weight, math.sqrt(4 / (2 * 128 * 9)))
+    assert_uniform(block.shortcut.weight, math.sqrt(2 / (2 * 128)))
+    assert_uniform(generator.output[2].weight, math.sqrt(2 / (128 * 9 + 3 * 9)))
     generator = part("generators", "wgan-gp-resnet-64", RGB64, width=16)
-    spread(generator.output[2].weight, math.sqrt(4 / (16 * 9 + 3 * 9)))
+    assert_uniform(generator.output[2].weight, math.sqrt(4 / (16 * 9 + 3 * 9)))
 
 
 def test_conditional_batch_norm_starts_as_batch_norm_and_learns_per_class():

@@ -44,7 +44,10 @@ def test_writing_a_plugin(place, to_the_letter):
 
 
 def test_port_your_repository(place):
-    Reader(place, {}).follow("port-your-repository.md")
+    reader = Reader(place, {})
+    reader.follow("port-your-repository.md")
+    facts = json.loads((reader.cwd / "converted" / "old-faces" / "config.json").read_text())
+    assert (facts["variant"], facts["provider"]["distribution"], facts["licence"]) == ("old-faces", "ganzoo-old-faces", "MIT")
 
 
 def test_gallery(place):

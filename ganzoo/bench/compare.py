@@ -96,8 +96,9 @@ def compare(one: Path, other: Path | None = None, *, variants: tuple[str, str] |
     pairs = paired(ours, theirs, by_name=variants is None)
     if not pairs:
         what = "data set" if variants else "variant"
-        both = sorted({row.cell.name for row in ours} & {row.cell.name for row in theirs}) if variants is None else []
-        hint = f" '{both[0]}' is in both, with other settings or another budget: --variants {both[0]},{both[0]} compares two settings." if both else ""
+        alike = [] if variants else paired(ours, theirs, by_name=False)  # the same data and budget
+        both = sorted({name for pair in alike for name in {row.cell.name for row in pair[0]} & {row.cell.name for row in pair[1]}})
+        hint = f" '{both[0]}' is in both with other settings: --variants {both[0]},{both[0]} compares the two." if both else ""
         raise UsageError(f"{one} and {other or one} have no {what} in common, trained with the same budget.{hint}")
     for mine, yours in pairs:
         if not {row.protocol for row in mine} & {row.protocol for row in yours}:

@@ -154,6 +154,7 @@ def _fill(
             run_on_ray(request.ray, missing, job, protocol, **hearing)
         else:
             _warm_up()
+            keep_freed_memory()
             if job.kind == "train":
                 remembered_real(scorer.data)
             gc.freeze()  # a collection in a forked child would write to, and so copy, every page of what it has inherited

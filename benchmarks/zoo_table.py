@@ -11,7 +11,7 @@ from pathlib import Path
 from ganzoo.bench.reading import read_protocols, read_rows
 from ganzoo.bench.report import rankings
 from ganzoo.bench.summary import Section, Summary, sections
-from ganzoo.bench.tables import duration, interval, number, spread
+from ganzoo.bench.tables import duration, interval, spread
 
 SHOWN = ("precision", "recall", "modes-tenth")
 

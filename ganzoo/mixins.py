@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .errors import GanzooError, UsageError, did_you_mean
 from .registry import SINGULAR, Registry
-from .variant import NAME, Part, Variant
+from .variant import Part, Variant
 
 if TYPE_CHECKING:
     from .trainer import Trainer

@@ -7,7 +7,6 @@ import torch
 from ganzoo_plugins.biggan.layouts import AjbrockBigGAN
 from golden_values import close, converted, golden, under
 from stepping import count_parameters, names_of, part, small_trainer, step_by_phase
-from torch import nn
 
 from ganzoo import ImageSpec
 from ganzoo.registry import registry

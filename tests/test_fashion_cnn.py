@@ -7,7 +7,7 @@ import sys
 import numpy
 import pytest
 import torch
-from ganzoo_plugins.fashion_cnn.model import CLASSES, FILE, GREY, SHA256, FashionCNN, prepared
+from ganzoo_plugins.fashion_cnn.model import CLASSES, FILE, GREY, SHA256, FashionCNN, LargestOfFour, prepared
 
 from ganzoo.data import load_images
 from ganzoo.errors import CheckpointError, UsageError
@@ -45,6 +45,15 @@ def test_features_do_not_depend_on_the_batch(network):
     assert whole.shape == (7, 128) and whole.dtype == torch.float32 and not whole.requires_grad
     assert torch.allclose(whole, parts, rtol=1e-5, atol=1e-5)
     assert torch.equal(network.classify(whole), network.logits(images))
+
+
+@pytest.mark.parametrize("size", [(28, 28), (7, 7), (9, 4), (2, 3)])
+def test_its_maxima_are_those_of_torch_to_the_last_bit(size):
+    images = torch.randn(3, 5, *size, generator=torch.Generator().manual_seed(0))
+    images[0, 0, 0, 0] = torch.nan
+    expected = torch.nn.MaxPool2d(2)(images)
+    assert torch.equal(LargestOfFour()(images).nan_to_num(99), expected.nan_to_num(99))
+    assert expected[0, 0, 0, 0].isnan() and expected[1].isfinite().all()
 
 
 @pytest.mark.parametrize("size", [8, 28, 32, 64, 100])

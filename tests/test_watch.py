@@ -11,7 +11,7 @@ from ganzoo.looks import Real
 from ganzoo.loop import Cadence, TrainingLoop
 from ganzoo.networks import Generator
 from ganzoo.run import RunFolder
-from ganzoo.watch import LEAST_DIVERSITY, SATURATED_FOR, WARM_UP, CollapseWatch, check_finite, compare, spread
+from ganzoo.watch import LEAST_DIVERSITY, SATURATED_FOR, WARM_UP, CollapseWatch, check_finite, compare, mean_distance, spread
 from stepping import RandomBatches
 
 # -- numbers ---------------------------------------------------------------------------------------------------------
@@ -39,6 +39,14 @@ def test_samples_of_one_distribution_are_as_diverse_and_have_no_distance_on_aver
     assert sum(one["diversity"] for one in found) / 100 == pytest.approx(1, abs=0.02)
     assert abs(distances.mean()) < 3 * distances.std() / 10
     assert distances.min() < 0 < distances.max()  # unbiased, not merely positive
+
+
+@pytest.mark.parametrize("count", [2, 25, 40])
+def test_the_mean_distance_is_that_of_all_pairs_also_of_images_hardly_apart(count):
+    images = 0.9 + 1e-5 * torch.randn(count, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    before = images.clone()
+    assert mean_distance(images) == pytest.approx(float(torch.pdist(images.flatten(1)).mean()), rel=1e-9)
+    assert torch.equal(images, before)
 
 
 def test_energy_distance_by_hand():

@@ -142,6 +142,8 @@ def test_shards_that_disagree_on_a_cell_are_not_merged(filled, tmp_path):
         (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--metric", "neighbours"], "ranked by frechet or kernel"),
         (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--shard", "3/2"], "--shard 3/2"),
         (["vae.fashion"], "No pretrained generator is called"),
+        (["vae"], "'vae' is a variant, and without --train trained generators are scored: score its trained generator vae.fashion-mnist, or"),
+        (["dragan"], "trained generators are scored: train it with --train --data DATA"),
         (["vae.fashion-mnist", "--steps", "3"], "--steps is for --train"),
         (["vae.fashion-mnist", "--with", "r1"], "--with is for --train"),
     ],

@@ -223,6 +223,7 @@ def _plan_scoring(request: Request, registry: Registry, report: Report):
         if getattr(request, name):
             option = TOLD_AS.get(name, name.replace("_", "-"))
             raise UsageError(f"--{option} is for --train: without it, what is trained already is scored.")
+    _refuse_variants(request.sources, registry)
     seeds = parse_seeds(request.seeds or "1")
     extractor = load_extractor(request.extractor)
     job = _job(request, registry, "pretrained", request.reference or REFERENCE, extractor)
@@ -238,6 +239,16 @@ def _plan_scoring(request: Request, registry: Registry, report: Report):
     for shape in shapes:
         scorer.seen(*shape)
     return job, cells, scorer, protocol_of(job, None, references, scorer.extractor)
+
+
+def _refuse_variants(sources: Sequence[str], registry: Registry) -> None:
+    """UsageError for the name of a variant, which says how its trained generators are called and how one is trained first."""
+    for source in sources:
+        if source in registry.names("variants"):
+            tags = " or ".join(sorted(registry.get("variants", source).weights))
+            scored = f"score its trained generator {tags}, or " if tags else ""
+            how = "train it with --train --data DATA --images N --out FOLDER."
+            raise UsageError(f"'{source}' is a variant, and without --train trained generators are scored: {scored}{how}")
 
 
 def _embedded(registry: Registry) -> list[str]:

@@ -241,7 +241,8 @@ def test_pretrained_weights_are_scored_without_a_network(data, tmp_path):
 
 
 def test_without_metrics_an_extractor_is_asked_for_what_it_can_serve(tmp_path):
-    from ganzoo.bench.run import Request, _job
+    from ganzoo.bench.planning import _job
+    from ganzoo.bench.run import Request
     from ganzoo.metrics.observe import Extractor
     from ganzoo.registry import registry
 
@@ -253,11 +254,11 @@ def test_without_metrics_an_extractor_is_asked_for_what_it_can_serve(tmp_path):
 
 
 def test_the_dearest_pretrained_cell_is_done_first():
-    from ganzoo.bench.run import _effort
+    from ganzoo.bench.planning import effort
 
     cells = [Cell(name=name, variant=name, data="data", seed=0, source=f"{name}.fashion-mnist") for name in ("vae", "dcgan", "sagan")]
-    assert [cell.name for cell in sorted(cells, key=lambda cell: -_effort(cell, registry.registry()))] == ["dcgan", "sagan", "vae"]
-    assert _effort(Cell(name="dcgan", variant="dcgan", data="data", seed=0), registry.registry()) == 0
+    assert [cell.name for cell in sorted(cells, key=lambda cell: -effort(cell, registry.registry()))] == ["dcgan", "sagan", "vae"]
+    assert effort(Cell(name="dcgan", variant="dcgan", data="data", seed=0), registry.registry()) == 0
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's own setting")

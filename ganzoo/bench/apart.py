@@ -46,7 +46,8 @@ def _scorer(job: Job) -> Scorer:
 def _protocol(job: Job, shapes: tuple[tuple[int, int], ...]) -> dict[str, Any]:
     """What this process would write as protocol.json."""
     scorer = _scorer(job)
-    return protocol_of(job, scorer.data if job.data else None, [scorer.reference(*shape) for shape in shapes], scorer.extractor)
+    references = [scorer.reference(*shape) for shape in shapes]
+    return protocol_of(job, scorer.data if job.data else None, references, scorer.extractor, registry())
 
 
 def main() -> int:

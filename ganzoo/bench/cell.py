@@ -17,6 +17,7 @@ from ..registry import Registry
 from ..variant import Part
 from . import costs
 from .plan import Cell, Job
+from .protocol import plugins_of
 from .scorer import Scorer
 
 FORMAT = 1
@@ -50,7 +51,7 @@ def blank(cell: Cell, job: Job, protocol: str) -> dict[str, Any]:
         "collapsed": False,
         "events": [],
         "settings": list(cell.settings),
-        "parts": None,
+        "parts": {},
         "budget": job.budget,
         "points": [],
         "final": None,
@@ -71,6 +72,13 @@ def blank(cell: Cell, job: Job, protocol: str) -> dict[str, Any]:
     }
 
 
+def tell_plugins(row: dict[str, Any], plugins: dict[str, str]) -> None:
+    """Says in the row what others wrote of what was trained, if anything; times stay its end."""
+    if plugins:
+        times = row.pop("times")
+        row.update(plugins=plugins, times=times)
+
+
 def fail(row: dict[str, Any], job: Job, error: BaseException | str) -> None:
     """Marks a row as failed, in one line that is the same wherever the bench lies."""
     text = error if isinstance(error, str) else one_line(error)
@@ -85,13 +93,16 @@ def fill_pretrained(row: dict[str, Any], cell: Cell, job: Job, registry: Registr
     config = model.config
     roles = {"generator": config.generator, "discriminator": config.discriminator, "loss": _loss_of(config.training, registry)}
     row["parts"] = {**described(roles), "regularizers": [], "augmentation": None}
+    tell_plugins(row, plugins_of(registry.get("variants", model.variant), registry))
     row["costs"] = costs.costs_of(roles, model.image, registry)
     row["weights_sha256"] = config.weights.sha256 if config.weights else None
     began = time.monotonic()
     found = scorer().score(model, job.eval_images, cell.seed)
+    row["events"] = [{"step": 0, "event": "metric", "text": text} for text in found.troubles]
     state = {"step": config.training.get("steps"), "images": None, "scores": found.values}
     row.update(final=state, best=state, samples=save_samples(model, cell, job))
-    tell_evaluation(row, job, time.monotonic() - began, job.eval_images / found.drawing_seconds)
+    tell_evaluation(row, time.monotonic() - began, job.eval_images / found.drawing_seconds)
+    row["times"]["peak_memory_bytes"] = costs.peak_memory(job.device)
 
 
 def _loss_of(training: dict[str, Any], registry: Registry) -> Part | None:
@@ -114,7 +125,5 @@ def save_samples(model: Model, cell: Cell, job: Job) -> str:
     return path.as_posix()
 
 
-def tell_evaluation(row: dict[str, Any], job: Job, seconds: float, images_per_second: float | None) -> None:
-    row["times"].update(
-        evaluation_seconds=seconds, sampling_images_per_second=images_per_second, peak_memory_bytes=costs.peak_memory(job.device)
-    )
+def tell_evaluation(row: dict[str, Any], seconds: float, images_per_second: float | None) -> None:
+    row["times"].update(evaluation_seconds=seconds, sampling_images_per_second=images_per_second)

@@ -91,11 +91,16 @@ def plan_to_json(cells: Iterable[Cell]) -> dict[str, Any]:
     return {"format": FORMAT, "cells": [cell.to_json() for cell in cells]}
 
 
+def is_pattern(text: str) -> bool:
+    """Whether names are to be matched with it, as a shell does."""
+    return re.search(r"[*?\[]", text) is not None
+
+
 def chosen_variants(patterns: Sequence[str], everything: bool, size: int | None, registry: Registry, report) -> list[Variant]:
     """The variants that names and shell patterns mean, each once, in the order of asking; those of a pattern only if they draw the size."""
     found: dict[str, Variant] = {}
     for pattern in ["*", *patterns] if everything else patterns:
-        if not re.search(r"[*?\[]", pattern):
+        if not is_pattern(pattern):
             found[pattern] = registry.get("variants", pattern)
             continue
         matching = [variant for variant in registry.variants() if fnmatch(variant.name, pattern)]
@@ -197,6 +202,19 @@ def parse_shard(text: str | None) -> tuple[int, int]:
     return number, count
 
 
-def folder_name(source: str) -> str:
-    """What a pretrained source is called in a table: its tag, owner/name, or the last part of its folder."""
-    return Path(source).name or source if re.match(r"[./~]", source) else source
+def names_of(sources: Iterable[str]) -> dict[str, str]:
+    """What pretrained sources are called in a table, each source once: its tag, owner/name, or as many last parts of its folder as tell
+    it from the others."""
+    found: dict[str, tuple[str, ...]] = {}
+    for source in dict.fromkeys(sources):
+        parts = Path(source).expanduser().resolve().parts if re.match(r"[./~]", source) else (source,)
+        if parts not in found.values():
+            found[source] = parts
+    return {source: _told_apart(parts, [*found.values()]) for source, parts in found.items()}
+
+
+def _told_apart(parts: tuple[str, ...], all_parts: Sequence[tuple[str, ...]]) -> str:
+    for count in range(1, len(parts) + 1):
+        if sum(other[-count:] == parts[-count:] for other in all_parts) == 1:
+            return "/".join(parts[-count:])
+    return "/".join(parts)

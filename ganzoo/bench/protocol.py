@@ -7,10 +7,13 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
+from ..build import KIND_OF, parts_of
 from ..data import ImageData
 from ..errors import UsageError
 from ..metrics import named
 from ..metrics.observe import Extractor
+from ..registry import Registry
+from ..variant import Variant
 from .plan import Job
 from .reading import differences
 
@@ -19,7 +22,9 @@ LONGEST = 1000  # characters of a value that differs: settings must not be cut o
 RANKED_BY = ("frechet", "kernel")  # the first of them that is measured; of both, less is better
 
 
-def protocol_of(job: Job, data: ImageData | None, references: Sequence[ImageData], extractor: Extractor) -> dict[str, Any]:
+def protocol_of(
+    job: Job, data: ImageData | None, references: Sequence[ImageData], extractor: Extractor, registry: Registry
+) -> dict[str, Any]:
     """What protocol.json says: plain values, the same for every shard and on every machine that would give the same numbers."""
     import numpy
     import torch
@@ -51,8 +56,27 @@ def protocol_of(job: Job, data: ImageData | None, references: Sequence[ImageData
             "torch": torch.__version__,
             "numpy": numpy.__version__,
             "python": platform.python_version(),
+            **_measuring_plugins(job, registry),
         },
     }
+
+
+def _measuring_plugins(job: Job, registry: Registry) -> dict[str, str]:
+    """Versions of what others wrote and measures here: the extractor, metrics and data sets."""
+    sources = [source.partition(":")[0] for source in (job.data, job.reference) if source]
+    named = [("extractors", job.extractor), *(("metrics", name) for name in job.metrics), *(("datasets", name) for name in sources)]
+    return _versions(named, registry)
+
+
+def plugins_of(variant: Variant, registry: Registry) -> dict[str, str]:
+    """Versions of what others wrote and is trained in a cell: the variant and its parts. Empty where all is built in."""
+    parts = [(KIND_OF[path.partition(".")[0]], part.name) for path, part in parts_of(variant).items()]
+    return _versions([("variants", variant.name), *parts], registry)
+
+
+def _versions(named: Sequence[tuple[str, str]], registry: Registry) -> dict[str, str]:
+    plugins = [registry.claim(kind, name).plugin for kind, name in named if name in registry.names(kind)]
+    return {plugin.distribution: plugin.version for plugin in sorted(plugins, key=lambda plugin: plugin.name) if not plugin.builtin}
 
 
 def facts(data: ImageData, source: str | None) -> dict[str, Any]:

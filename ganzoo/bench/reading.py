@@ -67,13 +67,14 @@ class Row(msgspec.Struct, frozen=True):
     collapsed: bool = False
     events: tuple[Event, ...] = ()
     settings: tuple[str, ...] = ()
-    parts: dict[str, Any] = {}
+    parts: dict[str, Any] | None = None
     budget: dict[str, float] | None = None
     points: tuple[Score, ...] = ()
     final: Score | None = None
     best: Score | None = None
     costs: dict[str, int | None] = {}
     samples: str | None = None
+    plugins: dict[str, str] = {}
     times: Times = Times()
 
     @property

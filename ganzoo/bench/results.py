@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,15 @@ class BenchFolder:
         rows = [row for cell in plan if (row := self.row(cell, protocol, report)) is not None]
         write_atomically(self.results, "".join(line_of(row) + "\n" for row in rows))
         return rows
+
+
+def check_plugins(rows: Iterable[dict[str, Any]], now: Mapping[str, dict[str, str]], where: str) -> None:
+    """UsageError if a row was made by other versions of plugins than a cell of its name would be `now`: they are not seeds of one variant."""
+    for row in rows:
+        name, there = row["cell"]["name"], row.get("plugins", {})
+        if row["status"] != "failed" and there != now.get(name, there):
+            theirs, ours = (", ".join(f"{one} {version}" for one, version in sorted(side.items())) or "no plugin" for side in (there, now[name]))
+            raise UsageError(f"{where} holds '{name}' made with {theirs}; here it would be {ours}: rows of both cannot stand beside each other.")
 
 
 def line_of(row: dict[str, Any]) -> str:

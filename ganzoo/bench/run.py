@@ -5,8 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +14,23 @@ import torch
 from ..errors import UsageError
 from ..files import FolderLock
 from ..looks import remembered_real
-from ..metrics.observe import Extractor, load_extractor
 from ..registry import Registry
-from ..run import default_device, threads
+from ..run import threads
 from . import costs
 from .apart import described
 from .cell import blank, fail, run_cell
 from .matrix import Matrix
 from .merge import write_outcome
-from .plan import Cell, Job, chosen_variants, common_size, folder_name, parse_seeds, parse_shard, training_cells
-from .protocol import protocol_of, ranking
+from .plan import Cell, Job, parse_shard
+from .planning import effort, plan_scoring, plan_training
+from .protocol import plugins_of
 from .reading import fingerprint
-from .results import BenchFolder
-from .scorer import Scorer, default_reference, load
+from .results import BenchFolder, check_plugins
+from .scorer import Scorer
 from .trained import count_ahead
 from .workers import Child, Forked, Fresh, can_fork, keep_freed_memory, run_all
 
 Report = Callable[[str], None]
-REFERENCE = "fashion-mnist-test"
-ONLY_TRAINING = ("data", "everything", "image_size", "channels", "conditional", "steps", "images", "minutes", "settings", "generator")
-ONLY_TRAINING += ("discriminator", "loss", "mixins", "points", "point_images", "precision")
-TOLD_AS = {"everything": "all", "settings": "set", "mixins": "with"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +81,14 @@ def bench(request: Request, registry: Registry, report: Report) -> list[dict[str
     number, count = parse_shard(request.shard)
     if request.ray and request.jobs:
         raise UsageError("Give --jobs for this machine or --ray for a cluster, which knows its own size, not both.")
-    job, cells, scorer, protocol = (_plan_training if request.train else _plan_scoring)(request, registry, report)
+    job, cells, scorer, protocol = (plan_training if request.train else plan_scoring)(request, registry, report)
     hashed = fingerprint(protocol)
     folder = BenchFolder(request.out)
     folder.make()
     with FolderLock(folder.path):
         plan = folder.open(protocol, cells)
         rows = folder.rewrite(plan, hashed, report)
+        check_plugins(rows, {cell.name: _plugins(cell, registry) for cell in cells if not cell.source}, str(folder.path))
         mine = cells[number - 1 :: count]
         missing = [cell for cell in mine if not _is_there(folder, cell, hashed, request.retry_failed)]
         matrix = Matrix(folder, job, mine, missing, _jobs(request), quiet=request.quiet)
@@ -105,6 +101,10 @@ def bench(request: Request, registry: Registry, report: Report) -> list[dict[str
             if rows:
                 write_outcome(folder.path)
     return rows
+
+
+def _plugins(cell: Cell, registry: Registry) -> dict[str, str]:
+    return plugins_of(cell.resolved(registry), registry)
 
 
 def _is_there(folder: BenchFolder, cell: Cell, protocol: str, retry_failed: bool) -> bool:
@@ -131,6 +131,8 @@ def _fill(
 
     def finished(cell: Cell) -> None:
         row = folder.row(cell, hashed)
+        if row is None:
+            return lost(cell, "its process ended without a row")
         folder.append(row)
         matrix.tell(cell, row)
 
@@ -159,7 +161,7 @@ def _fill(
                 remembered_real(scorer.data)
             gc.freeze()  # a collection in a forked child would write to, and so copy, every page of what it has inherited
             try:
-                run_all(sorted(missing, key=lambda cell: -_effort(cell, registry)), _jobs(request), start, **hearing)
+                run_all(sorted(missing, key=lambda cell: -effort(cell, registry)), _jobs(request), start, **hearing)
             finally:
                 gc.unfreeze()
 
@@ -169,11 +171,6 @@ def _jobs(request: Request) -> int:
     return request.jobs or (1 if request.train else max(1, (os.cpu_count() or 1) // request.threads))
 
 
-def _effort(cell: Cell, registry: Registry) -> int:
-    """What a drawing of a pretrained cell costs: who begins with the dearest has no core idle at the end. 0 for all that is trained."""
-    return _looked_at(cell.source, registry)[2] if cell.source else 0
-
-
 def _warm_up() -> None:
     """Does what optimizers, pictures and the machine's name need at their first use, once instead of in every child."""
     from PIL import Image
@@ -181,110 +178,3 @@ def _warm_up() -> None:
     torch.optim.Adam([torch.zeros(1, requires_grad=True)]).step()
     Image.preinit()
     costs.processor()
-
-
-# -- plans -----------------------------------------------------------------------------------------------------------
-
-
-def _plan_training(request: Request, registry: Registry, report: Report):
-    """Job, cells, scorer and protocol of a training matrix."""
-    budgets = [name for name in ("steps", "images", "minutes") if getattr(request, name) is not None]
-    if request.data is None:
-        raise UsageError("Say what to train on: ganzoo bench VARIANT... --train --data DATA --images N --out FOLDER.")
-    if len(budgets) != 1:
-        raise UsageError("Every variant gets the same budget: give exactly one of --steps, --images and --minutes.")
-    seeds = parse_seeds(request.seeds or "1")
-    variants = chosen_variants(request.sources, request.everything, request.image_size, registry, report)
-    size = common_size(variants, request.image_size)
-    reference = request.reference or default_reference(request.data, registry, request.data_root)
-    extractor = load_extractor(request.extractor)
-    job = replace(_job(request, registry, "train", reference, extractor), image_size=size)
-    data = load(job, request.data, registry, report, size=size, channels=request.channels)
-    job = replace(job, channels=data.channels, classes=len(data.classes))
-    scorer = Scorer(job, registry, report, data, extractor)
-    real = scorer.reference(size, data.channels)
-    cells = training_cells(
-        variants,
-        seeds,
-        data.name,
-        registry,
-        parts={"generator": request.generator, "discriminator": request.discriminator, "loss": request.loss},
-        mixins=request.mixins,
-        settings=request.settings,
-        conditional=request.conditional,
-    )
-    scorer.seen(size, data.channels)
-    return job, cells, scorer, protocol_of(job, data, [real], scorer.extractor)
-
-
-def _plan_scoring(request: Request, registry: Registry, report: Report):
-    """Job, cells, scorer and protocol of a bench of trained generators."""
-    for name in ONLY_TRAINING:
-        if getattr(request, name):
-            option = TOLD_AS.get(name, name.replace("_", "-"))
-            raise UsageError(f"--{option} is for --train: without it, what is trained already is scored.")
-    _refuse_variants(request.sources, registry)
-    seeds = parse_seeds(request.seeds or "1")
-    extractor = load_extractor(request.extractor)
-    job = _job(request, registry, "pretrained", request.reference or REFERENCE, extractor)
-    scorer = Scorer(job, registry, report, extractor=extractor)
-    found = {source: _looked_at(source, registry) for source in request.sources or _embedded(registry)}
-    shapes = sorted({shape for _, shape, _ in found.values()})
-    references = [scorer.reference(*shape) for shape in shapes]
-    cells = tuple(
-        Cell(name=folder_name(source), variant=variant, data=references[0].name, seed=seed, source=source)
-        for source, (variant, _, _) in found.items()
-        for seed in seeds
-    )
-    for shape in shapes:
-        scorer.seen(*shape)
-    return job, cells, scorer, protocol_of(job, None, references, scorer.extractor)
-
-
-def _refuse_variants(sources: Sequence[str], registry: Registry) -> None:
-    """UsageError for the name of a variant, which says how its trained generators are called and how one is trained first."""
-    for source in sources:
-        if source in registry.names("variants"):
-            tags = " or ".join(sorted(registry.get("variants", source).weights))
-            scored = f"score its trained generator {tags}, or " if tags else ""
-            how = "train it with --train --data DATA --images N --out FOLDER."
-            raise UsageError(f"'{source}' is a variant, and without --train trained generators are scored: {scored}{how}")
-
-
-def _embedded(registry: Registry) -> list[str]:
-    return [tag for variant in registry.variants() for tag, weights in sorted(variant.weights.items()) if weights.package_file]
-
-
-@cache
-def _looked_at(source: str, registry: Registry) -> tuple[str, tuple[int, int], int]:
-    """The variant behind a source, size and channels of its images, and the multiply-accumulates of a drawing, 0 if they cannot be counted."""
-    from ..pretrained.load import load as load_model
-
-    model = load_model(source)
-    return model.variant, (model.image.size, model.image.channels), costs.macs(model.generator, model.latent(1), model.labels(1)) or 0
-
-
-def _job(request: Request, registry: Registry, kind: str, reference: str, extractor: Extractor) -> Job:
-    builtin = [name for name in registry.names("metrics") if registry.claim("metrics", name).plugin.builtin]
-    able = [name for name in builtin if extractor.classes or "logits" not in getattr(registry.get("metrics", name), "needs", ())]
-    metrics = list(dict.fromkeys(request.metrics)) or able
-    first = ranking(metrics)
-    metrics = [first, *(name for name in metrics if name != first)]
-    return Job(
-        folder=str(request.out.absolute()),
-        kind=kind,
-        data=request.data,
-        reference=reference,
-        data_root=str(request.data_root.absolute()) if request.data_root else None,
-        extractor=request.extractor,
-        metrics=tuple(metrics),
-        steps=request.steps,
-        images=request.images,
-        minutes=request.minutes,
-        points=request.points or 4,
-        eval_images=request.eval_images,
-        point_images=request.point_images or max(request.eval_images // 5, 2),
-        precision=request.precision or "fp32",
-        device=default_device(request.device),
-        threads=request.threads,
-    )

@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ..config import one_line
 from ..data import ImageData, load_images
-from ..errors import GanzooError, UsageError
+from ..errors import GanzooError, InterruptedRun, PluginError, UsageError
+from ..metrics import named
 from ..metrics.observe import Extractor, as_images, load_extractor, needs_of, observe
 from ..metrics.score import measure, observe_real
 from ..model import Model
@@ -23,10 +25,12 @@ BATCH = 250
 
 
 class Score(NamedTuple):
-    """The numbers of some drawings by name (None where one is not finite), and how long the generator took for them."""
+    """The numbers of some drawings by name (None where one is not finite or its metric failed), how long the generator took for them, and
+    what went wrong."""
 
     values: dict[str, float | None]
     drawing_seconds: float
+    troubles: tuple[str, ...] = ()
 
 
 class Scorer:
@@ -59,11 +63,25 @@ class Scorer:
         return observe_real(self.reference(size, channels), self.extractor, self.needs, report=self._report)
 
     def score(self, model: Model, images: int, seed: int) -> Score:
-        """The numbers of the first `images` drawings of a seed, rounded to 8 bits."""
+        """The numbers of the first `images` drawings of a seed, rounded to 8 bits; a metric that fails leaves a trouble and the others alone."""
         watch = _Stopwatch(model.stream(images, seed, batch_size=BATCH))
         fake = observe((as_images(to_uint8(batch)) for batch in watch), self.extractor, self.needs)
-        values = measure(self.seen(model.image.size, model.image.channels), fake, self.extractor, self.metrics, seed)
-        return Score({name: value if math.isfinite(value) else None for name, value in values.items()}, watch.seconds)
+        real = self.seen(model.image.size, model.image.channels)
+        values: dict[str, float | None] = {}
+        troubles = []
+        for name, metric in self.metrics.items():
+            try:
+                found = measure(real, fake, self.extractor, {name: metric}, seed)
+                if twice := found.keys() & values.keys():
+                    raise PluginError(f"The metric '{name}' gives '{min(twice)}', as another does; it must choose another name.")
+            except InterruptedRun:
+                raise
+            except Exception as error:  # a metric may be anybody's, and a training of hours must not be lost for it
+                values[named(name, self.extractor.name)] = None
+                troubles.append(f"the metric '{name}' failed: {one_line(error)}")
+            else:
+                values.update((label, value if math.isfinite(value) else None) for label, value in found.items())
+        return Score(values, watch.seconds, tuple(troubles))
 
 
 def load(job: Job, source: str, registry: Registry, report: Callable[[str], None], *, size: int, channels: int | None) -> ImageData:

@@ -172,12 +172,15 @@ def _cost(name: str, value: float | None) -> Text:
     return Text(number(value, 3), value)
 
 
+LACKING = ("metric", "short")  # events of rows that ended well, and for which something was asked that they do not have
+
+
 def troubles(section: Section) -> Table | None:
-    """Every seed that diverged, failed or collapsed, with what was noticed; None if all went well."""
+    """Every seed that diverged, failed, collapsed, lacks a number or ended early, with what was noticed; None if all went well."""
     rows = []
     for summary in order(section):
         for row in summary.rows:
-            if row.status == "done" and not row.collapsed:
+            if row.status == "done" and not row.collapsed and not any(event.event in LACKING for event in row.events):
                 continue
             state = ", ".join([row.status, *(["collapsed"] if row.collapsed else [])])
             told = [row.error or "", *(f"step {event.step:,}: {event.text or event.event}" for event in row.events[:5])]

@@ -21,9 +21,9 @@ from ..run import RunFolder
 from ..train import Request, steps_for, train
 from ..variant import ImageSpec, Part, Variant
 from . import costs
-from .cell import described, save_samples, tell_evaluation
+from .cell import described, save_samples, tell_evaluation, tell_plugins
 from .plan import Cell, Job
-from .protocol import ranking
+from .protocol import plugins_of, ranking
 from .scorer import Scorer
 
 TOLD = ("collapse", "diverged", "rollback")
@@ -37,6 +37,7 @@ def fill_trained(row: dict[str, Any], cell: Cell, job: Job, registry: Registry, 
     roles, image = _made_of(variant, cell, job)
     others = {"regularizers": [part.name for part in variant.regularizers], **described({"augmentation": variant.augmentation})}
     row["parts"] = {**described(roles), **others}
+    tell_plugins(row, plugins_of(variant, registry))
     row["costs"] = costs.remembered(roles, image, registry)
     folder = RunFolder(Path(job.folder) / "runs" / cell.file)
     steps = _steps(variant, image, job, registry)
@@ -47,10 +48,12 @@ def fill_trained(row: dict[str, Any], cell: Cell, job: Job, registry: Registry, 
     except DivergedError as error:
         row.update(status="diverged", error=_divergence(folder) or one_line(error))
     _tell_training(row, folder, told)
+    _tell_unused(row, job, variant, folder)
+    row["times"]["peak_memory_bytes"] = costs.peak_memory(job.device)  # of the training: what scoring takes depends on the metrics
     began = time.monotonic()
     judged = _Judged(row, cell, job, folder, scorer())
     judged.fill([*planned, *(record["step"] for record in folder.records() if record.get("event") == EVENT)])
-    tell_evaluation(row, job, time.monotonic() - began, judged.speed)
+    tell_evaluation(row, time.monotonic() - began, judged.speed)
     if row["points"]:
         retain(folder.checkpoints, 2, {state["step"] for state in (row["best"], row["final"]) if state})
 
@@ -123,6 +126,16 @@ def _tell_training(row: dict[str, Any], folder: RunFolder, told: list[str]) -> N
     row["times"].update(training_seconds=seconds, training_images_per_second=images / seconds if seconds else None)
 
 
+def _tell_unused(row: dict[str, Any], job: Job, variant: Variant, folder: RunFolder) -> None:
+    """An event for a run that its schedules ended before its time was over."""
+    steps = variant.training.steps
+    reached = max((record["step"] for record in folder.records()), default=0)
+    if job.minutes is None or row["status"] != "done" or reached < steps or folder.seconds() >= 60 * job.minutes:
+        return
+    text = f"ended at step {steps}, where its schedules end, before its time was over: training.steps sets their length"
+    row["events"].append({"step": steps, "event": "short", "text": text})
+
+
 class _Judged:
     """Fills in the scores of a run."""
 
@@ -156,6 +169,8 @@ class _Judged:
 
     def _scored(self, step: int, images: int) -> dict[str, Any]:
         found = self.scorer.score(self._model(step), images, self.cell.seed)
+        told = {event["text"] for event in self.row["events"]}
+        self.row["events"] += [{"step": step, "event": "metric", "text": text} for text in found.troubles if text not in told]
         self._drawn, self._seconds = self._drawn + images, self._seconds + found.drawing_seconds
         return {"step": step, "images": self.looks[step]["images"], "scores": found.values}
 

@@ -61,3 +61,4 @@ def classes(real, fake, random):
 frechet.needs = ()
 kernel.needs = neighbours.needs = ("features",)
 class_score.needs = classes.needs = ("logits",)
+frechet.least, kernel.least, neighbours.least = 2, 2, 6  # images: a covariance needs two, the fifth of the others six

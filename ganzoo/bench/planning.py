@@ -1,0 +1,212 @@
+"""From a request of `ganzoo bench` to what is to be done: job, cells, scorer and protocol, or a refusal before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..data import ImageData
+from ..errors import GanzooError, UsageError
+from ..metrics.observe import Extractor, load_extractor
+from ..registry import Registry
+from ..run import default_device
+from ..variant import Variant
+from . import costs
+from .plan import Cell, Job, chosen_variants, common_size, is_pattern, names_of, parse_seeds, training_cells
+from .protocol import protocol_of, ranking
+from .scorer import Scorer, default_reference, load
+
+if TYPE_CHECKING:
+    from .run import Request
+
+Report = Callable[[str], None]
+REFERENCE = "fashion-mnist-test"
+ONLY_TRAINING = ("data", "everything", "image_size", "channels", "conditional", "steps", "images", "minutes", "settings", "generator")
+ONLY_TRAINING += ("discriminator", "loss", "mixins", "points", "point_images", "precision")
+TOLD_AS = {"everything": "all", "settings": "set", "mixins": "with"}
+
+
+class Planned(NamedTuple):
+    """What a bench is to do, and how it measures."""
+
+    job: Job
+    cells: tuple[Cell, ...]
+    scorer: Scorer
+    protocol: dict[str, Any]
+
+
+def plan_training(request: Request, registry: Registry, report: Report) -> Planned:
+    """A matrix of trainings; UsageError if it cannot be done or one of its cells cannot be scored."""
+    budgets = [name for name in ("steps", "images", "minutes") if getattr(request, name) is not None]
+    if request.data is None:
+        raise UsageError("Say what to train on: ganzoo bench VARIANT... --train --data DATA --images N --out FOLDER.")
+    if len(budgets) != 1:
+        raise UsageError("Every variant gets the same budget: give exactly one of --steps, --images and --minutes.")
+    seeds = parse_seeds(request.seeds or "1")
+    variants = chosen_variants(request.sources, request.everything, request.image_size, registry, report)
+    size = common_size(variants, request.image_size)
+    reference = request.reference or default_reference(request.data, registry, request.data_root)
+    extractor = load_extractor(request.extractor)
+    job = replace(_job(request, registry, "train", reference, extractor), image_size=size)
+    data = load(job, request.data, registry, report, size=size, channels=request.channels)
+    job = replace(job, channels=data.channels, classes=len(data.classes))
+    variants = _with_labels(variants, request, data, report)
+    scorer = Scorer(job, registry, report, data, extractor)
+    real = scorer.reference(size, data.channels)
+    cells = training_cells(
+        variants,
+        seeds,
+        data.name,
+        registry,
+        parts={"generator": request.generator, "discriminator": request.discriminator, "loss": request.loss},
+        mixins=request.mixins,
+        settings=request.settings,
+        conditional=request.conditional,
+    )
+    _check_numbers(job, scorer, [real], trained=True)
+    scorer.seen(size, data.channels)
+    return Planned(job, cells, scorer, protocol_of(job, data, [real], scorer.extractor, registry))
+
+
+def _with_labels(variants: Sequence[Variant], request: Request, data: ImageData, report: Report) -> list[Variant]:
+    """The variants that can learn from the data: those that need labels are left out of patterns where there are none.
+
+    UsageError where one was named, or labels were asked for.
+    """
+    if data.classes:
+        return list(variants)
+    how = f"{data.name} has no labels: sort the images into one folder for each class"
+    if request.conditional:
+        raise UsageError(f"--conditional needs labels, and {how}.")
+    named = {source for source in request.sources if not is_pattern(source)}
+    kept = []
+    for variant in variants:
+        if variant.labels != "required":
+            kept.append(variant)
+        elif variant.name in named:
+            raise UsageError(f"Variant '{variant.name}' needs labels, and {how}.")
+        else:
+            report(f"left out: '{variant.name}' needs labels, and {data.name} has none")
+    if not kept:
+        raise UsageError(f"All these variants need labels, and {how}.")
+    return kept
+
+
+def plan_scoring(request: Request, registry: Registry, report: Report) -> Planned:
+    """A bench of trained generators. One that comes with a variant and cannot be loaded will be a failed row, not the end."""
+    for name in ONLY_TRAINING:
+        if getattr(request, name):
+            option = TOLD_AS.get(name, name.replace("_", "-"))
+            raise UsageError(f"--{option} is for --train: without it, what is trained already is scored.")
+    _refuse_variants(request.sources, registry)
+    seeds = parse_seeds(request.seeds or "1")
+    extractor = load_extractor(request.extractor)
+    job = _job(request, registry, "pretrained", request.reference or REFERENCE, extractor)
+    scorer = Scorer(job, registry, report, extractor=extractor)
+    named = {name: (source, looked_at(source, registry)) for source, name in names_of(request.sources).items()}
+    found = named or _embedded(registry, report)
+    shapes = sorted({look.shape for _, look in found.values() if look.shape})
+    references = [scorer.reference(*shape) for shape in shapes]
+    cells = tuple(
+        Cell(name=name, variant=look.variant, data=references[0].name, seed=seed, source=source)
+        for name, (source, look) in found.items()
+        for seed in seeds
+    )
+    _check_numbers(job, scorer, references, trained=False)
+    for shape in shapes:
+        scorer.seen(*shape)
+    return Planned(job, cells, scorer, protocol_of(job, None, references, scorer.extractor, registry))
+
+
+def _refuse_variants(sources: Sequence[str], registry: Registry) -> None:
+    """UsageError for the name of a variant, which says how its trained generators are called and how one is trained first."""
+    for source in sources:
+        if source in registry.names("variants"):
+            tags = " or ".join(sorted(registry.get("variants", source).weights))
+            scored = f"score its trained generator {tags}, or " if tags else ""
+            how = "train it with --train --data DATA --images N --out FOLDER."
+            raise UsageError(f"'{source}' is a variant, and without --train trained generators are scored: {scored}{how}")
+
+
+class Look(NamedTuple):
+    """What is behind a source: its variant, size and channels of its images, and what a drawing costs, 0 if that cannot be counted."""
+
+    variant: str
+    shape: tuple[int, int] | None
+    macs: int
+
+
+@cache
+def looked_at(source: str, registry: Registry) -> Look:
+    """Loads a trained generator to see what it draws."""
+    from ..pretrained.load import load as load_model
+
+    model = load_model(source)
+    cost = costs.macs(model.generator, model.latent(1), model.labels(1)) or 0
+    return Look(model.variant, (model.image.size, model.image.channels), cost)
+
+
+def _embedded(registry: Registry, report: Report) -> dict[str, tuple[str, Look]]:
+    """Every generator whose weights come with a variant; UsageError if none can be loaded."""
+    tags = [(tag, variant.name) for variant in registry.variants() for tag, weights in sorted(variant.weights.items()) if weights.package_file]
+    found, trouble = {}, None
+    for tag, variant in tags:
+        try:
+            found[tag] = tag, looked_at(tag, registry)
+        except GanzooError as error:
+            trouble = trouble or error
+            report(f"{tag} cannot be loaded: {error}")
+            found[tag] = tag, Look(variant, None, 0)
+    if not any(look.shape for _, look in found.values()):
+        raise UsageError(f"No generator comes with a variant that can be loaded{f': {trouble}' if trouble else '.'}")
+    return found
+
+
+def effort(cell: Cell, registry: Registry) -> int:
+    """What a drawing of a pretrained cell costs: who begins with the dearest has no core idle at the end. 0 for all that is trained."""
+    try:
+        return looked_at(cell.source, registry).macs if cell.source else 0
+    except GanzooError:  # its row will say so
+        return 0
+
+
+def _check_numbers(job: Job, scorer: Scorer, references: Sequence[ImageData], *, trained: bool) -> None:
+    """UsageError if a metric needs more drawings or real images than there will be: after a training it would be too late."""
+    counts = [("--eval-images", job.eval_images, "drawings")]
+    counts += [("--point-images", job.point_images, "drawings")] if trained else []
+    counts += [(f"the reference {reference.name}", len(reference), "images") for reference in references]
+    for name, metric in scorer.metrics.items():
+        least = getattr(metric, "least", 1)
+        for where, there, what in counts:
+            if there < least:
+                others = f"--metric {ranking([*scorer.metrics])}"
+                raise UsageError(f"The metric '{name}' needs {least} {what}, and {where} has {there}: give more, or choose metrics, such as {others}.")
+
+
+def _job(request: Request, registry: Registry, kind: str, reference: str, extractor: Extractor) -> Job:
+    builtin = [name for name in registry.names("metrics") if registry.claim("metrics", name).plugin.builtin]
+    able = [name for name in builtin if extractor.classes or "logits" not in getattr(registry.get("metrics", name), "needs", ())]
+    metrics = set(request.metrics or able)
+    first = ranking(metrics)
+    metrics = [first, *sorted(metrics - {first})]  # however they were typed: the order is part of the protocol
+    least = max(getattr(registry.get("metrics", name), "least", 1) for name in metrics)
+    return Job(
+        folder=str(request.out.absolute()),
+        kind=kind,
+        data=request.data,
+        reference=reference,
+        data_root=str(request.data_root.absolute()) if request.data_root else None,
+        extractor=request.extractor,
+        metrics=tuple(metrics),
+        steps=request.steps,
+        images=request.images,
+        minutes=request.minutes,
+        points=request.points or 4,
+        eval_images=request.eval_images,
+        point_images=request.point_images or max(request.eval_images // 5, least),
+        precision=request.precision or "fp32",
+        device=default_device(request.device),
+        threads=request.threads,
+    )

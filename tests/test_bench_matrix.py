@@ -149,6 +149,19 @@ def test_what_was_torn_is_done_again_and_nothing_else(data, whole, tmp_path):
     assert benches.timeless(bench) == benches.timeless(whole)
 
 
+def test_a_row_that_is_lost_after_the_states_of_its_points_comes_back_with_all_of_them(data, tmp_path):
+    words = one_cell(data, tmp_path / "bench")
+    words[words.index("--points") + 1] = "6"
+    run(words, tmp_path)
+    (row,), before = benches.rows(tmp_path / "bench"), benches.timeless(tmp_path / "bench")
+    checkpoints = tmp_path / "bench/runs/vae-tiny-seed0/checkpoints"
+    assert len(row["points"]) == 6 and 2 <= len([*checkpoints.iterdir()]) < 6
+    (tmp_path / "bench/cells/vae-tiny-seed0.json").unlink()
+    run(words, tmp_path)
+    assert benches.timeless(tmp_path / "bench") == before
+    assert len([*checkpoints.iterdir()]) < 6
+
+
 def test_sigterm_saves_what_is_trained_and_the_same_command_goes_on(data, tmp_path):
     words = one_cell(data, tmp_path / "bench")
     words[words.index("--steps") + 1] = "4000"

@@ -27,7 +27,7 @@ from .protocol import plugins_of
 from .reading import fingerprint
 from .results import BenchFolder, check_plugins
 from .scorer import Scorer
-from .trained import count_ahead
+from .trained import count_ahead, tidy
 from .workers import Child, Forked, Fresh, can_fork, keep_freed_memory, run_all
 
 Report = Callable[[str], None]
@@ -133,6 +133,7 @@ def _fill(
         row = folder.row(cell, hashed)
         if row is None:
             return lost(cell, "its process ended without a row")
+        tidy(row, folder.path / "runs" / cell.file)
         folder.append(row)
         matrix.tell(cell, row)
 

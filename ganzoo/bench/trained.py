@@ -11,6 +11,7 @@ from typing import Any
 from ..checkpoint import list_checkpoints, retain
 from ..config import one_line
 from ..errors import DivergedError
+from ..files import move_aside, remove
 from ..loop import Cadence
 from ..manifest import folder_name, read_manifest
 from ..milestones import EVENT, Milestones
@@ -43,6 +44,7 @@ def fill_trained(row: dict[str, Any], cell: Cell, job: Job, registry: Registry, 
     steps = _steps(variant, image, job, registry)
     planned = _points(steps, job.points) if job.minutes is None else ()
     told: list[str] = []
+    _begin_anew_without_its_points(folder, planned)
     try:
         train(_request(cell, job, folder, steps, planned), registry, told.append, scorer().data)
     except DivergedError as error:
@@ -54,8 +56,20 @@ def fill_trained(row: dict[str, Any], cell: Cell, job: Job, registry: Registry, 
     judged = _Judged(row, cell, job, folder, scorer())
     judged.fill([*planned, *(record["step"] for record in folder.records() if record.get("event") == EVENT)])
     tell_evaluation(row, time.monotonic() - began, judged.speed)
+
+
+def tidy(row: dict[str, Any], run: Path) -> None:
+    """Deletes the checkpoints of points that the row of a cell, which is safe by now, has told; the best, the last and the one before stay."""
     if row["points"]:
-        retain(folder.checkpoints, 2, {state["step"] for state in (row["best"], row["final"]) if state})
+        retain(RunFolder(run).checkpoints, 2, {state["step"] for state in (row["best"], row["final"]) if state})
+
+
+def _begin_anew_without_its_points(folder: RunFolder, planned: tuple[int, ...]) -> None:
+    """Removes a run that cannot be scored as its protocol says: its row got lost after the checkpoints of its points had been deleted."""
+    there = {step for step, _ in list_checkpoints(folder.checkpoints)}
+    passed = {record["step"] for record in folder.records() if record.get("event") == EVENT} or set(planned)
+    if there and {step for step in passed if step <= max(there)} - there:
+        remove(move_aside(folder.path, "trash"))
 
 
 def _made_of(variant: Variant, cell: Cell, job: Job) -> tuple[dict[str, Part | None], ImageSpec]:

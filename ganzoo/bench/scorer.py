@@ -13,7 +13,7 @@ from torch import Tensor
 from ..data import ImageData, load_images
 from ..errors import GanzooError, UsageError
 from ..metrics.observe import Extractor, as_images, load_extractor, needs_of, observe
-from ..metrics.score import measure, observe_real
+from ..metrics.score import measure, observe_real, with_origin
 from ..model import Model
 from ..pictures import to_uint8
 from ..registry import Registry
@@ -62,6 +62,7 @@ class Scorer:
         """The numbers of the first `images` drawings of a seed, rounded to 8 bits."""
         watch = _Stopwatch(model.stream(images, seed, batch_size=BATCH))
         fake = observe((as_images(to_uint8(batch)) for batch in watch), self.extractor, self.needs)
+        fake = with_origin(fake, model, seed, self.extractor)
         values = measure(self.seen(model.image.size, model.image.channels), fake, self.extractor, self.metrics, seed)
         return Score({name: value if math.isfinite(value) else None for name, value in values.items()}, watch.seconds)
 

@@ -7,6 +7,9 @@ fewer images than dimensions, where only ganzoo needs no covariance. Kernel: tor
 torch-fidelity, which computes in float32 and draws others: its number is near, not the same. Neighbours: `prdc` with 5 neighbours, and
 all pairs at once by scipy's `cdist`. What is not installed is left out; torch-fidelity's arithmetic needs no torchvision, but importing
 it does: where there is none an empty module stands in for it. `--only frechet few` chooses.
+
+`--only bench` takes a bench's own path instead: drawings, half as many as dimensions (`--drawings` says otherwise), are observed batch by batch
+and go through the registered metric `frechet`, against 10,000 real images that have been seen before; then the same with both sides' moments alone.
 """
 
 from __future__ import annotations
@@ -28,6 +31,11 @@ from torch import Tensor
 
 from ganzoo.metrics import Moments, frechet_distance, kernel_distance, neighbour_scores
 from ganzoo.metrics.kernel import drawn
+from ganzoo.metrics.observe import Extractor, observe
+from ganzoo.registry import registry
+
+REAL, BATCH = 10_000, 250
+TASKS = ("frechet", "few", "kernel", "neighbours")
 
 
 def features(count: int, dimensions: int, seed: int) -> Tensor:
@@ -90,6 +98,18 @@ def frechet(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
     if find_spec("torchmetrics"):
         found["torchmetrics"] = lambda: from_moments(torchmetrics_root)(Moments.of(one), Moments.of(other))
     return found
+
+
+def through_bench(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
+    """What a bench does for the Fréchet distance of `count` drawings whose features are there already, and the same from moments."""
+    extractor = Extractor("given", lambda images: images.flatten(1), "0" * 64, ())
+    metric, batches = registry().get("metrics", "frechet"), features(count, dimensions, 1)[:, :, None, None].split(BATCH)
+    real = observe(features(REAL, dimensions, 0)[:, :, None, None].split(500), extractor, metric.needs)
+
+    def from_moments_alone() -> float:
+        return frechet_distance(real.moments, observe(batches, extractor, metric.needs).moments)
+
+    return {"ganzoo": lambda: metric(real, observe(batches, extractor, metric.needs), torch.Generator()), "moments": from_moments_alone}
 
 
 def kernel(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
@@ -166,15 +186,18 @@ def main() -> None:
     parser.add_argument("--dimensions", type=int, nargs="+", default=[64, 512, 2048])
     parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--only", nargs="+", choices=["frechet", "few", "kernel", "neighbours"], default=["frechet", "few", "kernel", "neighbours"])
+    parser.add_argument("--only", nargs="+", choices=[*TASKS, "bench"], default=TASKS)
+    parser.add_argument("--drawings", type=int, help="how many `bench` draws")
     parser.add_argument("--against", nargs="+", help="Only these libraries.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for dimensions in arguments.dimensions:
         count, few = max(arguments.images, dimensions + dimensions // 2), dimensions // 2
+        drawings = arguments.drawings or few
         tasks = {
             "frechet": (f"frechet {count} x {dimensions}", frechet, count),
             "few": (f"frechet {few} x {dimensions} (few)", frechet, few),
+            "bench": (f"frechet of a bench, {drawings} x {dimensions}", through_bench, drawings),
             "kernel": (f"kernel 100 x 1000 of {arguments.images} x {dimensions}", kernel, arguments.images),
             "neighbours": (f"neighbours {arguments.images} x {dimensions}", neighbours, arguments.images),
         }

@@ -58,7 +58,8 @@ def register_metrics(register):
     """Registers metrics with `register(name, metric)`; `metric(real, fake, random)` returns a number, or {name: number}.
 
     `real` and `fake` are `ganzoo.metrics.observe.Observation`s: `moments` always, `features` (N, D) and `logits` (N, K) if the
-    metric asks for them by its attribute `needs`, a tuple of these two names (without it: ("features",)). `random` is a
+    metric asks for them by its attribute `needs`, a tuple of these two names (without it: ("features",)). `fake` may also have the `codes`
+    and the `labels` that its images were drawn from. `random` is a
     `torch.Generator` of its own, the only source of chance.
     """
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .errors import UsageError
+from .errors import PluginError, UsageError
 from .networks import Generator
 from .pretrained.inference import Drawing
 
@@ -109,6 +109,20 @@ class Model:
             known = ", ".join([*names, f"0 to {self.image.classes - 1}"])
             raise UsageError(f"No class is called {label!r}; known: {known}.")
         return torch.full((n,), number)
+
+    def categories(self, n: int, seed: int = 0) -> Tensor | None:
+        """Values (n, K) int64 of the K categorical codes in the first `n` latents of a seed; None if the generator has no such code."""
+        codes = [code for code in self.generator.codes if code.kind == "categorical"]
+        if not codes:
+            return None
+        latent = self.latent(n, seed)
+        wrong = next((code for code in codes if not 0 <= code.start < code.start + code.size <= latent.shape[1]), None)
+        if wrong:
+            raise PluginError(
+                f"The generator of '{self.variant}' has a code '{wrong.name}' of {wrong.size} numbers from {wrong.start}, "
+                f"its latents have {latent.shape[1]} numbers."
+            )
+        return torch.stack([latent[:, code.start : code.start + code.size].argmax(1) for code in codes], 1)
 
     def draw(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Images of given latents, on the CPU in float32."""

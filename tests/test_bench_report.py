@@ -116,6 +116,21 @@ def test_failures_stand_beside_the_number_of_seeds(page):
     assert ["r3gan", "0", "failed", "Error: no room for 3 GiB."] in page.rows
 
 
+def test_a_number_that_only_some_variants_can_have_is_a_column_with_dashes(tmp_path):
+    rows = [row("infogan", 0, [30, 20]), row("dcgan", 0, [40, 25]), row("r3gan", 0, [], status="failed")]
+    write(tmp_path, rows)
+    write_report(tmp_path)
+    assert "agreement" not in (tmp_path / "report.md").read_text()
+    for state in (rows[0]["best"], rows[0]["final"]):
+        state["scores"] = state["scores"] | {"code-agreement[fashion-cnn]": 0.625}
+    write(tmp_path, rows)
+    write_report(tmp_path)
+    found = [one for one in Page((tmp_path / "report.html").read_text()).rows if len(one) > 10]
+    place = next(place for place, title in enumerate(found[0]) if title.strip() == "code-agreement[fashion-cnn] ↑")
+    assert {one[0]: one[place] for one in found[1:4]} == {"infogan": "0.6250", "dcgan": "–", "r3gan": "–no score"}
+    assert "| code-agreement\\[fashion-cnn\\] ↑ |" in (tmp_path / "report.md").read_text()
+
+
 def test_protocols_are_apart_and_their_differences_named(page, markdown):
     assert ["images", "10000", "2000"] in page.rows and ["libraries.torch", '"2.13.0"', '"2.11.0"'] in page.rows
     sections = markdown.split("\n## ")

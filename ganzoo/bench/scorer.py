@@ -15,7 +15,7 @@ from ..data import ImageData, load_images
 from ..errors import GanzooError, InterruptedRun, PluginError, UsageError
 from ..metrics import named
 from ..metrics.observe import Extractor, as_images, load_extractor, needs_of, observe
-from ..metrics.score import measure, observe_real
+from ..metrics.score import measure, observe_real, with_origin
 from ..model import Model
 from ..pictures import to_uint8
 from ..registry import Registry
@@ -66,6 +66,7 @@ class Scorer:
         """The numbers of the first `images` drawings of a seed, rounded to 8 bits; a metric that fails leaves a trouble and the others alone."""
         watch = _Stopwatch(model.stream(images, seed, batch_size=BATCH))
         fake = observe((as_images(to_uint8(batch)) for batch in watch), self.extractor, self.needs)
+        fake = with_origin(fake, model, seed, self.extractor)
         real = self.seen(model.image.size, model.image.channels)
         values: dict[str, float | None] = {}
         troubles = []
@@ -78,7 +79,8 @@ class Scorer:
                 raise
             except Exception as error:  # a metric may be anybody's, and a training of hours must not be lost for it
                 values[named(name, self.extractor.name)] = None
-                troubles.append(f"the metric '{name}' failed: {one_line(error)}")
+                said = one_line(error)
+                troubles.append(said if f"metric '{name}'" in said else f"The metric '{name}' failed: {said}")
             else:
                 values.update((label, value if math.isfinite(value) else None) for label, value in found.items())
         return Score(values, watch.seconds, tuple(troubles))

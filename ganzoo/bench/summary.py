@@ -11,7 +11,7 @@ from ganzoo.bench.reading import Row, Score
 from ganzoo.bench.statistics import bootstrap_interval, deviation, mean
 
 LOWER = ("frechet", "kernel", "class-divergence")
-HIGHER = ("precision", "recall", "density", "coverage", "class-score", "modes", "modes-tenth")
+HIGHER = ("precision", "recall", "density", "coverage", "class-score", "modes", "modes-tenth", "code-agreement", "label-agreement")
 FIRST = "frechet"  # what ranks where the protocol does not say
 MINUTES = (1 / 60, 1 / 12, 1 / 6, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 240, 480, 960, 1440, 2880)
 COLUMNS = 5
@@ -65,6 +65,11 @@ class Summary:
     def estimate(self, metric: str, which: str) -> Estimate | None:
         """The `metric` at the "best" or the "final" score; None if no seed has it."""
         return Estimate.of([value for row in self.rows if (value := value_of(getattr(row, which), metric)) is not None])
+
+    def lacks(self, metric: str) -> bool:
+        """Whether its seeds have scores of which none is for the `metric`, not even one that is not finite: it does not apply to them."""
+        found = [score.scores for row in self.rows for score in (row.best, row.final) if score is not None]
+        return bool(found) and all(metric not in scores for scores in found)
 
     @cached_property
     def counts(self) -> dict[str, int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
 
-SHOWN = ("frechet", "kernel", "precision", "recall", "coverage", "modes")
+SHOWN = ("frechet", "kernel", "precision", "recall", "coverage", "modes", "code-agreement", "label-agreement")
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:

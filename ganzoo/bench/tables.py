@@ -122,11 +122,16 @@ def every_metric(section: Section) -> Table:
     """All numbers at the best checkpoint, or at the final one where no best was kept."""
     rows = []
     for summary in order(section):
-        found = [summary.estimate(metric, "best") or summary.estimate(metric, "final") for metric in section.metrics]
-        rows.append((variant(summary), *(estimated(estimate, summary.counts["seeds"]) for estimate in found)))
+        rows.append((variant(summary), *(_measured(summary, metric) for metric in section.metrics)))
     note = "↓ lower is better, ↑ higher is better. Mean ± standard deviation over seeds"
     note += f", at the checkpoint that {section.ranking} chose." if section.ranking and section.kind == "train" else "."
     return Table("All metrics", ("variant", *map(column, section.metrics)), tuple(rows), note, tuple(range(len(rows))))
+
+
+def _measured(summary: Summary, metric: str) -> Text:
+    if summary.lacks(metric):
+        return Text(NONE)
+    return estimated(summary.estimate(metric, "best") or summary.estimate(metric, "final"), summary.counts["seeds"])
 
 
 def by_time(section: Section) -> Table | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -13,10 +15,10 @@ from ganzoo.data.batches import generator_for
 from ganzoo.data.load import cache_folder, silent
 from ganzoo.data.store import key_of
 from ganzoo.errors import CheckpointError, GanzooError, PluginError, UsageError
-from ganzoo.files import read_bytes, write_atomically
+from ganzoo.files import read_bytes, shorten, write_atomically
 from ganzoo.metrics import named
 from ganzoo.metrics.moments import Moments
-from ganzoo.metrics.observe import Extractor, Observation, as_images, needs_of, observe, real_batches
+from ganzoo.metrics.observe import Extractor, Observation, as_images, failure, needs_of, observe, real_batches
 from ganzoo.model import Model
 from ganzoo.pictures import to_uint8
 
@@ -48,7 +50,8 @@ def score(
         )
     needs = needs_of(metrics, extractor)
     seen = observe_real(real, extractor, needs, cache, report)
-    return measure(seen, observe(drawings(model, images, seed, batch_size), extractor, needs), extractor, metrics, seed)
+    fake = observe(drawings(model, images, seed, batch_size), extractor, needs)
+    return measure(seen, with_origin(fake, model, seed, extractor), extractor, metrics, seed)
 
 
 def drawings(model: Model, images: int, seed: int, batch_size: int) -> Iterator[Tensor]:
@@ -57,27 +60,58 @@ def drawings(model: Model, images: int, seed: int, batch_size: int) -> Iterator[
         yield as_images(to_uint8(batch))
 
 
+def with_origin(seen: Observation, model: Model, seed: int, extractor: Extractor) -> Observation:
+    """What was seen of a seed's drawings, and the codes and labels that they were drawn from: the ones of `Model.stream`.
+
+    Numbers name the same class on both sides only where names and order are the same; of other classes there are no labels.
+    """
+    count, named_alike = seen.moments.count, bool(extractor.classes) and tuple(model.classes) == extractor.classes
+    return replace(seen, codes=model.categories(count, seed), labels=model.labels(count) if named_alike else None)
+
+
 def measure(real: Observation, fake: Observation, extractor: Extractor, metrics: Mapping[str, Callable], seed: int) -> dict[str, float]:
-    """Calls every metric with a random stream of its own, so that no number depends on which others are asked for."""
+    """Calls every metric with a random stream of its own, so that no number depends on which others are asked for.
+
+    PluginError names a metric that raises something of its own, or returns what is neither a number nor numbers by name.
+    """
     results: dict[str, float] = {}
     for name, metric in metrics.items():
-        found = metric(real, fake, generator_for(seed, "metric", name))
+        try:
+            found = metric(real, fake, generator_for(seed, "metric", name))
+        except GanzooError:
+            raise
+        except Exception as error:
+            raise failure("metric", name, error) from error
         for measure_name, value in (found if isinstance(found, dict) else {name: found}).items():
             label = named(measure_name, extractor.name)
             if label in results:
                 raise PluginError(f"Two metrics give a number called '{label}'; '{name}' must choose another name.")
-            results[label] = float(value)
+            results[label] = number(name, measure_name, value)
     return results
+
+
+def number(metric: str, name: Any, value: Any) -> float:
+    """One of a metric's numbers; PluginError if it is none, or its name no text."""
+    try:
+        if isinstance(name, str) and not isinstance(value, str | bytes):
+            return float(value)
+    except Exception:  # whatever a foreign object raises when it is asked to be a number
+        pass
+    what = shorten(value) if isinstance(name, str) else f"a number called {shorten(name)}"
+    raise PluginError(f"The metric '{metric}' must return a number, or a dict of numbers by name, not {what}.")
 
 
 def observe_real(
     real: ImageData, extractor: Extractor, needs: tuple[str, ...], cache: Path | None = None, report: Callable[[str], None] = silent
 ) -> Observation:
     """What the extractor sees of all real images, from the cache if it was kept there and is whole."""
+    # Features of few images are no part of the key: what was kept before they were is looked at again, and replaced.
     key = key_of(data=real.fingerprint, extractor=extractor.fingerprint, needs=needs, batch=REAL_BATCH)
     file = cache_folder(cache) / "statistics" / f"{key}.safetensors"
     try:
-        return unpacked(file)
+        kept = unpacked(file)
+        if kept.features is not None or kept.moments.count > kept.moments.dimensions:
+            return kept
     except FileNotFoundError:
         pass
     except CheckpointError as damage:

@@ -19,7 +19,13 @@ def frechet(real, fake, random):
     """The Fréchet distance (Heusel et al. 2017); 0 is best."""
     from ganzoo.metrics import frechet_distance
 
-    return frechet_distance(real.moments, fake.moments)
+    return frechet_distance(_fewest(real), _fewest(fake))
+
+
+def _fewest(seen):
+    """Features where there are no more than dimensions, whose distance costs a fraction of that of their moments; else moments."""
+    few = seen.features is not None and seen.moments.count <= seen.moments.dimensions
+    return seen.features if few else seen.moments
 
 
 def kernel(real, fake, random):
@@ -47,7 +53,11 @@ def class_score(real, fake, random):
 
 
 def classes(real, fake, random):
-    """How many classes are drawn at all, how many at least a tenth as often as they are real, and KL(fake ‖ real) of their shares."""
+    """How many classes are drawn at all, how many at least a tenth as often as they are real, and KL(fake ‖ real) of their shares.
+
+    Of a generator with categorical codes also how well the best of them predicts the class; of one whose classes are the classifier's
+    how often the class that was asked for is seen.
+    """
     from ganzoo.metrics import class_histogram, divergence, modes_present
 
     drawn, there = class_histogram(fake.logits), class_histogram(real.logits)
@@ -55,7 +65,19 @@ def classes(real, fake, random):
         "modes": modes_present(drawn, there),
         "modes-tenth": modes_present(drawn, there, LEAST_SHARE),
         "class-divergence": divergence(drawn, there),
+        **_agreements(fake),
     }
+
+
+def _agreements(fake):
+    from ganzoo.metrics import code_agreement
+
+    found, (count, seen) = {}, (fake.logits.shape[1], fake.logits.argmax(1))
+    if fake.codes is not None:
+        found["code-agreement"] = max(code_agreement(code, seen, int(code.max()) + 1, count).accuracy for code in fake.codes.T)
+    if fake.labels is not None:
+        found["label-agreement"] = float((seen == fake.labels).double().mean())
+    return found
 
 
 frechet.needs = ()

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import benches
 import pytest
@@ -16,6 +17,7 @@ from ganzoo.bench.matrix import Matrix
 from ganzoo.bench.plan import Cell, Job
 from ganzoo.bench.results import BenchFolder
 from ganzoo.bench.table import table
+from ganzoo.bench.workers import Running
 from ganzoo.registry import registry
 
 
@@ -81,3 +83,45 @@ def test_the_time_that_is_left_follows_from_what_has_ended(tmp_path):
     assert matrix._left({}, cells, 0.0) is None
     matrix._took["a"] = [10.0]
     assert matrix._left({cells[1]: 0.5}, cells[2:], 0.0) == pytest.approx(12.5)
+
+
+def looked_at(tmp_path, capsys, jobs, look, tell):
+    """The line about a cell that has taken 10 seconds, after the matrix of four was looked at."""
+    cells = [Cell(name="a", variant="a", data="d", seed=seed) for seed in range(4)]
+    matrix = Matrix(BenchFolder(tmp_path), Job(folder=str(tmp_path), kind="train", steps=100), cells, cells, jobs, quiet=False)
+    began = time.monotonic() - 10
+    matrix.look([Running(cells[place], None, began) for place in look], cells[len(look) :])
+    for place in tell:
+        matrix.tell(cells[place], {"status": "done", "collapsed": False, "error": None, "final": {"scores": {"frechet[x]": 12.345}}})
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_log_says_with_every_cell_but_the_last_how_long_the_rest_takes(tmp_path, capsys):
+    lines = looked_at(tmp_path, capsys, 1, [0], [0, 1, 2, 3])
+    assert lines[0] == "1/4  a seed 0: done after 0:10  frechet[x] 12.35  (0:30 left)"
+    assert all("left)" in line for line in lines[:-1]) and lines[-1].startswith("4/4") and "left" not in lines[-1]
+
+
+@pytest.mark.parametrize("jobs", [1, 8], ids=["more run than were asked for, as on a cluster", "fewer run than were asked for"])
+def test_the_rest_is_shared_by_as_many_as_run(tmp_path, capsys, jobs):
+    (line,) = looked_at(tmp_path, capsys, jobs, [0, 1], [0])
+    assert line.endswith("(0:15 left)")  # one that runs and two that wait, ten seconds each, two at a time
+
+
+def test_the_rest_takes_no_less_than_its_longest_cell(tmp_path):
+    cells = [Cell(name=name, variant="a", data="d", seed=0) for name in "ab"]
+    matrix = Matrix(BenchFolder(tmp_path), Job(folder=str(tmp_path), kind="train", steps=100), cells, cells, 2, quiet=True)
+    matrix._took.update(a=[2.0], b=[100.0])
+    assert matrix._left(dict.fromkeys(cells, 0.0), (), 0.0) == 100
+
+
+def test_a_cluster_runs_what_it_has_room_for_in_the_order_given():
+    from ganzoo.bench.cluster import _in_turn, _room
+
+    assert _room({"CPU": 9.0}, {"num_cpus": 2, "num_gpus": 0}) == 4 and _room({"CPU": 9.0, "GPU": 3.0}, {"num_cpus": 1, "num_gpus": 1}) == 3
+    assert _room({"CPU": 9.0}, {"num_cpus": 1, "num_gpus": 1}) == 1
+    cells, began = [Cell(name="a", variant="a", data="d", seed=seed) for seed in range(4)], {}
+    running, waiting = _in_turn(cells, 2, began)
+    assert [one.cell for one in running] == cells[:2] == list(began) and waiting == cells[2:]
+    later, _ = _in_turn(cells[1:], 2, began)
+    assert later[0].began == running[1].began and later[1].began >= running[1].began

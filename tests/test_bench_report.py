@@ -197,6 +197,19 @@ def test_every_curve_is_drawn(page):
     assert len([attributes for attributes in page.named("path") if attributes.get("class") == "cross"]) == 2
 
 
+def test_forty_series_are_forty_looks_and_the_legend_shows_the_same(tmp_path):
+    write(tmp_path, [row(f"v{place:02}", 0, [9.0 + place, 8.0 + place]) for place in range(40)])
+    write_report(tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    drawn = {name: re.findall(r"--c\d|stroke-dasharray: [\d ]+", rules) for name, rules in re.findall(r"\.(c\d|dash\d)(?:\.thick)? {([^}]*)}", text)}
+    assert len({tuple(look) for look in drawn.values()}) == 8 + 4 and all(drawn.values())
+    legend = text[text.index('class="legend"') :]
+    swatches = re.findall(r'class="thick (c\d(?: dash\d)?)"', legend[: legend.index("</ul>")])
+    assert len(set(swatches)) == 40 and {name for look in swatches for name in look.split()} == set(drawn)
+    series = set(re.findall(r'<g class="(c\d(?: dash\d)?)">', text))
+    assert series == set(swatches)
+
+
 def test_axes_have_round_ticks():
     assert charts.Axis.of([0, 128000], 0, 100, from_zero=True).ticks() == [0, 50000, 100000]
     assert charts.Axis.of([20, 300], 0, 100, logarithm=True).ticks() == [20, 50, 100, 200]

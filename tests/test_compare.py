@@ -128,13 +128,51 @@ def test_wrong_requests_are_one_line(five, arguments, said):
 
 
 def test_nothing_in_common_is_said(five, tmp_path):
-    with pytest.raises(UsageError, match="no variant in common"):
-        compare(five, bench(tmp_path / "other", other=[1, 2]))
+    done = run(five, bench(tmp_path / "other", other=[1, 2]))
+    said = "have no variant in common: dcgan, lsgan, vae, wgan-gp in the first, other in the second."
+    assert done.exception.exit_code == 2 and str(done.exception).endswith(said)
+
+
+def test_another_budget_is_said_with_the_protocols_that_follow_from_it(tmp_path):
+    budgets = {"images": 64000}, {"minutes": 1.5}
+    files = [
+        write(tmp_path / name, [row("vae", 0, [1.0], budget=budget, protocol=PROTOCOL | {"budget": budget})], PROTOCOL | {"budget": budget})
+        for name, budget in zip("ab", budgets, strict=True)
+    ]
+    told = str(run(*files).exception)
+    first, *fields = told.split("\n  ")
+    assert "no budget in common: 64,000 images in the first, 1.5 minutes in the second." in first and "Their protocols differ too" in first
+    assert fields == ["budget.images: 64000 in the first, absent in the second", "budget.minutes: absent in the first, 1.5 in the second"]
+
+
+def test_other_settings_under_another_protocol_are_not_advised_to_be_compared(tmp_path):
+    one, other = (
+        write(tmp_path / width, [row("a", seed, [1.0], settings=[f"width={width}", "depth=2"], protocol=protocol) for seed in range(2)], protocol)
+        for width, protocol in (("8", PROTOCOL), ("12", other_protocol()))
+    )
+    done = run(one, other)
+    assert done.exception.exit_code == 2 and "'a': width=8 in the first, width=12 in the second" in str(done.exception)
+    assert "images: 10000 in the first, 2000 in the second" in str(done.exception) and "--variants" not in str(done.exception)
+
+
+def test_trained_and_pretrained_rows_are_told_apart(tmp_path):
+    kinds = {"train": PROTOCOL, "pretrained": other_protocol()}
+    one, other = (write(tmp_path / kind, [row("a", 0, [1.0], kind=kind, protocol=protocol)], protocol) for kind, protocol in kinds.items())
+    for asked in ([one, other], [one, other, "--variants", "a,a"]):
+        assert "no kind of cell in common: trained for the bench in the first, trained before it in the second." in str(run(*asked).exception)
+
+
+def test_without_protocols_the_reason_is_said_all_the_same(tmp_path):
+    one = write(tmp_path / "one", [row("a", 0, [1.0])])
+    other = write(tmp_path / "other", [row("a", 0, [1.0], data="mnist", protocol=other_protocol())])
+    (other / "protocol.json").unlink()
+    told = str(run(one, other).exception)
+    assert "no data set in common: fashion-mnist in the first, mnist in the second." in told and "no protocol.json for" in told and "\n" not in told
 
 
 def test_two_settings_of_one_variant_are_compared_when_asked_for(tmp_path):
     one, other = (write(tmp_path / width, [row("a", seed, [1.0], settings=[f"width={width}"]) for seed in range(3)]) for width in ("8", "12"))
-    with pytest.raises(UsageError, match="'a' is in both with other settings: --variants a,a compares the two"):
+    with pytest.raises(UsageError, match="'a': width=8 in the first, width=12 in the second.. --variants a,a compares the two"):
         compare(one / "results.jsonl", other / "results.jsonl")
     done = run(one, other, "--variants", "a,a")
     assert done.exit_code == 0 and "a width=8 against a width=12" in done.output, done.output
@@ -142,7 +180,7 @@ def test_two_settings_of_one_variant_are_compared_when_asked_for(tmp_path):
 
 def test_another_budget_is_not_taken_for_other_settings(tmp_path):
     one, other = (write(tmp_path / str(steps), [row("a", 0, [1.0], budget={"steps": steps})]) for steps in (1, 2))
-    with pytest.raises(UsageError, match="trained with the same budget.$"):
+    with pytest.raises(UsageError, match="no budget in common: 1 steps in the first, 2 steps in the second.$"):
         compare(one / "results.jsonl", other / "results.jsonl")
 
 

@@ -12,7 +12,7 @@ from ganzoo.bench.tables import decimals, number, order
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 44
-COLOURS, DASHES = 8, 3
+COLOURS, DASHES = 8, 5  # dashes with none; look.py draws as many
 LOGARITHMIC = 8  # times the lowest: where the highest value is more than that, low ones could not be told apart
 
 
@@ -54,8 +54,9 @@ class Axis:
 
 
 def colour(place: int) -> str:
-    """The classes of the series at a place: eight colours, then dashes."""
-    return f"c{place % COLOURS}" + (f" dash{place // COLOURS % DASHES}" if place >= COLOURS else "")
+    """The classes of the series at a place: eight colours, then the same ones dashed; they begin anew after forty."""
+    dash = place // COLOURS % DASHES
+    return f"c{place % COLOURS}" + (f" dash{dash}" if dash else "")
 
 
 def swatch(place: int) -> Markup:

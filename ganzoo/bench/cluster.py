@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,12 @@ def run_on_ray(
     resources = {"num_cpus": job.threads, "num_gpus": 1 if torch.device(job.device).type == "cuda" else 0}
     work = ray.remote(max_retries=RETRIES, **resources)(done_there)
     folder = BenchFolder(Path(job.folder))
-    began = time.monotonic()
+    began: dict[Cell, float] = {}
     tasks = {work.remote(described(cell, job, fingerprint(protocol)), json.dumps(protocol)): cell for cell in cells}
     with Patience() as signals:
         try:
             while tasks and not signals.number:
-                look([Running(cell, None, began) for cell in tasks.values()], ())
+                look(*_in_turn(list(tasks.values()), _room(ray.cluster_resources(), resources), began))
                 for task in ray.wait(list(tasks), timeout=WAIT_SECONDS)[0]:
                     _take(ray, task, tasks.pop(task), folder, finished, lost)
         finally:
@@ -57,6 +57,19 @@ def run_on_ray(
             ray.shutdown()
     if signals.number:
         raise InterruptedRun("Stopped; the same command goes on.", signals.number)
+
+
+def _room(there: Mapping[str, float], asked: Mapping[str, int]) -> int:
+    """How many tasks a cluster with these resources has room for at a time; 1 as long as it has room for none."""
+    names = {"num_cpus": "CPU", "num_gpus": "GPU"}
+    return max(1, min(int(there.get(names[key], 0) // number) for key, number in asked.items() if number))
+
+
+def _in_turn(cells: list[Cell], room: int, began: dict[Cell, float]) -> tuple[list[Running], list[Cell]]:
+    """Which cells run, and which wait for room: Ray starts tasks in the order in which they were given. `began` keeps since when."""
+    for cell in cells[:room]:
+        began.setdefault(cell, time.monotonic())
+    return [Running(cell, None, began[cell]) for cell in cells[:room]], cells[room:]
 
 
 def _connected(address: str):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from ganzoo.bench.summary import direction, metrics_of, value_of
 from ganzoo.errors import UsageError, did_you_mean
 
 SIGNIFICANT = 0.05
+SETTINGS = "no variant with the same settings in common"
+SHOWN = 4  # names of a side that a message lists before it counts the others
+KINDS = {"train": "trained for the bench", "pretrained": "trained before it"}
 UNPAIRED = "Seeds are not paired: one seed draws unrelated numbers in two variants, so both sides are independent samples."
 
 
@@ -94,15 +97,12 @@ def compare(one: Path, other: Path | None = None, *, variants: tuple[str, str] |
     ours, theirs = read_rows(one), read_rows(other or one)
     ours, theirs = (only(ours, variants[0], one), only(theirs, variants[1], other or one)) if variants else (ours, theirs)
     pairs = paired(ours, theirs, by_name=variants is None)
+    protocols = read_protocols(one.parent) | read_protocols((other or one).parent)
     if not pairs:
-        what = "data set" if variants else "variant"
-        alike = [] if variants else paired(ours, theirs, by_name=False)  # the same data and budget
-        both = sorted({name for pair in alike for name in {row.cell.name for row in pair[0]} & {row.cell.name for row in pair[1]}})
-        hint = f" '{both[0]}' is in both with other settings: --variants {both[0]},{both[0]} compares the two." if both else ""
-        raise UsageError(f"{one} and {other or one} have no {what} in common, trained with the same budget.{hint}")
+        raise UsageError(nothing_common(ours, theirs, (one, other or one), protocols, by_name=variants is None))
     for mine, yours in pairs:
         if not {row.protocol for row in mine} & {row.protocol for row in yours}:
-            return protocols_differ(mine[0].protocol, yours[0].protocol, read_protocols(one.parent) | read_protocols((other or one).parent))
+            return protocols_differ(mine[0].protocol, yours[0].protocol, protocols)
     pairs = [same for mine, yours in pairs for same in by_protocol(mine, yours)]
     names = chosen(metrics_of([*ours, *theirs]), metrics)
     found = [judged(mine, yours, metric, which) for mine, yours in pairs for metric in names]
@@ -130,6 +130,67 @@ def paired(ours: Iterable[Row], theirs: Iterable[Row], *, by_name: bool) -> list
 
     mine, yours = grouped(ours), grouped(theirs)
     return [(mine[key], yours[key]) for key in sorted(mine.keys() & yours.keys())]
+
+
+def nothing_common(ours: list[Row], theirs: list[Row], files: tuple[Path, Path], known: Mapping[str, dict], *, by_name: bool) -> str:
+    """Why rows of two files make no pairs: which of kind, data set, budget, name and settings they do not share, and, if they have no
+    protocol in common, every field in which two of theirs differ, a line each."""
+    steps = [("kind of cell", lambda row: KINDS[row.kind]), ("data set", lambda row: row.cell.data), ("budget", told_budget)]
+    steps += [("variant", lambda row: row.cell.name)] if by_name else []
+    pairs = [(ours, theirs)]
+    for what, own in steps:
+        if not (found := [same for pair in pairs for same in split(*pair, own)]):
+            one, other = (listed({own(row) for pair in pairs for row in pair[side]}) for side in (0, 1))
+            missing = f"no {what} in common: {one} in the first, {other} in the second."
+            break
+        pairs = found
+    else:
+        missing = other_settings(pairs)
+    apart = protocols_apart(*([row for pair in pairs for row in pair[side]] for side in (0, 1)), known)
+    name = pairs[0][0][0].cell.name
+    hint = f" --variants {name},{name} compares the two." if missing.startswith(SETTINGS) and not apart else ""
+    return f"{files[0]} and {files[1]} have {missing}{hint}{apart}"
+
+
+def other_settings(pairs: list[tuple[list[Row], list[Row]]]) -> str:
+    """Which variants both sides have with other settings, and those of the first."""
+    mine, yours = ({change for row in rows for change in row.changes} for rows in pairs[0])
+    one, other = (" ".join(sorted(side)) or "none" for side in (mine - yours, yours - mine))
+    names = sorted({ours[0].cell.name for ours, _ in pairs})
+    has = "has" if len(names) == 1 else "have"
+    return f"{SETTINGS}: {listed(names)} {has} other settings in the second ('{names[0]}': {one} in the first, {other} in the second)."
+
+
+def told_budget(row: Row) -> str:
+    return " and ".join(f"{value:,.10g} {name}" for name, value in (row.budget or {}).items()) or "none"
+
+
+def listed(names: Iterable[str]) -> str:
+    """At most SHOWN of them, and how many more there are."""
+    kept = sorted(names)
+    return ", ".join(kept[:SHOWN]) + (f" and {len(kept) - SHOWN} more" if len(kept) > SHOWN else "")
+
+
+def split(ours: list[Row], theirs: list[Row], own: Callable[[Row], object]) -> list[tuple[list[Row], list[Row]]]:
+    """The rows of either side for each value that both have."""
+    common = {own(row) for row in ours} & {own(row) for row in theirs}
+    return [tuple([row for row in rows if own(row) == value] for rows in (ours, theirs)) for value in sorted(common)]
+
+
+def protocols_apart(ours: list[Row], theirs: list[Row], known: Mapping[str, dict]) -> str:
+    """The fields in which the protocols of two sides differ, as lines; nothing if one is common."""
+    if {row.protocol for row in ours} & {row.protocol for row in theirs}:
+        return ""
+    outcome = protocols_differ(ours[0].protocol, theirs[0].protocol, known)
+    if not outcome.differing:
+        return f" {outcome.reason[0].upper()}{outcome.reason[1:]}."
+    fields = "".join(f"\n  {told_field(*field)}" for field in outcome.differing)
+    return f" Their protocols differ too, and so no row of one is ranked with a row of the other:{fields}"
+
+
+def told_field(name: str, one: str, other: str) -> str:
+    """One line for a field in which two protocols differ."""
+    return f"{name}: {one} in the first, {other} in the second"
 
 
 def by_protocol(mine: list[Row], yours: list[Row]) -> list[tuple[list[Row], list[Row]]]:

@@ -55,6 +55,7 @@ figure { margin: 0; }
 .thin, .thick, .cross { fill: none; stroke: var(--own); }
 .thin { stroke-width: 1; opacity: .5; } .thick { stroke-width: 2.6; stroke-linejoin: round; } .cross { stroke-width: 2; }
 .dash1 .thick, .dash1.thick { stroke-dasharray: 7 3; } .dash2 .thick, .dash2.thick { stroke-dasharray: 2 3; }
+.dash3 .thick, .dash3.thick { stroke-dasharray: 10 3 2 3; } .dash4 .thick, .dash4.thick { stroke-dasharray: 6 2 2 2 2 2; }
 circle { fill: var(--own); } .bar { fill: var(--own); opacity: .28; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 18px; margin: .7em 0 .3em; padding: 0; list-style: none; overflow-wrap: anywhere; }
 .samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); gap: 18px; }

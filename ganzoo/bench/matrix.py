@@ -17,7 +17,7 @@ SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class Matrix:
-    """One line on a terminal that changes; elsewhere one line for each cell that ends."""
+    """A line for each cell that ends, with the time that is left; on a terminal also one that changes."""
 
     def __init__(self, folder: BenchFolder, job: Job, cells: Sequence[Cell], missing: Sequence[Cell], jobs: int, *, quiet: bool):
         self._folder, self._job, self._jobs, self._quiet = folder, job, jobs, quiet
@@ -25,6 +25,9 @@ class Matrix:
         self._took: dict[str, list[float]] = {}
         self._began: dict[Cell, float] = {}
         self._looked = 0.0
+        self._running: Sequence[Cell] = ()
+        self._waiting: Sequence[Cell] = ()
+        self._at_once = jobs
         self._line = not quiet and sys.stderr is not None and sys.stderr.isatty()
 
     def __enter__(self) -> Matrix:
@@ -45,10 +48,13 @@ class Matrix:
         now = time.monotonic()
         for one in running:
             self._began.setdefault(one.cell, one.began)
+        self._running, self._waiting = [one.cell for one in running], list(waiting)
+        if running:  # nobody waits where another could run: so many run at a time, whatever was asked for
+            self._at_once = len(running) if waiting else max(len(running), self._at_once)
         if not self._line or now - self._looked < SECONDS_BETWEEN_LOOKS:
             return
         self._looked = now
-        shares = {one.cell: self._share(one.cell) for one in running}
+        shares = self._shares()
         words = ", ".join(f"{cell.name} seed {cell.seed} {100 * share:.0f} %" for cell, share in shares.items())
         left = self._left(shares, waiting, now)
         self._show(f"{self._done}/{self._total} cells  {words}" + (f"  {clock(left)} left" if left is not None else ""))
@@ -63,11 +69,17 @@ class Matrix:
         ranked = next(iter(row["final"]["scores"].items())) if row["final"] else ("", None)
         result = row["error"] or ("no finite score" if ranked[1] is None else f"{ranked[0]} {ranked[1]:.4g}")
         told = f"{row['status']}{' (collapsed)' if row['collapsed'] else ''} after {clock(seconds)}  {result}"
+        self._running = [other for other in self._running if other != cell]
+        left = self._left(self._shares(), self._waiting, time.monotonic()) if self._done < self._total else None
+        rest = "" if left is None else f"  ({clock(left)} left)"
         self._show("")
-        print(f"{self._done}/{self._total}  {cell.name} seed {cell.seed}: {told}", file=sys.stderr, flush=True)
+        print(f"{self._done}/{self._total}  {cell.name} seed {cell.seed}: {told}{rest}", file=sys.stderr, flush=True)
+
+    def _shares(self) -> dict[Cell, float]:
+        return {cell: self._share(cell) for cell in self._running}
 
     def _left(self, shares: dict[Cell, float], waiting: Sequence[Cell], now: float) -> float | None:
-        """Seconds to the end, from cells of the same name, else from all; None as long as nothing is known."""
+        """Seconds to the end, from cells of the same name, else from all; None as long as nothing is known, or nothing is left."""
         expected = {name: mean(values) for name, values in self._took.items()}
         for cell, share in shares.items():
             if share > 0.02 and cell.name not in expected:
@@ -75,9 +87,9 @@ class Matrix:
         if not expected:
             return None
         usual = mean(expected.values())
-        rest = sum(expected.get(cell.name, usual) for cell in waiting)
-        rest += sum(expected.get(cell.name, usual) * (1 - share) for cell, share in shares.items())
-        return rest / min(self._jobs, max(len(shares) + len(waiting), 1))
+        each = [expected.get(cell.name, usual) for cell in waiting]
+        each += [expected.get(cell.name, usual) * (1 - share) for cell, share in shares.items()]
+        return max(sum(each) / min(self._at_once, len(each)), *each) if each else None
 
     def _share(self, cell: Cell) -> float:
         """How far the training of a cell is, from its records; scoring is the small rest."""

@@ -17,7 +17,8 @@ from .results import BenchFolder
 def merge(folders: Sequence[Path], out: Path, report: Callable[[str], None]) -> list[dict[str, Any]]:
     """Fills `out` with the rows and samples of all folders, and returns the rows in the order of the plan.
 
-    Trained runs stay where they are. UsageError if the protocols differ, or if two folders say different things of one cell.
+    Trained runs stay where they are. Nothing in `folders` is changed (but in `out`, if it is one of them): a cell that is damaged there is
+    told and left out. UsageError if the protocols differ, or if two folders say different things of one cell.
     """
     shards = [BenchFolder(path) for path in folders]
     for shard in shards:
@@ -33,19 +34,20 @@ def merge(folders: Sequence[Path], out: Path, report: Callable[[str], None]) -> 
         plan: tuple[Cell, ...] = ()
         for shard in shards:
             plan = target.open(protocol, shard.planned())
-            for cell in shard.planned():
+            for cell in () if shard.path.resolve() == target.path.resolve() else shard.planned():
                 _take(cell, shard, target, hashed, report)
         rows = target.rewrite(plan, hashed, report)
         if missing := [cell.file for cell in plan if not (target.cells / f"{cell.file}.json").exists()]:
             more = " ..." if len(missing) > 5 else ""
             report(f"{len(missing)} of {len(plan)} cells are in none of the folders: {', '.join(missing[:5])}{more}")
-        write_outcome(target.path)
+        if rows:
+            write_outcome(target.path)
     return rows
 
 
 def _take(cell: Cell, shard: BenchFolder, target: BenchFolder, protocol: str, report: Callable[[str], None]) -> None:
     """Brings a cell's row and picture over, if the shard has it."""
-    row, there = shard.row(cell, protocol), target.row(cell, protocol, report)
+    row, there = shard.row(cell, protocol, report, set_aside=False), target.row(cell, protocol, report)
     if row is None:
         return
     if there is not None and _without_times(there) != _without_times(row):

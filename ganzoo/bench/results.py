@@ -57,8 +57,8 @@ class BenchFolder:
         """The cells of plan.json; none if it is not written yet."""
         return cells_from_json(read_json(self.plan), str(self.plan)) if self.plan.exists() else ()
 
-    def row(self, cell: Cell, protocol: str, report=lambda line: None) -> dict[str, Any] | None:
-        """The row of a cell, or None if it is missing; one that is damaged is set aside, told, and missing."""
+    def row(self, cell: Cell, protocol: str, report=lambda line: None, *, set_aside: bool = True) -> dict[str, Any] | None:
+        """The row of a cell, or None if it is missing; one that is damaged is told, set aside if the folder may be changed, and missing."""
         file = self.cells / f"{cell.file}.json"
         if not file.exists():
             return None
@@ -67,8 +67,9 @@ class BenchFolder:
             if not isinstance(row, dict) or row.get("protocol") != protocol or not isinstance(row.get("times"), dict):
                 raise CheckpointError(f"{file} is not a row of this bench.")
         except CheckpointError as error:
-            report(f"{error} It is set aside and the cell done again.")
-            move_aside(file, "damaged")
+            report(f"{error} It is {'set aside, as if the cell had not been done' if set_aside else 'left as it is, and not merged'}.")
+            if set_aside:
+                move_aside(file, "damaged")
             return None
         return row
 

@@ -97,6 +97,9 @@ def _print(rows: list[dict], out: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
+    if not rows:  # of a shard without a cell, or of shards without a row
+        click.echo(f"{out} has no rows, and so no report.", err=True)
+        return
     from ..bench.table import table
 
     click.echo("\n".join(table(rows)))

@@ -23,7 +23,7 @@ def compare(files: tuple[Path, ...], variants: str | None, metrics: tuple[str, .
 
     Seeds are the samples, never paired. The p-value is an exact permutation test's, corrected by Holm for the number of comparisons;
     the interval of the difference is Welch's (95 %); the effect is Hedges' g. Rows of different protocols are not ranked: the fields
-    that differ are printed instead, and the exit code is 1.
+    that differ are printed instead, and the exit code is 1. Files without a variant in common are refused, with the reason (exit code 2).
 
     \b
     ganzoo compare before/results.jsonl after/results.jsonl
@@ -39,8 +39,8 @@ def compare(files: tuple[Path, ...], variants: str | None, metrics: tuple[str, .
     if as_json:
         click.echo(json.dumps(_told(outcome, score), indent=2, ensure_ascii=False))
     elif outcome.reason:
-        for name, one, other in outcome.differing:
-            click.echo(f"{name}: {one} in the first, {other} in the second")
+        for field in outcome.differing:
+            click.echo(comparing.told_field(*field))
     else:
         _print(outcome, score, comparing.UNPAIRED)
     if outcome.reason and as_json:

@@ -106,7 +106,8 @@ def compare(one: Path, other: Path | None = None, *, variants: tuple[str, str] |
     pairs = [same for mine, yours in pairs for same in by_protocol(mine, yours)]
     names = chosen(metrics_of([*ours, *theirs]), metrics)
     found = [judged(mine, yours, metric, which) for mine, yours in pairs for metric in names]
-    return Outcome(tuple(corrected(found)))
+    told = [one for one in found if metrics or any(side.scores for side in one.sides)]  # a number that neither can have was not asked for
+    return Outcome(tuple(corrected(told or found)))
 
 
 def only(rows: list[Row], name: str, file: Path) -> list[Row]:

@@ -169,7 +169,7 @@ def _fill(
 
 def _jobs(request: Request) -> int:
     """Cells at a time: as asked, else one where times are measured that others would lengthen, and all cores for scoring."""
-    return request.jobs or (1 if request.train else max(1, (os.cpu_count() or 1) // request.threads))
+    return request.jobs or (1 if request.train or request.ray else max(1, (os.cpu_count() or 1) // request.threads))
 
 
 def _warm_up() -> None:

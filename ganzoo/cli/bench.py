@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ..errors import GanzooError
 from .types import DataName, MixinName, VariantName
 
 
@@ -80,6 +81,8 @@ def bench(as_json: bool, channels, conditional: bool, **asked) -> None:
     quiet = request.quiet
     rows = run(request, registry, lambda line: None if quiet else click.echo(line, err=True))
     _print(rows, request.out, as_json)
+    if rows and all(row["status"] == "failed" for row in rows):  # some that failed are a result, all are none
+        raise GanzooError(f"All cells failed, '{rows[0]['cell']['name']}' with: {rows[0]['error']}")
 
 
 @click.command()

@@ -136,11 +136,15 @@ def test_another_version_of_a_plugin_is_another_protocol_or_another_row(data, ve
 
     words = training(data, tmp_path / "variant", "--set", "discriminator.width=4", variants=("others",))
     assert with_plugins(versions[0], words, tmp_path).returncode == 0
-    (row,) = benches.rows(tmp_path / "variant")
+    (row,), plan = benches.rows(tmp_path / "variant"), (tmp_path / "variant/plan.json").read_bytes()
     assert row["plugins"] == {"others": "0.1"} and "others" not in json.loads((tmp_path / "variant/protocol.json").read_text())["versions"]
     done = with_plugins(versions[1], [*words, "--seeds", "2"], tmp_path)
     assert done.returncode == 2 and "holds 'others' made with others 0.1; here it would be others 0.2" in done.stderr
-    assert benches.rows(tmp_path / "variant") == [row]
+    assert benches.rows(tmp_path / "variant") == [row] and (tmp_path / "variant/plan.json").read_bytes() == plan
+    other = [*words[:-1], str(tmp_path / "other"), "--seeds", "1,2"]
+    assert with_plugins(versions[1], other, tmp_path).returncode == 0
+    done = small.forked_ganzoo("bench", "merge", str(tmp_path / "variant"), str(tmp_path / "other"), "--out", str(tmp_path / "all"), cwd=tmp_path)
+    assert done.returncode == 2 and "holds 'others' made with others 0.1; here it would be others 0.2" in done.stderr
 
 
 # -- requests that would fail after a training -----------------------------------------------------------------------

@@ -18,7 +18,8 @@ def merge(folders: Sequence[Path], out: Path, report: Callable[[str], None]) -> 
     """Fills `out` with the rows and samples of all folders, and returns the rows in the order of the plan.
 
     Trained runs stay where they are. Nothing in `folders` is changed (but in `out`, if it is one of them): a cell that is damaged there is
-    told and left out. UsageError if the protocols differ, or if two folders say different things of one cell.
+    told and left out. UsageError if the protocols differ, if two folders say different things of one cell, or if a variant of theirs was
+    made by other versions of plugins.
     """
     shards = [BenchFolder(path) for path in folders]
     for shard in shards:
@@ -33,7 +34,7 @@ def merge(folders: Sequence[Path], out: Path, report: Callable[[str], None]) -> 
     with FolderLock(target.path):
         plan: tuple[Cell, ...] = ()
         for shard in shards:
-            plan = target.open(protocol, shard.planned())
+            plan = target.open(protocol, shard.planned(), _plugins(shard, hashed))
             for cell in () if shard.path.resolve() == target.path.resolve() else shard.planned():
                 _take(cell, shard, target, hashed, report)
         rows = target.rewrite(plan, hashed, report)
@@ -43,6 +44,11 @@ def merge(folders: Sequence[Path], out: Path, report: Callable[[str], None]) -> 
         if rows:
             write_outcome(target.path)
     return rows
+
+
+def _plugins(shard: BenchFolder, protocol: str) -> dict[str, dict[str, str]]:
+    """Who else's code the variants of a shard were made of, by their names in tables."""
+    return {row["cell"]["name"]: row.get("plugins", {}) for row in shard.rows(protocol) if row["status"] != "failed"}
 
 
 def _take(cell: Cell, shard: BenchFolder, target: BenchFolder, protocol: str, report: Callable[[str], None]) -> None:

@@ -13,7 +13,7 @@ from ..errors import CheckpointError, GanzooError, UsageError
 from ..files import disk_errors, move_aside, read_json, remove_leftovers, write_atomically
 from . import protocol as protocols
 from .plan import Cell, cells_from_json, plan_to_json
-from .reading import changes
+from .reading import changes, fingerprint
 
 
 class BenchFolder:
@@ -36,10 +36,11 @@ class BenchFolder:
         if not self.protocol.exists() and any(name != ".lock" and not name.startswith(".tmp-") for name in names):
             raise UsageError(f"{self.path} is in the way: --out takes a new or empty folder, or the folder of a bench to go on with.")
 
-    def open(self, protocol: dict[str, Any], cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    def open(self, protocol: dict[str, Any], cells: Sequence[Cell], plugins: Mapping[str, dict[str, str]] = {}) -> tuple[Cell, ...]:
         """Writes protocol and plan, or checks them against those that are there; returns the whole plan, older cells first.
 
-        UsageError lists the differences if the protocol, or what a cell of the same name does, is another.
+        UsageError lists the differences if the protocol, what a cell of the same name does, or by which versions of `plugins` it would be
+        made, is another; then nothing is changed.
         """
         remove_leftovers(self.path)
         if self.protocol.exists():
@@ -47,6 +48,7 @@ class BenchFolder:
         else:
             write_atomically(self.protocol, json.dumps(protocol, indent=2) + "\n")
         plan = united(self.planned(), cells, str(self.path))
+        check_plugins(self.rows(fingerprint(protocol)), plugins, str(self.path))
         if plan != self.planned() or not self.plan.exists():
             write_atomically(self.plan, json.dumps(plan_to_json(plan), indent=1) + "\n")
         self.cells.mkdir(exist_ok=True)
@@ -72,6 +74,11 @@ class BenchFolder:
                 move_aside(file, "damaged")
             return None
         return row
+
+    def rows(self, protocol: str, report=lambda line: None) -> list[dict[str, Any]]:
+        """The rows that are there, in the order of plan.json, whole ones alone; nothing is changed."""
+        found = (self.row(cell, protocol, report, set_aside=False) for cell in self.planned())
+        return [row for row in found if row is not None]
 
     def write_row(self, cell: Cell, row: dict[str, Any]) -> None:
         """Writes the row of a cell, whole or not at all."""

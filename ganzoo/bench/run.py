@@ -25,7 +25,7 @@ from .plan import Cell, Job, parse_shard
 from .planning import effort, plan_scoring, plan_training
 from .protocol import plugins_of
 from .reading import fingerprint
-from .results import BenchFolder, check_plugins
+from .results import BenchFolder
 from .scorer import Scorer
 from .trained import count_ahead, tidy
 from .workers import Child, Forked, Fresh, can_fork, keep_freed_memory, run_all
@@ -86,9 +86,8 @@ def bench(request: Request, registry: Registry, report: Report) -> list[dict[str
     folder = BenchFolder(request.out)
     folder.make()
     with FolderLock(folder.path):
-        plan = folder.open(protocol, cells)
+        plan = folder.open(protocol, cells, _plugins(cells, registry))
         rows = folder.rewrite(plan, hashed, report)
-        check_plugins(rows, {cell.name: _plugins(cell, registry) for cell in cells if not cell.source}, str(folder.path))
         mine = cells[number - 1 :: count]
         missing = [cell for cell in mine if not _is_there(folder, cell, hashed, request.retry_failed)]
         matrix = Matrix(folder, job, mine, missing, _jobs(request), quiet=request.quiet)
@@ -103,8 +102,9 @@ def bench(request: Request, registry: Registry, report: Report) -> list[dict[str
     return rows
 
 
-def _plugins(cell: Cell, registry: Registry) -> dict[str, str]:
-    return plugins_of(cell.resolved(registry), registry)
+def _plugins(cells: Sequence[Cell], registry: Registry) -> dict[str, dict[str, str]]:
+    """Who else's code every variant that is to be trained is made of, by its name in tables."""
+    return {name: plugins_of(cell.resolved(registry), registry) for name, cell in {cell.name: cell for cell in cells if not cell.source}.items()}
 
 
 def _is_there(folder: BenchFolder, cell: Cell, protocol: str, retry_failed: bool) -> bool:

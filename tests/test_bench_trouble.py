@@ -125,6 +125,19 @@ def test_a_metric_that_fails_costs_its_own_number_alone(data, versions, tmp_path
     assert "it exploded" in (tmp_path / "bench/report.md").read_text()
 
 
+@pytest.mark.parametrize("least", ["6", None, 0, True, 2.5])
+def test_a_metric_that_needs_no_number_of_images_is_named(least):
+    from ganzoo.bench import planning
+    from ganzoo.errors import PluginError
+
+    def metric(real, fake, random):
+        return 0.0
+
+    metric.least = least
+    with pytest.raises(PluginError, match="The metric 'odd' must state as `least` a whole number from 1, not"):
+        planning._least("odd", metric)
+
+
 def test_another_version_of_a_plugin_is_another_protocol_or_another_row(data, versions, tmp_path):
     words = training(data, tmp_path / "metric", measures=("--metric", "frechet", "--metric", "number"))
     assert with_plugins(versions[0], words, tmp_path).returncode == 0

@@ -8,7 +8,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..data import ImageData
-from ..errors import GanzooError, UsageError
+from ..errors import GanzooError, PluginError, UsageError
+from ..files import shorten
 from ..metrics.observe import Extractor, load_extractor
 from ..registry import Registry
 from ..run import default_device
@@ -178,11 +179,19 @@ def _check_numbers(job: Job, scorer: Scorer, references: Sequence[ImageData], *,
     counts += [("--point-images", job.point_images, "drawings")] if trained else []
     counts += [(f"the reference {reference.name}", len(reference), "images") for reference in references]
     for name, metric in scorer.metrics.items():
-        least = getattr(metric, "least", 1)
+        least = _least(name, metric)
         for where, there, what in counts:
             if there < least:
                 others = f"--metric {ranking([*scorer.metrics])}"
                 raise UsageError(f"The metric '{name}' needs {least} {what}, and {where} has {there}: give more, or choose metrics, such as {others}.")
+
+
+def _least(name: str, metric: Any) -> int:
+    """How many images a metric says that it needs; PluginError if that is no number of images."""
+    least = getattr(metric, "least", 1)
+    if type(least) is not int or least < 1:
+        raise PluginError(f"The metric '{name}' must state as `least` a whole number from 1, not {shorten(least)}.")
+    return least
 
 
 def _job(request: Request, registry: Registry, kind: str, reference: str, extractor: Extractor) -> Job:
@@ -191,7 +200,7 @@ def _job(request: Request, registry: Registry, kind: str, reference: str, extrac
     metrics = set(request.metrics or able)
     first = ranking(metrics)
     metrics = [first, *sorted(metrics - {first})]  # however they were typed: the order is part of the protocol
-    least = max(getattr(registry.get("metrics", name), "least", 1) for name in metrics)
+    least = max(_least(name, registry.get("metrics", name)) for name in metrics)
     return Job(
         folder=str(request.out.absolute()),
         kind=kind,

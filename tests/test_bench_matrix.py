@@ -24,8 +24,8 @@ def data(tmp_path_factory):
         yield small.images(folder / "tiny.npz")
 
 
-def run(arguments, folder):
-    done = small.forked_ganzoo(*arguments, cwd=folder)
+def run(arguments, folder, **more):
+    done = small.forked_ganzoo(*arguments, cwd=folder, **more)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -160,6 +160,49 @@ def test_a_row_that_is_lost_after_the_states_of_its_points_comes_back_with_all_o
     run(words, tmp_path)
     assert benches.timeless(tmp_path / "bench") == before
     assert len([*checkpoints.iterdir()]) < 6
+
+
+def test_states_of_points_are_kept_until_their_row_is_safe_and_no_longer(data, tmp_path):
+    words = one_cell(data, tmp_path / "bench")
+    words[words.index("--points") + 1] = "6"
+    (tmp_path / "bench").mkdir()
+    run_folder, cells = tmp_path / "bench/runs/vae-tiny-seed0", tmp_path / "bench/cells"
+    done = small.forked_ganzoo(*words, cwd=tmp_path, prepare=lambda: setattr(benches.ganzoo.bench.trained, "save_samples", lambda *some: 1 / 0))
+    assert done.returncode == 1 and "division" in done.stderr
+    states = sorted((run_folder / "checkpoints").iterdir())
+    assert len(states) == 6
+    last = (states[-1] / "MANIFEST.json").stat().st_ino
+    run([*words, "--retry-failed"], tmp_path)  # only scored again
+    assert (states[-1] / "MANIFEST.json").stat().st_ino == last and benches.rows(tmp_path / "bench")[0]["status"] == "done"
+    thinned, before = len([*(run_folder / "checkpoints").iterdir()]), benches.timeless(tmp_path / "bench")
+    assert thinned < 6
+
+    (cells / "vae-tiny-seed0.json").unlink()
+    run(words, tmp_path, prepare=lambda: setattr(benches.ganzoo.bench.run, "tidy", lambda row, folder: None))  # as if killed before it
+    damaged = sorted((run_folder / "checkpoints").iterdir())
+    assert len(damaged) == 6
+    run(words, tmp_path)
+    assert len([*(run_folder / "checkpoints").iterdir()]) == thinned
+
+    (cells / "vae-tiny-seed0.json").unlink()
+    run(words, tmp_path, prepare=lambda: setattr(benches.ganzoo.bench.run, "tidy", lambda row, folder: None))
+    (cells / "vae-tiny-seed0.json").unlink()
+    (damaged[1] / "generator.safetensors").write_bytes(b"torn")
+    run(words, tmp_path)
+    assert benches.timeless(tmp_path / "bench") == before
+
+
+def test_a_row_that_lacks_something_is_set_aside(data, whole, tmp_path):
+    import shutil
+
+    shutil.copytree(whole, tmp_path / "bench")
+    torn = tmp_path / "bench/cells/vae-tiny-seed1.json"
+    row = json.loads(torn.read_text())
+    for damage in ({"cell": None}, {"plugins": None}, {"status": "perhaps"}):
+        torn.write_text(json.dumps({**row, **damage}))
+        done = small.forked_ganzoo(*(word for word in benches.words(data, tmp_path / "bench") if word != "--quiet"), cwd=tmp_path)
+        assert done.returncode == 0 and "vae-tiny-seed1.json is not a row" in done.stderr, done.stderr
+        assert benches.timeless(tmp_path / "bench") == benches.timeless(whole)
 
 
 def test_sigterm_saves_what_is_trained_and_the_same_command_goes_on(data, tmp_path):

@@ -157,7 +157,7 @@ def test_another_version_of_a_plugin_is_another_protocol_or_another_row(data, ve
     other = [*words[:-1], str(tmp_path / "other"), "--seeds", "1,2"]
     assert with_plugins(versions[1], other, tmp_path).returncode == 0
     done = small.forked_ganzoo("bench", "merge", str(tmp_path / "variant"), str(tmp_path / "other"), "--out", str(tmp_path / "all"), cwd=tmp_path)
-    assert done.returncode == 2 and "holds 'others' made with others 0.1; here it would be others 0.2" in done.stderr
+    assert done.returncode == 2 and "holds 'others' made with others 0.2; before it stood others 0.1" in done.stderr and not (tmp_path / "all/cells").exists()
 
 
 # -- requests that would fail after a training -----------------------------------------------------------------------
@@ -242,10 +242,11 @@ def test_weights_that_are_missing_from_a_plugin_cost_their_own_row(tmp_path, mon
 
 def test_sources_of_one_name_are_told_apart_by_more_of_their_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert names_of(["./ra/first", "./rb/first", "vae.fashion-mnist"]) == {
-        "./ra/first": "ra/first", "./rb/first": "rb/first", "vae.fashion-mnist": "vae.fashion-mnist",
-    }  # fmt: skip
-    assert names_of(["./runs/first", "./runs/first/", f"{tmp_path}/runs/first"]) == {"./runs/first": "first"}
+    one, other = f"{tmp_path}/ra/first", f"{tmp_path}/rb/first"
+    assert names_of(["./ra/first", other, "vae.fashion-mnist"]) == {one: "ra/first", other: "rb/first", "vae.fashion-mnist": "vae.fashion-mnist"}
+    assert names_of(["./ra/first", "./ra/first/", one]) == {one: "first"}
+    hub = names_of(["rb/first", "./ra/first", "./rb/first"])
+    assert hub == {"rb/first": "rb/first", one: "ra/first", other: f"{tmp_path.name}/rb/first"}
 
 
 def test_two_runs_of_one_name_stand_in_one_table(tmp_path, monkeypatch):
@@ -259,6 +260,11 @@ def test_two_runs_of_one_name_stand_in_one_table(tmp_path, monkeypatch):
     one, other = benches.rows(tmp_path / "bench")
     assert [row["cell"]["name"] for row in (one, other)] == ["a/run", "b/run"]
     assert one["final"] == other["final"] and one["samples"] != other["samples"]
+    words = ["bench", ".", *words[3:], *benches.MEASURES]
+    for place, code in (("a", 0), ("b", 2)):  # two runs under one name, which one folder cannot hold
+        done = small.forked_ganzoo(*words, "--out", str(tmp_path / "one"), cwd=tmp_path / place / "run")
+        assert done.returncode == code, done.stderr
+    assert "holds 'run' of seed 0 with other settings: source" in done.stderr
 
 
 def test_the_order_in_which_metrics_are_typed_is_no_other_protocol(tmp_path):

@@ -11,7 +11,7 @@ from ..files import FolderLock, disk_errors, read_json, write_atomically
 from .plan import Cell
 from .protocol import check_same
 from .reading import fingerprint
-from .results import BenchFolder
+from .results import BenchFolder, check_plugins
 
 
 def merge(folders: Sequence[Path], out: Path, report: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -32,9 +32,10 @@ def merge(folders: Sequence[Path], out: Path, report: Callable[[str], None]) -> 
     target.make()
     hashed = fingerprint(protocol)
     with FolderLock(target.path):
+        _check_plugins([target, *shards], hashed)
         plan: tuple[Cell, ...] = ()
         for shard in shards:
-            plan = target.open(protocol, shard.planned(), _plugins(shard, hashed))
+            plan = target.open(protocol, shard.planned())
             for cell in () if shard.path.resolve() == target.path.resolve() else shard.planned():
                 _take(cell, shard, target, hashed, report)
         rows = target.rewrite(plan, hashed, report)
@@ -46,9 +47,13 @@ def merge(folders: Sequence[Path], out: Path, report: Callable[[str], None]) -> 
     return rows
 
 
-def _plugins(shard: BenchFolder, protocol: str) -> dict[str, dict[str, str]]:
-    """Who else's code the variants of a shard were made of, by their names in tables."""
-    return {row["cell"]["name"]: row.get("plugins", {}) for row in shard.rows(protocol) if row["status"] != "failed"}
+def _check_plugins(folders: Sequence[BenchFolder], protocol: str) -> None:
+    """UsageError, before anything is written, if two folders have one variant made by two versions of a plugin."""
+    known: dict[str, dict[str, str]] = {}
+    for folder in folders:
+        rows = folder.rows(protocol)
+        check_plugins(rows, known, str(folder.path), "before it stood")
+        known |= {row["cell"]["name"]: row.get("plugins", {}) for row in rows if row["status"] != "failed"}
 
 
 def _take(cell: Cell, shard: BenchFolder, target: BenchFolder, protocol: str, report: Callable[[str], None]) -> None:

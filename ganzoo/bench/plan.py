@@ -204,17 +204,17 @@ def parse_shard(text: str | None) -> tuple[int, int]:
 
 def names_of(sources: Iterable[str]) -> dict[str, str]:
     """What pretrained sources are called in a table, each source once: its tag, owner/name, or as many last parts of its folder as tell
-    it from the others."""
+    it from the others. A folder becomes absolute: from elsewhere its words would be another's."""
     found: dict[str, tuple[str, ...]] = {}
-    for source in dict.fromkeys(sources):
-        parts = Path(source).expanduser().resolve().parts if re.match(r"[./~]", source) else (source,)
-        if parts not in found.values():
-            found[source] = parts
+    for source in sources:
+        folder = Path(source).expanduser().resolve() if re.match(r"[./~]", source) else None
+        found[str(folder or source)] = folder.parts if folder else (source,)
     return {source: _told_apart(parts, [*found.values()]) for source, parts in found.items()}
 
 
 def _told_apart(parts: tuple[str, ...], all_parts: Sequence[tuple[str, ...]]) -> str:
     for count in range(1, len(parts) + 1):
-        if sum(other[-count:] == parts[-count:] for other in all_parts) == 1:
-            return "/".join(parts[-count:])
+        name = "/".join(parts[-count:])
+        if sum("/".join(other[-count:]) == name for other in all_parts) == 1:
+            return name
     return "/".join(parts)

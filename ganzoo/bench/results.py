@@ -13,7 +13,7 @@ from ..errors import CheckpointError, GanzooError, UsageError
 from ..files import disk_errors, move_aside, read_json, remove_leftovers, write_atomically
 from . import protocol as protocols
 from .plan import Cell, cells_from_json, plan_to_json
-from .reading import changes, fingerprint
+from .reading import changes, checked_row, fingerprint
 
 
 class BenchFolder:
@@ -66,7 +66,8 @@ class BenchFolder:
             return None
         try:
             row = read_json(file)
-            if not isinstance(row, dict) or row.get("protocol") != protocol or not isinstance(row.get("times"), dict):
+            checked_row(row, str(file))
+            if row["protocol"] != protocol or "times" not in row:
                 raise CheckpointError(f"{file} is not a row of this bench.")
         except CheckpointError as error:
             report(f"{error} It is {'set aside, as if the cell had not been done' if set_aside else 'left as it is, and not merged'}.")
@@ -96,13 +97,13 @@ class BenchFolder:
         return rows
 
 
-def check_plugins(rows: Iterable[dict[str, Any]], now: Mapping[str, dict[str, str]], where: str) -> None:
+def check_plugins(rows: Iterable[dict[str, Any]], now: Mapping[str, dict[str, str]], where: str, elsewhere: str = "here it would be") -> None:
     """UsageError if a row was made by other versions of plugins than a cell of its name would be `now`: they are not seeds of one variant."""
     for row in rows:
         name, there = row["cell"]["name"], row.get("plugins", {})
         if row["status"] != "failed" and there != now.get(name, there):
             theirs, ours = (", ".join(f"{one} {version}" for one, version in sorted(side.items())) or "no plugin" for side in (there, now[name]))
-            raise UsageError(f"{where} holds '{name}' made with {theirs}; here it would be {ours}: rows of both cannot stand beside each other.")
+            raise UsageError(f"{where} holds '{name}' made with {theirs}; {elsewhere} {ours}: rows of both cannot stand beside each other.")
 
 
 def line_of(row: dict[str, Any]) -> str:

@@ -90,6 +90,8 @@ def bench(request: Request, registry: Registry, report: Report) -> list[dict[str
         rows = folder.rewrite(plan, hashed, report)
         mine = cells[number - 1 :: count]
         missing = [cell for cell in mine if not _is_there(folder, cell, hashed, request.retry_failed)]
+        for cell in set(mine) - set(missing):  # whoever was killed between a row and this
+            tidy(folder.row(cell, hashed), folder.path / "runs" / cell.file)
         matrix = Matrix(folder, job, mine, missing, _jobs(request), quiet=request.quiet)
         try:
             if missing:

@@ -13,7 +13,7 @@ from ..config import one_line
 from ..errors import DivergedError
 from ..files import move_aside, remove
 from ..loop import Cadence
-from ..manifest import folder_name, read_manifest
+from ..manifest import folder_name, is_whole, read_manifest
 from ..milestones import EVENT, Milestones
 from ..model import Model
 from ..pretrained.load import load
@@ -59,14 +59,17 @@ def fill_trained(row: dict[str, Any], cell: Cell, job: Job, registry: Registry, 
 
 
 def tidy(row: dict[str, Any], run: Path) -> None:
-    """Deletes the checkpoints of points that the row of a cell, which is safe by now, has told; the best, the last and the one before stay."""
-    if row["points"]:
+    """Deletes the checkpoints of points that the row of a cell, which is safe by now, has told; the best, the last and the one before stay.
+
+    Of a cell that failed all stay: it may be scored again.
+    """
+    if row["points"] and row["status"] != "failed":
         retain(RunFolder(run).checkpoints, 2, {state["step"] for state in (row["best"], row["final"]) if state})
 
 
 def _begin_anew_without_its_points(folder: RunFolder, planned: tuple[int, ...]) -> None:
-    """Removes a run that cannot be scored as its protocol says: its row got lost after the checkpoints of its points had been deleted."""
-    there = {step for step, _ in list_checkpoints(folder.checkpoints)}
+    """Removes a run that cannot be scored as its protocol says: the checkpoints of its points were deleted before its row got lost, or are damaged."""
+    there = {step for step, path in list_checkpoints(folder.checkpoints) if is_whole(path)}
     passed = {record["step"] for record in folder.records() if record.get("event") == EVENT} or set(planned)
     if there and {step for step in passed if step <= max(there)} - there:
         remove(move_aside(folder.path, "trash"))

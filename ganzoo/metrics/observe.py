@@ -71,8 +71,8 @@ def needs_of(metrics: Mapping[str, Callable], extractor: Extractor) -> tuple[str
     """What these metrics need beside moments; UsageError if one needs classes that the extractor does not have."""
     found = set()
     for name, metric in metrics.items():
-        needs = tuple(getattr(metric, "needs", ("features",)))
-        if set(needs) - set(NEEDS):
+        needs = getattr(metric, "needs", ("features",))
+        if not isinstance(needs, tuple | list) or not all(need in NEEDS for need in needs):
             raise PluginError(f"The metric '{name}' needs {shorten(needs)}; known are {' and '.join(NEEDS)}.")
         if "logits" in needs and not extractor.classes:
             raise UsageError(f"The metric '{name}' needs a classifier; the extractor '{extractor.name}' tells no classes apart.")

@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import small
 
 import ganzoo.bench.merge
@@ -20,6 +21,15 @@ TRAINING = ("--train", "--image-size", "32", "--steps", "6", "--points", "2", "-
 WIDTHS = ("--set", "training.batch_size=4", "--set", "generator.width=4", "--set", "dcgan:discriminator.width=4")
 TROUBLE = ("--set", "wgan-gp:discriminator.width=4", "--set", "wgan-gp:training.generator_lr=1e30", "--set", "infogan:generator.width=-1")
 MEASURES = ("--metric", "frechet", "--metric", "classes")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Tiny images of a module, in the cache already."""
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANZOO_CACHE", str(folder / "cache"))
+        yield small.images(folder / "tiny.npz")
 
 
 def words(data: Path, out: Path, *more: str) -> list[str]:

@@ -10,18 +10,10 @@ import time
 import benches
 import pytest
 import small
+from benches import data  # noqa: F401  a fixture
 
 if not sys.platform.startswith("linux"):
     pytest.skip("kills processes and forks", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Tiny images, in the cache already."""
-    folder = tmp_path_factory.mktemp("data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GANZOO_CACHE", str(folder / "cache"))
-        yield small.images(folder / "tiny.npz")
 
 
 def run(arguments, folder, **more):

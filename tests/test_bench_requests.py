@@ -11,6 +11,7 @@ from dataclasses import replace
 import benches
 import pytest
 import small
+from benches import data  # noqa: F401  a fixture
 
 from ganzoo import Part, registry
 from ganzoo.bench.plan import Cell, chosen_variants, common_size, parse_seeds, parse_shard, split_settings, training_cells
@@ -18,14 +19,6 @@ from ganzoo.bench.protocol import changed
 from ganzoo.bench.results import united
 from ganzoo.errors import UsageError
 from ganzoo.milestones import Clock, Milestones
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GANZOO_CACHE", str(folder / "cache"))
-        yield small.images(folder / "tiny.npz")
 
 
 def quick(data, out, *more, seeds="1"):

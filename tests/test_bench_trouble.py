@@ -10,6 +10,7 @@ import benches
 import distributions
 import pytest
 import small
+from benches import data  # noqa: F401  a fixture
 
 from ganzoo.bench.plan import names_of
 
@@ -34,14 +35,6 @@ def register_metrics(register):
         metric.needs = ()
         register(metric.__name__, metric)
 '''
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GANZOO_CACHE", str(folder / "cache"))
-        yield small.images(folder / "tiny.npz")
 
 
 def training(data, out, *more, variants=("vae",), measures=benches.MEASURES):

@@ -86,11 +86,11 @@ def settings() -> tuple[str, ...]:
 def by_trainer(data: Path, out: Path, options: argparse.Namespace) -> None:
     """Builds a trainer for each seed and takes its steps, in this process; nothing is written."""
     from ganzoo import ImageSpec
-    from ganzoo.build import build_trainer
+    from ganzoo.config.settings import resolve
     from ganzoo.data import Batches, load_images
-    from ganzoo.distributed import Processes
-    from ganzoo.registry import registry
-    from ganzoo.settings import resolve
+    from ganzoo.engine.build import build_trainer
+    from ganzoo.engine.distributed import Processes
+    from ganzoo.registry.registry import registry
 
     known = registry()
     images = load_images(str(data), size=32, channels=1, datasets=known.table("datasets"), report=lambda line: None)
@@ -104,8 +104,8 @@ def by_trainer(data: Path, out: Path, options: argparse.Namespace) -> None:
 
 def by_run(data: Path, out: Path, options: argparse.Namespace) -> None:
     """A run folder for each seed, as `ganzoo train` leaves it, in this process."""
-    from ganzoo.registry import registry
-    from ganzoo.train import Request, train
+    from ganzoo.registry.registry import registry
+    from ganzoo.runs.train import Request, train
 
     for seed in range(options.cells):
         fixed = {"variant": "vae", "data": str(data), "image_size": 32, "steps": options.steps, "settings": settings()}
@@ -116,7 +116,7 @@ def by_run(data: Path, out: Path, options: argparse.Namespace) -> None:
 def by_bench(data: Path, out: Path, options: argparse.Namespace) -> None:
     """The matrix of all seeds: protocol, processes, runs, points, scores, pictures, rows."""
     from ganzoo.bench.run import Request, bench
-    from ganzoo.registry import registry
+    from ganzoo.registry.registry import registry
 
     asked = {"sources": ("vae",), "train": True, "data": str(data), "image_size": 32, "steps": options.steps, "points": 1}
     measures = {"metrics": ("frechet", "classes"), "eval_images": options.eval_images, "settings": settings()}

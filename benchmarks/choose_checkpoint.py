@@ -16,14 +16,14 @@ from pathlib import Path
 import torch
 
 import ganzoo
-from ganzoo.checkpoint import list_checkpoints
+from ganzoo.checkpoints.checkpoint import list_checkpoints
 from ganzoo.data import ImageData, load_images
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
-from ganzoo.files import write_atomically
+from ganzoo.files.atomic import write_atomically
 from ganzoo.metrics import code_agreement, named
-from ganzoo.metrics.observe import as_images, load_extractor, needs_of, observe
+from ganzoo.metrics.features import as_images, load_extractor, needs_of, observe
 from ganzoo.metrics.score import drawings, measure, observe_real
-from ganzoo.registry import registry
+from ganzoo.registry.registry import registry
 
 COLUMNS = ("frechet", "precision", "recall", "density", "coverage", "modes", "modes-tenth", "class-divergence")
 CODES = ("code-accuracy", "code-information")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ganzoo.run import RunFolder
+from ganzoo.runs.folder import RunFolder
 
 
 def series(records: list[dict], key: str) -> dict[str, tuple[list[float], list[float]]]:

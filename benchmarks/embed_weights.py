@@ -21,11 +21,11 @@ import torch
 import ganzoo
 from ganzoo.data import load_images
 from ganzoo.errors import GanzooError, UsageError
+from ganzoo.files.pictures import to_uint8
 from ganzoo.metrics import named
-from ganzoo.metrics.observe import load_extractor
+from ganzoo.metrics.features import load_extractor
 from ganzoo.metrics.score import score
-from ganzoo.pictures import to_uint8
-from ganzoo.registry import registry
+from ganzoo.registry.registry import registry
 
 METRICS = ("frechet", "neighbours", "classes")
 

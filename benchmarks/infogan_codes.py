@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import ganzoo
-from ganzoo.pictures import enlarged, grid, save_picture
+from ganzoo.files.pictures import enlarged, grid, save_picture
 
 COLUMNS = 6
 

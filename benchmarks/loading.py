@@ -26,10 +26,10 @@ import os, sys, time, json, resource
 import msgspec
 import torch
 import torch.utils._device
-import ganzoo.pretrained.load
-import ganzoo.run
+import ganzoo.models.load
+import ganzoo.runs.folder
 from ganzoo import ImageSpec
-from ganzoo.registry import registry
+from ganzoo.registry.registry import registry
 
 torch.set_num_threads(1)
 folder, width = sys.argv[1], int(sys.argv[2])
@@ -44,7 +44,7 @@ def usual(folder=folder, width=width):
     return generator
 
 def ganzoo(folder=folder, width=width):
-    from ganzoo.pretrained.load import load_folder
+    from ganzoo.models.load import load_folder
     return load_folder(folder + "/model").generator
 
 def measure(load, warm):
@@ -64,8 +64,8 @@ def measure(load, warm):
 WRITE = SETUP + """
 from dataclasses import replace
 from ganzoo import Part
-from ganzoo.model import Model
-from ganzoo.pretrained.config import ModelConfig, Provider
+from ganzoo.models.model import Model
+from ganzoo.models.config import ModelConfig, Provider
 def write(folder, width):
     os.makedirs(folder, exist_ok=True)
     generator = factory(ImageSpec(64, 3), width=width)

@@ -30,9 +30,9 @@ import torch
 from torch import Tensor
 
 from ganzoo.metrics import Moments, frechet_distance, kernel_distance, neighbour_scores
-from ganzoo.metrics.kernel import drawn
-from ganzoo.metrics.observe import Extractor, observe
-from ganzoo.registry import registry
+from ganzoo.metrics.features import Extractor, observe
+from ganzoo.metrics.kid import drawn
+from ganzoo.registry.registry import registry
 
 REAL, BATCH = 10_000, 250
 TASKS = ("frechet", "few", "kernel", "neighbours")

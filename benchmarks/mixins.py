@@ -15,10 +15,10 @@ import time
 import torch
 
 from ganzoo import ImageSpec
-from ganzoo.build import build_trainer
-from ganzoo.mixins import mixed_in
-from ganzoo.registry import registry
-from ganzoo.settings import resolve
+from ganzoo.config.mixins import mixed_in
+from ganzoo.config.settings import resolve
+from ganzoo.engine.build import build_trainer
+from ganzoo.registry.registry import registry
 
 CASES = {
     "none": (),

@@ -21,10 +21,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganzoo import ImageSpec, convolutions, penalties
-from ganzoo.losses import squared_gradient_norm
-from ganzoo.randomness import repeatable
-from ganzoo.registry import registry
+from ganzoo import ImageSpec
+from ganzoo.engine.randomness import repeatable
+from ganzoo.losses import double_backward as convolutions
+from ganzoo.losses import penalties, squared_gradient_norm
+from ganzoo.registry.registry import registry
 
 
 @dataclass(frozen=True)

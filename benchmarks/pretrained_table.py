@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ganzoo
 from ganzoo.metrics import named
-from ganzoo.pretrained.config import read_model_config
+from ganzoo.models.config import read_model_config
 
 COLUMNS = ("frechet", "precision", "recall", "density", "coverage", "modes")
 

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from ganzoo import ImageSpec, Part
-from ganzoo.model import Model
-from ganzoo.pictures import to_uint8
-from ganzoo.pretrained.config import ModelConfig, Provider
-from ganzoo.registry import registry
+from ganzoo.files.pictures import to_uint8
+from ganzoo.models.config import ModelConfig, Provider
+from ganzoo.models.model import Model
+from ganzoo.registry.registry import registry
 
 
 def trained(size: int, width: int) -> Model:

@@ -15,14 +15,14 @@ import time
 from pathlib import Path
 
 import torch
-from ganzoo_plugins.fashion_cnn.model import FashionCNN
 from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional
 
 from ganzoo.data import Batches, ImageData, load_images
-from ganzoo.files import write_atomically
-from ganzoo.registry import registry
+from ganzoo.files.atomic import write_atomically
+from ganzoo.registry.registry import registry
+from ganzoo_plugins.fashion_cnn.model import FashionCNN
 
 BATCH, PEAK_RATE, DECAY, SHIFT, WARM_UP = 128, 4e-3, 0.02, 1, 0.15
 

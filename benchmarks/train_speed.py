@@ -24,8 +24,8 @@ from torch import nn
 
 from ganzoo import ImageSpec, Variant
 from ganzoo.data import Batches, ImageData
-from ganzoo.registry import registry
-from ganzoo.trainer import Trainer
+from ganzoo.engine.trainer import Trainer
+from ganzoo.registry.registry import registry
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ganzoo.bench.reading import read_protocols, read_rows
-from ganzoo.bench.report import rankings
-from ganzoo.bench.summary import Section, Summary, sections
-from ganzoo.bench.tables import duration, interval, spread
+from ganzoo.bench.report.summary import Section, Summary, sections
+from ganzoo.bench.report.tables import duration, interval, spread
+from ganzoo.bench.report.write import rankings
+from ganzoo.bench.row import read_protocols, read_rows
 
 SHOWN = ("precision", "recall", "modes-tenth")
 

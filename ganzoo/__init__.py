@@ -5,8 +5,8 @@ Importing this package imports no torch; `load` does when it is called.
 
 from __future__ import annotations
 
-from .hookspecs import API_VERSION, hookimpl
-from .variant import ImageSpec, Part, Schedule, Training, Variant, Weights
+from ganzoo.registry.hookspecs import API_VERSION, hookimpl
+from ganzoo.variant import ImageSpec, Part, Schedule, Training, Variant, Weights
 
 __version__ = "0.1.0"
 __all__ = ["API_VERSION", "ImageSpec", "Part", "Schedule", "Training", "Variant", "Weights", "hookimpl", "load", "variants"]
@@ -16,13 +16,13 @@ def variants(pattern: str = "*") -> list[Variant]:
     """Every registered variant whose name matches the shell pattern, sorted by name."""
     from fnmatch import fnmatch
 
-    from .registry import registry
+    from ganzoo.registry.registry import registry
 
     return [variant for variant in registry().variants() if fnmatch(variant.name, pattern)]
 
 
 def load(source, **options):
-    """Loads a trained generator as a `Model`: a tag, a Hub repository, a run, a checkpoint or a folder; see `ganzoo.pretrained.load.load`."""
-    from .pretrained.load import load
+    """Loads a trained generator as a `Model`: a tag, a Hub repository, a run, a checkpoint or a folder; see `ganzoo.models.load.load`."""
+    from ganzoo.models.load import load
 
     return load(source, **options)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from .variant import ImageSpec, Part
+from ganzoo.variant import ImageSpec, Part
 
 if TYPE_CHECKING:
     from torch import Tensor

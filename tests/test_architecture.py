@@ -38,15 +38,15 @@ LAYERS = {
     "trainer": {"errors", "variant", "networks", "losses", "optimizers", "distributed", "randomness", "standing"},
     "distributed": {"errors", "variant"},
 }
-TORCH_FREE = {"ganzoo", "ganzoo.__main__", "ganzoo.errors", "ganzoo.variant", "ganzoo.hookspecs", "ganzoo.discovery", "ganzoo.isolation", "ganzoo.registry"}
+TORCH_FREE = {"ganzoo", "ganzoo.__main__", "ganzoo.errors", "ganzoo.variant", "ganzoo.registry.hookspecs", "ganzoo.registry.discovery", "ganzoo.registry.isolation", "ganzoo.registry.registry"}
 FOR_COMMANDS = TORCH_FREE | {"ganzoo.cli"}
 FOR_MODELS = {"ganzoo", "ganzoo.networks", "ganzoo.losses", "ganzoo.layouts", "ganzoo.data", "ganzoo.errors", "ganzoo.variant"}
-FOR_MODELS |= {"ganzoo.normalization", "ganzoo.residual"}  # parts that several families of variants are built of
+FOR_MODELS |= {"ganzoo.networks.normalization", "ganzoo.networks.residual"}  # parts that several families of variants are built of
 HEAVY = {"torch", "numpy", "huggingface_hub", "PIL", "tqdm", "msgspec", "safetensors", "pyarrow"}
 # The command group finds its own commands by name; everything else from outside comes in through the entry points of plugins.
-MAY_IMPORT_BY_NAME = {"ganzoo/cli/__init__.py", "ganzoo/discovery.py"}
+MAY_IMPORT_BY_NAME = {"ganzoo/cli/__init__.py", "ganzoo/registry/discovery.py"}
 # `ganzoo convert` reads other people's checkpoints there: in a child process, under limits, as tensors alone.
-MAY_LOAD_TENSORS = {"ganzoo/pretrained/legacy_child.py"}
+MAY_LOAD_TENSORS = {"ganzoo/convert/pickle_process.py"}
 DISTRIBUTIONS = {"PIL": "pillow", "huggingface_hub": "huggingface-hub", "torch_fidelity": "torch-fidelity"}
 
 

@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .. import pictures
-from ..config import one_line
-from ..errors import GanzooError, InterruptedRun
-from ..model import Model
-from ..pretrained.load import load
-from ..registry import Registry
-from ..variant import Part
-from . import costs
-from .plan import Cell, Job
-from .protocol import plugins_of
-from .scorer import Scorer
+from ganzoo.bench import costs
+from ganzoo.bench.plan import Cell, Job
+from ganzoo.bench.protocol import plugins_of
+from ganzoo.bench.scorer import Scorer
+from ganzoo.config.schema import one_line
+from ganzoo.errors import GanzooError, InterruptedRun
+from ganzoo.files import pictures
+from ganzoo.models.load import load
+from ganzoo.models.model import Model
+from ganzoo.registry.registry import Registry
+from ganzoo.variant import Part
 
 FORMAT = 1
 GRID = 8
@@ -28,7 +28,7 @@ def run_cell(cell: Cell, job: Job, protocol: str, registry: Registry, scorer: Ca
     """The row of a cell; raises only what stops the whole bench, which is a signal."""
     row = blank(cell, job, protocol)
     row["times"].update(started=datetime.now(UTC).isoformat(timespec="seconds"), machine=costs.machine(job.device, job.threads))
-    from .trained import fill_trained
+    from ganzoo.bench.trained import fill_trained
 
     try:
         (fill_trained if job.kind == "train" else fill_pretrained)(row, cell, job, registry, scorer)

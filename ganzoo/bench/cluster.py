@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from ..errors import GanzooError, InterruptedRun, UsageError
-from ..files import read_json, write_atomically
-from .plan import Cell, Job
-from .results import BenchFolder
-from .workers import Patience, Running
+from ganzoo.bench.plan import Cell, Job
+from ganzoo.bench.results import BenchFolder
+from ganzoo.bench.workers import Patience, Running
+from ganzoo.errors import GanzooError, InterruptedRun, UsageError
+from ganzoo.files.atomic import read_json, write_atomically
 
 RETRIES = 3
 WAIT_SECONDS = 0.2
@@ -37,8 +37,8 @@ def run_on_ray(
     in a folder of its own. UsageError if Ray is missing, the cluster cannot be reached, or a worker would measure otherwise.
     """
     ray = _connected(address)
-    from .apart import described
-    from .reading import fingerprint
+    from ganzoo.bench.row import fingerprint
+    from ganzoo.bench.worker import described
 
     resources = {"num_cpus": job.threads, "num_gpus": 1 if torch.device(job.device).type == "cuda" else 0}
     work = ray.remote(max_retries=RETRIES, **resources)(done_there)
@@ -102,7 +102,7 @@ def _take(ray, task, cell: Cell, folder: BenchFolder, finished, lost) -> None:
 
 def done_there(words: str, protocol: str) -> dict[str, Any]:
     """Runs on a worker: does a cell and returns its row and the bytes of its picture."""
-    from .apart import row_of
+    from ganzoo.bench.worker import row_of
 
     asked = json.loads(words)
     with tempfile.TemporaryDirectory(prefix="ganzoo-") as own:

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..build import build_part, seeded
-from ..registry import Registry
-from ..variant import ImageSpec, Part
+from ganzoo.engine.build import build_part, seeded
+from ganzoo.registry.registry import Registry
+from ganzoo.variant import ImageSpec, Part
 
 COSTS = ("generator_parameters", "discriminator_parameters", "loss_parameters", "generator_macs", "discriminator_macs")
 _COUNTED: dict[str, dict[str, int | None]] = {}

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError, UsageError
-from ..files import FolderLock, disk_errors, read_json, write_atomically
-from .plan import Cell
-from .protocol import check_same
-from .reading import fingerprint
-from .results import BenchFolder, check_plugins
+from ganzoo.bench.plan import Cell
+from ganzoo.bench.protocol import check_same
+from ganzoo.bench.results import BenchFolder, check_plugins
+from ganzoo.bench.row import fingerprint
+from ganzoo.errors import CheckpointError, UsageError
+from ganzoo.files.atomic import FolderLock, disk_errors, read_json, write_atomically
 
 
 def merge(folders: Sequence[Path], out: Path, report: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -78,6 +78,6 @@ def _without_times(row: dict[str, Any]) -> dict[str, Any]:
 
 def write_outcome(folder: Path) -> None:
     """Writes report.html and report.md of a bench folder."""
-    from .report import write_report
+    from ganzoo.bench.report.write import write_report
 
     write_report(folder)

@@ -10,12 +10,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ..config import from_json
-from ..errors import CheckpointError, UsageError, did_you_mean
-from ..mixins import mixed_in
-from ..registry import Registry
-from ..settings import resolve
-from ..variant import Variant
+from ganzoo.config.mixins import mixed_in
+from ganzoo.config.schema import from_json
+from ganzoo.config.settings import resolve
+from ganzoo.errors import CheckpointError, UsageError, did_you_mean
+from ganzoo.registry.registry import Registry
+from ganzoo.variant import Variant
 
 FORMAT = 1
 PARTS = ("generator", "discriminator", "loss")

@@ -7,20 +7,20 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..data import ImageData
-from ..errors import GanzooError, PluginError, UsageError
-from ..files import shorten
-from ..metrics.observe import Extractor, load_extractor
-from ..registry import Registry
-from ..run import default_device
-from ..variant import Variant
-from . import costs
-from .plan import Cell, Job, chosen_variants, common_size, is_pattern, names_of, parse_seeds, training_cells
-from .protocol import protocol_of, ranking
-from .scorer import Scorer, default_reference, load
+from ganzoo.bench import costs
+from ganzoo.bench.plan import Cell, Job, chosen_variants, common_size, is_pattern, names_of, parse_seeds, training_cells
+from ganzoo.bench.protocol import protocol_of, ranking
+from ganzoo.bench.scorer import Scorer, default_reference, load
+from ganzoo.data import ImageData
+from ganzoo.errors import GanzooError, PluginError, UsageError
+from ganzoo.files.atomic import shorten
+from ganzoo.metrics.features import Extractor, load_extractor
+from ganzoo.registry.registry import Registry
+from ganzoo.runs.folder import default_device
+from ganzoo.variant import Variant
 
 if TYPE_CHECKING:
-    from .run import Request
+    from ganzoo.bench.run import Request
 
 Report = Callable[[str], None]
 REFERENCE = "fashion-mnist-test"
@@ -142,7 +142,7 @@ class Look(NamedTuple):
 @cache
 def looked_at(source: str, registry: Registry) -> Look:
     """Loads a trained generator to see what it draws."""
-    from ..pretrained.load import load as load_model
+    from ganzoo.models.load import load as load_model
 
     model = load_model(source)
     cost = costs.macs(model.generator, model.latent(1), model.labels(1)) or 0

@@ -7,15 +7,15 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
-from ..build import KIND_OF, parts_of
-from ..data import ImageData
-from ..errors import UsageError
-from ..metrics import named
-from ..metrics.observe import Extractor
-from ..registry import Registry
-from ..variant import Variant
-from .plan import Job
-from .reading import differences
+from ganzoo.bench.plan import Job
+from ganzoo.bench.row import differences
+from ganzoo.data import ImageData
+from ganzoo.engine.build import KIND_OF, parts_of
+from ganzoo.errors import UsageError
+from ganzoo.metrics import named
+from ganzoo.metrics.features import Extractor
+from ganzoo.registry.registry import Registry
+from ganzoo.variant import Variant
 
 FORMAT = 1
 LONGEST = 1000  # characters of a value that differs: settings must not be cut off before they do
@@ -29,7 +29,7 @@ def protocol_of(
     import numpy
     import torch
 
-    from .. import __version__
+    from ganzoo import __version__
 
     return {
         "format": FORMAT,

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError, GanzooError, UsageError
-from ..files import disk_errors, move_aside, read_json, remove_leftovers, write_atomically
-from . import protocol as protocols
-from .plan import Cell, cells_from_json, plan_to_json
-from .reading import changes, checked_row, fingerprint
+from ganzoo.bench import protocol as protocols
+from ganzoo.bench.plan import Cell, cells_from_json, plan_to_json
+from ganzoo.bench.row import changes, checked_row, fingerprint
+from ganzoo.errors import CheckpointError, GanzooError, UsageError
+from ganzoo.files.atomic import disk_errors, move_aside, read_json, remove_leftovers, write_atomically
 
 
 class BenchFolder:

@@ -11,24 +11,24 @@ from typing import Any
 
 import torch
 
-from ..errors import UsageError
-from ..files import FolderLock
-from ..looks import remembered_real
-from ..registry import Registry
-from ..run import threads
-from . import costs
-from .apart import described
-from .cell import blank, fail, run_cell
-from .matrix import Matrix
-from .merge import write_outcome
-from .plan import Cell, Job, parse_shard
-from .planning import effort, plan_scoring, plan_training
-from .protocol import plugins_of
-from .reading import fingerprint
-from .results import BenchFolder
-from .scorer import Scorer
-from .trained import count_ahead, tidy
-from .workers import Child, Forked, Fresh, can_fork, keep_freed_memory, run_all
+from ganzoo.bench import costs
+from ganzoo.bench.cell import blank, fail, run_cell
+from ganzoo.bench.merge import write_outcome
+from ganzoo.bench.plan import Cell, Job, parse_shard
+from ganzoo.bench.planning import effort, plan_scoring, plan_training
+from ganzoo.bench.progress import Matrix
+from ganzoo.bench.protocol import plugins_of
+from ganzoo.bench.results import BenchFolder
+from ganzoo.bench.row import fingerprint
+from ganzoo.bench.scorer import Scorer
+from ganzoo.bench.trained import count_ahead, tidy
+from ganzoo.bench.worker import described
+from ganzoo.bench.workers import Child, Forked, Fresh, can_fork, keep_freed_memory, run_all
+from ganzoo.errors import UsageError
+from ganzoo.files.atomic import FolderLock
+from ganzoo.registry.registry import Registry
+from ganzoo.runs.folder import threads
+from ganzoo.runs.sample_monitor import remembered_real
 
 Report = Callable[[str], None]
 
@@ -150,7 +150,7 @@ def _fill(
     hearing = {"finished": finished, "lost": lost, "look": matrix.look}
     with matrix:
         if request.ray:
-            from .cluster import run_on_ray
+            from ganzoo.bench.cluster import run_on_ray
 
             run_on_ray(request.ray, missing, job, protocol, **hearing)
         else:

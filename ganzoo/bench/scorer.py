@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..config import one_line
-from ..data import ImageData, load_images
-from ..errors import GanzooError, InterruptedRun, PluginError, UsageError
-from ..metrics import named
-from ..metrics.observe import Extractor, as_images, load_extractor, needs_of, observe
-from ..metrics.score import measure, observe_real, with_origin
-from ..model import Model
-from ..pictures import to_uint8
-from ..registry import Registry
-from .plan import Job
+from ganzoo.bench.plan import Job
+from ganzoo.config.schema import one_line
+from ganzoo.data import ImageData, load_images
+from ganzoo.errors import GanzooError, InterruptedRun, PluginError, UsageError
+from ganzoo.files.pictures import to_uint8
+from ganzoo.metrics import named
+from ganzoo.metrics.features import Extractor, as_images, load_extractor, needs_of, observe
+from ganzoo.metrics.score import measure, observe_real, with_origin
+from ganzoo.models.model import Model
+from ganzoo.registry.registry import Registry
 
 BATCH = 250
 
@@ -93,7 +93,7 @@ def load(job: Job, source: str, registry: Registry, report: Callable[[str], None
 
 def default_reference(data: str, registry: Registry, root) -> str:
     """What a training is judged by unless someone says: the test split of a registered data set that has one, else its own images."""
-    from ..data.resolve import find_source
+    from ganzoo.data.resolve import find_source
 
     name, colon, _ = data.partition(":")
     if colon or name not in registry.names("datasets"):

@@ -8,24 +8,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import list_checkpoints, retain
-from ..config import one_line
-from ..errors import DivergedError
-from ..files import move_aside, remove
-from ..loop import Cadence
-from ..manifest import folder_name, is_whole, read_manifest
-from ..milestones import EVENT, Milestones
-from ..model import Model
-from ..pretrained.load import load
-from ..registry import Registry
-from ..run import RunFolder
-from ..train import Request, steps_for, train
-from ..variant import ImageSpec, Part, Variant
-from . import costs
-from .cell import described, save_samples, tell_evaluation, tell_plugins
-from .plan import Cell, Job
-from .protocol import plugins_of, ranking
-from .scorer import Scorer
+from ganzoo.bench import costs
+from ganzoo.bench.cell import described, save_samples, tell_evaluation, tell_plugins
+from ganzoo.bench.plan import Cell, Job
+from ganzoo.bench.protocol import plugins_of, ranking
+from ganzoo.bench.scorer import Scorer
+from ganzoo.checkpoints.checkpoint import list_checkpoints, retain
+from ganzoo.checkpoints.manifest import folder_name, is_whole, read_manifest
+from ganzoo.config.schema import one_line
+from ganzoo.errors import DivergedError
+from ganzoo.files.atomic import move_aside, remove
+from ganzoo.models.load import load
+from ganzoo.models.model import Model
+from ganzoo.registry.registry import Registry
+from ganzoo.runs.budget import EVENT, Milestones
+from ganzoo.runs.folder import RunFolder
+from ganzoo.runs.loop import Cadence
+from ganzoo.runs.train import Request, steps_for, train
+from ganzoo.variant import ImageSpec, Part, Variant
 
 TOLD = ("collapse", "diverged", "rollback")
 WARNING = "Warning: "

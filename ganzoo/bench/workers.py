@@ -19,8 +19,8 @@ from typing import NoReturn, Protocol
 
 import torch
 
-from ..errors import InterruptedRun
-from .plan import Cell
+from ganzoo.bench.plan import Cell
+from ganzoo.errors import InterruptedRun
 
 POLL_SECONDS = 0.02
 TRIES = 2
@@ -107,10 +107,10 @@ class Forked:
 
 
 class Fresh:
-    """`python -m ganzoo.bench.apart`, which reads what to do from its input and ends when that is closed."""
+    """`python -m ganzoo.bench.worker`, which reads what to do from its input and ends when that is closed."""
 
     def __init__(self, words: str):
-        command = [sys.executable, "-m", "ganzoo.bench.apart"]
+        command = [sys.executable, "-m", "ganzoo.bench.worker"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True)
         try:
             self._process.stdin.write(words + "\n")

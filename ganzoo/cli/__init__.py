@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from ..errors import GanzooError
+from ganzoo.errors import GanzooError
 
 COMMANDS = {
     "list": "listing:list_variants",
@@ -47,7 +47,7 @@ class LazyGroup(click.Group):
     def resolve_command(self, context, arguments):
         name = arguments[0]
         if name not in COMMANDS and not name.startswith("-"):
-            from ..errors import did_you_mean
+            from ganzoo.errors import did_you_mean
 
             context.fail(f"No command is called '{name}'.{did_you_mean(name, COMMANDS)}")
         return super().resolve_command(context, arguments)
@@ -55,7 +55,7 @@ class LazyGroup(click.Group):
 
 def show_version(context, parameter, asked: bool) -> None:
     if asked and not context.resilient_parsing:
-        from .. import __version__
+        from ganzoo import __version__
 
         click.echo(f"ganzoo {__version__}")
         context.exit()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from ..errors import GanzooError
-from .types import DataName, MixinName, VariantName
+from ganzoo.cli.types import DataName, MixinName, VariantName
+from ganzoo.errors import GanzooError
 
 
 class BenchCommand(click.Command):
@@ -71,11 +71,11 @@ def bench(as_json: bool, channels, conditional: bool, **asked) -> None:
     The folder holds report.html, report.md, results.jsonl (one row a cell), protocol.json (how was measured) and samples/. Killed
     at any moment, the same command goes on with what is missing.
     """
-    from .listing import loaded_registry
+    from ganzoo.cli.listing import loaded_registry
 
     registry = loaded_registry()
-    from ..bench.run import Request
-    from ..bench.run import bench as run
+    from ganzoo.bench.run import Request
+    from ganzoo.bench.run import bench as run
 
     request = Request(channels=int(channels) if channels else None, conditional=conditional or None, **asked)
     quiet = request.quiet
@@ -91,7 +91,7 @@ def bench(as_json: bool, channels, conditional: bool, **asked) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as a JSON array for programs.")
 def merge(folders: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Join the shards of a bench, all of one protocol, into one folder with one report."""
-    from ..bench.merge import merge as join
+    from ganzoo.bench.merge import merge as join
 
     _print(join(folders, out, lambda line: click.echo(line, err=True)), out, as_json)
 
@@ -103,7 +103,7 @@ def _print(rows: list[dict], out: Path, as_json: bool) -> None:
     if not rows:  # of a shard without a cell, or of shards without a row
         click.echo(f"{out} has no rows, and so no report.", err=True)
         return
-    from ..bench.table import table
+    from ganzoo.bench.report.terminal import table
 
     click.echo("\n".join(table(rows)))
     click.echo(f"Report: {out / 'report.html'}", err=True)

@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 import click
 
-from ..errors import UsageError
-from .types import VariantName
+from ganzoo.cli.types import VariantName
+from ganzoo.errors import UsageError
 
 COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 
@@ -35,7 +35,7 @@ def check(names, dist: str | None, everything: bool, only: tuple[str, ...], size
     import torch
 
     torch.set_num_threads(threads)
-    from ..testing import CHECKS, run_checks
+    from ganzoo.testing import CHECKS, run_checks
 
     rows, width = [], max(map(len, CHECKS))
     for name in chosen:
@@ -57,7 +57,7 @@ def check(names, dist: str | None, everything: bool, only: tuple[str, ...], size
 
 def _chosen(names: tuple[str, ...], dist: str | None, everything: bool) -> list[str]:
     """The variants to check; exactly one of the three ways to say it must be used."""
-    from .listing import loaded_registry
+    from ganzoo.cli.listing import loaded_registry
 
     if bool(names) + (dist is not None) + everything != 1:
         raise UsageError("Say what to check: names of variants, or --dist DISTRIBUTION, or --all.")
@@ -68,7 +68,7 @@ def _chosen(names: tuple[str, ...], dist: str | None, everything: bool) -> list[
         return list(dict.fromkeys(names))
     if everything:
         return found.names("variants")
-    from ..discovery import normalize
+    from ganzoo.registry.discovery import normalize
 
     mine = [name for name in found.names("variants") if found.claim("variants", name).plugin.distribution == normalize(dist)]
     if not mine:

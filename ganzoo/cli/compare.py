@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import GanzooError, UsageError
+from ganzoo.errors import GanzooError, UsageError
 
 
 @click.command()
@@ -33,7 +33,7 @@ def compare(files: tuple[Path, ...], variants: str | None, metrics: tuple[str, .
         raise UsageError(f"Two files are compared, or one with --variants A,B; got {len(files)}.")
     pair = _pair(variants, len(files))
     files = tuple(file / "results.jsonl" if file.is_dir() else file for file in files)
-    from ..bench import compare as comparing
+    from ganzoo.bench.report import compare as comparing
 
     outcome = comparing.compare(files[0], files[1] if len(files) == 2 else None, variants=pair, metrics=metrics, which=score)
     if as_json:
@@ -68,7 +68,7 @@ def _told(outcome, score: str) -> dict:
 
 
 def _print(outcome, score: str, unpaired: str) -> None:
-    from ..bench.markup import clean
+    from ganzoo.bench.report.markup import clean
 
     before = None
     for comparison in outcome.comparisons:
@@ -96,8 +96,8 @@ def _seeds(side) -> str:
 
 
 def _line(comparison) -> str:
-    from ..bench.statistics import deviation, mean
-    from ..bench.tables import NONE, number, spread
+    from ganzoo.bench.report.statistics import deviation, mean
+    from ganzoo.bench.report.tables import NONE, number, spread
 
     means = [spread(mean(side.scores), deviation(side.scores)) if side.scores else NONE for side in comparison.sides]
     parts = [f"{means[0]} against {means[1]}"]

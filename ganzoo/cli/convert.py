@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .types import VariantName
+from ganzoo.cli.types import VariantName
 
 
 @click.command()
@@ -34,11 +34,11 @@ def convert(files, variant: str, out: Path, channels, **rest) -> None:
     Pickles are read in a process of their own, as tensors alone and under limits: no code in a file is ever run, and a file
     that needs it is refused. Several .npy files, or a folder of them, are the arrays of one network.
     """
-    from .listing import loaded_registry
+    from ganzoo.cli.listing import loaded_registry
 
     registry = loaded_registry()
-    from ..pretrained.convert import Request
-    from ..pretrained.convert import convert as run
+    from ganzoo.convert.convert import Request
+    from ganzoo.convert.convert import convert as run
 
     request = Request(files=files, variant=variant, out=out, channels=int(channels) if channels else None, **rest)
     model = run(request, registry, lambda line: click.echo(line, err=True))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import UsageError
+from ganzoo.errors import UsageError
 
 PICTURES = (".png", ".jpg", ".jpeg")
 ANIMATIONS = (".gif", ".webp")
@@ -43,12 +43,13 @@ def explore(source: str, out: Path, directions, samples, steps, reach, seed: int
     ganzoo explore ./runs/first --out directions.gif
     """
     moves = _check(out, force)
-    from .listing import loaded_registry
+    from ganzoo.cli.listing import loaded_registry
 
     loaded_registry()
-    from .. import explore, pictures
-    from ..pretrained.load import load
-    from ..run import default_device
+    from ganzoo.files import pictures
+    from ganzoo.models import explore
+    from ganzoo.models.load import load
+    from ganzoo.runs.folder import default_device
 
     model = load(source, device=default_device(device), report=lambda line: click.echo(line, err=True))
     codes = bool(model.generator.codes) and directions is None

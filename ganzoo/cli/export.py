@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import UsageError
+from ganzoo.errors import UsageError
 
 
 class BatchSize(click.ParamType):
@@ -42,13 +42,13 @@ def export(source: str, format: str, out: Path, batch_size: int | None, force: b
         raise UsageError(f"{out} is already there: choose another --out or add --force.")
     if not out.parent.is_dir():
         raise UsageError(f"There is no folder {out.parent} to write {out.name} into.")
-    from .. import export as exporting
+    from ganzoo.models import export as exporting
 
     exporting.check_request(out, format, batch_size)
-    from .listing import loaded_registry
+    from ganzoo.cli.listing import loaded_registry
 
     loaded_registry()
-    from ..pretrained.load import load
+    from ganzoo.models.load import load
 
     model = load(source, report=lambda line: click.echo(line, err=True))
     done = exporting.export(model, out, format, batch_size=batch_size)

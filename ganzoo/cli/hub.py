@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import UsageError
+from ganzoo.errors import UsageError
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -36,10 +36,10 @@ def pull(source: str, out: Path | None, dtype: str | None, average: bool) -> Non
         raise UsageError("--dtype says how --out stores numbers: give --out.")
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is in the way: give a new or empty folder.")
-    from .listing import loaded_registry
+    from ganzoo.cli.listing import loaded_registry
 
     found = loaded_registry()
-    from ..pretrained.source import Repository, Tag, parse_source
+    from ganzoo.models.source import Repository, Tag, parse_source
 
     named = parse_source(source, found)
     if out is None:
@@ -52,7 +52,7 @@ def pull(source: str, out: Path | None, dtype: str | None, average: bool) -> Non
         else:
             raise UsageError(f"{source} is on this machine already: give --out to make a model folder of it.")
         return
-    from ..pretrained.load import load
+    from ganzoo.models.load import load
 
     model = load(source, average=average, report=_say)
     stored = model.config.weights.dtype if model.config.weights is not None else "float32"
@@ -61,7 +61,7 @@ def pull(source: str, out: Path | None, dtype: str | None, average: bool) -> Non
 
 
 def _fetched(repo: str, revision: str | None, sha256: str | None = None) -> str:
-    from ..pretrained.hub import pull
+    from ganzoo.models.pull import pull
 
     pulled = pull(repo, revision, sha256=sha256, report=_say)
     _say(f"{repo} at commit {pulled.commit}")
@@ -87,10 +87,10 @@ def push(source: str, repo: str, private: bool, licence, dtype: str, discriminat
     ganzoo push ./runs/first me/my-dcgan --licence mit
     ganzoo push ./runs/first me/my-dcgan --dtype float16 --private --tag v1
     """
-    from .listing import loaded_registry
+    from ganzoo.cli.listing import loaded_registry
 
     loaded_registry()
-    from ..pretrained.push import push as publish
+    from ganzoo.publish.push import push as publish
 
     options = {"private": private, "licence": licence, "dtype": dtype, "discriminator": discriminator, "message": message, "tag": tag}
     pushed = publish(source, repo, **options, report=_say)
@@ -112,7 +112,7 @@ def search(words: tuple[str, ...], variant, size, limit: int, as_json: bool) -> 
     """
     from dataclasses import asdict
 
-    from ..pretrained.search import search as find
+    from ganzoo.publish.search import search as find
 
     found = find(" ".join(words), variant=variant, size=size, limit=limit)
     if as_json:

@@ -7,8 +7,8 @@ import sys
 
 import click
 
-from .. import API_VERSION, __version__
-from ..errors import PluginError, UsageError
+from ganzoo import API_VERSION, __version__
+from ganzoo.errors import PluginError, UsageError
 
 
 class WithRest(click.Command):
@@ -45,7 +45,7 @@ def install(options, packages: tuple[str, ...], editable: tuple[str, ...], dry_r
     """
     if not packages and not editable:
         raise UsageError("Say which PACKAGE to install, or -e FOLDER.")
-    from ..packages import install as run
+    from ganzoo.registry.install import install as run
 
     asked = run(packages, editable, options or (), _say, dry_run)
     if not dry_run:
@@ -54,7 +54,7 @@ def install(options, packages: tuple[str, ...], editable: tuple[str, ...], dry_r
 
 def _tell(asked: list[str]) -> None:
     """What the distributions have added; exit code 1 if one of them is no plugin or does not work."""
-    from ..packages import listing
+    from ganzoo.registry.install import listing
 
     found = listing()
     wrong = []
@@ -90,8 +90,8 @@ def uninstall(packages: tuple[str, ...]) -> None:
     \b
     ganzoo uninstall ganzoo-waves
     """
-    from ..packages import listing, removable
-    from ..packages import uninstall as run
+    from ganzoo.registry.install import listing, removable
+    from ganzoo.registry.install import uninstall as run
 
     plugins = removable(packages)
     try:

@@ -8,12 +8,11 @@ from fnmatch import fnmatch
 
 import click
 
-from ..errors import UsageError
-from ..registry import Registry, registry
-from ..variant import Variant, Weights
-from .parts import PART_KINDS, list_parts, show_parts
-from .types import VariantName
-
+from ganzoo.cli.parts import PART_KINDS, list_parts, show_parts
+from ganzoo.cli.types import VariantName
+from ganzoo.errors import UsageError
+from ganzoo.registry.registry import Registry, registry
+from ganzoo.variant import Variant, Weights
 
 _told: set[str] = set()
 
@@ -122,8 +121,8 @@ def show(name: str, as_json: bool) -> None:
         show_parts(found, name, error, as_json)
         tell_warnings(found)
         return
-    from ..build import KIND_OF, options_of, parts_of
-    from ..config import as_json as plain
+    from ganzoo.config.schema import as_json as plain
+    from ganzoo.engine.build import KIND_OF, options_of, parts_of
 
     parts = {}
     for path, part in parts_of(variant).items():
@@ -173,7 +172,7 @@ def _text(value) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array for programs.")
 def plugins(as_json: bool) -> None:
     """List the installed plugins: what each registers, and why a broken one does not work."""
-    from ..registry import KINDS
+    from ganzoo.registry.registry import KINDS
 
     found = registry()
     for kind in KINDS:  # every hook is called, so that a fault in any of them shows here

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import UsageError
+from ganzoo.errors import UsageError
 
 
 @click.command()
@@ -28,8 +28,8 @@ def new(name: str, loss_only: bool, full: bool, out: Path | None) -> None:
     """
     if loss_only and full:
         raise UsageError("Give --loss-only or --full, not both.")
-    from ..new import checked_name, write_plugin
-    from .listing import loaded_registry
+    from ganzoo.cli.listing import loaded_registry
+    from ganzoo.registry.scaffold import checked_name, write_plugin
 
     name = checked_name(name)
     scope = "loss" if loss_only else "full" if full else "gan"

@@ -8,8 +8,8 @@ from fnmatch import fnmatch
 
 import click
 
-from ..errors import UsageError, did_you_mean
-from ..registry import KINDS, SINGULAR, Registry
+from ganzoo.errors import UsageError, did_you_mean
+from ganzoo.registry.registry import KINDS, SINGULAR, Registry
 
 PART_KINDS = KINDS[1:]
 # How an option of a part of each kind is written after --set; parts of other kinds take no options from the command line.
@@ -48,7 +48,7 @@ def part_card(found: Registry, kind: str, name: str) -> dict:
     """What is known of a part: its kind, the first sentences of its documentation, options with defaults, and provider."""
     from inspect import getdoc
 
-    from ..build import options_of
+    from ganzoo.engine.build import options_of
 
     claim = found.claim(kind, name)
     text = (getdoc(claim.value) or "").split("\n\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import UsageError
+from ganzoo.errors import UsageError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 ANIMATIONS = (".gif", ".webp")
@@ -50,11 +50,11 @@ def sample(source: str, out: Path, count: int | None, interpolate: bool, classes
         raise UsageError(f"{out} is already there: choose another --out or add --force.")
     if kind and not out.parent.is_dir():
         raise UsageError(f"There is no folder {out.parent} to write {out.name} into.")
-    from .listing import loaded_registry
+    from ganzoo.cli.listing import loaded_registry
 
     loaded_registry()
-    from ..pretrained.load import load
-    from ..run import default_device
+    from ganzoo.models.load import load
+    from ganzoo.runs.folder import default_device
 
     model = load(source, device=default_device(device), average=average, report=lambda line: click.echo(line, err=True))
     count = count or (WALKS if interpolate or classes else 64)
@@ -74,7 +74,7 @@ def sample(source: str, out: Path, count: int | None, interpolate: bool, classes
 
 
 def _write_grid(model, out: Path, count: int, columns, *, label, **drawn) -> None:
-    from .. import pictures
+    from ganzoo.files import pictures
 
     images = model.sample(count, label=label, **drawn)
     if columns is None and 2 <= model.image.classes <= 12 and label is None:
@@ -83,7 +83,7 @@ def _write_grid(model, out: Path, count: int, columns, *, label, **drawn) -> Non
 
 
 def _write_classes(model, out: Path, count: int, *, label, **drawn) -> None:
-    from .. import pictures
+    from ganzoo.files import pictures
 
     names = model.classes or [str(number) for number in range(model.image.classes)]
     sheet = pictures.enlarged(pictures.grid(model.each_class(count, **drawn), count))
@@ -95,8 +95,8 @@ def _write_arrays(model, out: Path, count: int, *, label, **drawn) -> None:
 
     import numpy
 
-    from .. import pictures
-    from ..files import write_atomically
+    from ganzoo.files import pictures
+    from ganzoo.files.atomic import write_atomically
 
     arrays = {"images": pictures.to_uint8(model.sample(count, label=label, **drawn)).numpy()}
     labels = model.labels(count, label)
@@ -108,7 +108,7 @@ def _write_arrays(model, out: Path, count: int, *, label, **drawn) -> None:
 
 
 def _write_folder(model, out: Path, count: int, **drawn) -> None:
-    from .. import pictures
+    from ganzoo.files import pictures
 
     out.mkdir(parents=True, exist_ok=True)
     number = 0
@@ -120,7 +120,7 @@ def _write_folder(model, out: Path, count: int, **drawn) -> None:
 
 def _write_walk(model, out: Path, count: int, *, seed: int, label, truncation, batch_size: int) -> None:
     """One walk through `count` latents as an animation; a frame at a time, so `batch_size` decides nothing."""
-    from .. import pictures
+    from ganzoo.files import pictures
 
     if count < 2:
         raise UsageError("An interpolation walks between latents: ask for at least two with -n.")
@@ -132,7 +132,7 @@ def _write_walks(model, out: Path, count: int, columns: int, *, seed: int, label
     """A sheet of `count` rows, each a walk between two latents of its own; a conditional generator's classes take turns."""
     import torch
 
-    from .. import pictures
+    from ganzoo.files import pictures
 
     if columns < 2:
         raise UsageError("A walk is from one latent to another: give it at least two --columns.")

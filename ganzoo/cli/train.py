@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .types import DataName, MixinName, VariantName
+from ganzoo.cli.types import DataName, MixinName, VariantName
 
 
 @click.command()
@@ -48,12 +48,12 @@ def train(variant, data, out, image_size, channels, conditional, settings, data_
     The run folder holds config.json (what was resolved), metrics.jsonl, samples/, samples.png and checkpoints/, all of it
     readable without ganzoo. The images are decoded once and kept in $GANZOO_CACHE (~/.cache/ganzoo).
     """
-    from .listing import loaded_registry
+    from ganzoo.cli.listing import loaded_registry
 
     registry = loaded_registry()
-    from ..loop import Cadence
-    from ..train import Request
-    from ..train import train as run
+    from ganzoo.runs.loop import Cadence
+    from ganzoo.runs.train import Request
+    from ganzoo.runs.train import train as run
 
     request = Request(
         variant=variant,

@@ -13,7 +13,7 @@ class VariantName(click.ParamType):
 
     def shell_complete(self, context, parameter, incomplete):
         """Variants that start with what is typed, with their summaries."""
-        from ..registry import registry
+        from ganzoo.registry.registry import registry
 
         return [CompletionItem(v.name, help=v.summary) for v in registry().variants() if v.name.startswith(incomplete)]
 
@@ -25,7 +25,7 @@ class DataName(click.ParamType):
 
     def shell_complete(self, context, parameter, incomplete):
         """Registered data sets that start with what is typed, or files."""
-        from ..registry import registry
+        from ganzoo.registry.registry import registry
 
         names = [CompletionItem(name) for name in registry().names("datasets") if name.startswith(incomplete)]
         return names or [CompletionItem(incomplete, type="file")]
@@ -38,7 +38,7 @@ class MixinName(click.ParamType):
 
     def shell_complete(self, context, parameter, incomplete):
         """Mix-ins that start with what is typed."""
-        from ..registry import registry
+        from ganzoo.registry.registry import registry
 
         names = [name for kind in ("regularizers", "augmentations") for name in registry().names(kind)]
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy
 
+from ganzoo.data.image_files import file_identity
 from ganzoo.data.labels import checked_labels
 from ganzoo.data.naming import quoted, reason
 from ganzoo.data.sources import ArraySource
-from ganzoo.data.trees import file_identity
 from ganzoo.errors import DataError, UsageError
 
 IMAGE_KEYS = ("images", "image", "x", "x_train", "arr_0")

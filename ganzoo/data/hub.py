@@ -15,9 +15,9 @@ from ganzoo.data.parquet import arrow, choose_split, parquet_source, split_of
 from ganzoo.data.sources import EncodedSource, HubSource
 from ganzoo.data.store import key_of
 from ganzoo.errors import DataError, GanzooError, UsageError
-from ganzoo.files import disk_errors, write_atomically
-from ganzoo.hub import COMMIT, patiently
-from ganzoo.hub_errors import Asked
+from ganzoo.files.atomic import disk_errors, write_atomically
+from ganzoo.hub.client import COMMIT, patiently
+from ganzoo.hub.errors import Asked
 
 CONVERTED = "refs/convert/parquet"
 LARGEST_FILE = 50 * 10**9

@@ -14,7 +14,7 @@ import numpy
 import torch
 
 from ganzoo.data.sources import ImageData
-from ganzoo.files import move_aside, new_folder, remove, write_file
+from ganzoo.files.atomic import move_aside, new_folder, remove, write_file
 
 FORMAT = 1
 ABANDONED_SECONDS = 24 * 3600

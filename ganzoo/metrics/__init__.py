@@ -7,9 +7,9 @@ reported without its extractor: `named("frechet", "fashion-cnn")` is "frechet[fa
 from ganzoo.metrics.classes import class_histogram, code_agreement, divergence, modes_present
 from ganzoo.metrics.frechet import frechet_distance
 from ganzoo.metrics.inception_score import class_score
-from ganzoo.metrics.kernel import kernel_distance
+from ganzoo.metrics.kid import kernel_distance
 from ganzoo.metrics.moments import Moments
-from ganzoo.metrics.neighbours import neighbour_scores
+from ganzoo.metrics.precision_recall import neighbour_scores
 
 __all__ = ["Moments", "class_histogram", "class_score", "code_agreement", "divergence", "frechet_distance"]
 __all__ += ["kernel_distance", "modes_present", "named", "neighbour_scores"]

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ganzoo.errors import CheckpointError, DataError, UsageError
 
-
 BLOCK = 256  # columns: of fewer a symmetric product is one call, of more the half of it that repeats is not computed
 
 

@@ -15,12 +15,12 @@ from ganzoo.data.batches import generator_for
 from ganzoo.data.load import cache_folder, silent
 from ganzoo.data.store import key_of
 from ganzoo.errors import CheckpointError, GanzooError, PluginError, UsageError
-from ganzoo.files import read_bytes, shorten, write_atomically
+from ganzoo.files.atomic import read_bytes, shorten, write_atomically
+from ganzoo.files.pictures import to_uint8
 from ganzoo.metrics import named
+from ganzoo.metrics.features import Extractor, Observation, as_images, failure, needs_of, observe, real_batches
 from ganzoo.metrics.moments import Moments
-from ganzoo.metrics.observe import Extractor, Observation, as_images, failure, needs_of, observe, real_batches
-from ganzoo.model import Model
-from ganzoo.pictures import to_uint8
+from ganzoo.models.model import Model
 
 REAL_BATCH = 500  # not the caller's, since rounding depends on it and what is kept must not
 LARGEST_STATISTICS = 2**34

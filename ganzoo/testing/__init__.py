@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ..errors import UsageError, did_you_mean
+from ganzoo.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from ..registry import Registry
+    from ganzoo.registry.registry import Registry
 
 # Every check with its promise, in the order in which they run; docs/checking.md says more of each.
 CHECKS = {
@@ -77,7 +77,7 @@ def run_checks(
     of the processor `learns` may take before it is skipped. UsageError for an unknown check, variant or size.
     """
     checks = check_names(checks)
-    from .subject import Subject, outcome
+    from ganzoo.testing.subject import Subject, outcome
 
     with Subject.open(name, size=size, patience=patience, registry=registry) as subject:
         for check in checks:

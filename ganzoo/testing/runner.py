@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import drawing, learning, manners, standing
-from .subject import Subject
+from ganzoo.testing import card_checks as standing
+from ganzoo.testing import sampling_checks as drawing
+from ganzoo.testing import side_effects as manners
+from ganzoo.testing import training_checks as learning
+from ganzoo.testing.subject import Subject
 
 FUNCTIONS: dict[str, Callable[[Subject], str | None]] = {
     "card": standing.card,

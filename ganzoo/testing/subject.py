@@ -16,15 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..build import KIND_OF, build_part, build_trainer, options_of, parts_of, seeded
-from ..config import one_line
-from ..errors import GanzooError, UsageError
-from ..randomness import process_randomness
-from ..registry import Registry
-from ..registry import registry as installed_registry
-from ..trainer import Trainer
-from ..variant import ImageSpec, Part, Variant
-from . import PATIENCE, CheckFailed, CheckSkipped, Outcome
+from ganzoo.config.schema import one_line
+from ganzoo.engine.build import KIND_OF, build_part, build_trainer, options_of, parts_of, seeded
+from ganzoo.engine.randomness import process_randomness
+from ganzoo.engine.trainer import Trainer
+from ganzoo.errors import GanzooError, UsageError
+from ganzoo.registry.registry import Registry
+from ganzoo.registry.registry import registry as installed_registry
+from ganzoo.testing import PATIENCE, CheckFailed, CheckSkipped, Outcome
+from ganzoo.variant import ImageSpec, Part, Variant
 
 BATCH = 4
 CLASSES = 3
@@ -117,8 +117,8 @@ class Subject:
     @cached_property
     def observed(self):
         """A training of a few steps and a drawing, of which every phase and the process around it were watched."""
-        from .manners import Manners
-        from .watched import Watched
+        from ganzoo.testing.instrumented import Watched
+        from ganzoo.testing.side_effects import Manners
 
         manners = Manners()
         with manners.watching():
@@ -175,7 +175,7 @@ def qualified(module: object) -> str:
 
 def outcome(subject: Subject, check: str) -> Outcome:
     """Runs one check; whatever goes wrong in it is a failure with the place where it did."""
-    from .runner import function_of
+    from ganzoo.testing.runner import function_of
 
     began = time.perf_counter()
     try:

@@ -23,8 +23,9 @@ def register_variants(register):
 
 @hookimpl
 def register_discriminators(register):
-    from contract.parts import TinyDiscriminator
     from torch import nn
+
+    from contract.parts import TinyDiscriminator
 
     class Classifying(TinyDiscriminator):
         def __init__(self, image):
@@ -40,8 +41,9 @@ def register_discriminators(register):
 
 @hookimpl
 def register_losses(register):
-    from ganzoo.losses import Loss, Phase
     from torch.nn.functional import cross_entropy, softplus
+
+    from ganzoo.losses import Loss, Phase
 
     class AuxiliaryClassifier(Loss):
         """Odena et al. 2016, equations 2 and 3; the fakes share the labels of the real pictures."""

@@ -25,6 +25,7 @@ def register_variants(register):
 @hookimpl
 def register_augmentations(register):
     import torch
+
     from ganzoo.losses import Augmentation
 
     class AdaptiveContrast(Augmentation):

@@ -23,8 +23,9 @@ def register_variants(register):
 @hookimpl
 def register_discriminators(register):
     import torch
-    from contract.parts import TinyDiscriminator
     from torch import nn
+
+    from contract.parts import TinyDiscriminator
 
     class Joint(TinyDiscriminator):
         def __init__(self, image, latent_dim: int = 6):
@@ -39,9 +40,10 @@ def register_discriminators(register):
 
 @hookimpl
 def register_losses(register):
-    from ganzoo.losses import Loss, Phase
     from torch import nn
     from torch.nn.functional import softplus
+
+    from ganzoo.losses import Loss, Phase
 
     class Bidirectional(Loss):
         """Donahue et al. 2016, equation 3; G and E swap the labels, as in its section 3.5."""

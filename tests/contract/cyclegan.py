@@ -24,8 +24,9 @@ def register_variants(register):
 @hookimpl
 def register_generators(register):
     import torch
-    from ganzoo.networks import Generator
     from torch import nn
+
+    from ganzoo.networks import Generator
 
     class Translators(Generator):
         """The latent is a pair of pictures, flattened; what comes back is the pair (A made of b, B made of a)."""
@@ -50,8 +51,9 @@ def register_generators(register):
 
 @hookimpl
 def register_discriminators(register):
-    from contract.parts import TinyDiscriminator
     from torch import nn
+
+    from contract.parts import TinyDiscriminator
 
     class OneASide(nn.Module):
         def __init__(self, image):
@@ -68,6 +70,7 @@ def register_discriminators(register):
 @hookimpl
 def register_losses(register):
     import torch
+
     from ganzoo.losses import Loss, Phase
 
     class Cycle(Loss):

@@ -3,11 +3,12 @@
 import math
 
 import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate
+
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Phase, Turn, gradient_penalty
 from ganzoo.networks import Generator, LeakyReLU
-from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate
 
 
 def growth(step: int, stage: int, top: int) -> float:

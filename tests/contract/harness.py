@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+
 from contract import VARIANTS
 from contract.parts import NonSaturating, TinyDiscriminator, TinyGenerator
 from ganzoo import ImageSpec, Training, Variant
-from ganzoo.build import build_trainer
-from ganzoo.discovery import Plugin
-from ganzoo.registry import Registry
-from ganzoo.trainer import Trainer
+from ganzoo.engine.build import build_trainer
+from ganzoo.engine.trainer import Trainer
+from ganzoo.registry.discovery import Plugin
+from ganzoo.registry.registry import Registry
 
 IMAGE = ImageSpec(8, 1)
 

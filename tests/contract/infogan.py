@@ -23,6 +23,7 @@ def register_variants(register):
 @hookimpl
 def register_generators(register):
     import torch
+
     from contract.parts import TinyGenerator
 
     class Coded(TinyGenerator):
@@ -41,8 +42,9 @@ def register_generators(register):
 
 @hookimpl
 def register_discriminators(register):
-    from contract.parts import TinyDiscriminator
     from torch import nn
+
+    from contract.parts import TinyDiscriminator
 
     class WithCodes(TinyDiscriminator):
         """With `codes=True` also 10 category logits and 2 means."""
@@ -63,8 +65,9 @@ def register_discriminators(register):
 def register_losses(register):
     import math
 
-    from ganzoo.losses import Loss, Phase
     from torch.nn.functional import cross_entropy, softplus
+
+    from ganzoo.losses import Loss, Phase
 
     class Information(Loss):
         phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",)))

@@ -1,11 +1,12 @@
 """The torch side of `contract.basics`."""
 
 import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Phase, Regularizer, Turn, zero_centred_penalty
 from ganzoo.networks import Generator, LeakyReLU, Reshape
-from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 
 class TinyGenerator(Generator):

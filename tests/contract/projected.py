@@ -27,8 +27,9 @@ def register_variants(register):
 
 @hookimpl
 def register_discriminators(register):
-    from ganzoo.networks import LeakyReLU
     from torch import nn
+
+    from ganzoo.networks import LeakyReLU
 
     class Features(nn.Module):
         """A fixed network; it stays in evaluation mode, or its batch statistics would follow the pictures."""

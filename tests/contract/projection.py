@@ -28,8 +28,9 @@ def register_variants(register):
 
 @hookimpl
 def register_generators(register):
-    from contract.parts import TinyGenerator
     from torch import nn
+
+    from contract.parts import TinyGenerator
 
     class Embedding(TinyGenerator):
         def __init__(self, image):
@@ -44,8 +45,9 @@ def register_generators(register):
 
 @hookimpl
 def register_discriminators(register):
-    from contract.parts import TinyDiscriminator
     from torch import nn
+
+    from contract.parts import TinyDiscriminator
 
     class Projection(TinyDiscriminator):
         """Miyato and Koyama 2018, equation 4."""

@@ -39,8 +39,9 @@ def register_variants(register):
 
 @hookimpl
 def register_losses(register):
-    from ganzoo.losses import Loss, Phase, zero_centred_penalty
     from torch.nn.functional import softplus
+
+    from ganzoo.losses import Loss, Phase, zero_centred_penalty
 
     class Relativistic(Loss):
         phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",)))

@@ -3,11 +3,12 @@
 import math
 
 import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, interpolate, leaky_relu, softplus
+
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Phase, Turn, zero_centred_penalty
 from ganzoo.networks import Generator
-from torch import Tensor, nn
-from torch.nn.functional import conv2d, interpolate, leaky_relu, softplus
 
 LAYERS = 3
 

@@ -23,8 +23,9 @@ def register_variants(register):
 @hookimpl
 def register_losses(register):
     import torch
-    from ganzoo.losses import Loss, Phase
     from torch import nn
+
+    from ganzoo.losses import Loss, Phase
 
     class EvidenceLowerBound(Loss):
         """Kingma and Welling 2013, equation 10, with a Gaussian of variance ½ for the pixels."""

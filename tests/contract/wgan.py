@@ -40,6 +40,7 @@ def register_discriminators(register):
 @hookimpl
 def register_losses(register):
     import torch
+
     from ganzoo.losses import Loss, Phase
 
     class WassersteinClipped(Loss):

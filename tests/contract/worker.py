@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
+
 from contract.harness import Pictures, contract_registry, spec
 from ganzoo import Part
-from ganzoo.build import build_part, parts_of, seeded
-from ganzoo.distributed import Processes, join
+from ganzoo.engine.build import build_part, parts_of, seeded
+from ganzoo.engine.distributed import Processes, join
+from ganzoo.engine.trainer import Trainer
 from ganzoo.losses import Regularizer
-from ganzoo.trainer import Trainer
-from safetensors.torch import save_file
 
 # As one process with the whole batch: nothing in them couples the samples of a batch but by a mean.
 EXACT = ("wgan-gp", "infogan", "began")

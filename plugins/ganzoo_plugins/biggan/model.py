@@ -13,8 +13,14 @@ from torch import Tensor, nn
 
 from ganzoo import ImageSpec
 from ganzoo.networks import Generator, LeakyReLU, Reshape
-from ganzoo.normalization import BatchNorm, ConditionalBatchNorm, SpectralConv2d, SpectralEmbedding, SpectralLinear
-from ganzoo.residual import DiscriminatorBlock, GeneratorBlock, SelfAttention
+from ganzoo.networks.normalization import (
+    BatchNorm,
+    ConditionalBatchNorm,
+    SpectralConv2d,
+    SpectralEmbedding,
+    SpectralLinear,
+)
+from ganzoo.networks.residual import DiscriminatorBlock, GeneratorBlock, SelfAttention
 
 GENERATOR = {32: (4, 4, 4, 4), 64: (16, 16, 8, 4, 2)}
 DISCRIMINATOR = {32: ((4, 4, 4, 4), 2), 64: ((1, 2, 4, 8, 16), 4)}

@@ -5,8 +5,8 @@ from ganzoo import hookimpl
 
 @hookimpl
 def register_regularizers(register):
-    from .slopes import R1, R2, DraganPenalty, GradientPenalty
     from .others import Consistency, LeCam, Orthogonal, TopK
+    from .slopes import R1, R2, DraganPenalty, GradientPenalty
 
     register("r1", R1)
     register("r2", R2)

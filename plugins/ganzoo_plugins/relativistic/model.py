@@ -14,7 +14,7 @@ from torch.nn import functional
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import LeakyReLU
-from ganzoo.normalization import SpectralConv2d
+from ganzoo.networks.normalization import SpectralConv2d
 
 # (kernel, times the first width) of the convolutions; those of kernel 4 halve the pixels.
 CONVOLUTIONS = ((3, 1), (4, 1), (3, 2), (4, 2), (3, 4), (4, 4), (3, 8))

@@ -12,8 +12,14 @@ from torch import Tensor, nn
 
 from ganzoo import ImageSpec
 from ganzoo.networks import Generator, LeakyReLU, Reshape
-from ganzoo.normalization import BatchNorm, ConditionalBatchNorm, SpectralConv2d, SpectralEmbedding, SpectralLinear
-from ganzoo.residual import DiscriminatorBlock, GeneratorBlock, SelfAttention
+from ganzoo.networks.normalization import (
+    BatchNorm,
+    ConditionalBatchNorm,
+    SpectralConv2d,
+    SpectralEmbedding,
+    SpectralLinear,
+)
+from ganzoo.networks.residual import DiscriminatorBlock, GeneratorBlock, SelfAttention
 
 
 def doublings(image: ImageSpec) -> int:

@@ -17,8 +17,14 @@ from torch.nn import functional
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator, LeakyReLU, Reshape
-from ganzoo.normalization import BatchNorm, ConditionalBatchNorm, SpectralConv2d, SpectralEmbedding, SpectralLinear
-from ganzoo.residual import DiscriminatorBlock, GeneratorBlock
+from ganzoo.networks.normalization import (
+    BatchNorm,
+    ConditionalBatchNorm,
+    SpectralConv2d,
+    SpectralEmbedding,
+    SpectralLinear,
+)
+from ganzoo.networks.residual import DiscriminatorBlock, GeneratorBlock
 
 GENERATOR = {32: (4, 4, 4, 4), 64: (16, 8, 4, 2, 1)}  # times the width: channels before and after each block
 DISCRIMINATOR = {32: (2, 2, 2, 2), 64: (1, 2, 4, 8, 16)}

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ganzoo import ImageSpec
 from ganzoo.networks import Generator, LeakyReLU, Reshape
-from ganzoo.normalization import SpectralConv2d, SpectralLinear
+from ganzoo.networks.normalization import SpectralConv2d, SpectralLinear
 
 # (kernel, times the first width) of the discriminator's convolutions; those of kernel 4 halve the pixels.
 STAGES = {

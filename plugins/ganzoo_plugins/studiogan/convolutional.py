@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ganzoo import ImageSpec
 from ganzoo.networks import Generator, LeakyReLU, Reshape
-from ganzoo.residual import SelfAttention
+from ganzoo.networks.residual import SelfAttention
 
 from .layers import Judgement, Layers, one_hot
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrize import register_parametrization
 
-from ganzoo.normalization import BatchNorm, ConditionalBatchNorm
+from ganzoo.networks.normalization import BatchNorm, ConditionalBatchNorm
 
 EPSILON = 1e-4
 SPECTRAL_EPSILON = 1e-6
@@ -21,7 +21,7 @@ SPECTRAL_EPSILON = 1e-6
 class Spectral(nn.Module):
     """Divides a weight by its largest singular value uᵀWv; both vectors are kept, and advance by one step in each pass of training.
 
-    Evaluation takes them as they are, where `ganzoo.normalization` takes one more step: what a checkpoint of averaged weights draws
+    Evaluation takes them as they are, where `ganzoo.networks.normalization` takes one more step: what a checkpoint of averaged weights draws
     depends on it. Miyato et al. 2018, algorithm 1. `outputs` is the dimension of the weight that counts the layer's outputs.
     """
 

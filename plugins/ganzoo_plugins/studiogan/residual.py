@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ganzoo import ImageSpec
 from ganzoo.networks import Generator, LeakyReLU, Reshape
-from ganzoo.normalization import BatchNorm
-from ganzoo.residual import GeneratorBlock, SelfAttention, halved
+from ganzoo.networks.normalization import BatchNorm
+from ganzoo.networks.residual import GeneratorBlock, SelfAttention, halved
 
 from .layers import EPSILON, Judgement, Layers, one_hot
 

@@ -1,0 +1,76 @@
+"""report.md: the report's tables, with pictures by relative path."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from ganzoo.bench.report import sentences as words
+from ganzoo.bench.report import tables
+from ganzoo.bench.report.markup import clean
+from ganzoo.bench.report.summary import Section
+from ganzoo.bench.report.tables import Table
+
+if TYPE_CHECKING:
+    from ganzoo.bench.report.write import Picture, Report
+
+ACROSS = 4  # pictures in a row
+
+
+def escaped(text: object) -> str:
+    """Text from outside as Markdown that shows just that."""
+    return re.sub(r"([\\`*_{}\[\]<>#|!~&])", r"\\\1", clean(text))
+
+
+def render(report: Report) -> str:
+    parts = ["# Bench report", escaped(words.overview(report.rows))]
+    told = words.several(report.sections, report.protocols)
+    if told:
+        parts.append("Rows of different protocols are never ranked together: each protocol has its own sections.")
+    for sentence, fields in told:
+        parts.append(escaped(sentence))
+        if fields:
+            parts.append(grid(("field", "there", "here"), [tuple(map(escaped, line)) for line in fields]))
+    for section in report.sections:
+        parts += of_section(report, section)
+    parts += ["## How to read this", "\n".join(f"- {escaped(line)}" for line in words.READING)]
+    for key, protocol in report.protocols.items():
+        text = json.dumps(protocol, indent=2, sort_keys=True)
+        parts += [f"## Protocol {key[:12]}", "\n".join(f"    {line}" for line in text.splitlines())]
+    return "\n\n".join(parts) + "\n"
+
+
+def of_section(report: Report, section: Section) -> list[str]:
+    parts = [f"## {escaped(words.heading(section))}", f"Protocol {section.protocol[:12]}."]
+    for table in (tables.standing(section), *tables.tables(section)):
+        lines = [tuple(cell(text) for text in row) for row in table.rows]
+        parts += [f"### {table.title}", grid(table.columns, lines, table), *([escaped(table.note)] if table.note else [])]
+    galleries = report.galleries(section)
+    if galleries:
+        parts += ["### Samples", *pictures([(summary.name, found[0]) for _, summary, found in galleries])]
+    return parts
+
+
+def cell(text: tables.Text) -> str:
+    return escaped(text.shown) + (f"<br>{escaped(text.below)}" if text.below else "")
+
+
+def grid(columns, lines, table: Table | None = None) -> str:
+    words_at = range(len(columns)) if table is None else table.words
+    rule = "|".join(" --- " if place in words_at else " ---: " for place in range(len(columns)))
+    rows = [" | ".join(map(escaped, columns)), *(" | ".join(line) for line in lines)]
+    return "\n".join([f"| {rows[0]} |", f"|{rule}|", *(f"| {row} |" for row in rows[1:])])
+
+
+def pictures(found: list[tuple[str, Picture]]) -> list[str]:
+    """Several pictures in a row, with names above."""
+    parts = []
+    for start in range(0, len(found), ACROSS):
+        some = found[start : start + ACROSS]
+        names = [f"{name}, seed {picture.row.cell.seed}" for name, picture in some]
+        shown = [f"![{escaped(name)}]({quote(picture.path)})" if picture.path else escaped(f"no picture: {picture.missing}")
+                 for name, (_, picture) in zip(names, some, strict=True)]  # fmt: skip
+        parts.append(grid(names, [shown]))
+    return parts

@@ -1,0 +1,175 @@
+"""Rows of a bench, summed up: one section for what may be ranked together, one line for a variant, seeds as samples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ganzoo.bench.report.statistics import bootstrap_interval, deviation, mean
+from ganzoo.bench.row import Row, Score
+
+LOWER = ("frechet", "kernel", "class-divergence")
+HIGHER = ("precision", "recall", "density", "coverage", "class-score", "modes", "modes-tenth", "code-agreement", "label-agreement")
+FIRST = "frechet"  # what ranks where the protocol does not say
+MINUTES = (1 / 60, 1 / 12, 1 / 6, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 240, 480, 960, 1440, 2880)
+COLUMNS = 5
+
+
+def direction(metric: str) -> int:
+    """-1 where lower is better, 1 where higher is, 0 where nobody has said; `metric` may carry its extractor."""
+    name = metric.partition("[")[0]
+    return -1 if name in LOWER else int(name in HIGHER)
+
+
+def better(metric: str, values: Iterable[float]) -> float:
+    """The best of some values of one metric; the lowest where its direction is unknown."""
+    return max(values) if direction(metric) > 0 else min(values)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number over seeds: how many seeds have it, mean, standard deviation, 95 % interval (both None for a single seed)."""
+
+    count: int
+    mean: float
+    deviation: float | None
+    interval: tuple[float, float] | None
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate | None:
+        if not values:
+            return None
+        return cls(len(values), mean(values), deviation(values), bootstrap_interval(values), tuple(values))
+
+
+@dataclass(frozen=True)
+class Point:
+    """A score in the middle of a training."""
+
+    images: int
+    seconds: float | None
+    value: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One variant with one set of settings: all its seeds, ended well or not."""
+
+    name: str
+    settings: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    def estimate(self, metric: str, which: str) -> Estimate | None:
+        """The `metric` at the "best" or the "final" score; None if no seed has it."""
+        return Estimate.of([value for row in self.rows if (value := value_of(getattr(row, which), metric)) is not None])
+
+    def lacks(self, metric: str) -> bool:
+        """Whether its seeds have scores of which none is for the `metric`, not even one that is not finite: it does not apply to them."""
+        found = [score.scores for row in self.rows for score in (row.best, row.final) if score is not None]
+        return bool(found) and all(metric not in scores for scores in found)
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Seeds that ran, and those of them that diverged, failed or collapsed; a seed may do more than one of these."""
+        states = [row.status for row in self.rows]
+        collapsed = sum(row.collapsed for row in self.rows)
+        return {"seeds": len(states), "diverged": states.count("diverged"), "failed": states.count("failed"), "collapsed": collapsed}
+
+    def curves(self, metric: str) -> list[tuple[int, list[Point]]]:
+        """(seed, its scores in order) for each seed that has any."""
+        found = []
+        for row in self.rows:
+            seconds = [*row.times.point_seconds, *[None] * len(row.points)]
+            points = [Point(point.images, when, value) for point, when in zip(row.points, seconds, strict=False)
+                      if (value := value_of(point, metric)) is not None and point.images is not None]  # fmt: skip
+            if points:
+                found.append((row.cell.seed, points))
+        return found
+
+    def within(self, metric: str, minutes: float) -> Estimate | None:
+        """The best score that a seed had reached after so many minutes of training; seeds without a score until then have none."""
+        best = []
+        for _, points in self.curves(metric):
+            reached = [point.value for point in points if point.seconds is not None and point.seconds <= 60 * minutes]
+            best += [better(metric, reached)] if reached else []
+        return Estimate.of(best)
+
+    def cost(self, name: str) -> float | None:
+        """The mean over seeds of a cost or of a time; None if no seed states it."""
+        found = [row.costs.get(name) if name in row.costs else getattr(row.times, name, None) for row in self.rows]
+        found = [float(value) for value in found if value is not None]
+        return mean(found) if found else None
+
+
+@dataclass(frozen=True)
+class Section:
+    """What may be ranked together: one protocol, one data set, one budget, and either trained here or pretrained."""
+
+    protocol: str
+    data: str
+    kind: str
+    budget: dict[str, float] | None
+    summaries: tuple[Summary, ...]
+    metrics: tuple[str, ...]
+    ranking: str | None
+
+    @cached_property
+    def ranked(self) -> list[tuple[int | None, Summary]]:
+        """(rank, summary), the best mean of the best scores first; no rank without a score or without a direction."""
+        if self.ranking is None or not direction(self.ranking):
+            return [(None, summary) for summary in self.summaries]
+        scored = [(estimate.mean * -direction(self.ranking), summary) for summary in self.summaries
+                  if (estimate := summary.estimate(self.ranking, "best") or summary.estimate(self.ranking, "final"))]  # fmt: skip
+        scored.sort(key=lambda pair: pair[0])
+        places = [(1 + sum(value < own for value, _ in scored), summary) for own, summary in scored]
+        return [*places, *((None, summary) for summary in self.summaries if all(summary is not other for _, other in scored))]
+
+    @cached_property
+    def minutes(self) -> list[float]:
+        """Lengths of training at which variants can be compared: the round ones that the longest run lasted, an hour if it did."""
+        if self.ranking is None:
+            return []
+        seconds = [points[-1].seconds for summary in self.summaries for _, points in summary.curves(self.ranking)]
+        first = [points[0].seconds for summary in self.summaries for _, points in summary.curves(self.ranking)]
+        seconds, first = [s for s in seconds if s is not None], [s for s in first if s is not None]
+        if not seconds:
+            return []
+        fitting = [m for m in MINUTES if min(first) <= 60 * m <= max(seconds)]
+        kept = [m for m in fitting[-COLUMNS:] if m != 60] + [m for m in fitting if m == 60]
+        return sorted([*kept, max(seconds) / 60] if max(seconds) / 60 not in kept else kept)
+
+
+def value_of(score: Score | None, metric: str) -> float | None:
+    return None if score is None else score.scores.get(metric)
+
+
+def sections(rows: Iterable[Row], rankings: dict[str, str] | None = None) -> list[Section]:
+    """Rows of any order as sections; `rankings` gives the metric that ranks, by protocol, where it is not the Fréchet distance."""
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.protocol, row.kind, row.cell.data, json.dumps(row.budget, sort_keys=True)), []).append(row)
+    return [_section(group, (rankings or {}).get(group[0].protocol)) for _, group in sorted(groups.items())]
+
+
+def _section(rows: list[Row], asked: str | None) -> Section:
+    metrics = metrics_of(rows)
+    names = [asked, *(name for name in metrics if name.startswith(f"{FIRST}[")), *metrics]
+    ranking = next((name for name in names if name in metrics and direction(name)), None)
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.cell.name, row.changes), []).append(row)
+    summaries = tuple(Summary(name, settings, tuple(sorted(group, key=lambda row: row.cell.seed)))
+                      for (name, settings), group in sorted(groups.items()))  # fmt: skip
+    first = rows[0]
+    return Section(first.protocol, first.cell.data, first.kind, first.budget, summaries, tuple(metrics), ranking)
+
+
+def metrics_of(rows: Iterable[Row]) -> list[str]:
+    """Every number that rows carry, the known ones in the order of this module, then the others by name; deviations left out."""
+    found = {name for row in rows for score in (row.best, row.final, *row.points) if score is not None for name in score.scores}
+    order = {name: place for place, name in enumerate((*LOWER[:2], *HIGHER, *LOWER[2:]))}
+    kept = [name for name in found if not name.partition("[")[0].endswith("-deviation")]
+    return sorted(kept, key=lambda name: (order.get(name.partition("[")[0], len(order)), name))

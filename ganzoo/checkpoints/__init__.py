@@ -1,0 +1,1 @@
+"""Training checkpoints: saved atomically, verified by checksum, resumed and thinned out."""

@@ -1,0 +1,94 @@
+"""Mix-ins: regularizers and augmentations that a person adds to a variant by name, whatever its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ganzoo.errors import GanzooError, UsageError, did_you_mean
+from ganzoo.registry.registry import SINGULAR, Registry
+from ganzoo.variant import Part, Variant
+
+if TYPE_CHECKING:
+    from ganzoo.engine.trainer import Trainer
+
+KINDS = ("regularizers", "augmentations")
+
+
+def kind_of(name: str, registry: Registry) -> str:
+    """Whether `name` is one of the "regularizers" or the "augmentations"; UsageError if it is neither, or both."""
+    found = [kind for kind in KINDS if name in registry.names(kind)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(
+            f"'{name}' is a regularizer and an augmentation. Choose the augmentation with --set augmentation={name}; "
+            "a regularizer of such a name can only be mixed in by a plugin's Variant(regularizers=...)."
+        )
+    clashing = [claim_error for kind in KINDS if (claim_error := _clash(kind, name, registry))]
+    if clashing:
+        raise clashing[0]
+    known = [other for kind in KINDS for other in registry.names(kind)]
+    raise UsageError(f"No regularizer or augmentation is called {name!r}.{did_you_mean(name, known)} `ganzoo list --parts` lists them.")
+
+
+def _clash(kind: str, name: str, registry: Registry) -> GanzooError | None:
+    """The error of a name that is registered but cannot be used: by several plugins, or by a broken one."""
+    try:
+        registry.claim(kind, name)
+    except UsageError:
+        return None
+    except GanzooError as error:
+        return error
+    return None
+
+
+def mixed_in(variant: Variant, names: Iterable[str], registry: Registry) -> Variant:
+    """The variant with each named regularizer or augmentation added, with its default options.
+
+    UsageError for an unknown name, one that is there already, and a second augmentation.
+    """
+    for name in names:
+        kind = kind_of(name, registry)
+        if kind == "augmentations":
+            if variant.augmentation is not None:
+                raise UsageError(_second_augmentation(variant, name))
+            variant = replace(variant, augmentation=Part(name))
+        elif any(part.name == name for part in variant.regularizers):
+            options = f"--set regularizers.{name}.<option>=..."
+            raise UsageError(f"'{variant.name}' has the regularizer '{name}' already; its options are {options}")
+        else:
+            variant = replace(variant, regularizers=(*variant.regularizers, Part(name)))
+    return variant
+
+
+def _second_augmentation(variant: Variant, name: str) -> str:
+    present = variant.augmentation.name if variant.augmentation else ""
+    if present == name:
+        return f"'{variant.name}' has the augmentation '{name}' already; its options are --set augmentation.<option>=..."
+    return f"Images can go through one augmentation, not both '{present}' and '{name}': leave one out, or take the other with --set augmentation={name}."
+
+
+def check_kept(before: Variant, names: Iterable[str], registry: Registry) -> None:
+    """UsageError if a run that goes on is to get a mix-in that it was not started with."""
+    has = {part.name for part in before.regularizers} | ({before.augmentation.name} if before.augmentation else set())
+    for name in names:
+        kind = kind_of(name, registry)
+        if name not in has:
+            raise UsageError(f"The run was started without the {SINGULAR[kind]} '{name}'; a new run can have it: leave out --resume, choose another --out.")
+
+
+def doubts(trainer: Trainer) -> list[str]:
+    """One line for each mix-in whose terms will not be what its paper means with this discriminator."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    if trainer.discriminator is None or not any(isinstance(module, _BatchNorm) for module in trainer.discriminator.modules()):
+        return []
+    names = [name for name, regularizer in trainer.regularizers.items() if regularizer.separate]
+    if not names:
+        return []
+    return [
+        f"Warning: the discriminator has batch norm, which couples the images of a batch, and {' and '.join(names)} "
+        f"need{'s' if len(names) == 1 else ''} each image's own gradient: the penalty is not the paper's."
+    ]

@@ -1,0 +1,129 @@
+"""Settings of the command line, "path=value", applied to a plugin's variant: configuration flows one way, and this is its second station."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import cache
+from typing import Any, get_type_hints
+
+from ganzoo.config.schema import ROLES, one_line, option_bounds, training_mistakes
+from ganzoo.errors import UsageError, did_you_mean
+from ganzoo.variant import Part, Schedule, Training, Variant
+
+LEAST_DEPTH = {"training": 2, "regularizers": 3}
+
+
+def resolve(variant: Variant, settings: Sequence[str], registry=None) -> Variant:
+    """Applies settings "path=value" and checks every part; UsageError lists all mistakes at once, with the nearest known keys.
+
+    Paths: `training.<field>`, `training.optimizer_options.<option>`, `training.schedules.<what>.<field>`, `generator=<name>`,
+    `generator.<option>` (likewise discriminator, loss, augmentation) and `regularizers.<name>.<option>`. A value is JSON, or else a
+    plain string.
+    """
+    mistakes = []
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        try:
+            if not equals:
+                raise ValueError("write it as path=value")
+            variant = _apply(variant, path.strip().split("."), _value(text))
+        except ValueError as error:
+            mistakes.append(f"{path}: {error}")
+    mistakes += training_mistakes(variant.training) + option_bounds(variant)
+    if registry is not None:
+        from ganzoo.engine.build import part_mistakes
+
+        mistakes += part_mistakes(variant, registry)
+    if mistakes:
+        head = "A setting cannot be used: " if len(mistakes) == 1 else f"{len(mistakes)} settings cannot be used:\n  "
+        raise UsageError(head + "\n  ".join(dict.fromkeys(mistakes)))
+    return variant
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("the value is nested too deep") from None
+    except ValueError:
+        return text
+
+
+def _apply(variant: Variant, path: list[str], value: Any) -> Variant:
+    """One setting; ValueError says why it cannot be applied."""
+    head, rest = path[0], path[1:]
+    if not all(path):
+        raise ValueError("a part of the path is empty")
+    if head in ("training", "regularizers") and len(path) < LEAST_DEPTH[head]:
+        raise ValueError(f"say which: {head}.{'<field>' if head == 'training' else '<name>.<option>'}=value")
+    if head == "training":
+        return replace(variant, training=_set_training(variant.training, rest, value))
+    if head in ROLES:
+        part = getattr(variant, head)
+        if not rest:
+            return replace(variant, **{head: None if value is None else Part(str(value))})
+        if part is None:
+            raise ValueError(f"variant '{variant.name}' has no {head}; choose one with {head}=<name>")
+        return replace(variant, **{head: _with_option(part, rest, value)})
+    if head == "regularizers":
+        parts = {part.name: part for part in variant.regularizers}
+        if rest[0] not in parts:
+            raise ValueError(f"variant '{variant.name}' has no regularizer '{rest[0]}'." + did_you_mean(rest[0], parts))
+        parts[rest[0]] = _with_option(parts[rest[0]], rest[1:], value)
+        return replace(variant, regularizers=tuple(parts.values()))
+    known = ["training.<field>", *(f"{role}.<option>" for role in ROLES), "regularizers.<name>.<option>"]
+    near = did_you_mean(head, ["training", "regularizers", *ROLES])
+    raise ValueError(f"unknown key.{near}" if near.startswith(" Did") else f"unknown key. Known: {', '.join(known)}.")
+
+
+def _with_option(part: Part, path: list[str], value: Any) -> Part:
+    return replace(part, options=_nested(part.options, path, value))
+
+
+def _nested(mapping: Any, path: list[str], value: Any) -> dict[str, Any]:
+    if not isinstance(mapping, Mapping):
+        raise ValueError(f"there is one value, not a table with '{path[0]}' in it")
+    mapping = dict(mapping)
+    mapping[path[0]] = value if len(path) == 1 else _nested(mapping.get(path[0], {}), path[1:], value)
+    return mapping
+
+
+@cache
+def _training_hints() -> dict[str, Any]:
+    """The types of the training's fields, which take a millisecond to look up."""
+    return get_type_hints(Training)
+
+
+def _set_training(training: Training, path: list[str], value: Any) -> Training:
+    import msgspec
+
+    hints = _training_hints()
+    name = path[0]
+    if name not in hints:
+        raise ValueError(f"unknown key.{did_you_mean(name, hints)}")
+    if len(path) > 1:
+        current = getattr(training, name)
+        if not hasattr(current, "keys"):
+            raise ValueError(f"training.{name} is one value, it has no '{path[1]}'")
+        rest = _of_schedule(path[1:], value) if name == "schedules" else path[1:]
+        value = _nested({key: _plain(item) for key, item in current.items()}, rest, value)
+    try:
+        return replace(training, **{name: msgspec.convert(value, hints[name])})
+    except (msgspec.ValidationError, OverflowError, RecursionError) as error:
+        raise ValueError(one_line(error)) from None
+
+
+def _of_schedule(path: list[str], value: Any) -> list[str]:
+    """The name of a schedule, which may have dots in it ("loss.share"), and the field that is set, unless it is the whole."""
+    if isinstance(value, Mapping):
+        return [".".join(path)]
+    known = list(Schedule.__dataclass_fields__)
+    if len(path) == 1 or path[-1] not in known:
+        raise ValueError(f"write <what>.<field>=value, with {', '.join(known)} for a field.{did_you_mean(path[-1], known)}")
+    return [".".join(path[:-1]), path[-1]]
+
+
+def _plain(item: Any) -> Any:
+    return asdict(item) if isinstance(item, Schedule) else item

@@ -1,0 +1,1 @@
+"""Conversion of checkpoints written by other code, read without running what they contain."""

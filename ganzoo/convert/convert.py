@@ -1,0 +1,243 @@
+"""Weights that other code trained, made into a model folder: recognised by names and shapes, filled into our network, verified."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ganzoo.config.settings import resolve
+from ganzoo.convert.pickle_reader import read_foreign
+from ganzoo.convert.recognize import Foreign, recognise
+from ganzoo.engine.build import build_part
+from ganzoo.errors import CheckpointError, GanzooError, UsageError, did_you_mean
+from ganzoo.files.atomic import shorten
+from ganzoo.layouts import Layout, Match
+from ganzoo.models.config import ModelConfig, Provider
+from ganzoo.models.folder import write_model
+from ganzoo.models.load import load_folder
+from ganzoo.models.model import Model
+from ganzoo.registry.registry import Registry
+from ganzoo.variant import ImageSpec, Variant
+
+OWN = "ganzoo"
+ROWS = 60
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What `ganzoo convert` is asked for; `files` and `discriminator` are paths, `settings` as of `ganzoo train --set`.
+
+    `layout` is a registered name, "ganzoo" (our own names) or "auto". `key` and `discriminator_key` choose among the networks of
+    a file. What the files themselves do not say of the images may be given: `image_size`, `channels`, `classes`.
+    """
+
+    files: Sequence[Path]
+    variant: str
+    out: Path
+    layout: str = "auto"
+    key: str | None = None
+    discriminator: Sequence[Path] = ()
+    discriminator_key: str | None = None
+    licence: str = "unknown"
+    dtype: str = "float32"
+    image_size: int | None = None
+    channels: int | None = None
+    classes: int | None = None
+    settings: Sequence[str] = ()
+
+
+def convert(request: Request, registry: Registry, report: Callable[[str], None] = lambda line: None) -> Model:
+    """Writes the model folder `request.out`, whole or not at all, and loads it back. `report` is told what was found.
+
+    UsageError for what is asked wrongly; CheckpointError if a file cannot be read or fits no layout, after a table of our names
+    beside the file's has been reported.
+    """
+    variant = resolve(_variant(request.variant, registry), request.settings, registry)
+    conversion = _Conversion(request, variant, _layouts(request, registry), registry, report)
+    if request.out.exists() and (not request.out.is_dir() or any(request.out.iterdir())):
+        raise UsageError(f"{request.out} is in the way: give a new or empty folder.")
+    wanted = {"generator": (request.files, request.key)}
+    if request.discriminator:
+        wanted["discriminator"] = request.discriminator, request.discriminator_key
+    files = [recognise(paths, key) for paths, key in wanted.values()]
+    found = read_foreign(files, [key for _, key in wanted.values()])
+    made = {role: conversion.of(role, file, result) for role, file, result in zip(wanted, files, found, strict=True)}
+    generator, discriminator = made["generator"], made.get("discriminator")
+    if discriminator and discriminator.match.image != generator.match.image:
+        judged, drawn = _images(discriminator.match.image), _images(generator.match.image)
+        raise UsageError(f"The discriminator judges {judged}, the generator draws {drawn}.")
+    config = _config(request, variant, registry, files, generator)
+    pair = (discriminator.match.part, discriminator.tensors) if discriminator else None
+    write_model(request.out, config, generator.tensors, dtype=request.dtype, discriminator=pair)
+    return load_folder(request.out)
+
+
+def _variant(name: str, registry: Registry) -> Variant:
+    try:
+        return registry.get("variants", name)
+    except UsageError as error:  # who converts has a network at hand, so all that it could be is worth a line
+        known = "" if "Known:" in str(error) else f" Variants: {', '.join(registry.names('variants'))}."
+        raise UsageError(f"{error}{known}") from None
+
+
+def _layouts(request: Request, registry: Registry) -> dict[str, Layout]:
+    """The layouts to try, by name, without our own."""
+    names = registry.names("layouts")
+    if request.layout not in (*names, OWN, "auto"):
+        raise UsageError(f"No layout is called {shorten(request.layout)}.{did_you_mean(request.layout, [*names, OWN, 'auto'])}")
+    if request.layout != "auto":
+        names = [] if request.layout == OWN else [request.layout]
+    layouts = {name: registry.get("layouts", name)() for name in names}
+    fitting = {name: layout for name, layout in layouts.items() if not layout.variants or request.variant in layout.variants}
+    if request.layout in layouts and not fitting:
+        known = ", ".join(layouts[request.layout].variants)
+        raise UsageError(f"The layout '{request.layout}' is of {known}, not of {request.variant}.")
+    return fitting
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A network in our names and shapes, and the layout that it was in."""
+
+    layout: str
+    match: Match
+    tensors: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class _Conversion:
+    """What decides how the networks of one request are made."""
+
+    request: Request
+    variant: Variant
+    layouts: Mapping[str, Layout]
+    registry: Registry
+    report: Callable[[str], None]
+
+    def of(self, role: str, file: Foreign, tensors: dict[str, Tensor] | GanzooError) -> Converted:
+        """One network of the request, checked against the module that will hold it."""
+        if isinstance(tensors, GanzooError):
+            raise tensors
+        name, match = self._matched(role, file, _sizes(tensors))
+        match = self._agreed(role, name, match)
+        self.report(f"{file.label}: {role} in the layout {name}, {_images(match.image)}, {_options(match)}")
+        if match.note:
+            self.report(match.note)
+        ours = self._shapes(match)
+        made = dict(tensors) if name == OWN else self.layouts[name].convert(tensors, match)
+        if _sizes(made) != ours:
+            _report_table(ours, _sizes(made), self.report)
+            raise GanzooError(f"The layout '{name}' did not make what the {role} '{match.part.name}' needs: that is a mistake of the layout.")
+        for key, tensor in made.items():
+            if tensor.is_floating_point() and not tensor.to(getattr(torch, self.request.dtype)).isfinite().all():
+                raise CheckpointError(f"{file.label}: {shorten(key)} has numbers that are not finite, or not in {self.request.dtype}.")
+        return Converted(name, match, {key: made[key] for key in ours})
+
+    def _matched(self, role: str, file: Foreign, shapes: Shapes) -> tuple[str, Match]:
+        """The one layout that accounts for every tensor. Our own names count only where no other layout does."""
+        found = {name: match for name, layout in self.layouts.items() if (match := layout.recognises(shapes)) is not None}
+        matches = {name: match for name, match in found.items() if match.role == role}
+        if not matches and self.request.layout in (OWN, "auto"):
+            own = next((match for match in self._guesses(role) if self._shapes(match) == shapes), None)
+            matches = {OWN: own} if own else {}
+        if len(matches) > 1:
+            raise UsageError(f"{file.label} fits several layouts: choose with --layout {' or --layout '.join(matches)}.")
+        if matches:
+            return next(iter(matches.items()))
+        for other in found.values():
+            told = "--discriminator FILE takes it, beside its generator" if other.role == "discriminator" else "give it as FILE"
+            raise UsageError(f"{file.label} holds a {other.role}, not a {role}: {told}.")
+        nearest = max(map(self._shapes, self._guesses(role)), key=lambda ours: len(ours.items() & shapes.items()))
+        _report_table(nearest, shapes, self.report)
+        tried = ", ".join([*self.layouts, OWN] if self.request.layout == "auto" else [self.request.layout])
+        raise CheckpointError(f"{file.label} fits no layout of {self.variant.name} ({tried}): the table above has our names beside the file's.")
+
+    def _guesses(self, role: str) -> list[Match]:
+        """What the request says of the network, for every image size and number of channels that it leaves open."""
+        part, request = getattr(self.variant, role), self.request
+        if part is None:
+            raise UsageError(f"The variant {self.variant.name} has no {role}.")
+        sizes = [request.image_size] if request.image_size else self.variant.sizes
+        channels = [request.channels] if request.channels else [3, 1]
+        return [Match(part, ImageSpec(size, count, request.classes or 0), role) for size in sizes for count in channels]
+
+    def _shapes(self, match: Match) -> Shapes:
+        """Names and shapes of the network that a match describes, built without memory for its numbers."""
+        with torch.device("meta"):
+            return _sizes(build_part(match.role, match.part, match.image, self.registry).state_dict())
+
+    def _agreed(self, role: str, layout: str, match: Match) -> Match:
+        """The match with what the person set besides; UsageError where the two contradict each other."""
+        asked = {"size": self.request.image_size, "channels": self.request.channels, "classes": self.request.classes}
+        for name, value in asked.items():
+            if value is not None and value != getattr(match.image, name):
+                raise UsageError(f"The file's {name} is {getattr(match.image, name)}, not {value}.")
+        settings = {setting.partition("=")[0].strip() for setting in self.request.settings}
+        chosen = {name: value for name, value in getattr(self.variant, role).options.items() if f"{role}.{name}" in settings}
+        for name, value in chosen.items():
+            found = match.part.options.get(name, value)
+            if layout != OWN and found != value and not isinstance(found, str):  # a number follows from shapes, a word cannot
+                raise UsageError(f"{role}.{name} is {found} in the file, not {value}.")
+        return replace(match, part=replace(match.part, options=dict(match.part.options) | chosen))
+
+
+def _sizes(tensors: Mapping[str, Tensor]) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _config(request: Request, variant: Variant, registry: Registry, files: Sequence[Foreign], generator: Converted) -> ModelConfig:
+    """What config.json says; nothing of it depends on when or where the conversion ran."""
+    plugin = registry.claim("variants", variant.name).plugin
+    facts = {
+        "converted_from": [{"file": path.name, "sha256": _digest(path)} for file in files for path in file.paths],
+        "layout": generator.layout,
+        "note": generator.match.note,
+    }
+    with torch.device("meta"):
+        latent_dim = build_part("generator", generator.match.part, generator.match.image, registry).latent_dim
+    return ModelConfig(
+        variant=variant.name,
+        generator=generator.match.part,
+        image=generator.match.image,
+        latent_dim=latent_dim,
+        provider=Provider(distribution=plugin.distribution, version=plugin.version),
+        licence=request.licence,
+        training=facts,
+    )
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _images(image: ImageSpec) -> str:
+    classes = f" of {image.classes} classes" if image.classes else ""
+    return f"{image.size}×{image.size} {'colour' if image.channels == 3 else 'grey'} images{classes}"
+
+
+def _options(match: Match) -> str:
+    return f"part {match.part.name}" + "".join(f", {name}={value}" for name, value in match.part.options.items())
+
+
+def _report_table(ours: Mapping[str, tuple[int, ...]], theirs: Mapping[str, tuple[int, ...]], report: Callable[[str], None]) -> None:
+    """Our names and shapes on the left, the file's on the right: the same names in one row, the others in the order they have."""
+    unknown = iter([name for name in theirs if name not in ours])
+    pairs = [(name, name if name in theirs else next(unknown, None)) for name in ours] + [(None, name) for name in unknown]
+    rows = [(_cell(left, ours), _cell(right, theirs)) for left, right in pairs]
+    width = max(len(left) for left, _ in rows[:ROWS])
+    report(f"{'ours':{width}}   in the file")
+    for left, right in rows[:ROWS]:
+        report(f"{left:{width}} {' ' if left == right else '≠'} {right}")
+    if len(rows) > ROWS:
+        report(f"... and {len(rows) - ROWS} more")
+
+
+def _cell(name: str | None, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return "-" if name is None else f"{shorten(name)[1:-1]} {'×'.join(map(str, shapes[name])) or 'one number'}"

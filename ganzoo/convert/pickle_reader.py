@@ -1,0 +1,131 @@
+"""Weights that other programs wrote: .pth, .npz, .npy and safetensors as plain tensors. The only way to a pickle in ganzoo.
+
+Files are first judged by their bytes and tables (`foreign`); pickles and numpy's formats are then read in a process of their own
+(`legacy_child`) by `torch.load(weights_only=True)` under limits of memory, time and disk. No setting turns any of it off.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import safetensors.torch
+from torch import Tensor
+
+from ganzoo.convert import pickle_process as legacy_child
+from ganzoo.convert.recognize import LARGEST, Foreign
+from ganzoo.errors import CheckpointError, GanzooError, UsageError
+from ganzoo.files.atomic import parse_json, read_bytes, read_json, shorten
+from ganzoo.models.header import HEADER_BYTES, TENSORS
+
+PREFIXES = ("module.", "_orig_mod.")
+ANSWER_BYTES = 2**24
+
+
+def read_foreign(files: Sequence[Foreign], keys: Sequence[str | None]) -> list[dict[str, Tensor] | GanzooError]:
+    """The tensors of each of `files`, names freed from prefixes that all share ("module."), or the error that refuses it.
+
+    `keys` choose where a file holds several networks ("netG", "state_dict.generator", or a prefix of names). All files are read
+    by one process.
+    """
+    found: dict[int, dict[str, Tensor] | GanzooError] = {}
+    with tempfile.TemporaryDirectory(prefix="ganzoo-convert-") as folder:
+        others = {number: file for number, file in enumerate(files) if file.kind != "safetensors"}
+        jobs = [_job(file, keys[number], Path(folder) / f"{number}") for number, file in others.items()]
+        if jobs:
+            _run(jobs, Path(folder) / "jobs.json")
+        for number, file in enumerate(files):
+            try:
+                if number in others:
+                    found[number] = _result(file, keys[number], Path(folder) / f"{number}")
+                else:
+                    found[number] = _safetensors(file, keys[number])
+            except GanzooError as error:
+                found[number] = error
+    return [found[number] for number in range(len(files))]
+
+
+def _job(file: Foreign, key: str | None, out: Path) -> dict:
+    paths = [str(path.absolute()) for path in file.paths]
+    return {"kind": file.kind, "paths": paths, "names": file.names, "bytes": file.size, "key": key, "out": str(out)}
+
+
+def _run(jobs: list[dict], path: Path) -> None:
+    """Starts the reader: -P keeps the current folder and the reader's own off its path, torch's switches for unsafe loading go."""
+    path.write_text(json.dumps(jobs), encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TORCH_FORCE_")}
+    environment |= {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
+    command = [sys.executable, "-P", str(Path(legacy_child.__file__)), str(path)]
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True)
+    if done.returncode:
+        line = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"])[-1]
+        raise GanzooError(f"The process that reads foreign weights could not start or died: {shorten(line)}.")
+
+
+def _result(file: Foreign, key: str | None, out: Path) -> dict[str, Tensor]:
+    """What the reader left for one file."""
+    answer = Path(f"{out}.json")
+    if not answer.exists():
+        raise CheckpointError(f"{file.label} could not be read: it crashed the reader, or takes more memory or time than its size needs.")
+    said = read_json(answer, limit=ANSWER_BYTES)
+    if "refused" in said:
+        raise CheckpointError(f"{file.label} {said['refused']}.")
+    if "candidates" in said:
+        raise _choice(file, key, {path: f"{count} tensors" for path, count in said["candidates"].items()})
+    tensors = _loaded(file, read_bytes(out, limit=legacy_child.LARGEST_SHARE * LARGEST))
+    return without_prefix({name: tensors[name] for name in said["names"]})
+
+
+def _choice(file: Foreign, key: str | None, candidates: Mapping[str, str]) -> UsageError:
+    listed = ", ".join(f"{shorten(path)} ({what})" for path, what in list(candidates.items())[:20])
+    head = f"has no network {shorten(key)}" if key is not None else "holds several networks"
+    return UsageError(f"{file.label} {head}: choose with --key. There {'is' if len(candidates) == 1 else 'are'}: {listed}.")
+
+
+def _safetensors(file: Foreign, key: str | None) -> dict[str, Tensor]:
+    tensors = _loaded(file, read_bytes(file.paths[0], limit=LARGEST))
+    for name, tensor in tensors.items():
+        if wrong := legacy_child.fault(tensor):
+            raise CheckpointError(f"{file.label} has a tensor {shorten(name)} that {wrong}.")
+    if key is not None:
+        tensors = {name[len(key) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{key}.")}
+    if not tensors:
+        raise UsageError(f"{file.label} has no tensors{'' if key is None else f' whose names start with {shorten(key)}'}.")
+    return without_prefix({name: tensors[name] for name in sorted(tensors, key=_by_number)})
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """A key that sorts layer 2 before layer 10: a safetensors file is sorted by size, which tells people nothing."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d{1,9})", name)]
+
+
+def _loaded(file: Foreign, data: bytes) -> dict[str, Tensor]:
+    """Tensors from the bytes of a safetensors file; from bytes, since a mapped file that shrinks would end the process."""
+    _check_header(file, data)
+    try:
+        return safetensors.torch.load(data)
+    except Exception:  # the names of its errors differ from version to version
+        raise CheckpointError(f"{file.label} is not a whole safetensors file.") from None
+
+
+def _check_header(file: Foreign, data: bytes) -> None:
+    """Refuses a header that two readers could read differently (a key twice), or one so long that the library takes minutes over it."""
+    length = int.from_bytes(data[:8], "little")
+    header = data[8 : 8 + length]
+    if len(data) < 8 or not 2 <= length <= min(len(data) - 8, HEADER_BYTES) or header.count(b"{") > 2 * TENSORS:
+        raise CheckpointError(f"{file.label} is not a whole safetensors file, or lists too many tensors.")
+    parse_json(header, f"the header of {file.label}", depth=4)
+
+
+def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors by names from which wrappers' prefixes, where every name has them, are taken off."""
+    tensors = dict(tensors)
+    while prefix := next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in tensors)), None):
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors

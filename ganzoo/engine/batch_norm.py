@@ -1,0 +1,39 @@
+"""Batch norm of averaged weights: statistics of what they themselves compute, not of what the live weights did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ganzoo.networks import Generator
+
+BATCHES, BATCH = 16, 64
+
+
+def has_statistics(generator: nn.Module) -> bool:
+    """Whether anything in it normalizes by running statistics."""
+    return any(isinstance(module, _BatchNorm) and module.track_running_stats for module in generator.modules())
+
+
+@torch.no_grad()
+def stand(generator: Generator, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
+    """Replaces all running statistics by their mean over `batches` of (latents, labels).
+
+    The "standing statistics" of Brock et al. 2018. The rest of the generator stays in evaluation mode.
+    """
+    norms = [module for module in generator.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all batches
+        norm.train()
+    try:
+        for latent, label in batches:
+            generator(latent, label)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()

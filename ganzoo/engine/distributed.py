@@ -1,0 +1,102 @@
+"""Several processes, one model: gradients are averaged after `backward`, so networks stay plain modules."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ganzoo.errors import UsageError
+from ganzoo.variant import Training
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process's rank among `size`; the methods do nothing where there is only one."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    def _all_reduce_mean(self, tensors: list[Tensor]) -> None:
+        """Averages tensors over all processes, in place, one message for each dtype."""
+        by_kind: dict[tuple, list[Tensor]] = {}
+        for tensor in tensors:
+            by_kind.setdefault((tensor.dtype, tensor.device), []).append(tensor)
+        for group in by_kind.values():
+            flat = torch.cat([tensor.reshape(-1) for tensor in group])
+            dist.all_reduce(flat)
+            flat /= self.size
+            for tensor, mean in zip(group, flat.split([tensor.numel() for tensor in group]), strict=True):
+                tensor.copy_(mean.view(tensor.shape))
+
+    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Averages the gradients; a parameter that got none on this process must have got none on the others."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if self.size > 1 and gradients:
+            self._all_reduce_mean(gradients)
+
+    @torch.no_grad()
+    def average_buffers(self, modules: Iterable[torch.nn.Module]) -> None:
+        """Averages floating-point buffers (batch statistics, running means of a loss), so that all processes hold the same."""
+        buffers = [buffer for module in modules for buffer in module.buffers() if buffer.is_floating_point()]
+        if self.size > 1 and buffers:
+            self._all_reduce_mean(buffers)
+
+    @torch.no_grad()
+    def average(self, values: Tensor) -> Tensor:
+        """The mean of a tensor over all processes."""
+        if self.size > 1:
+            values = values.clone()
+            self._all_reduce_mean([values])
+        return values
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        if self.size == 1:
+            return flag
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        votes = torch.tensor([float(flag)], device=device)
+        dist.all_reduce(votes)
+        return bool(votes.item())
+
+    @torch.no_grad()
+    def broadcast(self, modules: Iterable[torch.nn.Module]) -> None:
+        """Gives every process the parameters and buffers of the first."""
+        if self.size > 1:
+            for module in modules:
+                for tensor in [*module.parameters(), *module.buffers()]:
+                    dist.broadcast(tensor.data, 0)
+
+    def barrier(self) -> None:
+        """Waits for all processes."""
+        if self.size > 1:
+            dist.barrier()
+
+
+def join(device_type: str) -> Processes:
+    """Joins the processes that torchrun started (WORLD_SIZE above 1), over NCCL on CUDA and gloo elsewhere; else alone."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return Processes()
+    if device_type == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # NCCL talks through the current device
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+    return Processes(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def parts(training: Training, processes: Processes) -> list[slice]:
+    """This process's slices of the whole batch, one for each micro-batch."""
+    pieces = training.accumulate * processes.size
+    if training.batch_size % pieces or training.batch_size < pieces:
+        raise UsageError(
+            f"A batch of {training.batch_size} cannot be split evenly over {processes.size} process(es) "
+            f"and {training.accumulate} micro-batch(es): choose a batch size divisible by {pieces}."
+        )
+    size = training.batch_size // pieces
+    return [slice(start * size, start * size + size) for start in range(processes.rank, pieces, processes.size)]

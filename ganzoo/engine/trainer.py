@@ -1,0 +1,300 @@
+"""The engine: gives each phase its turn. It knows phases and roles, and no variant's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganzoo.engine.batch_norm import BATCH, BATCHES, has_statistics, stand
+from ganzoo.engine.distributed import Processes, parts
+from ganzoo.engine.optimizers import Schedules, build_optimizer, match_layout
+from ganzoo.engine.randomness import hashed, process_randomness, seed_process
+from ganzoo.errors import PluginError, UsageError
+from ganzoo.losses import ROLES, Augmentation, Draw, Loss, Phase, Regularizer, Turn
+from ganzoo.networks import Generator
+from ganzoo.variant import ImageSpec, Training
+
+REMEMBERING = ("loss", "augmentation", "regularizers")  # whose buffers steer later steps
+
+
+class Trainer:
+    """Trains the networks of one variant, a step at a time; a step is a pure function of the state, the seed and the data.
+
+    `batches` gives `images(number, part)` and `labels(number, part)`. `precision` "bf16" runs networks under autocast;
+    parameters, optimizers and penalties stay in `dtype`. All random numbers are derived from (seed, step), so there is no
+    generator state to save, and the process-wide one is left as it was found.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: Generator,
+        discriminator: nn.Module | None,
+        loss: Loss,
+        batches,
+        image: ImageSpec,
+        training: Training,
+        augmentation: Augmentation | None = None,
+        regularizers: dict[str, Regularizer] | None = None,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        precision: str = "fp32",
+        processes: Processes = Processes(),
+    ):
+        self.device, self.dtype, self.precision = torch.device(device), dtype, precision
+        self.image, self.training, self.batches, self.seed, self.processes = image, training, batches, seed, processes
+        self.regularizers = nn.ModuleDict({name.replace(".", "_"): module for name, module in (regularizers or {}).items()})
+        modules = (generator, discriminator, loss, augmentation, self.regularizers)
+        placed = [module if module is None else _place(module, self.device, dtype) for module in modules]
+        self.generator, self.discriminator, self.loss, self.augmentation, _ = placed
+        self.phases = _checked_phases(self.loss, self.discriminator, self.regularizers)
+        processes.broadcast(self.modules().values())
+        self.ema = _frozen_copy(self.generator) if training.ema is not None else None
+        self._trainable = {role: [p for p in module.parameters() if p.requires_grad] for role, module in self.modules().items()}
+        updated = {role for phase in self.phases for role in phase.updates if self._trainable.get(role)}
+        self.optimizers = {
+            role: build_optimizer(training, role, self._trainable[role], self.device) for role in ROLES if role in updated
+        }
+        scheduled = {f"regularizers.{name}": module for name, module in (regularizers or {}).items()}
+        self._schedules = Schedules(training, self.optimizers, {"loss": self.loss, "augmentation": self.augmentation, **scheduled})
+        self.observing = augmentation is not None and type(augmentation).observe is not Augmentation.observe
+        self.listening = self.observing or bool(self.regularizers)
+        self.unheard: set[str] = set()  # phases that tell the augmentation nothing about real images
+        self._parts = parts(training, processes)
+        self.step_number = 0
+        self.batches_taken = 0
+        self._settled_at = 0  # before the first step the average is the generator
+        self.attempt = 0  # raised by a rollback, so that the same state goes on with other random numbers
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Everything that has parameters or buffers, by role."""
+        named = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "loss": self.loss,
+            "augmentation": self.augmentation,
+            "regularizers": self.regularizers,
+        }
+        return {role: module for role, module in named.items() if module is not None}
+
+    @property
+    def sampler(self) -> Generator:
+        """The generator that samples are drawn from: the moving average, its batch norm settled, if there is one."""
+        if self.ema is None:
+            return self.generator
+        if self._settled_at != self.step_number and has_statistics(self.ema):
+            random, classes = self.random(self.step_number, "statistics"), self.image.classes
+            latents = [self.ema.latent(BATCH, random).to(self.dtype) for _ in range(BATCHES)]
+            labels = torch.arange(BATCH, device=self.device) % classes if classes else None
+            with process_randomness(self.device):
+                seed_process(0, self.device)
+                stand(self.ema, [(latent, labels) for latent in latents])
+            self._settled_at = self.step_number
+        return self.ema
+
+    @property
+    def images_seen(self) -> int:
+        """How many real images all processes together have drawn."""
+        return self.batches_taken * self.training.batch_size
+
+    def take_batch(self) -> int:
+        """The number of the next batch of real images."""
+        self.batches_taken += 1
+        return self.batches_taken - 1
+
+    def random(self, *key: Any) -> torch.Generator:
+        """A random generator on the device whose stream depends on the seed and the key alone."""
+        return torch.Generator(self.device).manual_seed(hashed(self.seed, self.attempt, *key))
+
+    # -- one step ----------------------------------------------------------------------------------------------------
+
+    def step(self) -> dict[str, Tensor]:
+        """Runs every phase of one training step and returns its terms as "phase.term", detached and still on the device."""
+        values = self._schedules.at(self.step_number)
+        terms: dict[str, Tensor] = {}
+        turns: list[Turn] | None = None
+        with process_randomness(self.device):
+            for index, phase in enumerate(self.phases):
+                for repeat in range(phase.repeats_at(self.step_number)):
+                    key = (self.step_number, index, repeat)
+                    turns = self._turns(phase, key, turns, self._needs_graph(index))
+                    terms.update(self._take_turns(phase, key, turns))
+        self._average(values)
+        if self.augmentation is not None:
+            self.augmentation.adapt(self.processes.size)
+        self.step_number += 1
+        return terms
+
+    def _turns(self, phase: Phase, key: tuple, previous: list[Turn] | None, keep_graph: bool) -> list[Turn]:
+        if not phase.fresh and previous is not None:
+            return [turn.follow(phase, key, keep_graph) for turn in previous]
+        draw = Draw(self, key, phase.batch)
+        return [Turn(self, phase, draw, part, key, keep_graph) for part in self._parts]
+
+    def _needs_graph(self, index: int) -> bool:
+        """Whether a later phase of this step goes on with this phase's fakes and teaches the generator with them."""
+        if "generator" in self.phases[index].updates:
+            return False
+        for phase in self.phases[index + 1 :]:
+            if not phase.repeats_at(self.step_number):
+                continue
+            if phase.fresh:
+                return False
+            if "generator" in phase.updates:
+                return True
+        return False
+
+    def _take_turns(self, phase: Phase, key: tuple, turns: list[Turn]) -> dict[str, Tensor]:
+        """One optimizer step: freeze everyone else, sum the terms, backward, average over processes, update."""
+        method = getattr(self.loss, phase.name)
+        self._freeze_all_but(phase.updates)
+        logged: dict[str, Tensor] = {}
+        for micro, turn in enumerate(turns):
+            seed_process(hashed(self.seed, self.attempt, *key, self.processes.rank, micro), self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                terms = self._with_regularizers(phase, turn, _checked_terms(method(turn), f"{type(self.loss).__name__}.{phase.name}"))
+            total = sum(terms.values())
+            if not total.requires_grad:
+                raise PluginError(f"No term of {type(self.loss).__name__}.{phase.name} depends on a parameter of the {' or '.join(phase.updates)}.")
+            (total / len(turns) if len(turns) > 1 else total).backward()
+            for name, term in terms.items():
+                value = term.detach() / len(turns) if len(turns) > 1 else term.detach()
+                logged[name] = logged[name] + value if name in logged else value
+            if turn.unheard:
+                self.unheard.add(phase.name)
+            if "generator" in phase.updates:
+                turn.release()
+        for role in phase.updates:
+            if role in self.optimizers:
+                self.processes.average_gradients(self._trainable[role])
+                self.optimizers[role].step()
+                self.optimizers[role].zero_grad(set_to_none=True)
+        self.processes.average_buffers(self.modules()[role] for role in REMEMBERING if role in self.modules())
+        return {f"{phase.name}.{name}": value for name, value in logged.items()}
+
+    def _due(self, phase: Phase) -> Iterator[tuple[str, Regularizer]]:
+        """The regularizers that take part in a phase of this step."""
+        for name, regularizer in self.regularizers.items():
+            if regularizer.phase == phase.name and self.step_number % regularizer.every == 0:
+                yield name, regularizer
+
+    def _with_regularizers(self, phase: Phase, turn: Turn, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        for name, regularizer in self._due(phase):
+            selects_only = type(regularizer).forward is Regularizer.forward and type(regularizer).select is not Regularizer.select
+            if not selects_only:
+                more = _checked_terms(regularizer(turn), f"{type(regularizer).__name__}.forward")
+                terms = {**terms, **{f"{name}.{key}": value for key, value in more.items()}}
+        return terms
+
+    def select(self, turn: Turn, phase: Phase, logits: Tensor) -> Tensor:
+        """The logits of fakes as the regularizers of a phase let them count."""
+        for _, regularizer in self._due(phase):
+            logits = regularizer.select(turn, logits)
+        return logits
+
+    def _freeze_all_but(self, roles: tuple[str, ...]) -> None:
+        for role, parameters in self._trainable.items():
+            for parameter in parameters:
+                parameter.requires_grad_(role in roles)
+
+    @contextmanager
+    def trainable(self, role: str) -> Iterator[None]:
+        """Lets a graph reach a role's parameters although the current phase does not update it."""
+        parameters = self._trainable[role]
+        before = [parameter.requires_grad for parameter in parameters]
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        try:
+            yield
+        finally:
+            for parameter, flag in zip(parameters, before, strict=True):
+                parameter.requires_grad_(flag)
+
+    @torch.no_grad()
+    def _average(self, values: dict[str, float]) -> None:
+        """Moves the average towards the generator; buffers are copied, for a mean of batch counters means nothing.
+
+        The copied statistics of batch norm are those of other weights, so they are taken anew before anybody looks (`sampler`).
+        """
+        if self.ema is None:
+            return
+        decay = values.get("ema", self.training.ema) if self.step_number >= self.training.ema_start else 0.0
+        torch._foreach_lerp_(list(self.ema.parameters()), list(self.generator.parameters()), 1 - decay)
+        for mean, buffer in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
+            mean.copy_(buffer)
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Everything that changes during training, as trees of tensors and plain values, one for each file of a checkpoint."""
+        if self.processes.size > 1:
+            self.processes.average_buffers([*self.modules().values(), *([] if self.ema is None else [self.ema])])
+            self._settled_at = -1  # a process that has drawn averaged other statistics than one that has not
+        trees: dict[str, Any] = {"generator": self.generator.state_dict()}
+        if self.ema is not None:
+            trees["generator_ema"] = self.sampler.state_dict()
+        if self.discriminator is not None:
+            trees["discriminator"] = self.discriminator.state_dict()
+        trees["training"] = {
+            "step": self.step_number,
+            "batches_taken": self.batches_taken,
+            "attempt": self.attempt,
+            "optimizers": {role: optimizer.state_dict() for role, optimizer in self.optimizers.items()},
+            "modules": {role: self.modules()[role].state_dict() for role in REMEMBERING if role in self.modules()},
+        }
+        return trees
+
+    def load_state(self, trees: dict[str, Any]) -> None:
+        """Takes back what `state` gave; going on from it is bitwise the same as never having stopped."""
+        training = trees["training"]
+        self.generator.load_state_dict(trees["generator"])
+        if self.ema is not None:
+            self.ema.load_state_dict(trees["generator_ema"])
+        if self.discriminator is not None:
+            self.discriminator.load_state_dict(trees["discriminator"])
+        for role, state in training["modules"].items():
+            self.modules()[role].load_state_dict(state)
+        for role, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(training["optimizers"][role])
+            match_layout(optimizer)
+        self.step_number, self.batches_taken = training["step"], training["batches_taken"]
+        self.attempt, self._settled_at = training["attempt"], -1
+
+
+def _place(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    return module.to(device=device, dtype=dtype, memory_format=torch.channels_last).train()
+
+
+def _frozen_copy(module: nn.Module) -> Any:
+    return deepcopy(module).eval().requires_grad_(False)
+
+
+def _checked_phases(loss: Loss, discriminator: nn.Module | None, regularizers: nn.ModuleDict) -> tuple[Phase, ...]:
+    name = type(loss).__name__
+    for phase in loss.phases:
+        unknown = [role for role in phase.updates if role not in ROLES]
+        if unknown:
+            raise PluginError(f"Phase '{phase.name}' of {name} updates '{unknown[0]}'; known roles: {', '.join(ROLES)}.")
+        if "discriminator" in phase.updates and discriminator is None:
+            raise PluginError(f"Phase '{phase.name}' of {name} updates the discriminator, but the variant has none.")
+        if not callable(getattr(loss, phase.name, None)):
+            raise PluginError(f"{name} has a phase '{phase.name}' but no method of that name.")
+    names = [phase.name for phase in loss.phases]
+    for regularizer, module in regularizers.items():
+        if module.phase not in names:
+            raise UsageError(f"The regularizer '{regularizer}' belongs to a phase '{module.phase}'; the phases of {name} are: {', '.join(names)}.")
+    return tuple(loss.phases)
+
+
+def _checked_terms(terms: Any, source: str) -> dict[str, Tensor]:
+    good = isinstance(terms, dict) and terms and all(isinstance(term, Tensor) and term.ndim == 0 for term in terms.values())
+    if good:
+        return terms
+    shown = {name: tuple(term.shape) if isinstance(term, Tensor) else type(term).__name__ for name, term in terms.items()} if isinstance(terms, dict) else type(terms).__name__
+    raise PluginError(f"{source} must return {{term: scalar tensor}}, got {shown}.")

@@ -1,0 +1,1 @@
+"""Files on disk: atomic writes, folder locks, strict JSON, and pictures."""

@@ -1,0 +1,134 @@
+"""One line for whatever goes wrong between ganzoo and the Hugging Face Hub: what happened, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ganzoo.errors import GanzooError, UsageError
+from ganzoo.files.atomic import shorten
+
+LONGEST_WAIT = 5.0
+PASSING = {408, 429, 500, 502, 503, 504}
+
+
+class HubError(GanzooError):
+    """The Hub refuses, or what it sends is not what it should be."""
+
+
+class Unreachable(HubError):
+    """The Hub did not answer, or not sensibly: later, or with what was kept before, it may go on."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of the Hub, as its errors say it: "model" or "data set", the repository, its revision."""
+
+    kind: str
+    name: str
+    revision: str | None = None
+    hint: str = ""
+    failed: type[GanzooError] = HubError
+    unreachable: type[GanzooError] = Unreachable
+
+    def __str__(self) -> str:
+        return f"{self.kind} {shorten(self.name)}" if self.name else self.kind
+
+    def no_answer(self, cause: str) -> GanzooError:
+        return self.unreachable(f"The Hub cannot be reached for {self} ({cause}).{f' {self.hint}' if self.hint else ''}")
+
+
+class Answered(Exception):
+    """A status that may pass; raised before the client waits in its own way."""
+
+    def __init__(self, status: int, seconds: float | None):
+        super().__init__(f"status {status}")
+        self.status, self.seconds = status, seconds
+
+
+class Again(Exception):
+    """The client is about to make a request again that failed; the text is why."""
+
+
+def worth_waiting(error: Exception) -> float | None:
+    """Seconds that the server asks to wait, 0 where it does not say; None if another try would not help or is too far off."""
+    error = _cause(error)
+    status, seconds = status_of(error)
+    if status is not None:
+        return (seconds or 0.0) if status in PASSING and (seconds or 0.0) <= LONGEST_WAIT else None
+    return 0.0 if isinstance(error, Again) or _breaks_off(error) else None
+
+
+def _breaks_off(error: BaseException) -> bool:
+    """The transport's classes are named, for two generations of it (httpx, httpx2) are in use and ganzoo requires neither."""
+    return type(error).__name__ in ("ReadError", "WriteError", "RemoteProtocolError") or "Consistency check failed" in str(error)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Uploads wrap what happened into a RuntimeError."""
+    return error.__cause__ if type(error) is RuntimeError and error.__cause__ is not None else error
+
+
+def status_of(error: BaseException) -> tuple[int | None, float | None]:
+    """(status, seconds to wait) that the Hub answered with, as far as it did."""
+    if isinstance(error, Answered):
+        return error.status, error.seconds
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", None)
+    return (status, seconds_to_wait(response.headers)) if isinstance(status, int) else (None, None)
+
+
+def seconds_to_wait(headers: Any) -> float | None:
+    text = headers.get("retry-after") or ""
+    return float(text) if text.isdecimal() and len(text) < 8 else None
+
+
+def explained(error: BaseException, asked: Asked) -> GanzooError:
+    """One line for whatever the client or its transport raised: what happened, and what to do."""
+    from huggingface_hub import errors
+
+    error = _cause(error)
+    status, seconds = status_of(error)
+    start = f"{asked.kind[:1].upper()}{asked.kind[1:]} {shorten(asked.name)}"
+    if isinstance(error, GanzooError):
+        return error
+    if isinstance(error, errors.GatedRepoError):
+        return asked.failed(f"{start} is gated: accept its terms on the Hub, then log in with `hf auth login`.")
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return UsageError(f"The Hub has no {asked}, or it is private: check the name, or log in with `hf auth login`.")
+    if isinstance(error, errors.RevisionNotFoundError):
+        return UsageError(f"{start} has no revision {shorten(asked.revision)}.")
+    if isinstance(error, errors.HFValidationError):
+        return UsageError(f"{shorten(asked.name)} is no name of a {asked.kind} on the Hub: write owner/name.")
+    if status in (401, 403):
+        return asked.failed(f"The Hub refuses access to {asked} (status {status}): log in with `hf auth login`, as somebody who may.")
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        return explained(error.__cause__, asked)
+    if status == 404 or (isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError)):
+        return asked.failed(f"The Hub has lost a file of {asked} at revision {shorten(asked.revision)}.")
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError | TimeoutError | errors.EntryNotFoundError):
+        return asked.failed(f"{start} cannot be stored: {error.strerror or type(error).__name__}.{f' {asked.hint}' if asked.hint else ''}")
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return asked.unreachable(f"{start} needs the Hub, and HF_HUB_OFFLINE is set.{f' {asked.hint}' if asked.hint else ''}")
+    return asked.no_answer(_words(error, status, seconds))
+
+
+def _words(error: BaseException, status: int | None, seconds: float | None) -> str:
+    """Why there was no sensible answer."""
+    name = type(error).__name__
+    if isinstance(error, Again):
+        return str(error)
+    if status == 429:
+        when = f"again in {seconds:.0f} seconds" if seconds else "later"
+        return f"status 429, too many requests: try {when}"
+    if status:
+        return f"status {status}: try later" if status >= 500 else f"status {status}"
+    if "Timeout" in name:
+        return "no answer in time"
+    if name in ("ConnectError", "ProxyError"):
+        return "no connection"
+    if _breaks_off(error):
+        return "the connection breaks off"
+    if name == "TooManyRedirects":
+        return "it sends the request in circles"
+    return "its answer is not one of the Hub; is there a login page, a proxy or a wrong HF_ENDPOINT between?"

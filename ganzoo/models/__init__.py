@@ -1,0 +1,1 @@
+"""Trained generators: the weights format, loading, sampling, exploring and exporting."""

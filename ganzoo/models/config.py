@@ -1,0 +1,140 @@
+"""The config.json of a model folder: what a generator is, where it came from, and the hash of its weights."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import MISSING, asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from ganzoo.config.schema import LARGEST_OPTION, from_json, image_from_json, option_bounds_of
+from ganzoo.errors import CheckpointError, did_you_mean
+from ganzoo.files.atomic import read_json, shorten
+from ganzoo.variant import ImageSpec, Part, check_name
+
+FORMAT = 1
+CONFIG_BYTES = 64 * 2**10
+GENERATOR_FILE = "model.safetensors"
+DISCRIMINATOR_FILE = "discriminator.safetensors"
+LARGEST_FILE = 2**40
+LONGEST_LINE = 200
+SHA256 = re.compile(r"[0-9a-f]{64}")
+DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """The distribution that provides the variant: what to install where nobody does."""
+
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsFile:
+    """One file of tensors: its size in bytes, its hash, and how its floating-point numbers are stored."""
+
+    file: Literal["model.safetensors", "discriminator.safetensors"]
+    size: int
+    sha256: str
+    dtype: Literal["float32", "float16", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Everything that a config.json of a model says. Its keys are documented in `docs/weights.md`.
+
+    `training` is a summary for people and model cards and decides nothing; `metrics` are numbers by name, the name of the
+    feature extractor included ("frechet[fashion-cnn]"). `weights` is None only while a generator has not been written.
+    """
+
+    format: int = FORMAT
+    variant: str
+    generator: Part
+    image: ImageSpec
+    latent_dim: int
+    classes: tuple[str, ...] = ()
+    provider: Provider
+    licence: str
+    weights: WeightsFile | None = None
+    discriminator: Part | None = None
+    discriminator_weights: WeightsFile | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def as_json(self) -> str:
+        """The text of config.json; CheckpointError for a number that JSON does not have, and for more text than can be read back."""
+        try:
+            text = json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
+        except ValueError:
+            raise CheckpointError("config.json: training or metrics holds a number that is not finite, which JSON cannot.") from None
+        if len(text) > CONFIG_BYTES:
+            raise CheckpointError(f"config.json would have {len(text)} bytes, at most {CONFIG_BYTES} are read.")
+        return text
+
+
+def read_model_config(path: Path) -> ModelConfig:
+    """The config.json at `path`, every value of it checked; CheckpointError names the key and says why."""
+    return checked_config(read_json(path, limit=CONFIG_BYTES, depth=16), str(path))
+
+
+def checked_config(data: Any, where: str) -> ModelConfig:
+    """Plain JSON values as a configuration; CheckpointError `<where>: <key>: <why>` for the first that cannot be one."""
+    if not isinstance(data, dict) or "format" not in data:
+        raise CheckpointError(f"{where} is not the configuration of a model.")
+    if type(data["format"]) is not int or data["format"] != FORMAT:
+        raise CheckpointError(f"{where}: format: {shorten(data['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo.")
+    fields = ModelConfig.__dataclass_fields__
+    for key in data:
+        if key not in fields:
+            raise CheckpointError(f"{where}: {printable(key)}: unknown key.{did_you_mean(key[:100], fields)}")
+    hints, values = get_type_hints(ModelConfig), {}
+    for key in fields:
+        if key in data:
+            values[key] = from_json(data[key], hints[key], f"{where}: {key}")
+        elif fields[key].default is MISSING and fields[key].default_factory is MISSING:
+            raise CheckpointError(f"{where}: {key}: is missing")
+    image_from_json(data["image"], where)
+    config = ModelConfig(**values)
+    for mistake in _mistakes(config):
+        raise CheckpointError(f"{where}: {mistake}")
+    return config
+
+
+def printable(key: str) -> str:
+    """A key as it stands if it is a plain word, else quoted and cut."""
+    return key if re.fullmatch(r"[\w.-]{1,60}", key, re.ASCII) else shorten(key)
+
+
+def _mistakes(config: ModelConfig) -> list[str]:
+    """What no key's type can say."""
+    found = []
+    try:
+        check_name(config.variant)
+    except ValueError:
+        found.append(f"variant: {shorten(config.variant)} cannot name one: use 1 to 64 of a-z, 0-9, '.', '_' and '-'")
+    files = {"weights": (config.weights, GENERATOR_FILE), "discriminator_weights": (config.discriminator_weights, DISCRIMINATOR_FILE)}
+    for key, (weights, name) in files.items():
+        if weights is not None and (weights.file != name or not 10 <= weights.size <= LARGEST_FILE or not SHA256.fullmatch(weights.sha256)):
+            found.append(f"{key}: must name {name}, its size in bytes and its sha256 in 64 small hex digits")
+    if config.weights is None:
+        found.append("weights: is missing")
+    if config.discriminator_weights is not None and config.discriminator is None:
+        found.append("discriminator: is missing, although there are discriminator_weights")
+    if not 1 <= config.latent_dim <= LARGEST_OPTION:
+        found.append(f"latent_dim: {shorten(config.latent_dim)} is out of range (1 to {LARGEST_OPTION})")
+    if config.classes and len(config.classes) != config.image.classes:
+        found.append(f"classes: {len(config.classes)} names for the {config.image.classes} classes of image")
+    if config.provider.distribution and not DISTRIBUTION.fullmatch(config.provider.distribution):
+        found.append(f"provider: {shorten(config.provider.distribution)} cannot name a distribution")
+    lines = {"licence": [config.licence], "provider": [config.provider.version], "classes": config.classes, "metrics": config.metrics}
+    for key, texts in lines.items():
+        if (wrong := next((text for text in texts if not _is_line(text)), None)) is not None:
+            found.append(f"{key}: {shorten(wrong)} is not one line of at most {LONGEST_LINE} characters")
+    parts = {"generator": config.generator} | ({"discriminator": config.discriminator} if config.discriminator else {})
+    return found + option_bounds_of(parts)
+
+
+def _is_line(text: str) -> bool:
+    return len(text) <= LONGEST_LINE and text.isprintable()

@@ -1,0 +1,179 @@
+"""A generator as a file that other programs run without ganzoo: ONNX, TorchScript, or a torch.export archive.
+
+ganzoo only writes these files. TorchScript and torch.export archives are programs, so no command loads one that it is given; here
+each is loaded once, from the memory it was made in, to compare what it draws.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ganzoo.config.schema import one_line
+from ganzoo.errors import GanzooError, UsageError
+from ganzoo.files.atomic import write_atomically
+from ganzoo.models.model import Model
+
+SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt", "torch-export": ".pt2"}
+TOLERANCE = 1e-4
+TRACED_BATCH = 2  # torch.export takes sizes 0 and 1 for constants
+COMPARED_BATCHES = (1, 3, 5)
+
+Inputs = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written: its format, its fixed batch size or None, and how far its images are from the generator's at most."""
+
+    path: Path
+    format: str
+    batch_size: int | None
+    difference: float
+
+
+def export(model: Model, path: str | Path, format: str, *, batch_size: int | None = None) -> Exported:
+    """Writes the generator in float32 as a graph (latent[, label]) -> images (N, C, H, W) in [-1, 1], if it draws the same images.
+
+    `format` is "onnx", "torchscript" or "torch-export". N is free, or `batch_size` if that is given. UsageError for a request
+    that cannot be met, GanzooError and no file if the generator cannot be exported or an image differs by more than 1e-4.
+    """
+    path = Path(path)
+    check_request(path, format, batch_size)
+    batches = COMPARED_BATCHES if batch_size is None else (batch_size,)
+    try:
+        with _quiet(), torch.no_grad():
+            drawing = _Drawing(deepcopy(model.generator).cpu().float())
+            data = WRITERS[format](drawing, _inputs(model, batch_size or TRACED_BATCH), batch_size is None)
+            difference = _difference(drawing, READERS[format](data), [_inputs(model, n) for n in batches])
+    except Exception as error:  # torch's exporters raise whatever a module's code makes them
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise GanzooError(f"This {model.variant} generator cannot be exported as {format}: {reason}") from error
+    if not difference <= TOLERANCE:
+        raise GanzooError(
+            f"{path} was not written: as {format} images differ from the generator's by {difference:.1e}, more than {TOLERANCE:g}."
+        )
+    write_atomically(path, data)
+    return Exported(path, format, batch_size, difference)
+
+
+def check_request(path: Path, format: str, batch_size: int | None = None) -> None:
+    """UsageError unless the format is known and installed, the file is named after it, and it can have that batch size."""
+    if format not in SUFFIXES:
+        raise UsageError(f"No format is called {format!r}; known: {', '.join(SUFFIXES)}.")
+    if path.suffix.lower() != SUFFIXES[format]:
+        raise UsageError(f"{path}: a file in the format {format} is called *{SUFFIXES[format]}.")
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(f"A batch has at least one image, got {batch_size}.")
+    if batch_size is not None and format == "torchscript":
+        raise UsageError("A TorchScript file takes batches of any size: leave the batch size out.")
+    if format == "onnx":
+        try:
+            import onnx  # noqa: F401
+            import onnxruntime  # noqa: F401
+            import onnxscript  # noqa: F401
+        except ImportError as error:
+            raise UsageError(f'Writing ONNX needs {error.name}: run pip install -c constraints.txt -e ".[onnx]" in the checkout of ganzoo.') from None
+
+
+class _Drawing(nn.Module):
+    """The generator alone, whose graph has the inputs latent and, if it is conditional, label."""
+
+    def __init__(self, generator: nn.Module):
+        super().__init__()
+        self.generator = generator
+        self.eval()
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.generator(latent, label)
+
+
+def _inputs(model: Model, n: int) -> Inputs:
+    latent, labels = model.latent(n).cpu().float(), model.labels(n)
+    return (latent,) if labels is None else (latent, labels)
+
+
+def _difference(drawing: nn.Module, exported: Callable[..., Tensor], batches: list[Inputs]) -> float:
+    """The largest difference of any pixel; infinite where the shapes differ."""
+    found = []
+    for inputs in batches:
+        expected, got = drawing(*inputs), exported(*inputs)
+        found.append((expected - got).abs().max() if got.shape == expected.shape else torch.tensor(torch.inf))
+    return float(torch.stack(found).max())
+
+
+def _batch_dimensions(inputs: Inputs, dynamic: bool) -> dict | None:
+    if not dynamic:
+        return None
+    batch = torch.export.Dim("batch")
+    return {name: {0: batch} for name, _ in zip(("latent", "label"), inputs, strict=False)}
+
+
+def _write_program(drawing: nn.Module, inputs: Inputs, dynamic: bool) -> bytes:
+    program = torch.export.export(drawing, inputs, dynamic_shapes=_batch_dimensions(inputs, dynamic), strict=False)
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    return buffer.getvalue()
+
+
+def _read_program(data: bytes) -> Callable[..., Tensor]:
+    return torch.export.load(io.BytesIO(data)).module()
+
+
+def _write_script(drawing: nn.Module, inputs: Inputs, dynamic: bool) -> bytes:
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.trace(drawing, inputs, check_trace=False), buffer)  # compared below, on other batch sizes
+    return buffer.getvalue()
+
+
+def _read_script(data: bytes) -> Callable[..., Tensor]:
+    return torch.jit.load(io.BytesIO(data))
+
+
+def _write_onnx(drawing: nn.Module, inputs: Inputs, dynamic: bool) -> bytes:
+    names = ["latent", "label"][: len(inputs)]
+    shapes = _batch_dimensions(inputs, dynamic)
+    program = torch.onnx.export(
+        drawing, inputs, dynamo=True, verbose=False, input_names=names, output_names=["images"], dynamic_shapes=shapes
+    )
+    return program.model_proto.SerializeToString()
+
+
+def _read_onnx(data: bytes) -> Callable[..., Tensor]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+
+    def run(*inputs: Tensor) -> Tensor:
+        (images,) = session.run(["images"], {name: value.numpy() for name, value in zip(names, inputs, strict=True)})
+        return torch.from_numpy(images)
+
+    return run
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Exporters speak of their own insides: TorchScript that it is deprecated, the ONNX one of torchvision, of axes, of PyTree nodes."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+WRITERS = {"onnx": _write_onnx, "torchscript": _write_script, "torch-export": _write_program}
+READERS = {"onnx": _read_onnx, "torchscript": _read_script, "torch-export": _read_program}

@@ -1,0 +1,193 @@
+"""Loading a trained generator, from wherever it lies. Nothing that a file says is ever executed or imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganzoo.checkpoints.checkpoint import load_checkpoint, newest_checkpoint
+from ganzoo.config.schema import image_from_json, run_config, variant_from_json
+from ganzoo.errors import CheckpointError, UsageError
+from ganzoo.files.atomic import shorten
+from ganzoo.models.config import GENERATOR_FILE, ModelConfig, Provider, read_model_config
+from ganzoo.models.meta_device import build_skeleton, fill, refuse_latent
+from ganzoo.models.model import Model
+from ganzoo.models.source import Repository, Tag, parse_source
+from ganzoo.models.tensors import TensorFile, refuse_difference
+from ganzoo.registry.registry import Registry, registry
+
+Report = Callable[[str], None]
+FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+def load(
+    source: str | os.PathLike,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    compile: bool = False,
+    mmap: bool = True,
+    verify: bool = False,
+    allow_nonfinite: bool = False,
+    average: bool = True,
+    report: Report = lambda line: None,
+) -> Model:
+    """Loads a generator, ready to draw from.
+
+    `source` is a tag of a registered variant ("dcgan.fashion-mnist"), a repository on the Hub ("owner/name",
+    "owner/name@revision", "hf://..."), a run folder (its newest checkpoint that verifies), a checkpoint, or a model folder; see
+    `parse_source` for how each is written. Of a run the moving average is taken if there is one, or with `average=False` the
+    weights that training itself goes on with, which early in a run are ahead of their average.
+
+    The generator is built on the meta device and given the stored tensors, mapped from the file if `mmap`: no random
+    initialization, no second copy. `dtype` None means float32, however the numbers are stored. `compile` draws through
+    torch.compile. Weights are hashed and looked at once, and again when their file has changed; always if `verify`, or
+    without `mmap`. `allow_nonfinite` loads a dead model to look at it. UsageError if there is no such source; CheckpointError
+    names what is damaged.
+    """
+    found = parse_source(source, registry())
+    place = {"device": device, "dtype": dtype, "compile": compile}
+    how = {**place, "mmap": mmap, "verify": verify, "allow_nonfinite": allow_nonfinite}
+    is_run = isinstance(found, Path) and ((found / "MANIFEST.json").is_file() or (found / "checkpoints").is_dir())
+    if not average and not is_run:
+        raise UsageError(f"{source} has one set of weights: only a run or a checkpoint can be loaded without its moving average.")
+    if isinstance(found, Tag):
+        return _load_tag(found, how, report)
+    if isinstance(found, Repository):
+        from ganzoo.models.pull import pull
+
+        return load_folder(pull(found.repo, found.revision, report=report).folder, **how)
+    if is_run:
+        return load_run(found, **place, average=average, report=report)
+    if (found / "config.json").is_file():
+        return load_folder(found, **how)
+    if not found.is_dir():
+        raise UsageError(f"There is no folder {found}: give a run, one of its checkpoints, a model folder, a tag or owner/name on the Hub.")
+    raise UsageError(f"{found} is neither a run nor a model (no config.json) nor a checkpoint (no MANIFEST.json).")
+
+
+def _load_tag(tag: Tag, how: Mapping[str, Any], report: Report) -> Model:
+    """The weights that a variant names, pinned to one hash."""
+    weights = tag.weights
+    if weights.package_file is None:
+        from ganzoo.models.pull import pull
+
+        pulled = pull(weights.repo, weights.revision, sha256=weights.sha256, report=report)
+        return load_folder(pulled.folder, **how, sha256=weights.sha256)
+    package, _, inside = weights.package_file.partition(":")
+    with resources.as_file(resources.files(package).joinpath(inside)) as folder:
+        return load_folder(folder, **how, sha256=weights.sha256)
+
+
+def load_folder(
+    folder: Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    compile: bool = False,
+    mmap: bool = True,
+    verify: bool = False,
+    allow_nonfinite: bool = False,
+    sha256: str | None = None,
+    parts: Registry | None = None,
+) -> Model:
+    """The generator of a model folder, as `load`; `sha256` is what the weights must have besides what config.json says.
+
+    It is built from what `parts` has registered, or the installed plugins if None.
+    """
+    parts = parts or registry()
+    folder, (device, dtype) = Path(folder), _place(device, dtype)
+    where = str(folder / "config.json")
+    config = read_model_config(folder / "config.json")
+    if sha256 is not None and config.weights.sha256 != sha256:
+        raise CheckpointError(f"{where}: weights: the sha256 is not the registered one, {sha256}.")
+    with TensorFile(folder / GENERATOR_FILE) as file:
+        skeleton = build_skeleton(config, where, parts, len(file.entries))
+        refuse_latent(config, skeleton, where)
+        tensors = file.read(skeleton.state_dict(), config.weights, mmap=mmap, verify=verify, allow_nonfinite=allow_nonfinite)
+    return Model(fill(skeleton, tensors, config, parts).to(device=device, dtype=dtype), config, compile=compile)
+
+
+def load_run(
+    folder: Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    compile: bool = False,
+    average: bool = True,
+    report: Report = lambda line: None,
+) -> Model:
+    """The generator of a run or of one of its checkpoints, every byte of which is checked each time."""
+    device, dtype = _place(device, dtype)
+    run = folder.resolve().parent.parent if (folder / "MANIFEST.json").is_file() else folder
+    facts = run_config(run / "config.json")
+    variant = variant_from_json(facts["variant"])
+    averaged = average and variant.training.ema is not None
+    key = "generator_ema" if averaged else "generator"
+    step, tensors = _of_checkpoint(folder, key, report)
+    config = describe_run(facts, step, averaged)
+    skeleton = build_skeleton(config, str(run / "config.json"), registry(), len(tensors))
+    refuse_difference(folder, skeleton.state_dict(), {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    generator = fill(skeleton, tensors, config, registry()).to(device=device, dtype=dtype)
+    return Model(generator, replace(config, latent_dim=generator.latent_dim), compile=compile)
+
+
+def _place(device: str | torch.device, dtype: torch.dtype | None) -> tuple[torch.device, torch.dtype]:
+    """Where the generator goes and as which numbers; UsageError for what is not there."""
+    from ganzoo.engine.randomness import repeatable
+    from ganzoo.runs.folder import default_device
+
+    if dtype not in (None, *FLOATING):
+        raise UsageError(f"A generator cannot compute in {dtype}; known: {', '.join(str(known) for known in FLOATING)}.")
+    try:
+        found = torch.device(default_device(str(device)))
+    except RuntimeError:
+        raise UsageError(f"{shorten(str(device))} is no device; known are cpu, cuda, cuda:0, mps and auto.") from None
+    repeatable(found)
+    return found, dtype or torch.float32
+
+
+def _of_checkpoint(folder: Path, key: str, report: Report) -> tuple[int, dict[str, Tensor]]:
+    """(step, tensors), from a checkpoint or from the newest of a run that verifies."""
+    if (folder / "MANIFEST.json").is_file():
+        step, trees, _ = load_checkpoint(folder, [key])
+    else:
+        found = newest_checkpoint(folder / "checkpoints", report, [key])
+        if found is None:
+            raise CheckpointError(f"{folder} has no checkpoint yet.")
+        step, trees, _ = found
+    return step, dict(trees[key])
+
+
+def describe_run(facts: Mapping[str, Any], step: int, averaged: bool) -> ModelConfig:
+    """What a model folder would say of the generator, or of its moving average, that a run had at a step."""
+    variant, image = variant_from_json(facts["variant"]), image_from_json(facts["image"])
+    plugin = facts["plugin"]
+    settings = facts["variant"]["training"]
+    return ModelConfig(
+        variant=variant.name,
+        generator=variant.generator,
+        image=image,
+        latent_dim=1,
+        classes=tuple(facts["data"]["classes"]) if image.classes else (),
+        provider=Provider(distribution=plugin.get("distribution", ""), version=plugin.get("version", "")),
+        licence="unknown",
+        discriminator=variant.discriminator,
+        training={
+            "steps": step,
+            "averaged": averaged,
+            "seed": facts["seed"],
+            "precision": facts["precision"],
+            "data": {key: facts["data"][key] for key in ("source", "name", "fingerprint", "revision", "images")},
+            "loss": facts["variant"]["loss"],
+            "settings": settings,
+            "versions": facts["versions"],
+        },
+    )

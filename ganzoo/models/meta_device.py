@@ -1,0 +1,120 @@
+"""The generator that a config.json names, built without memory for its numbers, however large it would be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ganzoo import __version__
+from ganzoo.config.schema import LARGEST_OPTION
+from ganzoo.engine.build import build_part, option_mistakes, seeded
+from ganzoo.errors import CheckpointError, GanzooError, UsageError
+from ganzoo.files.atomic import shorten
+from ganzoo.models.config import ModelConfig, Provider
+from ganzoo.networks import Generator
+from ganzoo.registry.registry import Registry
+
+CALLS = 5000
+CALLS_PER_TENSOR = 100
+
+
+# What has no result without memory, and takes a second all the same: its first call imports torch's compiler.
+DRAWING = {torch.randn: torch.empty, torch.rand: torch.empty, torch.randn_like: torch.empty_like, torch.rand_like: torch.empty_like}
+FILLING = {"normal_", "uniform_", "random_", "bernoulli_", "exponential_", "erfinv_"}
+
+
+class _Limit(TorchFunctionMode):
+    """Ends a constructor that calls torch more than `most` times: building 20,000 layers takes seconds even without memory.
+
+    What initializes tensors is left out.
+    """
+
+    def __init__(self, most: int):
+        super().__init__()
+        self.left = most
+
+    def __torch_function__(self, function, types, arguments=(), options=None):
+        self.left -= 1
+        if self.left < 0:
+            raise CheckpointError("its options ask for far more layers than its weights have.")
+        options = dict(options or {})
+        if function in DRAWING and options.get("device") is None:
+            options.pop("generator", None)
+            return DRAWING[function](*arguments, **options)
+        filled = arguments[0] if arguments else options.get("tensor")
+        initializes = getattr(function, "__name__", "") in FILLING or getattr(function, "__module__", "") == nn.init.__name__
+        if initializes and isinstance(filled, Tensor) and filled.is_meta:
+            return filled
+        return function(*arguments, **options)
+
+
+def build_skeleton(config: ModelConfig, where: str, parts: Registry, tensors: int) -> Generator:
+    """The generator that `config` names, on the meta device; `tensors` is how many its weights are, which bounds the work.
+
+    CheckpointError that begins with `where`: nobody provides the generator or its variant, its options or the image are
+    refused, or it would be far larger than its weights.
+    """
+    _refuse_unprovided(config, where, parts)
+    factory = parts.get("generators", config.generator.name)
+    if mistakes := option_mistakes(factory, config.generator.options):
+        raise CheckpointError(f"{where}: generator.{mistakes[0]}")
+    try:
+        with torch.device("meta"), _Limit(CALLS + CALLS_PER_TENSOR * tensors):
+            generator = build_part("generator", config.generator, config.image, parts)
+    except GanzooError as error:
+        raise CheckpointError(f"{where}: generator: {error}") from None
+    if not isinstance(generator, Generator):
+        raise CheckpointError(f"{where}: generator: '{config.generator.name}' builds no ganzoo.networks.Generator.")
+    return generator
+
+
+def _refuse_unprovided(config: ModelConfig, where: str, parts: Registry) -> None:
+    """CheckpointError that says who provides what is missing here; a broken plugin is PluginError, as everywhere."""
+    for key, kind, name in (("variant", "variants", config.variant), ("generator", "generators", config.generator.name)):
+        try:
+            parts.claim(kind, name)
+        except UsageError:
+            raise CheckpointError(f"{where}: {key}: No {key} is called {shorten(name)} here. {_provided_by(config.provider)}") from None
+
+
+def _provided_by(provider: Provider) -> str:
+    version = f" {shorten(provider.version)}" if provider.version else ""
+    if provider.distribution == "ganzoo":
+        return f"It came with ganzoo{version}, it says; this is {__version__}."
+    if not provider.distribution:
+        return "The file does not say which distribution provides it."
+    return f"The distribution '{provider.distribution}'{version} provides it: if you trust its authors, install that beside ganzoo."
+
+
+def homeless(generator: nn.Module) -> Iterator[str]:
+    """Names of tensors that the generator keeps but does not save: on the meta device they have no values."""
+    for name, buffer in generator.named_buffers():
+        if buffer.is_meta:
+            yield name
+    for path, module in generator.named_modules():
+        yield from (f"{path}.{name}".lstrip(".") for name, value in vars(module).items() if isinstance(value, Tensor) and value.is_meta)
+
+
+def fill(generator: Generator, tensors: dict[str, Tensor], config: ModelConfig, parts: Registry) -> Generator:
+    """The generator with these tensors, which must fit it, in the places of its own: nothing is initialized and nothing copied.
+
+    One that keeps tensors besides those that it saves is built again with memory; its saved tensors bound how much that is.
+    """
+    generator.load_state_dict(tensors, assign=True)
+    if next(homeless(generator), None) is None:
+        return generator
+    with seeded(0):
+        generator = build_part("generator", config.generator, config.image, parts)
+    generator.load_state_dict(tensors, assign=True)
+    return generator
+
+
+def refuse_latent(config: ModelConfig, generator: Generator, where: str) -> None:
+    """CheckpointError unless the configuration says how many numbers a latent of the generator has."""
+    if not (isinstance(generator.latent_dim, int) and 1 <= generator.latent_dim <= LARGEST_OPTION):
+        raise CheckpointError(f"{where}: generator: its latents cannot have {shorten(generator.latent_dim)} numbers.")
+    if config.latent_dim != generator.latent_dim:
+        raise CheckpointError(f"{where}: latent_dim: {config.latent_dim}, but the generator takes {generator.latent_dim}.")

@@ -1,0 +1,175 @@
+"""A trained generator, ready to draw from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ganzoo.errors import PluginError, UsageError
+from ganzoo.models.inference import Drawing
+from ganzoo.networks import Generator
+
+if TYPE_CHECKING:
+    from ganzoo.models.config import ModelConfig
+    from ganzoo.publish.push import Pushed
+
+BLOCK = 256
+
+
+class Model:
+    """A generator in evaluation mode with what is known of it.
+
+    `variant` is its name, `image` the images it draws, `classes` the names of its labels, `config` all that its config.json says.
+    Images are drawn through a faster copy of `generator`, which follows its changes (see `Drawing`); with `compile` through
+    torch.compile.
+    """
+
+    def __init__(self, generator: Generator, config: ModelConfig, *, compile: bool = False):
+        self.generator = generator.eval().requires_grad_(False)
+        self.config = config
+        self.variant, self.image = config.variant, config.image
+        self._drawing = Drawing(compile=compile)
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the labels that `sample(label=...)` takes, by number; empty if the generator is unconditional."""
+        return list(self.config.classes) if self.image.classes else []
+
+    def save(self, folder: str | Path, *, dtype: str = "float32") -> None:
+        """Writes the generator as a new model folder that `ganzoo.load` reads, numbers stored as "float32", "float16" or "bfloat16"."""
+        from ganzoo.models.folder import write_model
+
+        self.config = write_model(Path(folder), self.config, self.generator.state_dict(), dtype=dtype)
+
+    def push(self, repo: str, **options: Any) -> Pushed:
+        """Publishes the model on the Hugging Face Hub as `repo` ("owner/name"); see `ganzoo.publish.push.push` for the options."""
+        from ganzoo.publish.push import push
+
+        return push(self, repo, **options)
+
+    def latent(self, n: int, seed: int = 0, truncation: float | None = None) -> Tensor:
+        """The first `n` latents (n, latent_dim) of a seed; the first 16 of 64 are those of 16.
+
+        `truncation` cuts the prior off at that distance from 0: less variety. What else it does differs between generators.
+        """
+        latent = draw_latent(self.generator, n, seed)
+        if truncation is None:
+            return latent
+        if not truncation > 0:
+            raise UsageError(f"Truncation is a number above 0, such as 0.7, not {truncation!r}.")
+        return self.generator.truncate(latent, truncation)
+
+    def sample(
+        self, n: int, seed: int = 0, *, label: int | str | None = None, truncation: float | None = None, batch_size: int = 64
+    ) -> Tensor:
+        """Draws `n` images (n, C, H, W) in [-1, 1] on the CPU; the same seed gives the same images whatever the batch size.
+
+        `label` is a class number or name; None goes through all classes in turn if the generator is conditional.
+        """
+        return torch.cat(list(self.stream(n, seed, label=label, truncation=truncation, batch_size=batch_size)))
+
+    def stream(
+        self, n: int, seed: int = 0, *, label: int | str | None = None, truncation: float | None = None, batch_size: int = 64
+    ) -> Iterator[Tensor]:
+        """As `sample`, a batch at a time."""
+        if n < 1 or batch_size < 1:
+            raise UsageError(f"Ask for at least one image in batches of at least one, got n={n} and batch_size={batch_size}.")
+        latent, labels = self.latent(n, seed, truncation), self.labels(n, label)
+        for start in range(0, n, batch_size):
+            part = slice(start, start + batch_size)
+            yield self.draw(latent[part], None if labels is None else labels[part])
+
+    def each_class(self, n: int, seed: int = 0, *, truncation: float | None = None, batch_size: int = 64) -> Tensor:
+        """The first `n` latents of a seed as every class: images (classes·n, C, H, W), class by class, on the CPU.
+
+        UsageError if the generator is unconditional.
+        """
+        if self.image.classes == 0:
+            raise UsageError(f"This {self.variant} generator is unconditional: it has no classes to show.")
+        latent, labels = self.latent(n, seed, truncation).repeat(self.image.classes, 1), torch.arange(self.image.classes).repeat_interleave(n)
+        parts = zip(latent.split(batch_size), labels.split(batch_size), strict=True)
+        return torch.cat([self.draw(*part) for part in parts])
+
+    def labels(self, n: int, label: int | str | None = None) -> Tensor | None:
+        """Labels (n,) for `n` samples: all `label`, or every class in turn; None if the generator is unconditional."""
+        if self.image.classes == 0:
+            if label is not None:
+                raise UsageError(f"This {self.variant} generator is unconditional: it takes no label, got {label!r}.")
+            return None
+        if label is None:
+            return torch.arange(n) % self.image.classes
+        names = self.classes
+        number = names.index(label) if label in names else int(label) if str(label).isdecimal() else -1
+        if not 0 <= number < self.image.classes:
+            known = ", ".join([*names, f"0 to {self.image.classes - 1}"])
+            raise UsageError(f"No class is called {label!r}; known: {known}.")
+        return torch.full((n,), number)
+
+    def categories(self, n: int, seed: int = 0) -> Tensor | None:
+        """Values (n, K) int64 of the K categorical codes in the first `n` latents of a seed; None if the generator has no such code."""
+        codes = [code for code in self.generator.codes if code.kind == "categorical"]
+        if not codes:
+            return None
+        latent = self.latent(n, seed)
+        wrong = next((code for code in codes if not 0 <= code.start < code.start + code.size <= latent.shape[1]), None)
+        if wrong:
+            raise PluginError(
+                f"The generator of '{self.variant}' has a code '{wrong.name}' of {wrong.size} numbers from {wrong.start}, "
+                f"its latents have {latent.shape[1]} numbers."
+            )
+        return torch.stack([latent[:, code.start : code.start + code.size].argmax(1) for code in codes], 1)
+
+    def draw(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Images of given latents, on the CPU in float32."""
+        weight = next(self.generator.parameters())
+        latent, label = latent.to(weight.device, weight.dtype), None if label is None else label.to(weight.device)
+        with torch.inference_mode():
+            return self._drawing(self.generator, latent, label).float().cpu().contiguous()
+
+    def interpolate(
+        self,
+        stops: int | Sequence[int] | Tensor = 8,
+        frames: int = 12,
+        seed: int = 0,
+        label: int | str | None = None,
+        *,
+        truncation: float | None = None,
+        closed: bool = True,
+    ) -> Iterator[Tensor]:
+        """Walks through `stops` latents, `frames` images (1, C, H, W) for each stretch, and back to the first if `closed`.
+
+        `stops` are that many latents of `seed`, the first latents of several seeds ([3, 8]), or latents (stops, latent_dim),
+        which are taken as they are. A walk that is not closed ends with the image of the last stop.
+        """
+        if isinstance(stops, int):
+            anchors = self.latent(stops, seed, truncation)
+        else:
+            anchors = stops if isinstance(stops, Tensor) else torch.cat([self.latent(1, one, truncation) for one in stops])
+        if len(anchors) < 2 or frames < 1:
+            raise UsageError(f"A walk needs at least two stops and one frame a stretch, got {len(anchors)} and {frames}.")
+        labels = self.labels(1, label if label is not None or not self.image.classes else 0)
+        for start, end in zip(anchors, anchors[1:], strict=False):
+            yield from self._stretch(start, end, frames, labels)
+        if closed:
+            yield from self._stretch(anchors[-1], anchors[0], frames, labels)
+        else:
+            yield self.draw(anchors[-1:], labels)
+
+    def _stretch(self, start: Tensor, end: Tensor, frames: int, labels: Tensor | None) -> Iterator[Tensor]:
+        for frame in range(frames):
+            yield self.draw(self.generator.between(start[None], end[None], frame / frames), labels)
+
+
+def draw_latent(generator: Generator, n: int, seed: int) -> Tensor:
+    """Latents (n, latent_dim) in blocks with a stream of their own, so that number i does not depend on how many are drawn."""
+    blocks = []
+    for block in range((n + BLOCK - 1) // BLOCK):
+        digest = hashlib.blake2b(f"ganzoo sample {seed} {block}".encode(), digest_size=7).digest()
+        random = torch.Generator("cpu").manual_seed(int.from_bytes(digest, "big"))
+        blocks.append(generator.latent(BLOCK, random))
+    return torch.cat(blocks)[:n]

@@ -1,0 +1,271 @@
+"""Models from the Hugging Face Hub: pinned to one commit, only config.json and weights, every byte checked."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ganzoo.errors import GanzooError, UsageError
+from ganzoo.files.atomic import read_bytes, read_json, shorten, write_atomically
+from ganzoo.hub.client import COMMIT, DIGEST, patiently
+from ganzoo.hub.errors import Asked, HubError, Unreachable
+from ganzoo.models import verified as stamps
+from ganzoo.models.config import (
+    CONFIG_BYTES,
+    DISCRIMINATOR_FILE,
+    GENERATOR_FILE,
+    ModelConfig,
+    WeightsFile,
+    read_model_config,
+)
+
+CONFIG_FILE = "config.json"
+WEIGHTS_BYTES = 2 * 10**9
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+REVISION = re.compile(r"(?!.*(\.\.|//))[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A model of the Hub on this machine: the folder with its files, which a later pull may share, and the commit that they are of."""
+
+    folder: Path
+    commit: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the Hub says of one file: its size, and its git or LFS hash (40 or 64 hex digits)."""
+
+    size: int | None
+    digest: str | None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the Hub says of one commit."""
+
+    commit: str
+    files: dict[str, Entry]
+    library: str | None = None
+
+
+def pull(
+    repo: str,
+    revision: str | None = None,
+    *,
+    sha256: str | None = None,
+    discriminator: bool = False,
+    limit: int = WEIGHTS_BYTES,
+    report: Report = lambda line: None,
+) -> Pulled:
+    """Fetches the model `repo` ("owner/name") at a branch, tag or commit (None: the main branch), or takes it from the cache.
+
+    The revision is resolved to one commit once. Only config.json and model.safetensors (`discriminator`: its weights too) are
+    downloaded, at most `limit` bytes each, into the cache that all programs share for the Hub. Size and sha256 are those that
+    config.json, the Hub and `sha256` state, or nothing is returned and nothing damaged is left. A commit that is given whole and
+    is in the cache needs no network; a branch or tag that cannot be resolved means what it meant last, which is reported.
+    Raises UsageError, HubError or CheckpointError with one line.
+    """
+    if not REPOSITORY.fullmatch(repo) or not REVISION.fullmatch(revision or "main"):
+        named = repo if revision is None else f"{repo}@{revision}"
+        raise UsageError(f"{shorten(named)} names no model on the Hub: write owner/name@revision.")
+    asked = Asked("model", repo, revision or "main")
+    contents = _pinned(asked, report)
+    try:
+        return Pulled(_checked_folder(asked, contents, sha256, discriminator, limit, report), contents.commit)
+    except GanzooError:
+        _remove_damaged(asked.name, contents.commit)
+        raise
+
+
+def _checked_folder(asked: Asked, contents: Contents, sha256: str | None, discriminator: bool, limit: int, report: Report) -> Path:
+    """The folder of the cache, once every wanted file of the commit is in it as it must be."""
+    fetch = partial(_fetch, asked=asked, contents=contents, report=report)
+    config, folder = _config_of(fetch, asked, contents)
+    names = {GENERATOR_FILE: config.weights}
+    if discriminator:
+        if config.discriminator_weights is None:
+            raise UsageError(f"Model {shorten(asked.name)} has no discriminator.")
+        names[DISCRIMINATOR_FILE] = config.discriminator_weights
+    if sha256 is not None and config.weights.sha256 != sha256:
+        raise HubError(f"The weights of {asked} are not those that were registered: their sha256 is {config.weights.sha256}, not {sha256}.")
+    for name, weights in names.items():
+        _refuse_other(asked, contents, name, weights, limit)
+        fetch(name, size=weights.size, digest=weights.sha256, limit=weights.size)
+    return folder
+
+
+def _remove_damaged(repo: str, commit: str) -> None:
+    """After a failure nothing stays in the cache that differs from the hash that the cache named it by."""
+    for name in (CONFIG_FILE, GENERATOR_FILE, DISCRIMINATOR_FILE):
+        path = _storage(repo) / "snapshots" / commit / name
+        if path.is_file() and not _is_right(path, None, None, WEIGHTS_BYTES):
+            _remove(path)
+
+
+def _pinned(asked: Asked, report: Report) -> Contents:
+    """The commit that is meant, with what the Hub says of it if it was asked."""
+    if COMMIT.fullmatch(asked.revision):
+        return Contents(asked.revision, {})
+    reference = _storage(asked.name) / "refs" / asked.revision
+    try:
+        contents = read_contents(asked)
+    except Unreachable as error:
+        commit = _recorded(reference)
+        if commit is None:
+            raise
+        report(f"{error} Using commit {commit}, which was the newest when the Hub was last reached.")
+        return Contents(commit, {})
+    if _recorded(reference) != contents.commit:
+        with contextlib.suppress(OSError, GanzooError):  # a cache that cannot be written still serves what it has
+            reference.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(reference, contents.commit)
+    return contents
+
+
+def read_contents(asked: Asked) -> Contents:
+    """What the Hub says of the revision that is asked for."""
+    from huggingface_hub import HfApi
+
+    def ask() -> Contents:
+        info = HfApi().model_info(asked.name, revision=asked.revision, files_metadata=True)
+        files = {file.rfilename: Entry(file.size, getattr(file.lfs, "sha256", None) or file.blob_id) for file in info.siblings or []}
+        return Contents(info.sha, files, info.library_name if isinstance(info.library_name, str) else None)
+
+    contents = patiently(ask, asked)
+    if not isinstance(contents.commit, str) or not COMMIT.fullmatch(contents.commit):
+        raise HubError(f"The Hub names no commit for {asked} but {shorten(contents.commit)}: nothing of it is used.")
+    return contents
+
+
+def _recorded(reference: Path) -> str | None:
+    """The commit in a record of the cache, if it is one."""
+    try:
+        text = read_bytes(reference, 100).decode("ascii", "replace").strip()
+    except GanzooError:
+        return None
+    return text if COMMIT.fullmatch(text) else None
+
+
+def _config_of(fetch: Callable, asked: Asked, contents: Contents) -> tuple[ModelConfig, Path]:
+    """The checked config.json of the commit, and the folder that it lies in."""
+    library = f" The Hub says that it is for {shorten(contents.library)}." if contents.library not in (None, "ganzoo") else ""
+    none = f"{shorten(asked.name)} is no ganzoo model"
+    if contents.files and CONFIG_FILE not in contents.files:
+        raise HubError(f"{none}: it has no {CONFIG_FILE}.{library}")
+    entry = contents.files.get(CONFIG_FILE, Entry(None, None))
+    path = fetch(CONFIG_FILE, size=entry.size, digest=entry.digest, limit=CONFIG_BYTES)
+    try:
+        return read_model_config(path), path.parent
+    except GanzooError as error:
+        mine = contents.library == "ganzoo" or _names_a_variant(path)
+        start = f"{asked.name} cannot be used" if mine else none
+        raise HubError(f"{start}: {str(error).replace(str(path), CONFIG_FILE)}{library}") from error
+
+
+def _names_a_variant(path: Path) -> bool:
+    """Whether a configuration that cannot be read is at least one of ganzoo."""
+    with contextlib.suppress(GanzooError):
+        found = read_json(path, limit=CONFIG_BYTES, depth=16)
+        return isinstance(found, dict) and "variant" in found
+    return False
+
+
+def _refuse_other(asked: Asked, contents: Contents, name: str, weights: WeightsFile, limit: int) -> None:
+    """HubError where the Hub holds another file than config.json describes, before it is downloaded."""
+    if weights.size > limit:
+        raise HubError(f"{name} of {asked} has {weights.size} bytes: more than the {limit} that are allowed.")
+    if contents.files and name not in contents.files:
+        raise HubError(f"{shorten(asked.name)} is no whole ganzoo model: it has no {name}.")
+    entry = contents.files.get(name, Entry(None, None))
+    stated = entry.digest if entry.digest is not None and len(entry.digest) == 64 else weights.sha256
+    if entry.size not in (None, weights.size) or stated != weights.sha256:
+        raise HubError(f"{name} of {asked} is not the file that its config.json describes: its size or sha256 differs on the Hub.")
+
+
+def _fetch(name: str, *, size: int | None, digest: str | None, limit: int, asked: Asked, contents: Contents, report: Report) -> Path:
+    """One file of the commit, as it must be; what is damaged is fetched again once, for the client checks nothing but the size."""
+    path = _storage(asked.name) / "snapshots" / contents.commit / name
+    tries = 2
+    if path.is_file():
+        if _is_right(path, size, digest, limit):
+            return path
+        report(f"{name} of {asked} is damaged in the cache: it is fetched again.")
+        _remove(path)
+        tries = 1
+    for _ in range(tries):
+        _download(name, asked, contents.commit, limit, size)
+        if _is_right(path, size, digest, limit):
+            return path
+        _remove(path)
+    raise HubError(f"{name} of {asked} arrives damaged: its size or hash differs from what is stated. It was deleted; try later.")
+
+
+def _download(name: str, asked: Asked, commit: str, limit: int, size: int | None) -> None:
+    from huggingface_hub import constants, hf_hub_download
+
+    call = partial(hf_hub_download, asked.name, name, revision=commit, cache_dir=constants.HF_HUB_CACHE, tqdm_class=_bar(name))
+    patiently(call, asked, limit=limit, size=size or 0, commit=commit)
+
+
+def _is_right(path: Path, size: int | None, digest: str | None, limit: int) -> bool:
+    """Whether a cached file has the size and the hash that are stated (or had, when it was last loaded, and has not changed since);
+    where none is stated, the one that the cache named it by."""
+    named = path.resolve().name
+    digest = digest or (named if DIGEST.fullmatch(named) else None)
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit or size not in (None, facts.st_size):
+            return False
+        if digest is None or stamps.was_checked(facts, digest):
+            return True
+        return hash_like(digest, path) == digest
+    except OSError:
+        return False
+
+
+def hash_like(digest: str, path: Path) -> str:
+    """The hash of a file as the Hub states it: git's of 40 digits for small files, sha256 for large ones."""
+    if len(digest) == 64:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    data = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def _remove(path: Path) -> None:
+    """Deletes a file of the cache with the content that it points to, if that is the cache's own."""
+    content = path.resolve()
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+    if path.parents[2].resolve() in content.parents:
+        with contextlib.suppress(OSError):
+            content.unlink(missing_ok=True)
+
+
+def _storage(repo: str) -> Path:
+    """The folder that the Hub's cache has for a model."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
+
+
+def _bar(name: str) -> type:
+    """A progress bar with the name of the file, for the client would show a hash; on terminals alone."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):
+        def __init__(self, *values, **options):
+            options.pop("name", None)
+            super().__init__(*values, **{**options, "disable": None, "leave": False, "desc": name})
+
+    return Bar

@@ -1,0 +1,14 @@
+"""Networks that variants share: the generator's base class, layers, normalization and residual blocks."""
+
+from ganzoo.networks.generator import (
+    Code,
+    Generator,
+    LeakyReLU,
+    Maxout,
+    Reshape,
+    UniformGenerator,
+    logits_of_mean,
+    second_order,
+)
+
+__all__ = ["Code", "Generator", "LeakyReLU", "Maxout", "Reshape", "UniformGenerator", "logits_of_mean", "second_order"]

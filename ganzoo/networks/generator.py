@@ -1,0 +1,181 @@
+"""What networks share: the class that every generator inherits from, and activations that know of second derivatives."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganzoo.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Code:
+    """Columns `start` to `start + size` of a latent that mean something of their own, as InfoGAN's do.
+
+    "categorical" columns are one one-hot vector; "continuous" ones are `size` separate numbers, drawn between `low` and `high`.
+    """
+
+    name: str
+    start: int
+    size: int
+    kind: Literal["categorical", "continuous"]
+    low: float = 0.0
+    high: float = 1.0
+
+
+class Generator(nn.Module):
+    """Turns latents into images; every generator inherits from it and says its `latent_dim`.
+
+    `forward(latent, label=None)` takes latents (N, latent_dim) and labels (N,) int64 or None, and returns images
+    (N, C, H, W) in [-1, 1]. `codes` names the columns of the latent that have a meaning, if any have.
+    """
+
+    latent_dim: int
+    codes: tuple[Code, ...] = ()
+
+    def latent(self, n: int, random: torch.Generator) -> Tensor:
+        """Draws `n` latents (n, latent_dim) from the prior on `random`'s device: standard normal unless overridden."""
+        return torch.randn(n, self.latent_dim, generator=random, device=random.device)
+
+    def truncate(self, latent: Tensor, truncation: float) -> Tensor:
+        """The latents (N, latent_dim) pulled into [-truncation, truncation], so that they are distributed as the prior cut off there.
+
+        For a standard normal prior that is the truncation trick (Brock et al. 2018, section 3.1), which draws again what lies
+        outside. Here every number goes through its cumulative distribution and back through that of the truncated normal,
+        z' = √2 erf⁻¹(erf(z/√2) erf(t/√2)): the same distribution, and a seed's latents move smoothly with `truncation`.
+        Generators with another prior override it; UsageError if one does not.
+        """
+        if type(self).latent is not Generator.latent:
+            raise UsageError(f"{type(self).__name__} draws latents of its own and does not say how to truncate them: leave truncation out.")
+        share = torch.erf(latent.detach().cpu().double() / math.sqrt(2)) * math.erf(truncation / math.sqrt(2))
+        return (math.sqrt(2) * torch.erfinv(share)).clamp(-truncation, truncation).to(latent)
+
+    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
+        """Latents on the way from `start` to `end`, `share` in [0, 1]: along the sphere, where normal latents lie.
+
+        Generators with another prior override it (a straight line suits uniform codes). White 2016, section 2.1.
+        """
+        cosine = functional.cosine_similarity(start, end, dim=1).clamp(-1 + 1e-6, 1 - 1e-6)
+        angle = torch.acos(cosine)[:, None]
+        return (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle)
+
+    def prepare(self, mean: Tensor) -> None:
+        """Is told the mean (C, H, W) in [-1, 1] of the images to learn from, before training starts; does nothing unless overridden.
+
+        A start that follows the data is made here, by setting parameters or buffers, and nothing else: no random numbers. `mean` is
+        float32 on the CPU, where the generator is too. It may be called again on resuming, before the checkpoint is loaded.
+        """
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        raise TypeError(f"{type(self).__name__} must define forward(latent, label)")
+
+
+class UniformGenerator(Generator):
+    """A generator whose latents are uniform in [middle - edge, middle + edge), each number on its own."""
+
+    middle, edge = 0.0, 1.0
+
+    def latent(self, n: int, random: torch.Generator) -> Tensor:
+        return (torch.rand(n, self.latent_dim, generator=random, device=random.device) * 2 - 1) * self.edge + self.middle
+
+    def truncate(self, latent: Tensor, truncation: float) -> Tensor:
+        """The latents at most `truncation` from the middle: a uniform distribution cut off is a narrower one."""
+        return (latent - self.middle) * min(truncation / self.edge, 1.0) + self.middle
+
+    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
+        """Along a straight line: latents that fill a cube lie on no sphere."""
+        return torch.lerp(start, end, share)
+
+
+class _SecondOrder:
+    active = False
+
+
+@contextmanager
+def second_order():
+    """While it is open, the activations below are differentiated as piecewise linear: their second derivative is skipped.
+
+    A gradient penalty differentiates a gradient. For a leaky ReLU the second derivative is zero almost everywhere, but
+    autograd would still send those zeros through a whole backward pass of the network.
+    """
+    before, _SecondOrder.active = _SecondOrder.active, True
+    try:
+        yield
+    finally:
+        _SecondOrder.active = before
+
+
+class _PiecewiseLinear(torch.autograd.Function):
+    """A leaky ReLU whose slope does not depend on its input: the detached input cuts the second derivative off."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, slope: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.slope = slope
+        ctx.set_materialize_grads(False)  # or a missing gradient would go on as zeros
+        return functional.leaky_relu(x, slope)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor | None) -> tuple[Tensor | None, None]:
+        if gradient is None:
+            return None, None
+        (x,) = ctx.saved_tensors
+        return torch.ops.aten.leaky_relu_backward(gradient, x.detach(), ctx.slope, False), None
+
+
+class LeakyReLU(nn.Module):
+    """max(x, slope·x), the same numbers as `nn.LeakyReLU`, cheaper inside a gradient penalty. Slope 0 is a ReLU."""
+
+    def __init__(self, slope: float = 0.2):
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        if _SecondOrder.active:
+            return _PiecewiseLinear.apply(x, self.slope)
+        return functional.leaky_relu(x, self.slope) if self.slope else functional.relu(x)
+
+    def extra_repr(self) -> str:
+        return f"slope={self.slope}"
+
+
+class Maxout(nn.Module):
+    """Linear units that each are the largest of `pieces` linear functions: (N, inputs) to (N, units). Goodfellow et al. 2013."""
+
+    def __init__(self, inputs: int, units: int, pieces: int):
+        super().__init__()
+        self.linear, self.units, self.pieces = nn.Linear(inputs, units * pieces), units, pieces
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x).view(x.shape[0], self.units, self.pieces).amax(2)
+
+    def extra_repr(self) -> str:
+        return f"units={self.units}, pieces={self.pieces}"
+
+
+class Reshape(nn.Module):
+    """Gives every sample the shape `shape`, so that a linear layer can be followed by convolutions inside a Sequential."""
+
+    def __init__(self, *shape: int):
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(x.shape[0], *self.shape)
+
+    def extra_repr(self) -> str:
+        return ", ".join(map(str, self.shape))
+
+
+def logits_of_mean(mean: Tensor) -> Tensor:
+    """The logit of each pixel of a mean image (C, H, W) in [-1, 1], flat: what the bias before a sigmoid starts at in pylearn2.
+
+    Pixels keep 1e-7 from 0 and 1, whose logits are not finite.
+    """
+    return torch.logit((mean.double().flatten() + 1) / 2, eps=1e-7)

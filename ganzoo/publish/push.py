@@ -1,0 +1,248 @@
+"""Publishing a model on the Hugging Face Hub: one commit of files that are named here, verified by loading it back."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganzoo.checkpoints.checkpoint import load_checkpoint
+from ganzoo.checkpoints.manifest import folder_name
+from ganzoo.engine.build import build_part
+from ganzoo.errors import GanzooError, UsageError, did_you_mean
+from ganzoo.files import pictures
+from ganzoo.files.atomic import disk_errors, shorten, write_file
+from ganzoo.hub import client as hub
+from ganzoo.hub.client import COMMIT, attempts
+from ganzoo.hub.errors import Asked, HubError, explained, status_of
+from ganzoo.models.config import DISCRIMINATOR_FILE, GENERATOR_FILE, ModelConfig
+from ganzoo.models.folder import write_model
+from ganzoo.models.load import load, load_folder
+from ganzoo.models.model import Model
+from ganzoo.models.pull import CONFIG_FILE, REPOSITORY, REVISION, Contents, Report, hash_like, pull, read_contents
+from ganzoo.models.source import Repository, parse_source
+from ganzoo.models.tensors import DTYPES, read_tensors
+from ganzoo.publish.model_card import CARD_FILE, LIBRARY, SAMPLES_FILE, model_card
+from ganzoo.registry.registry import registry
+from ganzoo.variant import Part
+
+FILES = (CONFIG_FILE, GENERATOR_FILE, DISCRIMINATOR_FILE, SAMPLES_FILE, CARD_FILE)
+HARMLESS = {".gitattributes", ".gitignore", "README.md", "LICENSE", *FILES}
+SAMPLES = 64
+COMPARED = 8
+SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push led to: the commit that holds the model, its address, and whether it had to be made."""
+
+    repo: str
+    commit: str
+    address: str
+    changed: bool
+
+
+def push(
+    source: Model | str | Path,
+    repo: str,
+    *,
+    private: bool = False,
+    message: str | None = None,
+    discriminator: bool = False,
+    dtype: str = "float32",
+    licence: str | None = None,
+    tag: str | None = None,
+    report: Report = lambda line: None,
+) -> Pushed:
+    """Publishes a model, or the model of whatever `load` takes, as the repository `repo` ("owner/name"), which is made if needed.
+
+    The commit holds config.json, model.safetensors (numbers stored as `dtype`), README.md, samples.png and, if asked for,
+    discriminator.safetensors; nothing else leaves this machine, and folders of this machine are not named. `licence` None keeps
+    what the model says. A repository that already holds these files gets no commit. At the end the commit is loaded from the Hub
+    and must draw the same images bit for bit. Raises UsageError, HubError or CheckpointError with one line.
+    """
+    _check(repo, dtype, tag)
+    model = source if isinstance(source, Model) else load(source, report=report)
+    part = _discriminator(source, model, report) if discriminator else None
+    config = _public(model.config if licence is None else replace(model.config, licence=licence))
+    asked = Asked("model", repo, "main")
+    with tempfile.TemporaryDirectory(prefix="ganzoo-push-") as temporary, disk_errors(f"{temporary} cannot be written", HubError):
+        folder = Path(temporary) / "model"
+        local = _write(folder, repo, replace(config, weights=None), model, dtype, part)
+        message = message or f"{local.variant}, {local.image.size}x{local.image.size}"
+        commit, address, changed = _publish(folder, asked, private, message, report)
+        if tag is not None:
+            _tag(asked, commit, tag)
+        _verify(local, repo, commit)
+    report(f"Loaded back from commit {commit}: the images are the same bit for bit.")
+    return Pushed(repo, commit, address, changed)
+
+
+def _check(repo: str, dtype: str, tag: str | None) -> None:
+    from huggingface_hub import get_token
+
+    if not REPOSITORY.fullmatch(repo):
+        raise UsageError(f"{shorten(repo)} names no repository on the Hub: write owner/name.")
+    if dtype not in DTYPES:
+        raise UsageError(f"Numbers cannot be stored as {shorten(dtype)}.{did_you_mean(dtype, DTYPES)}")
+    if tag is not None and (not REVISION.fullmatch(tag) or COMMIT.fullmatch(tag)):
+        raise UsageError(f"{shorten(tag)} is no name of a tag: use letters, digits, dots and dashes.")
+    if not get_token():
+        raise UsageError("Publishing needs an account on the Hub: log in with `hf auth login`, or set HF_TOKEN.")
+
+
+def _public(config: ModelConfig) -> ModelConfig:
+    """The configuration without the folders of this machine: where the images lay concerns nobody."""
+    data = config.training.get("data")
+    if not isinstance(data, Mapping):
+        return config
+    source = data.get("source")
+    named = isinstance(source, str) and (source.startswith("hf://") or re.fullmatch(r"[\w.:-]+", source) and not os.path.exists(source))
+    kept = {key: value for key, value in data.items() if key != "source" or named}
+    return replace(config, training={**config.training, "data": kept})
+
+
+def _write(folder: Path, repo: str, config: ModelConfig, model: Model, dtype: str, discriminator: Any) -> Model:
+    """Writes every file that is published and returns the model as they hold it."""
+    written = write_model(folder, config, model.generator.state_dict(), dtype=dtype, discriminator=discriminator)
+    local = load_folder(folder, mmap=False)
+    columns = local.image.classes if 2 <= local.image.classes <= 12 else None
+    pictures.save_picture(pictures.enlarged(pictures.grid(local.sample(SAMPLES, seed=0), columns)), folder / SAMPLES_FILE)
+    known = {variant.name: variant for variant in registry().variants()}
+    write_file(folder / CARD_FILE, model_card(repo, written, known.get(written.variant)))
+    return local
+
+
+def _discriminator(source: Model | str | Path, model: Model, report: Report) -> tuple[Part, dict[str, Tensor]]:
+    """The discriminator that belongs to the generator, from where that came from."""
+    config, part = model.config, model.config.discriminator
+    found = None if isinstance(source, Model) else parse_source(source, registry())
+    if part is None or found is None or not isinstance(found, Path | Repository):
+        raise UsageError("A discriminator is published from a run, a checkpoint or a model folder that has one: this has none.")
+    if isinstance(found, Repository):
+        found = pull(found.repo, found.revision, discriminator=True, report=report).folder
+    if config.discriminator_weights is not None:
+        with torch.device("meta"):
+            wanted = build_part("discriminator", part, config.image, registry()).state_dict()
+        return part, read_tensors(found / DISCRIMINATOR_FILE, wanted, config.discriminator_weights, mmap=False)
+    if not (found / "MANIFEST.json").is_file():
+        if not (found / "checkpoints").is_dir():
+            raise UsageError(f"{found} has no discriminator.")
+        found = found / "checkpoints" / folder_name(config.training["steps"])
+    return part, dict(load_checkpoint(found, ["discriminator"])[1]["discriminator"])
+
+
+def _publish(folder: Path, asked: Asked, private: bool, message: str, report: Report) -> tuple[str, str, bool]:
+    """(commit, address, whether it is new) of the repository that holds the files of the folder."""
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    address = str(_once(partial(api.create_repo, asked.name, private=private, exist_ok=True), asked))
+    head = read_contents(asked)
+    _refuse_strangers(head, asked)
+    if not (changed := _changed(folder, head)):
+        report(f"{asked.name} already holds these files at commit {head.commit}: nothing is uploaded.")
+        return head.commit, address, False
+    report(f"Uploading {', '.join(changed)} to {asked.name}.")
+    operations = _operations(folder, changed)
+    size = sum((folder / name).stat().st_size for name in changed if (folder / name).is_file())
+    for operation in operations:  # one at a time: several would go through threads, where nothing limits their seconds
+        if hasattr(operation, "path_or_fileobj"):
+            _once(partial(api.preupload_lfs_files, asked.name, [operation]), asked, size, again=True)
+    send = partial(api.create_commit, asked.name, operations, commit_message=message, revision="main", parent_commit=head.commit)
+    return _commit(send, folder, asked, head), address, True
+
+
+def _commit(send: Callable, folder: Path, asked: Asked, head: Contents) -> str:
+    """Makes the commit. Where the answer is lost, the head says whether it was made; as it names its parent, it cannot be made twice."""
+    try:
+        _once(send, asked, again=True)
+    except HubError:
+        now = read_contents(asked)
+        if now.commit == head.commit or _changed(folder, now):
+            raise
+        return now.commit
+    now = read_contents(asked)
+    if _changed(folder, now):
+        raise HubError(f"{asked.name} holds other files than were sent, at commit {now.commit}: has somebody pushed? Look, and push again.")
+    return now.commit
+
+
+def _refuse_strangers(head: Contents, asked: Asked) -> None:
+    """Other people's models of that name, or one's own of another library, are not written over."""
+    strange = sorted(name for name in head.files if name not in HARMLESS)
+    models = strange or [name for name in head.files if name == CONFIG_FILE or name.endswith(".safetensors")]
+    if models and head.library != LIBRARY:
+        raise UsageError(f"{asked.name} holds something that ganzoo did not publish ({shorten(models[0])}): choose another name.")
+
+
+def _changed(folder: Path, head: Contents) -> list[str]:
+    """Names of the files that a commit would have to add, replace or remove."""
+    names = []
+    for name in FILES:
+        path, entry = folder / name, head.files.get(name)
+        here = path.is_file()
+        if here and (entry is None or entry.digest is None or hash_like(entry.digest, path) != entry.digest):
+            names.append(name)
+        elif not here and entry is not None:
+            names.append(name)
+    return names
+
+
+def _operations(folder: Path, names: list[str]) -> list[Any]:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    return [CommitOperationAdd(n, str(folder / n)) if (folder / n).is_file() else CommitOperationDelete(n) for n in names]
+
+
+def _tag(asked: Asked, commit: str, tag: str) -> None:
+    from huggingface_hub import HfApi
+
+    try:
+        _once(partial(HfApi().create_tag, asked.name, tag=tag, revision=commit), asked)
+    except HubError as error:
+        if (status_of(error.__cause__) if error.__cause__ else (None,))[0] != 409:
+            raise
+        there = read_contents(replace(asked, revision=tag)).commit
+        if there != commit:
+            taken = f"{asked.name} already has a tag {shorten(tag)}, at {there}"
+            raise HubError(f"The model is published at commit {commit}, but {taken}.") from error
+
+
+def _verify(local: Model, repo: str, commit: str) -> None:
+    """HubError unless the commit, loaded from the Hub, draws what the published files draw."""
+    published = load_folder(pull(repo, commit).folder)
+    if not torch.equal(published.sample(COMPARED, seed=0), local.sample(COMPARED, seed=0)):
+        raise HubError(f"The model that the Hub gives back for {repo} at commit {commit} draws other images than the one that was sent.")
+
+
+def _once(call: Callable, asked: Asked, size: int = 0, *, again: bool = False) -> Any:
+    """What a call that changes something returns, and one line for what it raises; only `again` says that it may be made again."""
+    try:
+        return attempts(call, hub.WAITS if again else (), asked, size=size, seconds=SECONDS)
+    except GanzooError:
+        raise
+    except Exception as error:
+        status, _ = status_of(error)
+        if status == 412:
+            raise HubError(f"Somebody pushed to {asked.name} meanwhile: look at what is there, then push again.") from error
+        if status == 409:
+            raise HubError(f"The Hub refuses: {asked.name} is being changed, or has that already (status 409).") from error
+        if status in (401, 403):
+            owner = asked.name.partition("/")[0]
+            raise HubError(
+                f"The Hub does not let you write to {shorten(owner)} (status {status}):"
+                " log in with `hf auth login`, with a token that may write."
+            ) from error
+        if status in (400, 413, 422):
+            raise HubError(f"The Hub refuses the files of {asked.name} (status {status}).") from error
+        raise explained(error, asked) from error

@@ -1,0 +1,83 @@
+"""Finding models of ganzoo on the Hugging Face Hub, by words, variant and resolution."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from ganzoo.errors import UsageError
+from ganzoo.files.atomic import shorten
+from ganzoo.hub.client import patiently
+from ganzoo.hub.errors import Asked
+from ganzoo.models.pull import REPOSITORY
+from ganzoo.publish.model_card import GENERIC, LIBRARY
+from ganzoo.registry.registry import registry
+
+MOST = 1000
+RESOLUTION = re.compile(r"([1-9][0-9]{0,4})x\1")
+TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A model that the Hub lists. What its author left out of the tags is None; `modified` is a day, as 2026-05-17."""
+
+    name: str
+    variant: str | None
+    size: int | None
+    downloads: int
+    modified: str | None
+
+
+def search(words: str = "", *, variant: str | None = None, size: int | None = None, limit: int = 20) -> list[Found]:
+    """At most `limit` models whose library is ganzoo, the most downloaded first.
+
+    `words` are looked for in the names, `variant` is one variant, `size` one resolution in pixels. Raises UsageError, HubError.
+    """
+    if not 1 <= limit <= MOST:
+        raise UsageError(f"limit is {limit}: ask for 1 to {MOST} models.")
+    if variant is not None and not TAG.fullmatch(variant):
+        raise UsageError(f"{shorten(variant)} is no name of a variant.")
+    wanted = [LIBRARY, *([variant] if variant else []), *([f"{size}x{size}"] if size else [])]
+
+    def ask() -> list[Found]:
+        from huggingface_hub import HfApi
+
+        most = MOST if variant == GENERIC else limit  # the first GAN is called as every model is tagged
+        listed = HfApi().list_models(search=words or None, filter=wanted, limit=most, full=True, sort="downloads")
+        known = set(registry().names("variants"))
+        every = (found for model in islice(listed, most) if (found := _found(model, known, variant)) is not None)
+        return list(islice((found for found in every if variant in (None, found.variant)), limit))
+
+    return patiently(ask, Asked("a search of models", ""))
+
+
+def _found(model: Any, known: set[str], variant: str | None) -> Found | None:
+    """The facts of a listed model, each in the form that it must have; None if it has no proper name."""
+    if not isinstance(model.id, str) or not REPOSITORY.fullmatch(model.id):
+        return None
+    tags = [tag for tag in model.tags or [] if isinstance(tag, str) and TAG.fullmatch(tag)]
+    sizes = [int(match[1]) for tag in tags if (match := RESOLUTION.fullmatch(tag))]
+    modified = model.last_modified
+    return Found(
+        name=model.id,
+        variant=variant if variant not in (None, GENERIC) else _variant(tags, known),
+        size=sizes[0] if sizes else None,
+        downloads=model.downloads if isinstance(model.downloads, int) else 0,
+        modified=modified.date().isoformat() if isinstance(modified, datetime) else None,
+    )
+
+
+def _variant(tags: list[str], known: set[str]) -> str | None:
+    """The tag that names the variant: a registered one, or what stands after "gan" where a card of ganzoo has it.
+
+    "gan" itself, which all have, names the first GAN where the resolution follows it.
+    """
+    registered = [tag for tag in tags if tag in known and tag != GENERIC]
+    if registered or GENERIC not in tags:
+        return (registered or [None])[0]
+    after = tags[tags.index(GENERIC) + 1 :]
+    return next((tag for tag in after[:1] if not RESOLUTION.fullmatch(tag)), GENERIC)

@@ -1,0 +1,1 @@
+"""Plugins: hook specifications, discovery, isolation, look-up by name, installation and scaffolding."""

@@ -1,0 +1,258 @@
+"""The registry: loads plugins, isolates the broken ones, and looks names up. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+import pluggy
+
+from ganzoo.errors import PluginError, UsageError, did_you_mean
+from ganzoo.registry import hookspecs
+from ganzoo.registry.discovery import GROUP, Plugin, installed, load, printable
+from ganzoo.registry.isolation import Impatience, check_api, isolated
+from ganzoo.variant import Part, Training, Variant, check_name
+
+KINDS = ("variants", "generators", "discriminators", "losses", "regularizers", "augmentations", "datasets", "extractors", "metrics", "layouts")
+SINGULAR = {kind: kind[:-1] for kind in KINDS} | {"losses": "loss", "datasets": "data set"}
+# What every command reads of a variant; a wrong type here would end commands that never use the variant.
+FIELD_TYPES = {
+    "summary": str,
+    "paper": str,
+    "year": int,
+    "generator": Part,
+    "discriminator": (Part, type(None)),
+    "loss": Part,
+    "sizes": tuple,
+    "tags": tuple,
+    "regularizers": tuple,
+    "augmentation": (Part, type(None)),
+    "training": Training,
+    "weights": Mapping,
+}
+MARK = f"{GROUP}_impl"  # the attribute in which `hookimpl` leaves its options
+ITEM_TYPES = {"sizes": int, "tags": str, "regularizers": Part}
+
+
+class Claim(NamedTuple):
+    """A name, what is registered under it, and the plugin that says so."""
+
+    plugin: Plugin
+    value: Any
+
+
+class _Manager(pluggy.PluginManager):
+    """pluggy's, which looks at every name in a plugin with `inspect`; with hundreds of plugins that takes longer than their import."""
+
+    def parse_hookimpl_opts(self, plugin, name):
+        if not isinstance(plugin, ModuleType):
+            return super().parse_hookimpl_opts(plugin, name)
+        found = vars(plugin).get(name)
+        return getattr(found, MARK, None) if type(found) is FunctionType else None
+
+
+class Registry:
+    """All plugins and what they registered; part hooks are called only when a part of that kind is first looked up.
+
+    `plugins` are those to load, in this order (None: all that are installed). A plugin that fails keeps its place there with
+    an `error`, and nothing that it registered can be used.
+    """
+
+    _filling = False
+
+    def __init__(self, plugins: list[Plugin] | None = None):
+        if Registry._filling:
+            raise PluginError("asks for registered names while plugins are still being loaded; do that in a part's factory")
+        self.plugins = installed() if plugins is None else plugins
+        self._manager = _Manager(GROUP)
+        self._manager.add_hookspecs(hookspecs)
+        self._owners: dict[int, str] = {}  # plugins by the id of their module; pluggy's look-up goes through all of them
+        self._claims: dict[str, dict[str, list[Claim]]] = {}
+        Registry._filling = True
+        try:
+            with Impatience():
+                for plugin in self.plugins:
+                    self._load(plugin)
+                self._check_hooks()
+                self._table("variants")
+        finally:
+            Registry._filling = False
+
+    @property
+    def warnings(self) -> list[str]:
+        """One line for every plugin that is broken or has a note, then one for every name that several claim, in a fixed order."""
+        broken = [f"Plugin {plugin.name} is broken and left out: {plugin.error}" for plugin in self.plugins if plugin.error]
+        tables = [(kind, self._claims[kind]) for kind in KINDS if kind in self._claims]
+        clashes = [_clash(kind, name, table[name]) for kind, table in tables for name in sorted(table) if len(_sound(table[name])) > 1]
+        notes = [f"Plugin {plugin.name} {plugin.note}." for plugin in self.plugins if plugin.note]
+        return broken + notes + clashes
+
+    # -- loading ---------------------------------------------------------------------------------------------------
+
+    def _load(self, plugin: Plugin) -> None:
+        if plugin.error:
+            return
+        with isolated(plugin):
+            module = load(plugin.module)
+            check_api(module)
+            if owner := self._owners.get(id(module)):
+                raise PluginError(f"its module {plugin.module} is already in use as plugin {owner}")
+            try:
+                self._manager.register(module, plugin.name)
+            except pluggy.PluginValidationError as error:
+                raise PluginError(f"has a hook of another form than register_...(register){self._odd_hooks(module)}") from error
+            self._owners[id(module)] = plugin.name
+
+    def _odd_hooks(self, module) -> str:
+        """Names the hooks that pluggy refused; its own text depends on the order of a set and on its version."""
+        from inspect import signature
+
+        hooks = [name for name in dir(module) if self._manager.parse_hookimpl_opts(module, name)]
+        forms = [f"{name}{signature(getattr(module, name))}" for name in hooks]
+        return f": {', '.join(form for form in forms if not form.endswith('(register)'))}"
+
+    def _check_hooks(self) -> None:
+        """Finds, in one pass over all hooks, the mistakes that pluggy leaves for later or never reports."""
+        mistakes: dict[str, str] = {}
+        hooked = set()
+        for hook, caller in sorted(vars(self._manager.hook).items()):
+            for implementation in caller.get_hookimpls():
+                hooked.add(implementation.plugin_name)
+                if not caller.has_spec() and not implementation.optionalhook:
+                    mistakes[implementation.plugin_name] = f"implements an unknown hook '{hook}'.{did_you_mean(hook, _hooks())}"
+                elif implementation.hookwrapper or implementation.wrapper:
+                    mistakes[implementation.plugin_name] = f"wraps {hook}; plugins implement hooks, they may not wrap them"
+        for plugin in self.plugins:
+            if not plugin.error and plugin.name not in hooked:
+                plugin.error = "registers nothing: none of its functions is marked with @ganzoo.hookimpl"
+            plugin.error = plugin.error or mistakes.get(plugin.name)
+
+    def _table(self, kind: str) -> dict[str, list[Claim]]:
+        """Calls the hook of one kind, once, plugin by plugin in their order, and returns every claim by name."""
+        if kind in self._claims:
+            return self._claims[kind]
+        table = self._claims[kind] = {}
+        hook = getattr(self._manager.hook, f"register_{kind}")
+        implementations = {implementation.plugin_name: implementation for implementation in hook.get_hookimpls()}
+        for plugin in self.plugins:
+            if plugin.error or plugin.name not in implementations:
+                continue
+            mine: dict[str, Any] = {}
+            with isolated(plugin, every_command=kind == "variants"):
+                implementation = implementations[plugin.name]
+                implementation.function(*(_recorder(kind, mine) for _ in implementation.argnames))
+            plugin.registered[kind] = sorted(mine)
+            for name, value in mine.items():
+                table.setdefault(name, []).append(Claim(plugin, value))
+        return table
+
+    # -- looking up ------------------------------------------------------------------------------------------------
+
+    def names(self, kind: str) -> list[str]:
+        """Sorted names of one kind that can be used: a name that several plugins claim counts only if a built-in has it."""
+        return sorted(name for name, claims in self._table(kind).items() if _winner(claims))
+
+    def claim(self, kind: str, name: str) -> Claim:
+        """The claim behind a name.
+
+        UsageError with the nearest known name if nobody has it, PluginError if several plugins claim it or a broken one.
+        """
+        claims = self._table(kind).get(name, [])
+        if winner := _winner(claims):
+            return winner
+        if len(_sound(claims)) > 1:
+            raise PluginError(_clash(kind, name, claims))
+        broken = [plugin for plugin in self.plugins if plugin.error]
+        for plugin in broken:
+            if name in plugin.registered.get(kind, ()) or (kind == "variants" and name == plugin.entry_point):
+                raise PluginError(f"The {SINGULAR[kind]} '{name}' is missing because plugin {plugin.name} is broken: {plugin.error}")
+        hint = f" ({len(broken)} broken left out: see `ganzoo plugins`)" if broken else ""
+        raise UsageError(f"No {SINGULAR[kind]} is called '{printable(name)}'.{did_you_mean(name, self.names(kind))}{hint}")
+
+    def get(self, kind: str, name: str) -> Any:
+        """What is registered under a name (a Variant, or a factory); errors as `claim`."""
+        return self.claim(kind, name).value
+
+    def table(self, kind: str) -> dict[str, Any]:
+        """Every usable name of one kind with what is registered under it."""
+        return {name: self.get(kind, name) for name in self.names(kind)}
+
+    def variants(self) -> list[Variant]:
+        """All variants, sorted by name."""
+        return list(self.table("variants").values())
+
+
+def _recorder(kind: str, mine: dict[str, Any]):
+    """The `register` that a hook is called with: it checks what it gets and keeps it in `mine`."""
+
+    def register(*arguments):
+        name, value = _checked(kind, arguments)
+        if name in mine:
+            raise PluginError(f"registers the {SINGULAR[kind]} '{name}' twice")
+        mine[name] = value
+
+    return register
+
+
+def _checked(kind: str, arguments: tuple) -> tuple[str, Any]:
+    if kind == "variants":
+        if len(arguments) != 1 or not isinstance(arguments[0], Variant):
+            raise PluginError(f"register_variants takes register(Variant), got {_call(arguments)}")
+        return arguments[0].name, _checked_variant(arguments[0])
+    if len(arguments) != 2 or not callable(arguments[1]):
+        raise PluginError(f"register_{kind} takes register(name, factory), got {_call(arguments)}")
+    return check_name(arguments[0]), arguments[1]
+
+
+def _checked_variant(variant: Variant) -> Variant:
+    for field, kind in FIELD_TYPES.items():
+        value = getattr(variant, field)
+        items = value if field in ITEM_TYPES and isinstance(value, tuple) else ()
+        if not isinstance(value, kind) or not all(isinstance(item, ITEM_TYPES[field]) for item in items):
+            raise PluginError(f"variant '{variant.name}' cannot have {field}={_short(value)}")
+    if not variant.summary.isprintable():
+        raise PluginError(f"the summary of variant '{variant.name}' must be one line, got {_short(variant.summary)}")
+    return variant
+
+
+def _sound(claims: list[Claim]) -> list[Claim]:
+    return [claim for claim in claims if not claim.plugin.error]
+
+
+def _winner(claims: list[Claim]) -> Claim | None:
+    sound = _sound(claims)
+    builtin = [claim for claim in sound if claim.plugin.builtin]
+    if len(builtin) == 1:
+        return builtin[0]
+    return sound[0] if len(sound) == 1 else None
+
+
+def _clash(kind: str, name: str, claims: list[Claim]) -> str:
+    owners = " and ".join(claim.plugin.name for claim in _sound(claims))
+    winner = _winner(claims)
+    verdict = f"the built-in one of {winner.plugin.name} is used" if winner else "none is used; uninstall all but one"
+    return f"The {SINGULAR[kind]} '{name}' is registered by {owners}: {verdict}."
+
+
+def _call(arguments: tuple) -> str:
+    return f"register({', '.join(map(_short, arguments))})"
+
+
+def _short(value: Any) -> str:
+    try:
+        text = printable(repr(value))
+    except Exception:
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _hooks() -> list[str]:
+    return [f"register_{kind}" for kind in KINDS]
+
+
+@cache
+def registry() -> Registry:
+    """The registry of this process."""
+    return Registry()

@@ -1,0 +1,128 @@
+"""`ganzoo new` as a function: a whole distribution with one variant, from the templates in `files`. Torch-free."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import date
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from ganzoo import API_VERSION
+from ganzoo.errors import GanzooError, UsageError
+from ganzoo.files.atomic import disk_errors, new_folder, shorten
+from ganzoo.registry.discovery import GROUP, normalize
+from ganzoo.registry.registry import SINGULAR, Registry
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+LONGEST = 40
+PREFIX = f"{GROUP}-"
+
+HINGE = ("Margins instead of probabilities on DCGAN's networks.", "https://arxiv.org/abs/1705.02894", 2017)
+PENALIZED = ("A small convolutional GAN with a penalty on the discriminator's gradient.", "https://arxiv.org/abs/1801.04406", 2018)
+# What a plugin registers under its name, or under its name and an ending, by how much of it is its own.
+CLAIMS = {
+    "loss": {"variants": "", "losses": ""},
+    "gan": {"variants": "", "generators": "", "discriminators": "", "losses": ""},
+    "full": {"variants": "", "generators": "", "discriminators": "", "losses": "", "datasets": "-shapes", "metrics": "-distance"},
+}
+SHARED = {
+    "pyproject.toml": ("pyproject.toml",),
+    "README.md": ("readme.md",),
+    "LICENSE": ("licence",),
+    ".gitignore": ("gitignore",),
+    ".github/workflows/tests.yml": ("workflow.yml",),
+}
+OWN = {
+    "loss": {"__init__.py": ("loss_card.py",), "model.py": ("loss_model.py",), "test": ("loss_test.py",)},
+    "gan": {"__init__.py": ("gan_card.py",), "model.py": ("gan_model.py",), "test": ("gan_test.py",)},
+    "full": {
+        "__init__.py": ("gan_card.py", "full_card.py"),
+        "model.py": ("gan_model.py",),
+        "shapes.py": ("shapes.py",),
+        "test": ("gan_test.py", "full_test.py"),
+    },
+}
+
+
+def write_plugin(name: str, scope: str, out: Path | None, registry: Registry) -> tuple[Path, list[str]]:
+    """Writes the distribution `ganzoo-<name>` and returns its folder and the paths of its files.
+
+    `scope` is what it brings of its own: "loss", "gan" (generator, discriminator and loss) or "full" (a data set and a metric
+    besides). `out` None is `./ganzoo-<name>`. UsageError for a name that cannot be one or is taken, and for a folder that is in
+    the way; the folder is there whole or not at all.
+    """
+    name = checked_name(name)
+    refuse_taken(name, scope, registry)
+    folder = Path(out) if out is not None else Path(PREFIX + name)
+    files = rendered(name, scope)
+    with disk_errors(f"{folder} cannot be written", GanzooError):
+        if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"{folder} is in the way: give a new or empty folder with --out.")
+        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with new_folder(folder.absolute()) as temporary:
+            for path, text in files.items():
+                (temporary / path).parent.mkdir(parents=True, exist_ok=True)
+                (temporary / path).write_text(text, encoding="utf-8", newline="\n")
+    return folder, list(files)
+
+
+def checked_name(name: str) -> str:
+    """The name of the variant, without a leading `ganzoo-`; UsageError says what can be one and what is near."""
+    name = name.removeprefix(PREFIX)
+    if NAME.fullmatch(name) and len(name) <= LONGEST and name != GROUP:
+        return name
+    near = normalize(name).lstrip("0123456789-")[:LONGEST].rstrip("-")
+    hint = f" For example '{near}'." if near and near != GROUP else ""
+    rule = f"use up to {LONGEST} letters a-z and digits, words joined by '-', beginning with a letter"
+    raise UsageError(f"{shorten(name)} cannot name a plugin: {rule}.{hint}")
+
+
+def refuse_taken(name: str, scope: str, registry: Registry) -> None:
+    """UsageError if somebody registers one of the names that the plugin would, or a distribution of its name is installed."""
+    for kind, ending in CLAIMS[scope].items():
+        if name + ending in registry.names(kind):
+            owner = registry.claim(kind, name + ending).plugin.distribution
+            raise UsageError(f"The {SINGULAR[kind]} '{name + ending}' is there already, from {owner}: choose another name.")
+    if any(plugin.distribution == PREFIX + name for plugin in registry.plugins):
+        raise UsageError(f"A distribution {PREFIX}{name} is installed already: choose another name.")
+
+
+def rendered(name: str, scope: str) -> dict[str, str]:
+    """The text of every file by its path in the distribution."""
+    values = _values(name, scope)
+    package, module = values["package"], values["module"]
+    places = {key: f"tests/test_{module}.py" if key == "test" else f"{package}/{key}" for key in OWN[scope]}
+    templates = SHARED | {places[key]: names for key, names in OWN[scope].items()}
+    texts = {path: "".join(_template(part).substitute(values) for part in names) for path, names in templates.items()}
+    if scope == "full":  # the tests of the data set and the metric use what the card defines
+        test = places["test"]
+        texts[test] = texts[test].replace(f"from {package}.model", f"from {package} import distance, shapes\nfrom {package}.model", 1)
+    return texts
+
+
+def _template(name: str) -> Template:
+    return Template(resources.files(__name__).joinpath(f"files/{name}.txt").read_text(encoding="utf-8"))
+
+
+def _values(name: str, scope: str) -> dict[str, str]:
+    summary, paper, year = HINGE if scope == "loss" else PENALIZED
+    module = name.replace("-", "_")
+    package = f"{GROUP}_{module}"
+    return {
+        "name": name,
+        "api": str(API_VERSION),
+        "distribution": PREFIX + name,
+        "module": module,
+        "package": package,
+        "title": " ".join(word.capitalize() for word in name.split("-")),
+        "camel": "".join(word.capitalize() for word in name.split("-")),
+        "summary": summary,
+        "paper": paper,
+        "paper_year": str(year),
+        "year": str(date.today().year),
+        "data": f"{name}-shapes" if scope == "full" else "fashion-mnist-test",
+        "parts": "the loss" if scope == "loss" else "the networks and the loss",
+        "more_files": f"| `{package}/shapes.py` | its data set |\n" if scope == "full" else "",
+    }

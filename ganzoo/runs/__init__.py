@@ -1,0 +1,1 @@
+"""A training run: its request, its loop, its folder, and what watches it."""

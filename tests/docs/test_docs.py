@@ -1,0 +1,95 @@
+"""What the documentation says is executed, or held against the code."""
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from paths import ROOT
+
+from ganzoo.registry import hookspecs
+from ganzoo.registry.registry import KINDS
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([ROOT / "README.md", ROOT / "benchmarks" / "README.md", *(ROOT / "docs").rglob("*.md")])
+VARIANT_PAGES = sorted((ROOT / "docs" / "variants").glob("*.md"))
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.S)
+
+
+def test_every_hook_is_documented_with_its_exact_arguments():
+    page = (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^## (register_\w+\(.*\))$", page, re.M))
+    specified = {f"register_{kind}{inspect.signature(getattr(hookspecs, f'register_{kind}'))}" for kind in KINDS}
+    assert documented == specified
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The run that the README's Python block loads, made by its first command on smaller networks."""
+    folder = tmp_path_factory.mktemp("readme")
+    environment = {**os.environ, "GANZOO_CACHE": str(folder / "cache")}
+    command = [sys.executable, "-m", "ganzoo", "train", "dcgan", "--data", "fashion-mnist-test", "--image-size", "32", "--steps", "2"]
+    command += ["--set", "generator.width=8", "--set", "discriminator.width=8", "--threads", "1", "--out", "runs/first"]
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    return folder
+
+
+def test_readme_python_block_runs(trained):
+    code = next(block for block in blocks(README, "python") if "ganzoo.load" in block)
+    code += "\nassert images.shape == (16, 1, 32, 32) and images.abs().max() <= 1\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=trained, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "wgan-gp" in done.stdout
+
+
+def test_readme_plugin_installs_lists_and_trains(trained):
+    files = {}
+    for block in blocks(README, "toml") + blocks(README, "python"):
+        name = re.match(r"# (\S+\.(?:toml|py))\n", block)
+        if name:
+            files[name[1]] = block
+    assert sorted(files) == ["ganzoo_hinge/__init__.py", "ganzoo_hinge/model.py", "pyproject.toml"]
+    code = [line for text in files.values() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    assert len(code) <= 55
+    source, target = trained / "ganzoo-hinge", trained / "site"
+    for name, text in files.items():
+        path = source / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(target), str(source)]
+    subprocess.run(pip, check=True, capture_output=True)
+    environment = {**os.environ, "PYTHONPATH": str(target), "GANZOO_CACHE": str(trained / "cache")}
+    run = [sys.executable, "-m", "ganzoo"]
+    listed = subprocess.run([*run, "list"], env=environment, cwd=trained, capture_output=True, text=True, check=True)
+    assert re.search(r"^hinge-gan .*\[ganzoo-hinge 0\.1\.0\]$", listed.stdout, re.M)
+    options = ["--data", "fashion-mnist-test", "--image-size", "32", "--steps", "2", "--batch-size", "8", "--set", "loss.margin=2"]
+    options += ["--set", "generator.width=8", "--set", "discriminator.width=8", "--threads", "1", "--out", "runs/hinge"]
+    done = subprocess.run([*run, "train", "hinge-gan", *options], env=environment, cwd=trained, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert '"margin": 2' in (trained / "runs" / "hinge" / "config.json").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
+
+
+@pytest.mark.parametrize("page", VARIANT_PAGES, ids=lambda page: page.stem)
+def test_variant_pages_point_at_the_lines_they_quote(page):
+    quotes = re.findall(r"\[`[\w./]+:(\d+)`\]\(([^)#]+)#L(\d+)\) `(.+?)` \|", page.read_text(encoding="utf-8"))
+    assert len(quotes) >= 7
+    for shown, path, line, quote in quotes:
+        lines = (page.parent / path).read_text(encoding="utf-8").splitlines()
+        places = [number for number, text in enumerate(lines, 1) if quote in text]
+        assert shown == line and int(line) in places, f"{page.name}: `{quote}` stands at {places} of {path}, not at line {line}"
+
+
+def test_no_page_tells_to_install_the_strangers_package():
+    for page in PAGES:
+        assert not re.search(r"pip install (-\S+ )*[\"']?ganzoo[\"'\[\s`]", page.read_text(encoding="utf-8")), page

@@ -1,0 +1,33 @@
+"""docs/pretrained.md against the weights that come with the package: every tag, every number, every command."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+
+import pytest
+from paths import DOCS
+
+import ganzoo
+
+PAGE = (DOCS / "pretrained.md").read_text(encoding="utf-8")
+EMBEDDED = {tag: weights for variant in ganzoo.variants() for tag, weights in variant.weights.items() if weights.package_file}
+
+
+def facts(tag: str) -> dict:
+    package, _, inside = EMBEDDED[tag].package_file.partition(":")
+    return json.loads(resources.files(package).joinpath(inside, "config.json").read_text(encoding="utf-8"))
+
+
+def test_all_embedded_weights_together_are_small():
+    assert EMBEDDED and sum(facts(tag)["weights"]["size"] for tag in EMBEDDED) <= 26_000_000
+
+
+@pytest.mark.parametrize("tag", EMBEDDED)
+def test_the_page_says_what_the_weights_say(tag):
+    config = facts(tag)
+    row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{tag}` |"))
+    assert f"{config['metrics']['frechet[fashion-cnn]']:.3g}" in row.replace("|", " ").split()
+    assert f"$ {config['training']['command']}\n" in PAGE
+    assert f"ganzoo sample {tag} " in PAGE and config["licence"] == "MIT"
+    assert config["metrics"]["modes[fashion-cnn]"] == 10

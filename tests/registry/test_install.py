@@ -1,0 +1,134 @@
+"""`ganzoo install` and `ganzoo uninstall`: what they refuse, what they say of plugins that do not work, and that nothing else changes."""
+
+from __future__ import annotations
+
+import sys
+from importlib import util
+
+import pytest
+from distributions import Distribution, simple, variant, write_wheel
+from environments import Environment
+
+from ganzoo import API_VERSION, __version__
+from ganzoo.errors import PluginError, UsageError
+from ganzoo.registry import install as packages
+from ganzoo.registry.install import install, name_in, pip_command, refuse_replacing, removable
+
+WHEELS = [
+    simple("good-plugin", variant("good")),
+    simple("raises", "raise RuntimeError('out of order')"),
+    Distribution("no-plugin", {"no_plugin.py": ""}, ()),
+    simple("wants-old-torch", variant("old"), headers=("Requires-Dist: torch<2",)),
+    simple("wants-new-ganzoo", variant("new"), headers=("Requires-Dist: ganzoo>=99",)),
+    simple("needs-another", variant("needs"), headers=("Requires-Dist: good-plugin",)),
+    simple("ganzoo", "", version="99"),
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A new environment, and a folder of wheels that every pip of these tests looks into and nowhere else."""
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "wheels").mkdir()
+    for distribution in WHEELS:
+        write_wheel(distribution, folder / "wheels")
+    return Environment(folder, PIP_FIND_LINKS=str(folder / "wheels"))
+
+
+@pytest.fixture
+def here(place, monkeypatch):
+    """This process installs into the new environment; whatever a test installs there is an error if it stays."""
+    monkeypatch.setattr(sys, "executable", str(place.python))
+    for name, value in place.settings.items():
+        monkeypatch.setenv(name, value)
+    before = place.files()
+    yield place
+    assert place.files() == before
+
+
+REFUSED = {
+    "torch": (["torch"], UsageError, "torch itself is installed with pip"),
+    "ganzoo": (["good-plugin", "ganzoo>=0.1"], UsageError, "ganzoo itself is installed"),
+    "unknown": (["not-there-at-all"], PluginError, "pip cannot install that .exit code 1.; its own words stand above. Nothing was changed"),
+    "other torch": (["wants-old-torch"], PluginError, "Nothing was changed"),
+    "other ganzoo": (["wants-new-ganzoo"], PluginError, "Nothing was changed"),
+    "a wheel of ganzoo": (["wheels/ganzoo-99-py3-none-any.whl"], UsageError, "ganzoo itself is installed"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused_changes_nothing(here, monkeypatch, name):
+    words, error, expected = REFUSED[name]
+    monkeypatch.chdir(here.folder)
+    said = []
+    with pytest.raises(error, match=expected):
+        install(words, (), (), said.append)
+    assert said == []
+
+
+def test_options_cannot_put_another_ganzoo_in_place():
+    planned = [packages.Planned("Ganzoo", "99", "file:///x", False)]
+    with pytest.raises(UsageError, match=f"would install Ganzoo 99 over {__version__}, which plugins must not. Nothing was changed"):
+        refuse_replacing(planned)
+
+
+def test_a_dry_run_says_what_comes_from_where_and_installs_nothing(here):
+    said = []
+    assert install(["needs-another"], (), (), said.append, dry_run=True) == ["needs-another"]
+    wheels = (here.folder / "wheels").as_uri()
+    assert said[1:] == [
+        f"  needs-another 1.0  from {wheels}/needs_another-1.0-py3-none-any.whl",
+        f"  good-plugin 1.0  from {wheels}/good_plugin-1.0-py3-none-any.whl  (needed by another)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [("My_Plugin[x]>=1; python_version>'3'", "my-plugin"), ("./torch", ""), (".", ""), ("git+https://example.org/torch", ""),
+     ("C:\\torch", ""), ("torch @ https://example.org/x.whl", "torch"), ("some/where/my_plugin-1.0-py3-none-any.whl", "my-plugin")],
+)  # fmt: skip
+def test_the_name_in_a_requirement(word, name):
+    assert name_in(word) == name
+
+
+def test_an_environment_without_pip_is_told_the_command(monkeypatch):
+    real = util.find_spec
+    monkeypatch.setattr(util, "find_spec", lambda name: None if name == "pip" else real(name))
+    with pytest.raises(UsageError) as caught:
+        pip_command("install", ["ganzoo-waves", "--no-index"])
+    assert f"Run: uv pip install --python {sys.executable} ganzoo-waves --no-index " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("ganzoo", "removes plugins, not ganzoo itself"), ("GANZOO", "not ganzoo itself"),
+     ("click", "No installed distribution 'click' has a ganzoo plugin"), ("torch", "what is no plugin is for pip to remove")],
+)  # fmt: skip
+def test_what_is_not_removed(name, expected):
+    with pytest.raises(UsageError, match=expected):
+        removable([name])
+
+
+def test_installed_looked_at_and_removed(place):
+    """One that works, one that does not load and one that is no plugin: each is named, the first can be used, and all can go."""
+    before = place.files()
+    done = place.run("ganzoo", "install", "good-plugin", "raises", "no-plugin", GANZOO_LOAD_PLUGINS="")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"good-plugin:good-plugin 1.0 works with ganzoo {__version__} (plugin API {API_VERSION}) and adds\n  variants: good\n" in done.stdout
+    last = done.stderr.splitlines()[-1]
+    assert "raises:raises 1.0 does not load: RuntimeError: out of order (ganzoo uninstall raises)" in last
+    assert "no-plugin has no plugin, no entry point of the group ganzoo (pip uninstall no-plugin)" in last
+    assert "Running: " in done.stderr and "Note: GANZOO_LOAD_PLUGINS= decides" in done.stderr
+    again = place.run("ganzoo", "install", "good-plugin")
+    assert again.returncode == 0 and "nothing: what was asked for is installed already" in again.stderr and "variants: good" in again.stdout
+    assert "Plugin raises:raises is broken" in again.stderr
+    gone = place.run("ganzoo", "uninstall", "Good_Plugin", "raises")
+    assert gone.returncode == 0 and "good-plugin:good-plugin 1.0 is gone, and with it\n  variants: good\n" in gone.stdout, gone.stderr
+    assert "raises:raises 1.0 is gone, and with it\n  nothing\n" in gone.stdout
+    assert place.run("pip", "uninstall", "--yes", "no-plugin").returncode == 0
+    assert place.files() == before
+
+
+def test_nothing_to_install_is_wrong_usage(place):
+    done = place.run("ganzoo", "install")
+    assert done.returncode == 2 and "Say which PACKAGE to install, or -e FOLDER." in done.stderr

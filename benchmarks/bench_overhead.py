@@ -38,12 +38,21 @@ def main() -> None:
     for name, rounds in found.items():
         for kind in ("processor", "wall"):
             values = [1000 * one[kind] / options.cells for one in rounds]
-            print(f"{name:24} {kind:10} {statistics.median(values):8.1f} ms a cell  [{min(values):.1f}, {max(values):.1f}]")
+            print(
+                f"{name:24} {kind:10} {statistics.median(values):8.1f} ms a cell  [{min(values):.1f}, {max(values):.1f}]"
+            )
     for words, trained in BEYOND.items():
-        beyond = [1000 * (bench["processor"] - trained(found, number)) / options.cells for number, bench in enumerate(found["bench"])]
-        print(f"a cell beyond {words}: {statistics.median(beyond):.1f} ms of processor time [{min(beyond):.1f}, {max(beyond):.1f}]")
+        beyond = [
+            1000 * (bench["processor"] - trained(found, number)) / options.cells
+            for number, bench in enumerate(found["bench"])
+        ]
+        print(
+            f"a cell beyond {words}: {statistics.median(beyond):.1f} ms of processor time [{min(beyond):.1f}, {max(beyond):.1f}]"
+        )
     if options.json:
-        options.json.write_text(json.dumps({"options": {"cells": options.cells, "steps": options.steps}, **found}, indent=1) + "\n")
+        options.json.write_text(
+            json.dumps({"options": {"cells": options.cells, "steps": options.steps}, **found}, indent=1) + "\n"
+        )
 
 
 BEYOND = {
@@ -57,7 +66,12 @@ BEYOND = {
 def measured(options: argparse.Namespace, folder: Path) -> dict[str, list[dict[str, float]]]:
     """Seconds of all cells by contestant and round, after a round that is not counted."""
     data = noise(folder / "noise.npz")
-    contestants = {"trainer": by_trainer, "run": by_run, "bench, one process": by_bench_in_one_process, "bench": by_bench}
+    contestants = {
+        "trainer": by_trainer,
+        "run": by_run,
+        "bench, one process": by_bench_in_one_process,
+        "bench": by_bench,
+    }
     found: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
     for number in range(options.rounds + 1):
         for name, contestant in contestants.items():
@@ -97,7 +111,9 @@ def by_trainer(data: Path, out: Path, options: argparse.Namespace) -> None:
     variant = resolve(known.get("variants", "vae"), settings(), known)
     for seed in range(options.cells):
         batches = Batches(images, batch_size=BATCH, seed=seed, device="cpu", mirror=variant.training.mirror)
-        trainer = build_trainer(variant, ImageSpec(32, 1), batches, known, seed=seed, device="cpu", precision="fp32", processes=Processes())
+        trainer = build_trainer(
+            variant, ImageSpec(32, 1), batches, known, seed=seed, device="cpu", precision="fp32", processes=Processes()
+        )
         for _ in range(options.steps):
             trainer.step()
 
@@ -118,7 +134,14 @@ def by_bench(data: Path, out: Path, options: argparse.Namespace) -> None:
     from ganzoo.bench.run import Request, bench
     from ganzoo.registry.registry import registry
 
-    asked = {"sources": ("vae",), "train": True, "data": str(data), "image_size": 32, "steps": options.steps, "points": 1}
+    asked = {
+        "sources": ("vae",),
+        "train": True,
+        "data": str(data),
+        "image_size": 32,
+        "steps": options.steps,
+        "points": 1,
+    }
     measures = {"metrics": ("frechet", "classes"), "eval_images": options.eval_images, "settings": settings()}
     request = Request(out=out, seeds=str(options.cells), quiet=True, **asked, **measures)
     with told_of_trainings(out / TRAININGS):

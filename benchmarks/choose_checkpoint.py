@@ -94,7 +94,12 @@ def main() -> None:
     parser.add_argument("--extractor", default="fashion-cnn")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--average", action=argparse.BooleanOptionalAction, default=True, help="take the moving average, if there is one")
+    parser.add_argument(
+        "--average",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="take the moving average, if there is one",
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, help="also write the rows there")
     arguments = parser.parse_args()

@@ -39,7 +39,9 @@ def embed(arguments) -> None:
     """Scores the checkpoint, stores it, scores what was stored, and writes the folder."""
     model = ganzoo.load(arguments.checkpoint, average=arguments.average)
     extractor = load_extractor(arguments.extractor)
-    data = load_images(arguments.data, size=model.image.size, channels=model.image.channels, datasets=registry().table("datasets"))
+    data = load_images(
+        arguments.data, size=model.image.size, channels=model.image.channels, datasets=registry().table("datasets")
+    )
     label = named("frechet", extractor.name)
     before = scored(model, data, extractor, arguments.images)
     with tempfile.TemporaryDirectory() as folder:
@@ -51,8 +53,13 @@ def embed(arguments) -> None:
     print(f"{label}: {before[label]:.4f} in float32, {after[label]:.4f} in {arguments.dtype}")
     print(f"pixels: {changed.gt(0).float().mean():.3%} changed, by at most {changed.max()} of 255")
     if abs(after[label] - before[label]) > arguments.tolerance * before[label]:
-        raise UsageError(f"{label} changes by more than {arguments.tolerance:.1%}: nothing was written; try another --dtype.")
-    facts = {key: value for key, value in model.config.training.items()} | {"command": arguments.command, "scored_on": arguments.data}
+        raise UsageError(
+            f"{label} changes by more than {arguments.tolerance:.1%}: nothing was written; try another --dtype."
+        )
+    facts = {key: value for key, value in model.config.training.items()} | {
+        "command": arguments.command,
+        "scored_on": arguments.data,
+    }
     rounded = {name: float(f"{value:.6g}") for name, value in after.items()}
     model.config = replace(model.config, metrics=rounded, training=facts, licence=arguments.licence)
     model.save(arguments.out, dtype=arguments.dtype)
@@ -77,7 +84,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--dtype", default="float16", choices=("float32", "float16", "bfloat16"))
     parser.add_argument("--tolerance", type=float, default=0.02)
-    parser.add_argument("--average", action=argparse.BooleanOptionalAction, default=True, help="take the moving average, if there is one")
+    parser.add_argument(
+        "--average",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="take the moving average, if there is one",
+    )
     parser.add_argument("--licence", default="MIT")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

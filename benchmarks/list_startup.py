@@ -63,7 +63,9 @@ def write_plugin(folder: Path, number: int) -> None:
     information = folder / f"{module}-1.0.dist-info"
     information.mkdir()
     readme = "A line of a readme, as most distributions carry one in their metadata.\n" * 40
-    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: ganzoo>=0.1\n\n{readme}")
+    (information / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: ganzoo>=0.1\n\n{readme}"
+    )
     (information / "entry_points.txt").write_text(f"[ganzoo]\n{name} = {module}\n")
     (information / "RECORD").write_text(f"{module}/__init__.py,,\n{information.name}/METADATA,,\n")
     (information / "INSTALLER").write_text("pip\n")
@@ -83,7 +85,10 @@ def measure(command: list[str], environment: dict[str, str]) -> tuple[float, flo
 
 def commands() -> dict[str, list[str]]:
     script = Path(sys.executable).with_name("ganzoo")
-    found = {"bare script": [sys.executable, "-c", BARE], "python -m ganzoo list": [sys.executable, "-m", "ganzoo", "list"]}
+    found = {
+        "bare script": [sys.executable, "-c", BARE],
+        "python -m ganzoo list": [sys.executable, "-m", "ganzoo", "list"],
+    }
     return found | ({"ganzoo list": [str(script), "list"]} if script.exists() else {})
 
 

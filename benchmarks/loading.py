@@ -61,7 +61,9 @@ def measure(load, warm):
     used, wall = time.process_time() - start, time.perf_counter() - wall
     print(json.dumps({"loaded": loaded, "used": used, "wall": wall, "peak": peak, "anonymous": kept}))
 """
-WRITE = SETUP + """
+WRITE = (
+    SETUP
+    + """
 from dataclasses import replace
 from ganzoo import Part
 from ganzoo.models.model import Model
@@ -76,13 +78,16 @@ def write(folder, width):
 write(folder, width)
 write(folder + "/small", 4)
 """
+)
 CONTESTANTS = {"usual": "usual", "ganzoo, first load": "ganzoo", "ganzoo": "ganzoo"}
 WIDTHS = {10: 52, 95: 179, 400: 376}
 
 
 def child(source: str, folder: Path, width: int, cache: Path) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GANZOO_CACHE": str(cache)}
-    done = subprocess.run([sys.executable, "-c", source, str(folder), str(width)], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", source, str(folder), str(width)], env=environment, capture_output=True, text=True
+    )
     if done.returncode:
         raise SystemExit(done.stderr)
     return done.stdout
@@ -111,7 +116,9 @@ def run(size: int, rounds: int, folder: Path, warm: bool) -> dict[str, list[dict
 
 
 def print_table(size: int, file_bytes: int, results: dict[str, list[dict[str, float]]]) -> None:
-    print(f"\n{file_bytes / 1e6:.1f} MB {'':<20}{'ms until used':>15}{'x usual':>26}{'x usual until loaded':>24}{'peak RSS / file':>18}")
+    print(
+        f"\n{file_bytes / 1e6:.1f} MB {'':<20}{'ms until used':>15}{'x usual':>26}{'x usual until loaded':>24}{'peak RSS / file':>18}"
+    )
     for name, rows in results.items():
         ratios = [usual["used"] / row["used"] for usual, row in zip(results["usual"], rows, strict=True)]
         loaded = [usual["loaded"] / row["loaded"] for usual, row in zip(results["usual"], rows, strict=True)]

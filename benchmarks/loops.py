@@ -80,7 +80,9 @@ def plain_dcgan(generator: nn.Module, discriminator: nn.Module, training, source
     return step
 
 
-def fast_dcgan(generator: nn.Module, discriminator: nn.Module, training, source, precision: str = "fp32") -> Callable[[], None]:
+def fast_dcgan(
+    generator: nn.Module, discriminator: nn.Module, training, source, precision: str = "fp32"
+) -> Callable[[], None]:
     """DCGAN by hand, as fast as we can write it: channels last, one backward per network, D frozen in G's step, fused Adam."""
     _channels_last(generator, discriminator)
     optimizer_d = _adam(discriminator, training, training.discriminator_lr, fused=True)
@@ -135,7 +137,9 @@ def plain_wgan_gp(generator: nn.Module, critic: nn.Module, training, source) -> 
     return step
 
 
-def fast_wgan_gp(generator: nn.Module, critic: nn.Module, training, source, precision: str = "fp32") -> Callable[[], None]:
+def fast_wgan_gp(
+    generator: nn.Module, critic: nn.Module, training, source, precision: str = "fp32"
+) -> Callable[[], None]:
     """WGAN-GP by hand, as fast as we can write it: G without a graph in D's steps, no pass over second derivatives that are zero."""
     _channels_last(generator, critic)
     optimizer_d = _adam(critic, training, training.discriminator_lr, fused=True)

@@ -59,7 +59,13 @@ def torch_fidelity_module(name: str):
     if not find_spec("torch_fidelity"):
         return None
     if not find_spec("torchvision"):
-        for full in ("torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.transforms.functional", "torchvision.models"):
+        for full in (
+            "torchvision",
+            "torchvision.datasets",
+            "torchvision.transforms",
+            "torchvision.transforms.functional",
+            "torchvision.models",
+        ):
             module, (parent, _, child) = Empty(full), full.rpartition(".")
             module.__spec__, module.__path__ = importlib.machinery.ModuleSpec(full, None), []
             sys.modules[full] = module
@@ -92,7 +98,9 @@ def frechet(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
     found = {"ganzoo": lambda: frechet_distance(one, other)}
     if fidelity := torch_fidelity_module("metric_fid"):
         statistics_of = fidelity.fid_features_to_statistics
-        found["torch-fidelity"] = lambda: fidelity.fid_statistics_to_metric(statistics_of(one), statistics_of(other), False)[fidelity.KEY_METRIC_FID]
+        found["torch-fidelity"] = lambda: fidelity.fid_statistics_to_metric(
+            statistics_of(one), statistics_of(other), False
+        )[fidelity.KEY_METRIC_FID]
     if find_spec("scipy"):
         found["scipy"] = lambda: from_moments(scipy_root)(Moments.of(one), Moments.of(other))
     if find_spec("torchmetrics"):
@@ -103,13 +111,19 @@ def frechet(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
 def through_bench(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
     """What a bench does for the Fréchet distance of `count` drawings whose features are there already, and the same from moments."""
     extractor = Extractor("given", lambda images: images.flatten(1), "0" * 64, ())
-    metric, batches = registry().get("metrics", "frechet"), features(count, dimensions, 1)[:, :, None, None].split(BATCH)
+    metric, batches = (
+        registry().get("metrics", "frechet"),
+        features(count, dimensions, 1)[:, :, None, None].split(BATCH),
+    )
     real = observe(features(REAL, dimensions, 0)[:, :, None, None].split(500), extractor, metric.needs)
 
     def from_moments_alone() -> float:
         return frechet_distance(real.moments, observe(batches, extractor, metric.needs).moments)
 
-    return {"ganzoo": lambda: metric(real, observe(batches, extractor, metric.needs), torch.Generator()), "moments": from_moments_alone}
+    return {
+        "ganzoo": lambda: metric(real, observe(batches, extractor, metric.needs), torch.Generator()),
+        "moments": from_moments_alone,
+    }
 
 
 def kernel(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
@@ -123,10 +137,16 @@ def kernel(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
         chosen = [[drawn(side, size, random) for side in double] for _ in range(subsets)]
         return float(torch.stack([poly_mmd(*pair) for pair in chosen]).mean())
 
-    found = {"ganzoo": lambda: kernel_distance(one, other, torch.Generator().manual_seed(0), subsets=subsets, subset_size=size)[0]}
+    found = {
+        "ganzoo": lambda: kernel_distance(
+            one, other, torch.Generator().manual_seed(0), subsets=subsets, subset_size=size
+        )[0]
+    }
     if fidelity := torch_fidelity_module("metric_kid"):
         options = {"kid_subsets": subsets, "kid_subset_size": size, "verbose": False}
-        found["torch-fidelity"] = lambda: fidelity.kid_features_to_metric(one, other, **options)[fidelity.KEY_METRIC_KID_MEAN]
+        found["torch-fidelity"] = lambda: fidelity.kid_features_to_metric(one, other, **options)[
+            fidelity.KEY_METRIC_KID_MEAN
+        ]
     return found | ({"torchmetrics": torchmetrics} if find_spec("torchmetrics") else {})
 
 
@@ -140,7 +160,11 @@ def neighbours(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
         def radius(points):
             return torch.from_numpy(cdist(points, points)).kthvalue(6, 1).values
 
-        across, real, fake = torch.from_numpy(cdist(one.double(), other.double())), radius(one.double()), radius(other.double())
+        across, real, fake = (
+            torch.from_numpy(cdist(one.double(), other.double())),
+            radius(one.double()),
+            radius(other.double()),
+        )
         inside = across <= real[:, None]
         shares = [inside.any(0), (across <= fake[None]).any(1), inside.double().sum(0) / 5, inside.any(1)]
         return float(sum(share.double().mean() for share in shares))
@@ -176,7 +200,10 @@ def compare(title: str, contestants: dict[str, Callable[[], float]], rounds: int
     for name in names[1:]:
         ratios = [theirs / ours for theirs, ours in zip(times[name], times["ganzoo"], strict=True)]
         difference = abs(values[name] / values["ganzoo"] - 1)
-        print(f"   {name} x {statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}], differs by {difference:.0e}", end="")
+        print(
+            f"   {name} x {statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}], differs by {difference:.0e}",
+            end="",
+        )
     print(flush=True)
 
 
@@ -203,7 +230,9 @@ def main() -> None:
         }
         for title, contestants, size in (tasks[name] for name in arguments.only):
             chosen = contestants(size, dimensions)
-            chosen = {name: run for name, run in chosen.items() if name == "ganzoo" or name in (arguments.against or chosen)}
+            chosen = {
+                name: run for name, run in chosen.items() if name == "ganzoo" or name in (arguments.against or chosen)
+            }
             compare(title, chosen, arguments.rounds)
 
 

@@ -41,7 +41,9 @@ class Noise:
     """Batches of the same noise."""
 
     def __init__(self, image: ImageSpec, size: int):
-        self.pixels = torch.rand(size, image.channels, image.size, image.size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        self.pixels = (
+            torch.rand(size, image.channels, image.size, image.size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        )
 
     def images(self, number: int, part: slice) -> torch.Tensor:
         return self.pixels[part]
@@ -49,7 +51,13 @@ class Noise:
 
 def trainer_with(name: tuple[str, ...], image: ImageSpec, width: int, batch: int):
     variant = mixed_in(registry().get("variants", "dcgan"), name[:1], registry())
-    settings = ["discriminator=wgan-gp", f"generator.width={width}", f"discriminator.width={width}", f"training.batch_size={batch}", *name[1:]]
+    settings = [
+        "discriminator=wgan-gp",
+        f"generator.width={width}",
+        f"discriminator.width={width}",
+        f"training.batch_size={batch}",
+        *name[1:],
+    ]
     variant = resolve(variant, settings, registry())
     return build_trainer(variant, image, Noise(image, batch), registry())
 
@@ -77,7 +85,9 @@ def main() -> None:
                 trainer.step()
             if number:  # the first step allocates
                 seconds[name].append((time.process_time() - began) / steps)
-    print(f"{arguments.size} px, {arguments.channels} channels, width {arguments.width}, batch {arguments.batch}, {arguments.rounds} rounds")
+    print(
+        f"{arguments.size} px, {arguments.channels} channels, width {arguments.width}, batch {arguments.batch}, {arguments.rounds} rounds"
+    )
     base = statistics.median(seconds["none"])
     for name, values in seconds.items():
         print(f"{name:>18} {1000 * statistics.median(values):8.1f} ms  {statistics.median(values) / base:5.2f}")

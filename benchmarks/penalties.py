@@ -81,7 +81,9 @@ def measured(task: Task, device: str, batch: int, rounds: int) -> dict[str, Any]
     """Milliseconds of each way, how many times as fast as PyTorch's it is, and by how much the gradient differs from that."""
     net = task.build().to(device)
     with torch.no_grad():
-        for parameter in net.parameters():  # R3GAN's blocks start as the identity, which would have no gradient to compare
+        for (
+            parameter
+        ) in net.parameters():  # R3GAN's blocks start as the identity, which would have no gradient to compare
             parameter.add_(torch.randn_like(parameter), alpha=0.02)
     images = torch.randn(batch, task.image.channels, task.image.size, task.image.size, device=device)
     ways = [way for way in WAYS if way != "all" or device.startswith("cuda")]
@@ -98,7 +100,11 @@ def measured(task: Task, device: str, batch: int, rounds: int) -> dict[str, Any]
     for way in ways:
         ratios = [theirs / ours for theirs, ours in zip(times["pytorch"], times[way], strict=True)]
         off = float((gradients[way] - gradients["pytorch"]).norm() / gradients["pytorch"].norm())
-        found[way] = {"ms": 1000 * median(times[way]), "ratio": [median(ratios), min(ratios), max(ratios)], "difference": off}
+        found[way] = {
+            "ms": 1000 * median(times[way]),
+            "ratio": [median(ratios), min(ratios), max(ratios)],
+            "difference": off,
+        }
     return found
 
 
@@ -116,7 +122,10 @@ def main() -> None:
         everything[name] = measured(TASKS[name], options.device, options.batch, options.rounds)
         for way, row in everything[name].items():
             middle, least, most = row["ratio"]
-            print(f"{name:20} {way:8} {row['ms']:9.1f} ms  {middle:6.2f} [{least:.2f}, {most:.2f}]  gradient differs by {row['difference']:.1e}", flush=True)
+            print(
+                f"{name:20} {way:8} {row['ms']:9.1f} ms  {middle:6.2f} [{least:.2f}, {most:.2f}]  gradient differs by {row['difference']:.1e}",
+                flush=True,
+            )
     if options.json:
         options.json.write_text(json.dumps(everything, indent=1) + "\n")
 

@@ -45,11 +45,16 @@ class Transcript:
     def __init__(self, folder: Path):
         self.folder, self.start = folder, time.perf_counter()
         scripts = str(Path(sys.executable).parent)
-        self.environment = os.environ | {"PATH": os.pathsep.join([scripts, os.environ.get("PATH", "")]), "NO_COLOR": "1"}
+        self.environment = os.environ | {
+            "PATH": os.pathsep.join([scripts, os.environ.get("PATH", "")]),
+            "NO_COLOR": "1",
+        }
 
     def run(self, command: str) -> None:
         before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        done = subprocess.run(command, shell=True, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+        done = subprocess.run(
+            command, shell=True, cwd=self.folder, env=self.environment, capture_output=True, text=True
+        )
         after, ended = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         print(f"[{begun - self.start:4.0f} s] $ {command}   ({ended - begun:.1f} s, processor {processor:.1f} s)")
@@ -60,13 +65,17 @@ class Transcript:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1000, help="training steps of the run and of both benchmarked variants")
+    parser.add_argument(
+        "--steps", type=int, default=1000, help="training steps of the run and of both benchmarked variants"
+    )
     steps = parser.parse_args().steps
     with tempfile.TemporaryDirectory() as folder:
         transcript = Transcript(Path(folder))
         transcript.run("ganzoo new pairs --loss-only")
         transcript.folder /= "ganzoo-pairs"
-        files = {found["path"]: found[1] for found in reversed(list(FILE.finditer(PAGE.read_text(encoding="utf-8"))))}  # the first of each
+        files = {
+            found["path"]: found[1] for found in reversed(list(FILE.finditer(PAGE.read_text(encoding="utf-8"))))
+        }  # the first of each
         for path, text in files.items():
             (transcript.folder / path).write_text(text, encoding="utf-8")
         print(f"(the page's {', '.join(sorted(files))} take the place of what was written)\n")

@@ -17,7 +17,13 @@ COLUMNS = ("frechet", "precision", "recall", "density", "coverage", "modes")
 
 def main() -> None:
     """Prints Markdown."""
-    print("| tag | images | parameters | file | " + " | ".join(COLUMNS) + " |\n| --- " * 1 + "| --- " * (3 + len(COLUMNS)) + "|")
+    print(
+        "| tag | images | parameters | file | "
+        + " | ".join(COLUMNS)
+        + " |\n| --- " * 1
+        + "| --- " * (3 + len(COLUMNS))
+        + "|"
+    )
     commands = []
     for variant in ganzoo.variants():
         for tag, weights in sorted(variant.weights.items()):
@@ -28,7 +34,9 @@ def main() -> None:
             count = sum(p.numel() for p in ganzoo.load(tag).generator.parameters())
             numbers = [f"{config.metrics[named(column, 'fashion-cnn')]:.3g}" for column in COLUMNS]
             size = f"{config.image.size}×{config.image.size}"
-            print(f"| `{tag}` | {size} | {count:,} | {config.weights.size / 1e6:.1f} MB | " + " | ".join(numbers) + " |")
+            print(
+                f"| `{tag}` | {size} | {count:,} | {config.weights.size / 1e6:.1f} MB | " + " | ".join(numbers) + " |"
+            )
             commands.append(config.training["command"])
     print("\n```console\n" + "\n".join(f"$ {command}" for command in commands) + "\n```")
 

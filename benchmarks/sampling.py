@@ -75,9 +75,14 @@ def run(size: int, batch: int, rounds: int, width: int, with_bf16: bool) -> None
     for name in names:
         ratios = [usual / mine for usual, mine in zip(times["eval + no_grad"], times[name], strict=True)]
         differ = int((images[name] != images["eval + no_grad"]).sum())
-        middle, spread = statistics.median(times[name]), f"{statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]"
+        middle, spread = (
+            statistics.median(times[name]),
+            f"{statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]",
+        )
         total = batch * 3 * size**2
-        print(f"{size:>4} px {batch:>4} images  {name:<16}{middle:>10.1f} ms  {spread:<22}{differ:>8} of {total} bytes differ")
+        print(
+            f"{size:>4} px {batch:>4} images  {name:<16}{middle:>10.1f} ms  {spread:<22}{differ:>8} of {total} bytes differ"
+        )
 
 
 def main() -> None:
@@ -85,7 +90,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--bf16", action="store_true", help="also in bfloat16, which processors without it only emulate")
+    parser.add_argument(
+        "--bf16", action="store_true", help="also in bfloat16, which processors without it only emulate"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     for size, batch in ((64, 64), (64, 1), (32, 64), (32, 1)):

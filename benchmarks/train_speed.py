@@ -81,7 +81,9 @@ def contestant(name: str, task: Task, device: str, precision: str) -> Callable[[
         variant, generator, discriminator, _ = build(task)
         networks = (generator.to(device).train(), discriminator.to(device).train())
         source_class = loops.PlainSource if name == "plain" else loops.FastSource
-        source = source_class(noise_images(task.image), variant.training.batch_size, generator.latent_dim, torch.device(device))
+        source = source_class(
+            noise_images(task.image), variant.training.batch_size, generator.latent_dim, torch.device(device)
+        )
         if name == "plain":
             return task.plain(*networks, variant.training, source)
         return task.fast(*networks, variant.training, source, precision)
@@ -102,7 +104,9 @@ def timed(step: Callable[[], object], count: int, device: str) -> tuple[float, f
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
-def race(task: Task, names: list[str], rounds: int, seconds: float, device: str, precision: str) -> tuple[int, dict[str, list]]:
+def race(
+    task: Task, names: list[str], rounds: int, seconds: float, device: str, precision: str
+) -> tuple[int, dict[str, list]]:
     """Times all contestants in every round, each first in its turn; returns the steps in one turn and the times by name."""
     steps = {name: contestant(name, task, device, "fp32" if name == "plain" else precision) for name in names}
     for step in steps.values():
@@ -138,7 +142,13 @@ def rows(label: str, task: Task, precision: str, count: int, times: dict[str, li
 
 def line(row: dict) -> str:
     """A row of the printed table."""
-    cells = [row["task"], row["precision"], row["contestant"], f"{row['images_per_second']:.1f}", f"{row['cpu_ms_per_image']:.3f}"]
+    cells = [
+        row["task"],
+        row["precision"],
+        row["contestant"],
+        f"{row['images_per_second']:.1f}",
+        f"{row['cpu_ms_per_image']:.3f}",
+    ]
     for other in ("plain", "hand", "ganzoo"):
         ratio = row.get(f"x_{other}")
         cells.append(f"{ratio['median']:.3f} [{ratio['min']:.3f}, {ratio['max']:.3f}]" if ratio else "")
@@ -159,15 +169,22 @@ def machine(device: str) -> dict:
     if device.startswith("cuda"):
         name = torch.cuda.get_device_name(device)
     return {
-        "processor": f"{name} {torch.backends.cpu.get_cpu_capability()}", "cores": os.cpu_count(), "threads": torch.get_num_threads(),
-        "bf16": has_bf16(device), "torch": torch.__version__, "python": platform.python_version(), "device": device,
+        "processor": f"{name} {torch.backends.cpu.get_cpu_capability()}",
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "bf16": has_bf16(device),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": device,
     }
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=1.0, help="how long one turn of the first contestant is to last")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="how long one turn of the first contestant is to last"
+    )
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--contestants", default="plain,hand,ganzoo", help=f"some of {','.join(CONTESTANTS)}")
     parser.add_argument("--precision", default="fp32,bf16")
@@ -207,7 +224,9 @@ def main() -> None:
             found += new
     if chosen.json:
         tasks = {label: asdict(TASKS[label].image) for label in chosen.tasks}
-        chosen.json.write_text(json.dumps({"machine": where, "rounds": chosen.rounds, "images": tasks, "rows": found}, indent=2) + "\n")
+        chosen.json.write_text(
+            json.dumps({"machine": where, "rounds": chosen.rounds, "images": tasks, "rows": found}, indent=2) + "\n"
+        )
 
 
 if __name__ == "__main__":

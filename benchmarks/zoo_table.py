@@ -1,6 +1,6 @@
 """The short tables of docs/benchmarks.md, from the results of `ganzoo bench`.
 
-    python benchmarks/zoo_table.py benchmarks/results/fashion-mnist-64k
+python benchmarks/zoo_table.py benchmarks/results/fashion-mnist-64k
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ SHOWN = ("precision", "recall", "modes-tenth")
 def scores(section: Section) -> list[str]:
     """One line a variant: its rank, how often it ran, best and final score, and what else its best state scored."""
     extractor = section.ranking[section.ranking.index("[") :]
-    lines = [f"| variant | seeds | best {section.ranking} | 95 % interval | final | {' | '.join(SHOWN)} | parameters | training |"]
+    lines = [
+        f"| variant | seeds | best {section.ranking} | 95 % interval | final | {' | '.join(SHOWN)} | parameters | training |"
+    ]
     lines.append("| --- |" + " ---: |" * (6 + len(SHOWN)))
     for _, summary in section.ranked:
         best, final = (summary.estimate(section.ranking, which) for which in ("best", "final"))
@@ -27,7 +29,9 @@ def scores(section: Section) -> list[str]:
         cells = [spread(found.mean, found.deviation) if found else "-" for found in (best, final, *others)]
         cells.insert(1, interval(best).shown if best else "-")
         parameters = f"{int(summary.cost('generator_parameters')):,}"
-        lines.append(f"| `{summary.name}` | {seeds(summary)} | {' | '.join(cells)} | {parameters} | {duration(training(summary))} |")
+        lines.append(
+            f"| `{summary.name}` | {seeds(summary)} | {' | '.join(cells)} | {parameters} | {duration(training(summary))} |"
+        )
     return lines
 
 

@@ -9,7 +9,18 @@ from ganzoo.registry.hookspecs import API_VERSION, hookimpl
 from ganzoo.variant import ImageSpec, Part, Schedule, Training, Variant, Weights
 
 __version__ = "0.1.0"
-__all__ = ["API_VERSION", "ImageSpec", "Part", "Schedule", "Training", "Variant", "Weights", "hookimpl", "load", "variants"]
+__all__ = [
+    "API_VERSION",
+    "ImageSpec",
+    "Part",
+    "Schedule",
+    "Training",
+    "Variant",
+    "Weights",
+    "hookimpl",
+    "load",
+    "variants",
+]
 
 
 def variants(pattern: str = "*") -> list[Variant]:

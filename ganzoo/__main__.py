@@ -3,7 +3,10 @@
 import os
 import sys
 
-if sys.path and sys.path[0] in ("", os.getcwd()):  # a *.dist-info that lies about in the folder must not become a plugin
+if sys.path and sys.path[0] in (
+    "",
+    os.getcwd(),
+):  # a *.dist-info that lies about in the folder must not become a plugin
     del sys.path[0]
 
 from ganzoo.cli import main

@@ -10,13 +10,20 @@ from typing import Any
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 LABELS = ("unused", "optional", "required")
 SHAPES = ("linear", "cosine", "exponential")  # of schedules
-OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}  # our names of torch.optim's classes
+OPTIMIZERS = {
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "rmsprop": "RMSprop",
+    "sgd": "SGD",
+}  # our names of torch.optim's classes
 
 
 def check_name(name: str) -> str:
     """Returns `name` if it can name a variant or part (lower case letters, digits, `.`, `_`, `-`; at most 64); else ValueError."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise ValueError(f"{name!r} cannot be a name: use 1 to 64 of a-z, 0-9, '.', '_' and '-', starting with a letter or digit")
+        raise ValueError(
+            f"{name!r} cannot be a name: use 1 to 64 of a-z, 0-9, '.', '_' and '-', starting with a letter or digit"
+        )
     return name
 
 

@@ -38,10 +38,30 @@ LAYERS = {
     "trainer": {"errors", "variant", "networks", "losses", "optimizers", "distributed", "randomness", "standing"},
     "distributed": {"errors", "variant"},
 }
-TORCH_FREE = {"ganzoo", "ganzoo.__main__", "ganzoo.errors", "ganzoo.variant", "ganzoo.registry.hookspecs", "ganzoo.registry.discovery", "ganzoo.registry.isolation", "ganzoo.registry.registry"}
+TORCH_FREE = {
+    "ganzoo",
+    "ganzoo.__main__",
+    "ganzoo.errors",
+    "ganzoo.variant",
+    "ganzoo.registry.hookspecs",
+    "ganzoo.registry.discovery",
+    "ganzoo.registry.isolation",
+    "ganzoo.registry.registry",
+}
 FOR_COMMANDS = TORCH_FREE | {"ganzoo.cli"}
-FOR_MODELS = {"ganzoo", "ganzoo.networks", "ganzoo.losses", "ganzoo.layouts", "ganzoo.data", "ganzoo.errors", "ganzoo.variant"}
-FOR_MODELS |= {"ganzoo.networks.normalization", "ganzoo.networks.residual"}  # parts that several families of variants are built of
+FOR_MODELS = {
+    "ganzoo",
+    "ganzoo.networks",
+    "ganzoo.losses",
+    "ganzoo.layouts",
+    "ganzoo.data",
+    "ganzoo.errors",
+    "ganzoo.variant",
+}
+FOR_MODELS |= {
+    "ganzoo.networks.normalization",
+    "ganzoo.networks.residual",
+}  # parts that several families of variants are built of
 HEAVY = {"torch", "numpy", "huggingface_hub", "PIL", "tqdm", "msgspec", "safetensors", "pyarrow"}
 # The command group finds its own commands by name; everything else from outside comes in through the entry points of plugins.
 MAY_IMPORT_BY_NAME = {"ganzoo/cli/__init__.py", "ganzoo/registry/discovery.py"}
@@ -76,7 +96,11 @@ def imported(file: Path, nodes) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join([*package[: len(package) + 1 - node.level], *([node.module] if node.module else [])]) if node.level else node.module
+            base = (
+                ".".join([*package[: len(package) + 1 - node.level], *([node.module] if node.module else [])])
+                if node.level
+                else node.module
+            )
             submodules = {f"{base}.{alias.name}" for alias in node.names} & set(MODULES)
             found |= submodules if submodules and len(submodules) == len(node.names) else submodules | {base}
     return found
@@ -109,7 +133,9 @@ def test_layers(name):
     assert within(at_top_level(ROOT / "ganzoo" / f"{name}.py"), "ganzoo") <= allowed
 
 
-@pytest.mark.parametrize("file", [MODULES[name] for name in sorted(TORCH_FREE)] + sorted((ROOT / "ganzoo/cli").glob("*.py")), ids=place)
+@pytest.mark.parametrize(
+    "file", [MODULES[name] for name in sorted(TORCH_FREE)] + sorted((ROOT / "ganzoo/cli").glob("*.py")), ids=place
+)
 def test_what_every_command_imports_is_light(file):
     names = at_top_level(file)
     assert not {name.partition(".")[0] for name in names} & HEAVY
@@ -121,7 +147,9 @@ def test_core_knows_no_plugin(file):
     assert not within(anywhere(file), "ganzoo_plugins")
 
 
-@pytest.mark.parametrize("file", [file for file in CORE if "cli" not in file.parts and file.name != "__main__.py"], ids=place)
+@pytest.mark.parametrize(
+    "file", [file for file in CORE if "cli" not in file.parts and file.name != "__main__.py"], ids=place
+)
 def test_only_the_command_line_imports_the_command_line(file):
     assert not within(anywhere(file), "ganzoo.cli")
 
@@ -151,7 +179,9 @@ def test_how_a_plugin_works_uses_the_contract_alone(file):
 
 def test_no_module_imports_itself_through_others():
     """A cycle at top level works or fails with the order of the imports; those inside functions cannot fail so."""
-    graph = {name: within(at_top_level(file), "ganzoo") & set(MODULES) - {name, "ganzoo"} for name, file in MODULES.items()}
+    graph = {
+        name: within(at_top_level(file), "ganzoo") & set(MODULES) - {name, "ganzoo"} for name, file in MODULES.items()
+    }
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -181,16 +211,28 @@ def test_files_are_short(file):
 
 def forbidden(file: Path) -> list[str]:
     """Everything in the file that runs code from data, or loads code by a name that is data."""
-    found = [f"imports {name}" for name in anywhere(file) if name.partition(".")[0] in ("pickle", "dill", "cloudpickle", "marshal", "shelve")]
+    found = [
+        f"imports {name}"
+        for name in anywhere(file)
+        if name.partition(".")[0] in ("pickle", "dill", "cloudpickle", "marshal", "shelve")
+    ]
     by_name = place(file) in MAY_IMPORT_BY_NAME
     for node in ast.walk(tree(file)):
-        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("torch.load", "numpy.load", "np.load") and not loads_no_pickle(file, node):
+        if (
+            isinstance(node, ast.Attribute)
+            and ast.unparse(node) in ("torch.load", "numpy.load", "np.load")
+            and not loads_no_pickle(file, node)
+        ):
             found.append(f"line {node.lineno}: {ast.unparse(node)}")
         elif isinstance(node, ast.Name) and node.id in ("eval", "exec", "__import__"):
             found.append(f"line {node.lineno}: {node.id}")
         elif isinstance(node, (ast.Attribute, ast.alias)) and "import_module" in ast.unparse(node) and not by_name:
             found.append(f"line {node.lineno}: import_module")
-        elif "trust_remote_code" in (getattr(node, "arg", None), getattr(node, "id", None), getattr(node, "value", None)):
+        elif "trust_remote_code" in (
+            getattr(node, "arg", None),
+            getattr(node, "id", None),
+            getattr(node, "value", None),
+        ):
             found.append(f"line {node.lineno}: trust_remote_code")
     return found
 
@@ -212,9 +254,18 @@ def test_nothing_runs_what_it_reads(file):
 
 @pytest.mark.parametrize(
     "source",
-    ["import pickle", "from pickle import loads", "import torch\ntorch.load('x')", "eval('1')", "import importlib\nimportlib.import_module('x')",
-     "from importlib import import_module", "f(trust_remote_code=True)", "import numpy\nnumpy.load('x')", "__import__('x')"],
-)  # fmt: skip
+    [
+        "import pickle",
+        "from pickle import loads",
+        "import torch\ntorch.load('x')",
+        "eval('1')",
+        "import importlib\nimportlib.import_module('x')",
+        "from importlib import import_module",
+        "f(trust_remote_code=True)",
+        "import numpy\nnumpy.load('x')",
+        "__import__('x')",
+    ],
+)
 def test_the_guard_sees(source, tmp_path, monkeypatch):
     (tmp_path / "ganzoo").mkdir()
     file = tmp_path / "ganzoo" / "probe.py"
@@ -229,7 +280,10 @@ def project() -> dict:
 
 def test_every_import_is_a_declared_dependency():
     settings = project()
-    requirements = [*settings["dependencies"], *(line for extra in settings["optional-dependencies"].values() for line in extra)]
+    requirements = [
+        *settings["dependencies"],
+        *(line for extra in settings["optional-dependencies"].values() for line in extra),
+    ]
     declared = {re.match(r"[\w.-]+", line).group().lower() for line in requirements}
     names = {name.partition(".")[0] for file in [*CORE, *PLUGINS] for name in anywhere(file)}
     foreign = names - set(sys.stdlib_module_names) - {"ganzoo", "ganzoo_plugins"}
@@ -243,8 +297,12 @@ def test_every_plugin_folder_has_an_entry_point():
 
 
 def test_the_installed_entry_points_are_those_of_the_checkout():
-    installed = {entry.name: entry.value for entry in metadata.distribution("ganzoo").entry_points.select(group="ganzoo")}
-    assert installed == project()["entry-points"]["ganzoo"], "pyproject.toml has changed since: run `pip install -e .` again"
+    installed = {
+        entry.name: entry.value for entry in metadata.distribution("ganzoo").entry_points.select(group="ganzoo")
+    }
+    assert installed == project()["entry-points"]["ganzoo"], (
+        "pyproject.toml has changed since: run `pip install -e .` again"
+    )
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["--help"], ["--version"]], ids=" ".join)

@@ -27,7 +27,9 @@ GRID = 8
 def run_cell(cell: Cell, job: Job, protocol: str, registry: Registry, scorer: Callable[[], Scorer]) -> dict[str, Any]:
     """The row of a cell; raises only what stops the whole bench, which is a signal."""
     row = blank(cell, job, protocol)
-    row["times"].update(started=datetime.now(UTC).isoformat(timespec="seconds"), machine=costs.machine(job.device, job.threads))
+    row["times"].update(
+        started=datetime.now(UTC).isoformat(timespec="seconds"), machine=costs.machine(job.device, job.threads)
+    )
     from ganzoo.bench.trained import fill_trained
 
     try:
@@ -87,11 +89,17 @@ def fail(row: dict[str, Any], job: Job, error: BaseException | str) -> None:
     row.update(status="failed", error=text.replace(job.folder, "."))
 
 
-def fill_pretrained(row: dict[str, Any], cell: Cell, job: Job, registry: Registry, scorer: Callable[[], Scorer]) -> None:
+def fill_pretrained(
+    row: dict[str, Any], cell: Cell, job: Job, registry: Registry, scorer: Callable[[], Scorer]
+) -> None:
     """Scores weights that are there already: a tag, a repository, a run or a folder."""
     model = load(cell.source, device=job.device)
     config = model.config
-    roles = {"generator": config.generator, "discriminator": config.discriminator, "loss": _loss_of(config.training, registry)}
+    roles = {
+        "generator": config.generator,
+        "discriminator": config.discriminator,
+        "loss": _loss_of(config.training, registry),
+    }
     row["parts"] = {**described(roles), "regularizers": [], "augmentation": None}
     tell_plugins(row, plugins_of(registry.get("variants", model.variant), registry))
     row["costs"] = costs.costs_of(roles, model.image, registry)
@@ -108,7 +116,11 @@ def fill_pretrained(row: dict[str, Any], cell: Cell, job: Job, registry: Registr
 def _loss_of(training: dict[str, Any], registry: Registry) -> Part | None:
     """The loss that a summary of the training names, as far as it says."""
     loss = training.get("loss")
-    known = isinstance(loss, dict) and loss.get("name") in registry.names("losses") and isinstance(loss.get("options"), dict)
+    known = (
+        isinstance(loss, dict)
+        and loss.get("name") in registry.names("losses")
+        and isinstance(loss.get("options"), dict)
+    )
     return Part(loss["name"], loss["options"]) if known else None
 
 

@@ -76,7 +76,9 @@ def _connected(address: str):
     try:
         import ray
     except ImportError:
-        raise UsageError("--ray needs the package ray: install ganzoo with its extra, pip install -e '.[ray]'.") from None
+        raise UsageError(
+            "--ray needs the package ray: install ganzoo with its extra, pip install -e '.[ray]'."
+        ) from None
     try:
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -89,7 +91,9 @@ def _take(ray, task, cell: Cell, folder: BenchFolder, finished, lost) -> None:
     try:
         answer = ray.get(task)
     except ray.exceptions.RayTaskError as error:
-        raise UsageError(f"A worker of the cluster cannot do '{cell.name}': {' '.join(str(error.cause).split())[:500]}") from None
+        raise UsageError(
+            f"A worker of the cluster cannot do '{cell.name}': {' '.join(str(error.cause).split())[:500]}"
+        ) from None
     except ray.exceptions.RayError as error:
         lost(cell, f"its worker was lost {RETRIES + 1} times ({type(error).__name__})")
         return

@@ -24,7 +24,9 @@ _COUNTED: dict[str, dict[str, int | None]] = {}
 
 def remembered(roles: Mapping[str, Part | None], image: ImageSpec, registry: Registry) -> dict[str, int | None]:
     """As `costs_of`, counted once for the same parts and images: of seeds, one pays."""
-    key = json.dumps([{role: part and asdict(part) for role, part in roles.items()}, asdict(image)], sort_keys=True, default=str)
+    key = json.dumps(
+        [{role: part and asdict(part) for role, part in roles.items()}, asdict(image)], sort_keys=True, default=str
+    )
     if key not in _COUNTED:
         _COUNTED[key] = costs_of(roles, image, registry)
     return dict(_COUNTED[key])
@@ -42,7 +44,9 @@ def costs_of(roles: Mapping[str, Part | None], image: ImageSpec, registry: Regis
         latent = built["generator"].latent(1, torch.Generator().manual_seed(0))
         counts["generator_macs"] = macs(built["generator"], latent, label)
         if "discriminator" in built:
-            counts["discriminator_macs"] = macs(built["discriminator"], torch.zeros(1, image.channels, image.size, image.size), label)
+            counts["discriminator_macs"] = macs(
+                built["discriminator"], torch.zeros(1, image.channels, image.size, image.size), label
+            )
     return {name: counts.get(name) for name in COSTS}
 
 

@@ -62,7 +62,9 @@ def _take(cell: Cell, shard: BenchFolder, target: BenchFolder, protocol: str, re
     if row is None:
         return
     if there is not None and _without_times(there) != _without_times(row):
-        raise UsageError(f"{shard.path} says something else of '{cell.name}' seed {cell.seed} than a folder before it: merge one of them.")
+        raise UsageError(
+            f"{shard.path} says something else of '{cell.name}' seed {cell.seed} than a folder before it: merge one of them."
+        )
     if row["samples"]:
         source = shard.path / "samples" / f"{cell.file}.png"
         with disk_errors(f"{source} cannot be copied", CheckpointError):

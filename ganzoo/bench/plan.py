@@ -48,7 +48,10 @@ class Job:
     @property
     def budget(self) -> dict[str, float] | None:
         """The budget as it was asked for; None where nothing is trained."""
-        return next(({name: value} for name in ("steps", "images", "minutes") if (value := getattr(self, name)) is not None), None)
+        return next(
+            ({name: value} for name in ("steps", "images", "minutes") if (value := getattr(self, name)) is not None),
+            None,
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "metrics": list(self.metrics)}
@@ -96,7 +99,9 @@ def is_pattern(text: str) -> bool:
     return re.search(r"[*?\[]", text) is not None
 
 
-def chosen_variants(patterns: Sequence[str], everything: bool, size: int | None, registry: Registry, report) -> list[Variant]:
+def chosen_variants(
+    patterns: Sequence[str], everything: bool, size: int | None, registry: Registry, report
+) -> list[Variant]:
     """The variants that names and shell patterns mean, each once, in the order of asking; those of a pattern only if they draw the size."""
     found: dict[str, Variant] = {}
     for pattern in ["*", *patterns] if everything else patterns:
@@ -108,7 +113,9 @@ def chosen_variants(patterns: Sequence[str], everything: bool, size: int | None,
             raise UsageError(f"No variant matches '{pattern}'.{did_you_mean(pattern, registry.names('variants'))}")
         for variant in matching:
             if size is not None and size not in variant.sizes:
-                report(f"left out: '{variant.name}' draws {' or '.join(map(str, sorted(variant.sizes)))} pixels, not {size}")
+                report(
+                    f"left out: '{variant.name}' draws {' or '.join(map(str, sorted(variant.sizes)))} pixels, not {size}"
+                )
             else:
                 found.setdefault(variant.name, variant)
     if not found:
@@ -123,7 +130,9 @@ def common_size(variants: Sequence[Variant], size: int | None) -> int:
     common = [pixels for pixels in wanted if all(pixels in variant.sizes for variant in variants)]
     if not common:
         asked = f"{size} pixels" if size else "one size"
-        raise UsageError(f"These variants cannot all draw {asked}; they draw {known}. Use --image-size or fewer variants.")
+        raise UsageError(
+            f"These variants cannot all draw {asked}; they draw {known}. Use --image-size or fewer variants."
+        )
     return common[0]
 
 
@@ -138,7 +147,9 @@ def split_settings(settings: Sequence[str], names: Sequence[str]) -> dict[str, l
         elif head in found:
             found[head].append(rest)
         else:
-            raise UsageError(f"--set {setting}: '{head}' is not among the variants of this bench.{did_you_mean(head, names)}")
+            raise UsageError(
+                f"--set {setting}: '{head}' is not among the variants of this bench.{did_you_mean(head, names)}"
+            )
     return found
 
 
@@ -160,11 +171,23 @@ def training_cells(
     for variant in variants:
         added = tuple(name for name in mixins if name not in _has(variant))
         for mixture in product(*([*parts.get(kind, ())] or [None] for kind in PARTS)):
-            chosen = {kind: name for kind, name in zip(PARTS, mixture, strict=True) if name is not None and name != _own(variant, kind)}
+            chosen = {
+                kind: name
+                for kind, name in zip(PARTS, mixture, strict=True)
+                if name is not None and name != _own(variant, kind)
+            }
             changes = (*(f"{kind}={name}" for kind, name in chosen.items()), *by_variant[variant.name])
             labelled = conditional if variant.labels == "optional" else None
             name = "+".join([variant.name, *chosen.values(), *added, *(["labels"] if labelled else [])])
-            first = Cell(name=name, variant=variant.name, data=data, seed=seeds[0], settings=changes, mixins=added, conditional=labelled)
+            first = Cell(
+                name=name,
+                variant=variant.name,
+                data=data,
+                seed=seeds[0],
+                settings=changes,
+                mixins=added,
+                conditional=labelled,
+            )
             first.resolved(registry)
             for seed in seeds:
                 cells.setdefault((name, seed), replace(first, seed=seed))
@@ -182,19 +205,21 @@ def _has(variant: Variant) -> set[str]:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """"3" means 0, 1 and 2; "0,5,7" and "5," mean those; UsageError for anything else."""
+    """ "3" means 0, 1 and 2; "0,5,7" and "5," mean those; UsageError for anything else."""
     try:
         numbers = [int(word) for word in text.split(",") if word.strip()]
     except ValueError:
         numbers = []
     seeds = numbers if "," in text else list(range(numbers[0])) if numbers else []
     if not seeds or len(set(seeds)) < len(seeds) or len(seeds) > 1000 or not all(0 <= seed < 2**63 for seed in seeds):
-        raise UsageError(f"--seeds {text}: give how many (3 means 0, 1 and 2), or which (0,5,7; one alone with a comma: 5,).")
+        raise UsageError(
+            f"--seeds {text}: give how many (3 means 0, 1 and 2), or which (0,5,7; one alone with a comma: 5,)."
+        )
     return tuple(seeds)
 
 
 def parse_shard(text: str | None) -> tuple[int, int]:
-    """"2/4" as (2, 4): the second of four; None is the one of one."""
+    """ "2/4" as (2, 4): the second of four; None is the one of one."""
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text or "1/1")
     number, count = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= number <= count:

@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 
 Report = Callable[[str], None]
 REFERENCE = "fashion-mnist-test"
-ONLY_TRAINING = ("data", "everything", "image_size", "channels", "conditional", "steps", "images", "minutes", "settings", "generator")
+ONLY_TRAINING = (
+    "data",
+    "everything",
+    "image_size",
+    "channels",
+    "conditional",
+    "steps",
+    "images",
+    "minutes",
+    "settings",
+    "generator",
+)
 ONLY_TRAINING += ("discriminator", "loss", "mixins", "points", "point_images", "precision")
 TOLD_AS = {"everything": "all", "settings": "set", "mixins": "with"}
 
@@ -128,7 +139,9 @@ def _refuse_variants(sources: Sequence[str], registry: Registry) -> None:
             tags = " or ".join(sorted(registry.get("variants", source).weights))
             scored = f"score its trained generator {tags}, or " if tags else ""
             how = "train it with --train --data DATA --images N --out FOLDER."
-            raise UsageError(f"'{source}' is a variant, and without --train trained generators are scored: {scored}{how}")
+            raise UsageError(
+                f"'{source}' is a variant, and without --train trained generators are scored: {scored}{how}"
+            )
 
 
 class Look(NamedTuple):
@@ -151,7 +164,12 @@ def looked_at(source: str, registry: Registry) -> Look:
 
 def _embedded(registry: Registry, report: Report) -> dict[str, tuple[str, Look]]:
     """Every generator whose weights come with a variant; UsageError if none can be loaded."""
-    tags = [(tag, variant.name) for variant in registry.variants() for tag, weights in sorted(variant.weights.items()) if weights.package_file]
+    tags = [
+        (tag, variant.name)
+        for variant in registry.variants()
+        for tag, weights in sorted(variant.weights.items())
+        if weights.package_file
+    ]
     found, trouble = {}, None
     for tag, variant in tags:
         try:
@@ -183,7 +201,9 @@ def _check_numbers(job: Job, scorer: Scorer, references: Sequence[ImageData], *,
         for where, there, what in counts:
             if there < least:
                 others = f"--metric {ranking([*scorer.metrics])}"
-                raise UsageError(f"The metric '{name}' needs {least} {what}, and {where} has {there}: give more, or choose metrics, such as {others}.")
+                raise UsageError(
+                    f"The metric '{name}' needs {least} {what}, and {where} has {there}: give more, or choose metrics, such as {others}."
+                )
 
 
 def _least(name: str, metric: Any) -> int:
@@ -196,7 +216,11 @@ def _least(name: str, metric: Any) -> int:
 
 def _job(request: Request, registry: Registry, kind: str, reference: str, extractor: Extractor) -> Job:
     builtin = [name for name in registry.names("metrics") if registry.claim("metrics", name).plugin.builtin]
-    able = [name for name in builtin if extractor.classes or "logits" not in getattr(registry.get("metrics", name), "needs", ())]
+    able = [
+        name
+        for name in builtin
+        if extractor.classes or "logits" not in getattr(registry.get("metrics", name), "needs", ())
+    ]
     metrics = set(request.metrics or able)
     first = ranking(metrics)
     metrics = [first, *sorted(metrics - {first})]  # however they were typed: the order is part of the protocol

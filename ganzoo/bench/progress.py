@@ -19,7 +19,9 @@ SECONDS_BETWEEN_LOOKS = 1.0
 class Matrix:
     """A line for each cell that ends, with the time that is left; on a terminal also one that changes."""
 
-    def __init__(self, folder: BenchFolder, job: Job, cells: Sequence[Cell], missing: Sequence[Cell], jobs: int, *, quiet: bool):
+    def __init__(
+        self, folder: BenchFolder, job: Job, cells: Sequence[Cell], missing: Sequence[Cell], jobs: int, *, quiet: bool
+    ):
         self._folder, self._job, self._jobs, self._quiet = folder, job, jobs, quiet
         self._total, self._done, self._missing = len(cells), len(cells) - len(missing), len(missing)
         self._took: dict[str, list[float]] = {}
@@ -41,7 +43,11 @@ class Matrix:
         if not self._quiet:
             at_once = f", {self._jobs} at a time" if self._jobs > 1 else ""
             report = self._folder.path / "report.html"
-            print(f"{self._missing} of {self._total} cells to do{at_once}; {report} comes at the end", file=sys.stderr, flush=True)
+            print(
+                f"{self._missing} of {self._total} cells to do{at_once}; {report} comes at the end",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def look(self, running: Sequence[Any], waiting: Sequence[Cell]) -> None:
         """Shows where the matrix stands, at most once a second."""

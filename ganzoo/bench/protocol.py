@@ -64,7 +64,11 @@ def protocol_of(
 def _measuring_plugins(job: Job, registry: Registry) -> dict[str, str]:
     """Versions of what others wrote and measures here: the extractor, metrics and data sets."""
     sources = [source.partition(":")[0] for source in (job.data, job.reference) if source]
-    named = [("extractors", job.extractor), *(("metrics", name) for name in job.metrics), *(("datasets", name) for name in sources)]
+    named = [
+        ("extractors", job.extractor),
+        *(("metrics", name) for name in job.metrics),
+        *(("datasets", name) for name in sources),
+    ]
     return _versions(named, registry)
 
 
@@ -76,7 +80,11 @@ def plugins_of(variant: Variant, registry: Registry) -> dict[str, str]:
 
 def _versions(named: Sequence[tuple[str, str]], registry: Registry) -> dict[str, str]:
     plugins = [registry.claim(kind, name).plugin for kind, name in named if name in registry.names(kind)]
-    return {plugin.distribution: plugin.version for plugin in sorted(plugins, key=lambda plugin: plugin.name) if not plugin.builtin}
+    return {
+        plugin.distribution: plugin.version
+        for plugin in sorted(plugins, key=lambda plugin: plugin.name)
+        if not plugin.builtin
+    }
 
 
 def facts(data: ImageData, source: str | None) -> dict[str, Any]:
@@ -109,7 +117,10 @@ def check_same(old: Any, new: dict[str, Any], where: str) -> None:
     """UsageError that lists every difference, if a folder was filled under another protocol."""
     changes = changed(old, json.loads(json.dumps(new)))
     if changes:
-        raise UsageError(f"{where} was measured by another protocol; its rows cannot stand beside new ones:\n  " + "\n  ".join(changes))
+        raise UsageError(
+            f"{where} was measured by another protocol; its rows cannot stand beside new ones:\n  "
+            + "\n  ".join(changes)
+        )
 
 
 def changed(old: Any, new: Any) -> list[str]:

@@ -34,9 +34,13 @@ class BenchFolder:
         except OSError as error:
             raise UsageError(f"{self.path} cannot be made: {error.strerror}.") from None
         if not self.protocol.exists() and any(name != ".lock" and not name.startswith(".tmp-") for name in names):
-            raise UsageError(f"{self.path} is in the way: --out takes a new or empty folder, or the folder of a bench to go on with.")
+            raise UsageError(
+                f"{self.path} is in the way: --out takes a new or empty folder, or the folder of a bench to go on with."
+            )
 
-    def open(self, protocol: dict[str, Any], cells: Sequence[Cell], plugins: Mapping[str, dict[str, str]] = {}) -> tuple[Cell, ...]:
+    def open(
+        self, protocol: dict[str, Any], cells: Sequence[Cell], plugins: Mapping[str, dict[str, str]] = {}
+    ) -> tuple[Cell, ...]:
         """Writes protocol and plan, or checks them against those that are there; returns the whole plan, older cells first.
 
         UsageError lists the differences if the protocol, what a cell of the same name does, or by which versions of `plugins` it would be
@@ -59,7 +63,9 @@ class BenchFolder:
         """The cells of plan.json; none if it is not written yet."""
         return cells_from_json(read_json(self.plan), str(self.plan)) if self.plan.exists() else ()
 
-    def row(self, cell: Cell, protocol: str, report=lambda line: None, *, set_aside: bool = True) -> dict[str, Any] | None:
+    def row(
+        self, cell: Cell, protocol: str, report=lambda line: None, *, set_aside: bool = True
+    ) -> dict[str, Any] | None:
         """The row of a cell, or None if it is missing; one that is damaged is told, set aside if the folder may be changed, and missing."""
         file = self.cells / f"{cell.file}.json"
         if not file.exists():
@@ -70,7 +76,9 @@ class BenchFolder:
             if row["protocol"] != protocol or "times" not in row:
                 raise CheckpointError(f"{file} is not a row of this bench.")
         except CheckpointError as error:
-            report(f"{error} It is {'set aside, as if the cell had not been done' if set_aside else 'left as it is, and not merged'}.")
+            report(
+                f"{error} It is {'set aside, as if the cell had not been done' if set_aside else 'left as it is, and not merged'}."
+            )
             if set_aside:
                 move_aside(file, "damaged")
             return None
@@ -87,7 +95,10 @@ class BenchFolder:
 
     def append(self, row: dict[str, Any]) -> None:
         """Adds a row to results.jsonl, for whoever looks while the bench goes on."""
-        with disk_errors(f"{self.results} cannot be written", GanzooError), open(self.results, "a", encoding="utf-8") as file:
+        with (
+            disk_errors(f"{self.results} cannot be written", GanzooError),
+            open(self.results, "a", encoding="utf-8") as file,
+        ):
             file.write(line_of(row) + "\n")
 
     def rewrite(self, plan: Iterable[Cell], protocol: str, report=lambda line: None) -> list[dict[str, Any]]:
@@ -97,13 +108,20 @@ class BenchFolder:
         return rows
 
 
-def check_plugins(rows: Iterable[dict[str, Any]], now: Mapping[str, dict[str, str]], where: str, elsewhere: str = "here it would be") -> None:
+def check_plugins(
+    rows: Iterable[dict[str, Any]], now: Mapping[str, dict[str, str]], where: str, elsewhere: str = "here it would be"
+) -> None:
     """UsageError if a row was made by other versions of plugins than a cell of its name would be `now`: they are not seeds of one variant."""
     for row in rows:
         name, there = row["cell"]["name"], row.get("plugins", {})
         if row["status"] != "failed" and there != now.get(name, there):
-            theirs, ours = (", ".join(f"{one} {version}" for one, version in sorted(side.items())) or "no plugin" for side in (there, now[name]))
-            raise UsageError(f"{where} holds '{name}' made with {theirs}; {elsewhere} {ours}: rows of both cannot stand beside each other.")
+            theirs, ours = (
+                ", ".join(f"{one} {version}" for one, version in sorted(side.items())) or "no plugin"
+                for side in (there, now[name])
+            )
+            raise UsageError(
+                f"{where} holds '{name}' made with {theirs}; {elsewhere} {ours}: rows of both cannot stand beside each other."
+            )
 
 
 def line_of(row: dict[str, Any]) -> str:

@@ -104,7 +104,9 @@ def read_rows(file: Path) -> list[Row]:
             continue
         where = f"{file}, line {number}"
         row = checked_row(parse_json(line, where), where)
-        known = seen.setdefault((row.protocol, row.kind, row.cell, json.dumps(row.budget, sort_keys=True), row.changes), number)
+        known = seen.setdefault(
+            (row.protocol, row.kind, row.cell, json.dumps(row.budget, sort_keys=True), row.changes), number
+        )
         if known != number:
             raise CheckpointError(f"{where} repeats the cell of line {known}: one of the two must go.")
         rows.append(row)
@@ -116,7 +118,9 @@ def read_rows(file: Path) -> list[Row]:
 def checked_row(value, where: str) -> Row:
     """A row from plain values; CheckpointError says where it stands and what is wrong with it."""
     if isinstance(value, dict) and value.get("format") != FORMAT:
-        raise CheckpointError(f"{where} is of format {shorten(value.get('format'))}; this ganzoo reads format {FORMAT}.")
+        raise CheckpointError(
+            f"{where} is of format {shorten(value.get('format'))}; this ganzoo reads format {FORMAT}."
+        )
     try:
         return msgspec.convert(value, Row)
     except msgspec.ValidationError as problem:

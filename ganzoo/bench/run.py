@@ -92,7 +92,9 @@ def bench(request: Request, registry: Registry, report: Report) -> list[dict[str
         found = {cell: row for cell in mine if (row := folder.row(cell, hashed)) is not None}
         for cell, row in found.items():  # whoever was killed between a row and this
             tidy(row, folder.path / "runs" / cell.file)
-        missing = [cell for cell in mine if cell not in found or (request.retry_failed and found[cell]["status"] == "failed")]
+        missing = [
+            cell for cell in mine if cell not in found or (request.retry_failed and found[cell]["status"] == "failed")
+        ]
         matrix = Matrix(folder, job, mine, missing, _jobs(request), quiet=request.quiet)
         try:
             if missing:
@@ -107,7 +109,10 @@ def bench(request: Request, registry: Registry, report: Report) -> list[dict[str
 
 def _plugins(cells: Sequence[Cell], registry: Registry) -> dict[str, dict[str, str]]:
     """Who else's code every variant that is to be trained is made of, by its name in tables."""
-    return {name: plugins_of(cell.resolved(registry), registry) for name, cell in {cell.name: cell for cell in cells if not cell.source}.items()}
+    return {
+        name: plugins_of(cell.resolved(registry), registry)
+        for name, cell in {cell.name: cell for cell in cells if not cell.source}.items()
+    }
 
 
 def _fill(

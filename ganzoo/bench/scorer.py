@@ -37,7 +37,12 @@ class Scorer:
     """Scores models against the reference images of a job; everything that is loaded is loaded once."""
 
     def __init__(
-        self, job: Job, registry: Registry, report: Callable[[str], None], data: ImageData | None = None, extractor: Extractor | None = None
+        self,
+        job: Job,
+        registry: Registry,
+        report: Callable[[str], None],
+        data: ImageData | None = None,
+        extractor: Extractor | None = None,
     ):
         self.job, self.registry, self._report, self._data = job, registry, report, data
         self.extractor = extractor or load_extractor(job.extractor)
@@ -74,7 +79,9 @@ class Scorer:
             try:
                 found = measure(real, fake, self.extractor, {name: metric}, seed)
                 if twice := found.keys() & values.keys():
-                    raise PluginError(f"The metric '{name}' gives '{min(twice)}', as another does; it must choose another name.")
+                    raise PluginError(
+                        f"The metric '{name}' gives '{min(twice)}', as another does; it must choose another name."
+                    )
             except InterruptedRun:
                 raise
             except Exception as error:  # a metric may be anybody's, and a training of hours must not be lost for it
@@ -86,9 +93,13 @@ class Scorer:
         return Score(values, watch.seconds, tuple(troubles))
 
 
-def load(job: Job, source: str, registry: Registry, report: Callable[[str], None], *, size: int, channels: int | None) -> ImageData:
+def load(
+    job: Job, source: str, registry: Registry, report: Callable[[str], None], *, size: int, channels: int | None
+) -> ImageData:
     """Images of a source at a size, prepared or from the cache."""
-    return load_images(source, size=size, channels=channels, datasets=registry.table("datasets"), root=job.data_root, report=report)
+    return load_images(
+        source, size=size, channels=channels, datasets=registry.table("datasets"), root=job.data_root, report=report
+    )
 
 
 def default_reference(data: str, registry: Registry, root) -> str:

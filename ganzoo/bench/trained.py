@@ -36,7 +36,10 @@ def fill_trained(row: dict[str, Any], cell: Cell, job: Job, registry: Registry, 
     """Trains, or goes on with a training, and scores it; a divergence is told in the row, with the points before it."""
     variant = cell.resolved(registry)
     roles, image = _made_of(variant, cell, job)
-    others = {"regularizers": [part.name for part in variant.regularizers], **described({"augmentation": variant.augmentation})}
+    others = {
+        "regularizers": [part.name for part in variant.regularizers],
+        **described({"augmentation": variant.augmentation}),
+    }
     row["parts"] = {**described(roles), **others}
     tell_plugins(row, plugins_of(variant, registry))
     row["costs"] = costs.remembered(roles, image, registry)
@@ -51,7 +54,9 @@ def fill_trained(row: dict[str, Any], cell: Cell, job: Job, registry: Registry, 
         row.update(status="diverged", error=_divergence(folder) or one_line(error))
     _tell_training(row, folder, told)
     _tell_unused(row, job, variant, folder)
-    row["times"]["peak_memory_bytes"] = costs.peak_memory(job.device)  # of the training: what scoring takes depends on the metrics
+    row["times"]["peak_memory_bytes"] = costs.peak_memory(
+        job.device
+    )  # of the training: what scoring takes depends on the metrics
     began = time.monotonic()
     judged = _Judged(row, cell, job, folder, scorer())
     judged.fill([*planned, *(record["step"] for record in folder.records() if record.get("event") == EVENT)])
@@ -105,7 +110,9 @@ def _points(steps: int, points: int) -> tuple[int, ...]:
 def _request(cell: Cell, job: Job, folder: RunFolder, steps: int, planned: tuple[int, ...]) -> Request:
     milestones = Milestones(steps=planned)
     if job.minutes is not None:
-        milestones = Milestones(seconds=60 * job.minutes, shares=tuple(number / job.points for number in range(1, job.points + 1)))
+        milestones = Milestones(
+            seconds=60 * job.minutes, shares=tuple(number / job.points for number in range(1, job.points + 1))
+        )
     return Request(
         variant=cell.variant,
         data=job.data,
@@ -137,7 +144,9 @@ def _tell_training(row: dict[str, Any], folder: RunFolder, told: list[str]) -> N
     records = folder.records()
     warnings = [line.removeprefix(WARNING) for line in told if line.startswith(WARNING)]
     row["events"] = [{"step": 0, "event": "warning", "text": text} for text in warnings]
-    row["events"] += [{key: record[key] for key in ("step", "event", "text")} for record in records if record.get("event") in TOLD]
+    row["events"] += [
+        {key: record[key] for key in ("step", "event", "text")} for record in records if record.get("event") in TOLD
+    ]
     row["collapsed"] = any(event["event"] == "collapse" for event in row["events"])
     seconds, images = folder.seconds(), max((record.get("images", 0) for record in records), default=0)
     row["times"].update(training_seconds=seconds, training_images_per_second=images / seconds if seconds else None)
@@ -187,7 +196,9 @@ class _Judged:
     def _scored(self, step: int, images: int) -> dict[str, Any]:
         found = self.scorer.score(self._model(step), images, self.cell.seed)
         told = {event["text"] for event in self.row["events"]}
-        self.row["events"] += [{"step": step, "event": "metric", "text": text} for text in found.troubles if text not in told]
+        self.row["events"] += [
+            {"step": step, "event": "metric", "text": text} for text in found.troubles if text not in told
+        ]
         self._drawn, self._seconds = self._drawn + images, self._seconds + found.drawing_seconds
         return {"step": step, "images": self.looks[step]["images"], "scores": found.values}
 
@@ -200,7 +211,9 @@ class _Judged:
     def _best(self) -> int | None:
         """The step of the point that ranks first, the earliest of equal ones."""
         name = f"{ranking(self.job.metrics)}[{self.scorer.extractor.name}]"
-        ranked = [(point["scores"][name], point["step"]) for point in self.row["points"] if point["scores"][name] is not None]
+        ranked = [
+            (point["scores"][name], point["step"]) for point in self.row["points"] if point["scores"][name] is not None
+        ]
         return min(ranked)[1] if ranked else None
 
 

@@ -25,7 +25,10 @@ from ganzoo.errors import InterruptedRun
 POLL_SECONDS = 0.02
 TRIES = 2
 SAME_SIGNAL_SECONDS = 2.0
-MALLOC_OPTIONS = {-1: 2**30, -3: 2**25}  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h, in bytes; more than 32 MiB glibc refuses
+MALLOC_OPTIONS = {
+    -1: 2**30,
+    -3: 2**25,
+}  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h, in bytes; more than 32 MiB glibc refuses
 
 
 class Child(Protocol):
@@ -64,7 +67,11 @@ def keep_freed_memory() -> None:
 class Forked:
     """A fork that calls `work` in a group of its own, so that Ctrl-C on a terminal reaches the parent alone, and ends with it."""
 
-    _line: tuple[int, int, int] = (0, 0, 0)  # whose it is, and both ends: while the owner holds the other one, a child that reads waits
+    _line: tuple[int, int, int] = (
+        0,
+        0,
+        0,
+    )  # whose it is, and both ends: while the owner holds the other one, a child that reads waits
 
     def __init__(self, work: Callable[[], None]):
         if Forked._line[0] != os.getpid():

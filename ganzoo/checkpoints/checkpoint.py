@@ -73,7 +73,9 @@ def save_checkpoint(folder: Path, step: int, trees: Mapping[str, Tree], *, summa
 
 def _checked_key(key: str) -> str:
     if not KEY.fullmatch(key):
-        raise CheckpointError(f"{shorten(key)} cannot name a part of a checkpoint: use a-z, 0-9, '.', '_' and '-', at most 64.")
+        raise CheckpointError(
+            f"{shorten(key)} cannot name a part of a checkpoint: use a-z, 0-9, '.', '_' and '-', at most 64."
+        )
     return key
 
 
@@ -84,7 +86,9 @@ def _refuse_nonfinite(step: int, tensors: Mapping[str, Mapping[str, torch.Tensor
     bad = [f"{key} {shorten(name)}" for key, name in doubtful if not torch.isfinite(_widened(tensors[key][name])).all()]
     if bad:
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        raise DivergedError(f"step {step}: values are not finite in {', '.join(bad[:3])}{more}; this state was not saved.")
+        raise DivergedError(
+            f"step {step}: values are not finite in {', '.join(bad[:3])}{more}; this state was not saved."
+        )
 
 
 def _finite_sum(tensor: torch.Tensor):
@@ -113,7 +117,9 @@ def _make_folder(folder: Path) -> None:
 def _write_files(folder: Path, tensors: Mapping[str, dict[str, torch.Tensor]], state: dict, manifest: dict) -> None:
     text = json.dumps(state, allow_nan=False)
     if len(text) > STATE_BYTES:
-        raise CheckpointError(f"state.json would be {len(text)} bytes, at most {STATE_BYTES}; keep large data in tensors.")
+        raise CheckpointError(
+            f"state.json would be {len(text)} bytes, at most {STATE_BYTES}; keep large data in tensors."
+        )
     write_file(folder / "state.json", text)
     manifest["files"]["state.json"] = fingerprint(folder / "state.json")
     for key, named in tensors.items():
@@ -123,7 +129,9 @@ def _write_files(folder: Path, tensors: Mapping[str, dict[str, torch.Tensor]], s
             manifest["files"][path.name] = fingerprint(path)
     content = sealed(manifest)
     if len(content) > MANIFEST_BYTES:
-        raise CheckpointError(f"MANIFEST.json would be {len(content)} bytes, at most {MANIFEST_BYTES}; shorten the summary.")
+        raise CheckpointError(
+            f"MANIFEST.json would be {len(content)} bytes, at most {MANIFEST_BYTES}; shorten the summary."
+        )
     write_file(folder / "MANIFEST.json", content)
 
 
@@ -137,7 +145,9 @@ def _write_tensors(path: Path, named: Mapping[str, torch.Tensor]) -> None:
             tensor = tensor.clone()
         storages.add(tensor.untyped_storage().data_ptr())
         packed[name] = tensor
-    save_file(packed, path, metadata={"ganzoo": f"checkpoint {FORMAT}"})  # of several keys the library would write any first
+    save_file(
+        packed, path, metadata={"ganzoo": f"checkpoint {FORMAT}"}
+    )  # of several keys the library would write any first
     os.chmod(path, os.stat(path.parent).st_mode & 0o666)  # safetensors leaves 0600 whatever the umask
     fsync_file(path)
 
@@ -191,7 +201,9 @@ def _header_names(data: bytes, source: Path) -> list[str]:
         raise CheckpointError(f"{source} is not valid safetensors: its header cannot be {length} bytes long.")
     header = parse_json(data[8 : 8 + length], source, depth=3)
     if not isinstance(header, dict) or len(header) > TENSORS + 1:
-        raise CheckpointError(f"{source} is not valid safetensors: its header is not a list of at most {TENSORS} tensors.")
+        raise CheckpointError(
+            f"{source} is not valid safetensors: its header is not a list of at most {TENSORS} tensors."
+        )
     return [name for name in header if name != "__metadata__"]
 
 

@@ -50,7 +50,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if type(version) is int and version > FORMAT:
         raise NewerFormatError(f"{path} has format {version}, this ganzoo reads up to {FORMAT}; use a newer ganzoo.")
     match manifest:
-        case {"format": 1, "step": int(step), "files": dict(files), "summary": dict()} if len(manifest) == 4 and type(step) is int:
+        case {"format": 1, "step": int(step), "files": dict(files), "summary": dict()} if (
+            len(manifest) == 4 and type(step) is int
+        ):
             pass
         case _:
             raise CheckpointError(f"{source} is not the manifest of a checkpoint.")

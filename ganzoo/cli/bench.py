@@ -25,32 +25,84 @@ class BenchCommand(click.Command):
 @click.argument("sources", nargs=-1, type=VariantName())
 @click.option("--train", is_flag=True, help="Train the variants named, all alike, and score them.")
 @click.option("--all", "everything", is_flag=True, help="With --train: every variant that draws the size.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("bench"), show_default=True, help="The folder to fill, or go on with.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("bench"),
+    show_default=True,
+    help="The folder to fill, or go on with.",
+)
 @click.option("--data", type=DataName(), help="With --train: what to train on, as `ganzoo train` takes it.")
-@click.option("--data-root", type=click.Path(path_type=Path), help="Where the published files of registered data sets lie.")
-@click.option("--reference", type=DataName(), help="Real images to score against. [default: the data's test split, or the data]")
-@click.option("--image-size", type=click.IntRange(1), help="Pixels of a side. [default: the first that all variants can draw]")
+@click.option(
+    "--data-root", type=click.Path(path_type=Path), help="Where the published files of registered data sets lie."
+)
+@click.option(
+    "--reference", type=DataName(), help="Real images to score against. [default: the data's test split, or the data]"
+)
+@click.option(
+    "--image-size", type=click.IntRange(1), help="Pixels of a side. [default: the first that all variants can draw]"
+)
 @click.option("--channels", type=click.Choice(["1", "3"]), help="1 grey, 3 colour. [default: as the images are]")
 @click.option("--conditional", is_flag=True, help="Variants that can take labels get them.")
 @click.option("--seeds", help="How many (3 means 0, 1 and 2), or which (0,5,7). [default: 1]")
 @click.option("--steps", type=click.IntRange(1), help="Budget: training steps.")
 @click.option("--images", type=click.IntRange(1, 10**9), help="Budget: real images that the discriminator sees.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Budget: minutes of training alone.")
-@click.option("--set", "settings", multiple=True, metavar="[VARIANT:]PATH=VALUE", help="Any option of `ganzoo show`, for all or for one.")
-@click.option("--generator", multiple=True, metavar="PART", help="Every variant with this generator; several: with each of them.")
-@click.option("--discriminator", multiple=True, metavar="PART", help="Every variant with this discriminator; several: with each.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="[VARIANT:]PATH=VALUE",
+    help="Any option of `ganzoo show`, for all or for one.",
+)
+@click.option(
+    "--generator", multiple=True, metavar="PART", help="Every variant with this generator; several: with each of them."
+)
+@click.option(
+    "--discriminator", multiple=True, metavar="PART", help="Every variant with this discriminator; several: with each."
+)
 @click.option("--loss", multiple=True, metavar="PART", help="Every variant with this loss; several: with each of them.")
-@click.option("--with", "mixins", multiple=True, type=MixinName(), metavar="NAME", help="Every variant with this regularizer or augmentation; repeatable.")
+@click.option(
+    "--with",
+    "mixins",
+    multiple=True,
+    type=MixinName(),
+    metavar="NAME",
+    help="Every variant with this regularizer or augmentation; repeatable.",
+)
 @click.option("--points", type=click.IntRange(1, 100), help="States scored, at equal parts of the budget. [default: 4]")
-@click.option("--eval-images", type=click.IntRange(10), default=10_000, show_default=True, help="Drawings scored of the end and the best.")
-@click.option("--point-images", type=click.IntRange(10), help="Drawings scored at each point. [default: a fifth of --eval-images]")
+@click.option(
+    "--eval-images",
+    type=click.IntRange(10),
+    default=10_000,
+    show_default=True,
+    help="Drawings scored of the end and the best.",
+)
+@click.option(
+    "--point-images", type=click.IntRange(10), help="Drawings scored at each point. [default: a fifth of --eval-images]"
+)
 @click.option("--extractor", default="fashion-cnn", show_default=True, help="Through whose eyes drawings are compared.")
-@click.option("--metric", "metrics", multiple=True, help="Only these metrics. [default: all that are built in and that the extractor can serve]")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    help="Only these metrics. [default: all that are built in and that the extractor can serve]",
+)
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="As `ganzoo train` takes it. [default: fp32]")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:N, mps or auto.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Processor threads of a cell; part of the protocol.")
-@click.option("--jobs", type=click.IntRange(1), help="Cells at a time. [default: 1; without --train as many as there are cores]")
-@click.option("--shard", metavar="I/N", help="Only every Nth cell, from the Ith: for batch systems; `ganzoo bench merge` joins.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processor threads of a cell; part of the protocol.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Cells at a time. [default: 1; without --train as many as there are cores]"
+)
+@click.option(
+    "--shard", metavar="I/N", help="Only every Nth cell, from the Ith: for batch systems; `ganzoo bench merge` joins."
+)
 @click.option("--ray", metavar="ADDRESS", help="Spread the cells over a Ray cluster.")
 @click.option("--retry-failed", is_flag=True, help="Do cells again whose row says failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as a JSON array for programs.")

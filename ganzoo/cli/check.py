@@ -19,11 +19,30 @@ COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 @click.option("--dist", help="All variants of this installed distribution.")
 @click.option("--all", "everything", is_flag=True, help="All variants.")
 @click.option("--only", multiple=True, metavar="CHECK", help="Only this check; several: each of them.")
-@click.option("--size", type=click.IntRange(1), help="Image size to train at.  [default: the smallest that the card declares]")
-@click.option("--patience", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True, help="Seconds of the processor that `learns` may take.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the processor to use.")
+@click.option(
+    "--size", type=click.IntRange(1), help="Image size to train at.  [default: the smallest that the card declares]"
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds of the processor that `learns` may take.",
+)
+@click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the processor to use."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array for programs.")
-def check(names, dist: str | None, everything: bool, only: tuple[str, ...], size: int | None, patience: float, threads: int, as_json: bool) -> None:
+def check(
+    names,
+    dist: str | None,
+    everything: bool,
+    only: tuple[str, ...],
+    size: int | None,
+    patience: float,
+    threads: int,
+    as_json: bool,
+) -> None:
     """Check what any variant must pass; every failure says what to change. Exit code 1 if a check fails.
 
     \b
@@ -70,8 +89,12 @@ def _chosen(names: tuple[str, ...], dist: str | None, everything: bool) -> list[
         return found.names("variants")
     from ganzoo.registry.discovery import normalize
 
-    mine = [name for name in found.names("variants") if found.claim("variants", name).plugin.distribution == normalize(dist)]
+    mine = [
+        name for name in found.names("variants") if found.claim("variants", name).plugin.distribution == normalize(dist)
+    ]
     if not mine:
         known = sorted({plugin.distribution for plugin in found.plugins})
-        raise UsageError(f"No installed distribution '{dist}' registers a variant; distributions with plugins: {', '.join(known)}.")
+        raise UsageError(
+            f"No installed distribution '{dist}' registers a variant; distributions with plugins: {', '.join(known)}."
+        )
     return mine

@@ -14,9 +14,21 @@ from ganzoo.errors import GanzooError, UsageError
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="A [B]")
-@click.option("--variants", metavar="A,B", help="Compare these two instead: A of the first file with B of the second, or of the same one.")
-@click.option("--metric", "metrics", multiple=True, help="Only this one, with or without its [extractor]; several are allowed.")
-@click.option("--score", type=click.Choice(["best", "final"]), default="best", show_default=True, help="Which checkpoint's numbers.")
+@click.option(
+    "--variants",
+    metavar="A,B",
+    help="Compare these two instead: A of the first file with B of the second, or of the same one.",
+)
+@click.option(
+    "--metric", "metrics", multiple=True, help="Only this one, with or without its [extractor]; several are allowed."
+)
+@click.option(
+    "--score",
+    type=click.Choice(["best", "final"]),
+    default="best",
+    show_default=True,
+    help="Which checkpoint's numbers.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for programs.")
 def compare(files: tuple[Path, ...], variants: str | None, metrics: tuple[str, ...], score: str, as_json: bool) -> None:
     """Tell which differences between two results.jsonl, or the folders of two benches, are more than chance.
@@ -35,7 +47,9 @@ def compare(files: tuple[Path, ...], variants: str | None, metrics: tuple[str, .
     files = tuple(file / "results.jsonl" if file.is_dir() else file for file in files)
     from ganzoo.bench.report import compare as comparing
 
-    outcome = comparing.compare(files[0], files[1] if len(files) == 2 else None, variants=pair, metrics=metrics, which=score)
+    outcome = comparing.compare(
+        files[0], files[1] if len(files) == 2 else None, variants=pair, metrics=metrics, which=score
+    )
     if as_json:
         click.echo(json.dumps(_told(outcome, score), indent=2, ensure_ascii=False))
     elif outcome.reason:
@@ -54,7 +68,9 @@ def _pair(variants: str | None, files: int) -> tuple[str, str] | None:
         return None
     names = tuple(name.strip() for name in variants.split(","))
     if len(names) != 2 or not all(names) or (names[0] == names[1] and files == 1):
-        raise UsageError(f"--variants takes two different names with a comma between, the same one only of two files; got {variants!r}.")
+        raise UsageError(
+            f"--variants takes two different names with a comma between, the same one only of two files; got {variants!r}."
+        )
     return names
 
 
@@ -64,7 +80,13 @@ def _told(outcome, score: str) -> dict:
         for comparison in outcome.comparisons
     ]
     fields = [{"field": name, "one": one, "other": other} for name, one, other in outcome.differing or ()]
-    return {"comparable": not outcome.reason, "reason": outcome.reason or None, "protocol_differences": fields, "score": score, "comparisons": lines}
+    return {
+        "comparable": not outcome.reason,
+        "reason": outcome.reason or None,
+        "protocol_differences": fields,
+        "score": score,
+        "comparisons": lines,
+    }
 
 
 def _print(outcome, score: str, unpaired: str) -> None:
@@ -89,10 +111,16 @@ def _name(side, settings: tuple[str, ...]) -> str:
 
 
 def _seeds(side) -> str:
-    wrong = [f"{count} {word}" for word, count in (("diverged", side.diverged), ("failed", side.failed), ("collapsed", side.collapsed)) if count]
+    wrong = [
+        f"{count} {word}"
+        for word, count in (("diverged", side.diverged), ("failed", side.failed), ("collapsed", side.collapsed))
+        if count
+    ]
     without = side.seeds - len(side.scores)
     wrong += [f"{without} without a score"] if without else []
-    return f"{side.seeds} seed{'' if side.seeds == 1 else 's'}{f' ({chr(44).join(wrong)})' if wrong else ''}".replace(",", ", ")
+    return f"{side.seeds} seed{'' if side.seeds == 1 else 's'}{f' ({chr(44).join(wrong)})' if wrong else ''}".replace(
+        ",", ", "
+    )
 
 
 def _line(comparison) -> str:
@@ -104,5 +132,7 @@ def _line(comparison) -> str:
     if comparison.p is not None:
         low, high = comparison.interval
         effect = "" if comparison.effect is None else f", g {comparison.effect:.2f}"
-        parts.append(f"difference {number(comparison.difference)} [{number(low)}, {number(high)}]{effect}, p {comparison.corrected_p:.2g}")
+        parts.append(
+            f"difference {number(comparison.difference)} [{number(low)}, {number(high)}]{effect}, p {comparison.corrected_p:.2g}"
+        )
     return "; ".join([*parts, comparison.verdict])

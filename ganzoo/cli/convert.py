@@ -15,14 +15,32 @@ from ganzoo.cli.types import VariantName
 @click.option("--layout", default="auto", show_default=True, help="How the tensors are named: see docs/converting.md.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The model folder to make.")
 @click.option("--key", help="Which network, where a file holds several: netG, state_dict.generator, ...")
-@click.option("--discriminator", multiple=True, type=click.Path(path_type=Path), help="A file with its discriminator, kept beside it.")
+@click.option(
+    "--discriminator",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A file with its discriminator, kept beside it.",
+)
 @click.option("--discriminator-key", help="Which network in that file.")
-@click.option("--licence", default="unknown", show_default=True, help="The licence of the weights, for whoever gets them from you.")
-@click.option("--dtype", type=click.Choice(["float32", "float16", "bfloat16"]), default="float32", show_default=True, help="To store numbers in.")
+@click.option(
+    "--licence",
+    default="unknown",
+    show_default=True,
+    help="The licence of the weights, for whoever gets them from you.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float16", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="To store numbers in.",
+)
 @click.option("--image-size", type=click.IntRange(1, 4096), help="Pixels of a side, where the shapes do not say it.")
 @click.option("--channels", type=click.Choice(["1", "3"]), help="1 grey, 3 colour, where the shapes do not say it.")
 @click.option("--classes", type=click.IntRange(1, 1_000_000), help="How many classes the generator is conditional on.")
-@click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="An option of the generator: generator.width=32.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="PATH=VALUE", help="An option of the generator: generator.width=32."
+)
 def convert(files, variant: str, out: Path, channels, **rest) -> None:
     """Make a model folder of weights that other code trained: .pth, .pt, .ckpt, .th, .npz, .npy or .safetensors.
 

@@ -15,22 +15,38 @@ ANIMATIONS = (".gif", ".webp")
 
 @click.command()
 @click.argument("source")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A sheet (.png, .jpg) or an animation (.gif, .webp).")
-@click.option("--directions", type=click.IntRange(1), help="Rows: this many directions, strongest first.  [default: the codes, or else 8]")
-@click.option("--samples", type=click.IntRange(1), help="Latents that each row is shown on.  [default: 4 with codes, 2 with directions]")
-@click.option("--steps", type=click.IntRange(2), help="Images from low to high.  [default: codes 10, directions 7, animations 25]")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="A sheet (.png, .jpg) or an animation (.gif, .webp)."
+)
+@click.option(
+    "--directions",
+    type=click.IntRange(1),
+    help="Rows: this many directions, strongest first.  [default: the codes, or else 8]",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    help="Latents that each row is shown on.  [default: 4 with codes, 2 with directions]",
+)
+@click.option(
+    "--steps", type=click.IntRange(2), help="Images from low to high.  [default: codes 10, directions 7, animations 25]"
+)
 @click.option(
     "--range",
     "reach",
     type=click.FloatRange(0, min_open=True),
     help="How far: times a code's training range, or standard deviations along a direction.  [default: 2; 3]",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed gives the same images.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed gives the same images."
+)
 @click.option("--label", help="Only this class, by number or name. [default: one after the other]")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps or auto.")
 @click.option("--json", "as_json", is_flag=True, help="Say for programs what was drawn.")
 @click.option("--force", is_flag=True, help="Replace what is at --out.")
-def explore(source: str, out: Path, directions, samples, steps, reach, seed: int, label, device: str, as_json: bool, force: bool) -> None:
+def explore(
+    source: str, out: Path, directions, samples, steps, reach, seed: int, label, device: str, as_json: bool, force: bool
+) -> None:
     """Show what the latents of SOURCE mean: SOURCE is what `ganzoo sample` takes.
 
     A generator with codes (InfoGAN) has a row for each: all categories, and continuous codes over twice the range that they were

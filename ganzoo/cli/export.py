@@ -24,9 +24,13 @@ class BatchSize(click.ParamType):
 
 @click.command()
 @click.argument("source")
-@click.option("--format", type=click.Choice(["onnx", "torchscript", "torch-export"]), required=True, help="What reads the file.")
+@click.option(
+    "--format", type=click.Choice(["onnx", "torchscript", "torch-export"]), required=True, help="What reads the file."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The file: *.onnx, *.pt or *.pt2.")
-@click.option("--batch-size", type=BatchSize(), default="dynamic", show_default=True, help="Images that the graph draws at once.")
+@click.option(
+    "--batch-size", type=BatchSize(), default="dynamic", show_default=True, help="Images that the graph draws at once."
+)
 @click.option("--force", is_flag=True, help="Replace what is at --out.")
 def export(source: str, format: str, out: Path, batch_size: int | None, force: bool) -> None:
     """Write the generator of SOURCE as a graph for other programs: SOURCE is what `ganzoo sample` takes.

@@ -18,9 +18,13 @@ def _say(line: str) -> None:
 
 @click.command()
 @click.argument("source")
-@click.option("--out", type=click.Path(path_type=Path), help="Write a model folder here. [default: only fetch into the cache]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write a model folder here. [default: only fetch into the cache]"
+)
 @click.option("--dtype", type=click.Choice(DTYPES), help="How numbers are stored in --out. [default: as they are]")
-@click.option("--average/--no-average", default=True, help="Of a run: its moving average (the default), or its weights.")
+@click.option(
+    "--average/--no-average", default=True, help="Of a run: its moving average (the default), or its weights."
+)
 def pull(source: str, out: Path | None, dtype: str | None, average: bool) -> None:
     """Fetch the model SOURCE, check every byte of it and print where it lies.
 
@@ -72,8 +76,12 @@ def _fetched(repo: str, revision: str | None, sha256: str | None = None) -> str:
 @click.argument("source")
 @click.argument("repo", metavar="OWNER/NAME")
 @click.option("--private", is_flag=True, help="Make the repository private, if it is made now.")
-@click.option("--licence", help="What others may do with the weights: mit, cc-by-4.0, ... [default: what the model says]")
-@click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="How numbers are stored.")
+@click.option(
+    "--licence", help="What others may do with the weights: mit, cc-by-4.0, ... [default: what the model says]"
+)
+@click.option(
+    "--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="How numbers are stored."
+)
 @click.option("--discriminator", is_flag=True, help="Publish the discriminator too.")
 @click.option("--message", help="The commit's message.")
 @click.option("--tag", help="Also name the commit, as v1.")
@@ -92,7 +100,14 @@ def push(source: str, repo: str, private: bool, licence, dtype: str, discriminat
     loaded_registry()
     from ganzoo.publish.push import push as publish
 
-    options = {"private": private, "licence": licence, "dtype": dtype, "discriminator": discriminator, "message": message, "tag": tag}
+    options = {
+        "private": private,
+        "licence": licence,
+        "dtype": dtype,
+        "discriminator": discriminator,
+        "message": message,
+        "tag": tag,
+    }
     pushed = publish(source, repo, **options, report=_say)
     click.echo(f"{pushed.repo}@{pushed.commit}")
 
@@ -118,7 +133,10 @@ def search(words: tuple[str, ...], variant, size, limit: int, as_json: bool) -> 
     if as_json:
         click.echo(json.dumps([asdict(model) for model in found], indent=2))
         return
-    rows = [(m.name, m.variant or "-", f"{m.size}x{m.size}" if m.size else "-", str(m.downloads), m.modified or "-") for m in found]
+    rows = [
+        (m.name, m.variant or "-", f"{m.size}x{m.size}" if m.size else "-", str(m.downloads), m.modified or "-")
+        for m in found
+    ]
     table = [("name", "variant", "pixels", "downloads", "modified"), *rows] if rows else []
     widths = [max(len(row[column]) for row in table) for column in range(5)] if rows else []
     for row in table:

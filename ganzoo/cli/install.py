@@ -28,7 +28,13 @@ def _say(line: str) -> None:
 
 @click.command(cls=WithRest, options_metavar="[OPTIONS]", epilog="What stands after -- goes to pip.")
 @click.argument("packages", nargs=-1, metavar="PACKAGE... [-- PIP OPTIONS]")
-@click.option("-e", "--editable", multiple=True, metavar="FOLDER", help="A plugin's own folder: changes to its code count at once.")
+@click.option(
+    "-e",
+    "--editable",
+    multiple=True,
+    metavar="FOLDER",
+    help="A plugin's own folder: changes to its code count at once.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be installed, from where, and stop.")
 @click.pass_obj
 def install(options, packages: tuple[str, ...], editable: tuple[str, ...], dry_run: bool) -> None:
@@ -60,12 +66,16 @@ def _tell(asked: list[str]) -> None:
     wrong = []
     for name in asked:
         rows = [row for row in found["plugins"] if row["distribution"] == name]
-        wrong += [f"{name} has no plugin, no entry point of the group ganzoo (pip uninstall {name})"] if not rows else []
+        wrong += (
+            [f"{name} has no plugin, no entry point of the group ganzoo (pip uninstall {name})"] if not rows else []
+        )
         for row in rows:
             if row["error"]:
                 wrong.append(f"{row['name']} {row['version']} does not load: {row['error']} (ganzoo uninstall {name})")
             else:
-                click.echo(f"{row['name']} {row['version']} works with ganzoo {__version__} (plugin API {API_VERSION}) and adds")
+                click.echo(
+                    f"{row['name']} {row['version']} works with ganzoo {__version__} (plugin API {API_VERSION}) and adds"
+                )
                 click.echo(registered_lines(row["registered"]))
             if row["note"]:
                 _say(f"Note: {row['name']} {row['note']}")
@@ -73,7 +83,9 @@ def _tell(asked: list[str]) -> None:
         if not any(f"Plugin {name}:" in line for name in asked):
             _say(f"Warning: {line}")
     if "GANZOO_LOAD_PLUGINS" in os.environ:
-        _say(f"Note: GANZOO_LOAD_PLUGINS={os.environ['GANZOO_LOAD_PLUGINS']} decides which plugins other commands load.")
+        _say(
+            f"Note: GANZOO_LOAD_PLUGINS={os.environ['GANZOO_LOAD_PLUGINS']} decides which plugins other commands load."
+        )
     if wrong:
         raise PluginError(f"Installed, but {'; '.join(wrong)}.")
 

@@ -37,7 +37,13 @@ def tell_warnings(found: Registry) -> None:
 @click.command("list")
 @click.argument("pattern", default="*", type=VariantName())
 @click.option("--tag", multiple=True, help="Only variants with this tag; several: with all of them.")
-@click.option("--parts", is_flag=False, flag_value="all", type=click.Choice(["all", *PART_KINDS]), help="List parts of every kind, or of one, instead.")
+@click.option(
+    "--parts",
+    is_flag=False,
+    flag_value="all",
+    type=click.Choice(["all", *PART_KINDS]),
+    help="List parts of every kind, or of one, instead.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array for programs.")
 def list_variants(pattern: str, tag: tuple[str, ...], parts: str | None, as_json: bool) -> None:
     """List the variants whose name matches PATTERN (a shell pattern such as 'wgan*'), or with --parts what they are made of.
@@ -61,7 +67,9 @@ def list_variants(pattern: str, tag: tuple[str, ...], parts: str | None, as_json
         _print_table(found, variants)
     if not variants and not as_json:
         tags = sorted({name for v in found.variants() for name in v.tags})
-        click.echo(f"No variant matches. Known: {', '.join(found.names('variants'))}. Tags: {', '.join(tags)}.", err=True)
+        click.echo(
+            f"No variant matches. Known: {', '.join(found.names('variants'))}. Tags: {', '.join(tags)}.", err=True
+        )
     if not variants:
         sys.exit(1)
 
@@ -86,7 +94,13 @@ def _print_table(found: Registry, variants: list[Variant]) -> None:
     import shutil
 
     rows = [
-        (v.name, str(v.year), "/".join(map(str, sorted(v.sizes))) + " px", " ".join(sorted(v.weights)), v.summary + _provider(found, v))
+        (
+            v.name,
+            str(v.year),
+            "/".join(map(str, sorted(v.sizes))) + " px",
+            " ".join(sorted(v.weights)),
+            v.summary + _provider(found, v),
+        )
         for v in variants
     ]
     if not rows:
@@ -138,7 +152,13 @@ def _weights(weights: Weights) -> dict:
     """What a pretrained generator draws, where it lies and under which licence."""
     where = f"{weights.repo}@{weights.revision}" if weights.repo else weights.package_file
     image = {"size": weights.image.size, "channels": weights.image.channels, "classes": weights.image.classes}
-    return {"where": where, "embedded": weights.repo is None, "image": image, "licence": weights.licence, "sha256": weights.sha256}
+    return {
+        "where": where,
+        "embedded": weights.repo is None,
+        "image": image,
+        "licence": weights.licence,
+        "sha256": weights.sha256,
+    }
 
 
 def _print_card(card: dict) -> None:
@@ -148,7 +168,11 @@ def _print_card(card: dict) -> None:
     click.echo(f"  images    {' or '.join(map(str, card['sizes']))} pixels, grey or colour; labels {card['labels']}")
     click.echo(f"  tags      {', '.join(card['tags']) or '-'}")
     for number, (tag, facts) in enumerate(card["weights"].items() or {"-": None}.items()):
-        place = f"{facts['image']['size']} px, {'embedded' if facts['embedded'] else facts['where']}, {facts['licence']}" if facts else ""
+        place = (
+            f"{facts['image']['size']} px, {'embedded' if facts['embedded'] else facts['where']}, {facts['licence']}"
+            if facts
+            else ""
+        )
         click.echo(f"  {'' if number else 'weights':<8}  {tag}{f'  ({place})' if place else ''}")
     click.echo(f"  provider  {card['distribution']} {card['version']}")
     for path, part in card["parts"].items():
@@ -159,7 +183,11 @@ def _print_card(card: dict) -> None:
     click.echo()
     click.secho("training", bold=True)
     for field, value in card["training"].items():
-        lines = {f"{field}.{name}": one for name, one in value.items()} if field == "schedules" and value else {field: value}
+        lines = (
+            {f"{field}.{name}": one for name, one in value.items()}
+            if field == "schedules" and value
+            else {field: value}
+        )
         for path, one in lines.items():
             click.echo(f"  --set training.{path}={_text(one)}")
 

@@ -88,11 +88,15 @@ def show_parts(found: Registry, name: str, otherwise: UsageError, as_json: bool)
 def _print_card(card: dict) -> None:
     from textwrap import fill
 
-    click.echo(click.style(card["name"], fg="cyan", bold=True) + f", {'an' if card['kind'][0] in 'ae' else 'a'} {card['kind']}")
+    click.echo(
+        click.style(card["name"], fg="cyan", bold=True) + f", {'an' if card['kind'][0] in 'ae' else 'a'} {card['kind']}"
+    )
     for paragraph in [card["summary"], *card["details"]]:
         click.echo(fill(paragraph, 110, initial_indent="  ", subsequent_indent="  "))
     click.echo(f"  provider  {card['distribution']} {card['version']}")
     if card["mixin"]:
         click.echo(f"  --with {card['name']}")
     for option, value in card["options"].items():
-        click.echo(f"  --set {card['settings']}.{option}={value if isinstance(value, str) else json.dumps(value, default=str)}")
+        click.echo(
+            f"  --set {card['settings']}.{option}={value if isinstance(value, str) else json.dumps(value, default=str)}"
+        )

@@ -15,19 +15,58 @@ WALKS, COLUMNS = 8, 8
 
 @click.command()
 @click.argument("source")
-@click.option("-n", "count", type=click.IntRange(1), help="How many images, stops, or walks.  [default: 64; with --interpolate or --classes 8]")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed gives the same images.")
+@click.option(
+    "-n",
+    "count",
+    type=click.IntRange(1),
+    help="How many images, stops, or walks.  [default: 64; with --interpolate or --classes 8]",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed gives the same images."
+)
 @click.option("--label", help="Only this class, by number or name. [default: all in turn]")
 @click.option("--classes", is_flag=True, help="A sheet with a row for each class: the same -n latents in every row.")
-@click.option("--truncation", type=click.FloatRange(0, min_open=True), help="Cut the prior of the latents off at that distance from 0: less variety.")
+@click.option(
+    "--truncation",
+    type=click.FloatRange(0, min_open=True),
+    help="Cut the prior of the latents off at that distance from 0: less variety.",
+)
 @click.option("--interpolate", is_flag=True, help="Walk: a sheet whose rows go from latent to latent, or an animation.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A grid .png, a folder/ of PNGs, an .npz, or an interpolation .gif.")
-@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images drawn at once; changes no image.")
-@click.option("--columns", type=click.IntRange(1), help="Columns of a grid, or images of a walk.  [default: as square as it gets; 8]")
-@click.option("--average/--no-average", default=True, help="Of a run: its moving average (the default), or its weights.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A grid .png, a folder/ of PNGs, an .npz, or an interpolation .gif.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Images drawn at once; changes no image.",
+)
+@click.option(
+    "--columns",
+    type=click.IntRange(1),
+    help="Columns of a grid, or images of a walk.  [default: as square as it gets; 8]",
+)
+@click.option(
+    "--average/--no-average", default=True, help="Of a run: its moving average (the default), or its weights."
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps or auto.")
 @click.option("--force", is_flag=True, help="Replace what is at --out.")
-def sample(source: str, out: Path, count: int | None, interpolate: bool, classes: bool, columns, average: bool, device: str, force: bool, **drawn) -> None:
+def sample(
+    source: str,
+    out: Path,
+    count: int | None,
+    interpolate: bool,
+    classes: bool,
+    columns,
+    average: bool,
+    device: str,
+    force: bool,
+    **drawn,
+) -> None:
     """Draw images from SOURCE: a run, a checkpoint, a model folder, a tag, or owner/name on the Hub.
 
     A folder is written with "./" or in full, so that it is never taken for a name on the Hub.
@@ -41,11 +80,15 @@ def sample(source: str, out: Path, count: int | None, interpolate: bool, classes
     """
     kind = out.suffix.lower()
     if kind and kind not in (*PICTURES, ".npz", ".gif"):
-        raise UsageError(f"--out {out}: unknown kind '{kind}'; known: {', '.join(PICTURES)}, .npz, .gif, or a folder (no suffix).")
+        raise UsageError(
+            f"--out {out}: unknown kind '{kind}'; known: {', '.join(PICTURES)}, .npz, .gif, or a folder (no suffix)."
+        )
     if interpolate and kind not in (*PICTURES, ".gif"):
         raise UsageError(f"--out {out}: --interpolate writes a sheet (.png, .jpg) or an animation (.gif, .webp).")
     if classes and (kind not in PICTURES or interpolate or columns or drawn["label"] is not None):
-        raise UsageError("--classes writes a sheet (.png, .jpg) of all classes in -n columns: leave out --label, --interpolate and --columns.")
+        raise UsageError(
+            "--classes writes a sheet (.png, .jpg) of all classes in -n columns: leave out --label, --interpolate and --columns."
+        )
     if not force and out.exists() and (kind or any(out.iterdir() if out.is_dir() else [out])):
         raise UsageError(f"{out} is already there: choose another --out or add --force.")
     if kind and not out.parent.is_dir():

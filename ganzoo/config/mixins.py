@@ -30,7 +30,9 @@ def kind_of(name: str, registry: Registry) -> str:
     if clashing:
         raise clashing[0]
     known = [other for kind in KINDS for other in registry.names(kind)]
-    raise UsageError(f"No regularizer or augmentation is called {name!r}.{did_you_mean(name, known)} `ganzoo list --parts` lists them.")
+    raise UsageError(
+        f"No regularizer or augmentation is called {name!r}.{did_you_mean(name, known)} `ganzoo list --parts` lists them."
+    )
 
 
 def _clash(kind: str, name: str, registry: Registry) -> GanzooError | None:
@@ -66,7 +68,9 @@ def mixed_in(variant: Variant, names: Iterable[str], registry: Registry) -> Vari
 def _second_augmentation(variant: Variant, name: str) -> str:
     present = variant.augmentation.name if variant.augmentation else ""
     if present == name:
-        return f"'{variant.name}' has the augmentation '{name}' already; its options are --set augmentation.<option>=..."
+        return (
+            f"'{variant.name}' has the augmentation '{name}' already; its options are --set augmentation.<option>=..."
+        )
     return f"Images can go through one augmentation, not both '{present}' and '{name}': leave one out, or take the other with --set augmentation={name}."
 
 
@@ -76,14 +80,18 @@ def check_kept(before: Variant, names: Iterable[str], registry: Registry) -> Non
     for name in names:
         kind = kind_of(name, registry)
         if name not in has:
-            raise UsageError(f"The run was started without the {SINGULAR[kind]} '{name}'; a new run can have it: leave out --resume, choose another --out.")
+            raise UsageError(
+                f"The run was started without the {SINGULAR[kind]} '{name}'; a new run can have it: leave out --resume, choose another --out."
+            )
 
 
 def doubts(trainer: Trainer) -> list[str]:
     """One line for each mix-in whose terms will not be what its paper means with this discriminator."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    if trainer.discriminator is None or not any(isinstance(module, _BatchNorm) for module in trainer.discriminator.modules()):
+    if trainer.discriminator is None or not any(
+        isinstance(module, _BatchNorm) for module in trainer.discriminator.modules()
+    ):
         return []
     names = [name for name, regularizer in trainer.regularizers.items() if regularizer.separate]
     if not names:

@@ -70,8 +70,12 @@ def training_mistakes(training: Training) -> list[str]:
     for key, schedule in training.schedules.items():
         name = in_path(key)
         if schedule.shape not in SHAPES:
-            mistakes.append(f"training.schedules.{name}.shape: must be {', '.join(SHAPES[:-1])} or {SHAPES[-1]}, got {shorten(schedule.shape)}")
-        if not all(math.isfinite(value) for value in (schedule.end, schedule.start or 0, schedule.begin, schedule.finish)):
+            mistakes.append(
+                f"training.schedules.{name}.shape: must be {', '.join(SHAPES[:-1])} or {SHAPES[-1]}, got {shorten(schedule.shape)}"
+            )
+        if not all(
+            math.isfinite(value) for value in (schedule.end, schedule.start or 0, schedule.begin, schedule.finish)
+        ):
             mistakes.append(f"training.schedules.{name}: its numbers must be finite")
     return mistakes + _optimizer_mistakes(training)
 
@@ -81,12 +85,16 @@ def _optimizer_mistakes(training: Training) -> list[str]:
     for role in ("", "generator_", "discriminator_", "loss_"):
         name = getattr(training, f"{role}optimizer") or training.optimizer
         if name not in OPTIMIZERS:
-            mistakes.append(f"training.{role}optimizer: no optimizer is called {shorten(name)}.{did_you_mean(name, OPTIMIZERS)}")
+            mistakes.append(
+                f"training.{role}optimizer: no optimizer is called {shorten(name)}.{did_you_mean(name, OPTIMIZERS)}"
+            )
             continue
         known = _optimizer_options(name)
         for option in getattr(training, f"{role}optimizer_options"):
             if option not in known:
-                mistakes.append(f"training.{role}optimizer_options.{in_path(option)}: unknown option of {name}.{did_you_mean(option, known)}")
+                mistakes.append(
+                    f"training.{role}optimizer_options.{in_path(option)}: unknown option of {name}.{did_you_mean(option, known)}"
+                )
     return list(dict.fromkeys(mistakes))
 
 
@@ -97,13 +105,16 @@ def _optimizer_options(name: str) -> tuple[str, ...]:
 
     from torch import optim
 
-    return tuple(option for option in signature(getattr(optim, OPTIMIZERS[name])).parameters if option not in ("params", "lr"))
+    return tuple(
+        option for option in signature(getattr(optim, OPTIMIZERS[name])).parameters if option not in ("params", "lr")
+    )
 
 
 def option_bounds(variant: Variant) -> list[str]:
     """Numbers among the options of a variant's parts that are out of all proportion."""
     return option_bounds_of(
-        {role: getattr(variant, role) for role in ROLES} | {f"regularizers.{part.name}": part for part in variant.regularizers}
+        {role: getattr(variant, role) for role in ROLES}
+        | {f"regularizers.{part.name}": part for part in variant.regularizers}
     )
 
 
@@ -173,7 +184,9 @@ def image_from_json(data: Any, where: str = "config.json") -> ImageSpec:
     """The image specification of a config.json; sizes are bounded, so that a hostile file cannot ask for a huge network."""
     image = from_json(data, ImageSpec, f"{where}: image")
     if not (1 <= image.size <= LARGEST_SIZE and image.channels in (1, 3) and 0 <= image.classes <= 1_000_000):
-        raise CheckpointError(f"{where}: image: {image} is out of range (size 1-{LARGEST_SIZE}, channels 1 or 3, classes 0-1000000)")
+        raise CheckpointError(
+            f"{where}: image: {image} is out of range (size 1-{LARGEST_SIZE}, channels 1 or 3, classes 0-1000000)"
+        )
     return image
 
 
@@ -183,7 +196,9 @@ def run_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or type(config.get("format")) is not int:
         raise CheckpointError(f"{path} is not the configuration of a run.")
     if config["format"] != FORMAT:
-        raise CheckpointError(f"{path}: format {shorten(config['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo.")
+        raise CheckpointError(
+            f"{path}: format {shorten(config['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo."
+        )
     for key in config:
         if key not in RunConfig.__annotations__:
             raise CheckpointError(f"{path}: unknown key {shorten(key)}.{did_you_mean(key, RunConfig.__annotations__)}")

@@ -121,7 +121,9 @@ def _of_schedule(path: list[str], value: Any) -> list[str]:
         return [".".join(path)]
     known = list(Schedule.__dataclass_fields__)
     if len(path) == 1 or path[-1] not in known:
-        raise ValueError(f"write <what>.<field>=value, with {', '.join(known)} for a field.{did_you_mean(path[-1], known)}")
+        raise ValueError(
+            f"write <what>.<field>=value, with {', '.join(known)} for a field.{did_you_mean(path[-1], known)}"
+        )
     return [".".join(path[:-1]), path[-1]]
 
 

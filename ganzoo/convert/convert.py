@@ -90,11 +90,15 @@ def _layouts(request: Request, registry: Registry) -> dict[str, Layout]:
     """The layouts to try, by name, without our own."""
     names = registry.names("layouts")
     if request.layout not in (*names, OWN, "auto"):
-        raise UsageError(f"No layout is called {shorten(request.layout)}.{did_you_mean(request.layout, [*names, OWN, 'auto'])}")
+        raise UsageError(
+            f"No layout is called {shorten(request.layout)}.{did_you_mean(request.layout, [*names, OWN, 'auto'])}"
+        )
     if request.layout != "auto":
         names = [] if request.layout == OWN else [request.layout]
     layouts = {name: registry.get("layouts", name)() for name in names}
-    fitting = {name: layout for name, layout in layouts.items() if not layout.variants or request.variant in layout.variants}
+    fitting = {
+        name: layout for name, layout in layouts.items() if not layout.variants or request.variant in layout.variants
+    }
     if request.layout in layouts and not fitting:
         known = ", ".join(layouts[request.layout].variants)
         raise UsageError(f"The layout '{request.layout}' is of {known}, not of {request.variant}.")
@@ -133,30 +137,44 @@ class _Conversion:
         made = dict(tensors) if name == OWN else self.layouts[name].convert(tensors, match)
         if _sizes(made) != ours:
             _report_table(ours, _sizes(made), self.report)
-            raise GanzooError(f"The layout '{name}' did not make what the {role} '{match.part.name}' needs: that is a mistake of the layout.")
+            raise GanzooError(
+                f"The layout '{name}' did not make what the {role} '{match.part.name}' needs: that is a mistake of the layout."
+            )
         for key, tensor in made.items():
             if tensor.is_floating_point() and not tensor.to(getattr(torch, self.request.dtype)).isfinite().all():
-                raise CheckpointError(f"{file.label}: {shorten(key)} has numbers that are not finite, or not in {self.request.dtype}.")
+                raise CheckpointError(
+                    f"{file.label}: {shorten(key)} has numbers that are not finite, or not in {self.request.dtype}."
+                )
         return Converted(name, match, {key: made[key] for key in ours})
 
     def _matched(self, role: str, file: Foreign, shapes: Shapes) -> tuple[str, Match]:
         """The one layout that accounts for every tensor. Our own names count only where no other layout does."""
-        found = {name: match for name, layout in self.layouts.items() if (match := layout.recognises(shapes)) is not None}
+        found = {
+            name: match for name, layout in self.layouts.items() if (match := layout.recognises(shapes)) is not None
+        }
         matches = {name: match for name, match in found.items() if match.role == role}
         if not matches and self.request.layout in (OWN, "auto"):
             own = next((match for match in self._guesses(role) if self._shapes(match) == shapes), None)
             matches = {OWN: own} if own else {}
         if len(matches) > 1:
-            raise UsageError(f"{file.label} fits several layouts: choose with --layout {' or --layout '.join(matches)}.")
+            raise UsageError(
+                f"{file.label} fits several layouts: choose with --layout {' or --layout '.join(matches)}."
+            )
         if matches:
             return next(iter(matches.items()))
         for other in found.values():
-            told = "--discriminator FILE takes it, beside its generator" if other.role == "discriminator" else "give it as FILE"
+            told = (
+                "--discriminator FILE takes it, beside its generator"
+                if other.role == "discriminator"
+                else "give it as FILE"
+            )
             raise UsageError(f"{file.label} holds a {other.role}, not a {role}: {told}.")
         nearest = max(map(self._shapes, self._guesses(role)), key=lambda ours: len(ours.items() & shapes.items()))
         _report_table(nearest, shapes, self.report)
         tried = ", ".join([*self.layouts, OWN] if self.request.layout == "auto" else [self.request.layout])
-        raise CheckpointError(f"{file.label} fits no layout of {self.variant.name} ({tried}): the table above has our names beside the file's.")
+        raise CheckpointError(
+            f"{file.label} fits no layout of {self.variant.name} ({tried}): the table above has our names beside the file's."
+        )
 
     def _guesses(self, role: str) -> list[Match]:
         """What the request says of the network, for every image size and number of channels that it leaves open."""
@@ -179,10 +197,14 @@ class _Conversion:
             if value is not None and value != getattr(match.image, name):
                 raise UsageError(f"The file's {name} is {getattr(match.image, name)}, not {value}.")
         settings = {setting.partition("=")[0].strip() for setting in self.request.settings}
-        chosen = {name: value for name, value in getattr(self.variant, role).options.items() if f"{role}.{name}" in settings}
+        chosen = {
+            name: value for name, value in getattr(self.variant, role).options.items() if f"{role}.{name}" in settings
+        }
         for name, value in chosen.items():
             found = match.part.options.get(name, value)
-            if layout != OWN and found != value and not isinstance(found, str):  # a number follows from shapes, a word cannot
+            if (
+                layout != OWN and found != value and not isinstance(found, str)
+            ):  # a number follows from shapes, a word cannot
                 raise UsageError(f"{role}.{name} is {found} in the file, not {value}.")
         return replace(match, part=replace(match.part, options=dict(match.part.options) | chosen))
 
@@ -191,7 +213,9 @@ def _sizes(tensors: Mapping[str, Tensor]) -> Shapes:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-def _config(request: Request, variant: Variant, registry: Registry, files: Sequence[Foreign], generator: Converted) -> ModelConfig:
+def _config(
+    request: Request, variant: Variant, registry: Registry, files: Sequence[Foreign], generator: Converted
+) -> ModelConfig:
     """What config.json says; nothing of it depends on when or where the conversion ran."""
     plugin = registry.claim("variants", variant.name).plugin
     facts = {
@@ -226,10 +250,14 @@ def _options(match: Match) -> str:
     return f"part {match.part.name}" + "".join(f", {name}={value}" for name, value in match.part.options.items())
 
 
-def _report_table(ours: Mapping[str, tuple[int, ...]], theirs: Mapping[str, tuple[int, ...]], report: Callable[[str], None]) -> None:
+def _report_table(
+    ours: Mapping[str, tuple[int, ...]], theirs: Mapping[str, tuple[int, ...]], report: Callable[[str], None]
+) -> None:
     """Our names and shapes on the left, the file's on the right: the same names in one row, the others in the order they have."""
     unknown = iter([name for name in theirs if name not in ours])
-    pairs = [(name, name if name in theirs else next(unknown, None)) for name in ours] + [(None, name) for name in unknown]
+    pairs = [(name, name if name in theirs else next(unknown, None)) for name in ours] + [
+        (None, name) for name in unknown
+    ]
     rows = [(_cell(left, ours), _cell(right, theirs)) for left, right in pairs]
     width = max(len(left) for left, _ in rows[:ROWS])
     report(f"{'ours':{width}}   in the file")

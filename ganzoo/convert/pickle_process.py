@@ -52,7 +52,11 @@ def limit(size: int) -> None:
     """Bounds what the process may take for a file that holds `size` bytes of numbers: memory, seconds and written bytes."""
     import resource
 
-    bounds = {resource.RLIMIT_CPU: 60 + size // 2**24, resource.RLIMIT_FSIZE: LARGEST_SHARE * size + 2**24, resource.RLIMIT_CORE: 0}
+    bounds = {
+        resource.RLIMIT_CPU: 60 + size // 2**24,
+        resource.RLIMIT_FSIZE: LARGEST_SHARE * size + 2**24,
+        resource.RLIMIT_CORE: 0,
+    }
     if os.path.exists("/proc/self/statm"):
         with open("/proc/self/statm") as file:
             taken = int(file.read().split()[0]) * resource.getpagesize()
@@ -69,7 +73,9 @@ def do(job: dict) -> None:
         answer = convert(job)
     except Refused as reason:
         answer = {"refused": str(reason)}
-    except Exception as error:  # Unpickling-, Runtime-, EOF-, Index-, Memory- and RecursionError have all been seen here
+    except (
+        Exception
+    ) as error:  # Unpickling-, Runtime-, EOF-, Index-, Memory- and RecursionError have all been seen here
         answer = {"refused": reason_of(error)}
     with open(job["out"] + ".json", "w", encoding="utf-8") as file:
         json.dump(answer, file)
@@ -136,7 +142,10 @@ def choose(found: list[tuple[str, dict]], key: str | None) -> dict | None:
         return found[0][1] if len(found) == 1 else None
     if key in paths:
         return paths[key]
-    inside = [{name[len(key) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{key}.")} for tensors in paths.values()]
+    inside = [
+        {name[len(key) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{key}.")}
+        for tensors in paths.values()
+    ]
     inside = [tensors for tensors in inside if tensors]
     return inside[0] if len(inside) == 1 else None
 
@@ -144,14 +153,19 @@ def choose(found: list[tuple[str, dict]], key: str | None) -> dict | None:
 def arrays_of(job: dict) -> dict:
     """The arrays of .npy files, named by the file, or those of one .npz."""
     if job["kind"] == "npy":
-        arrays = {name: numpy.load(path, allow_pickle=False) for name, path in zip(job["names"], job["paths"], strict=True)}
+        arrays = {
+            name: numpy.load(path, allow_pickle=False) for name, path in zip(job["names"], job["paths"], strict=True)
+        }
     else:
         with numpy.load(job["paths"][0], allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     for name, array in arrays.items():
         if not isinstance(array, numpy.ndarray) or array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
             raise Refused(f"has {short(name)} of another type than plain numbers")
-    return {name: torch.from_numpy(numpy.array(array, dtype=array.dtype.newbyteorder("="), order="C")) for name, array in arrays.items()}
+    return {
+        name: torch.from_numpy(numpy.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
+        for name, array in arrays.items()
+    }
 
 
 def check(tensors: dict, size: int) -> None:
@@ -174,7 +188,9 @@ def fault(tensor: torch.Tensor) -> str | None:
     if tensor.is_meta or tensor.device.type != "cpu":
         return "has no numbers (a meta tensor)"
     if tensor.is_quantized or tensor.dtype not in DTYPES:
-        return f"is {'quantized' if tensor.is_quantized else str(tensor.dtype).removeprefix('torch.')}, not plain numbers"
+        return (
+            f"is {'quantized' if tensor.is_quantized else str(tensor.dtype).removeprefix('torch.')}, not plain numbers"
+        )
     if tensor.numel() == 0 or tensor.dim() > 8:
         return "is empty or has more than 8 dimensions"
     repeats = any(stride == 0 and length > 1 for stride, length in zip(tensor.stride(), tensor.shape, strict=True))

@@ -72,7 +72,9 @@ def _result(file: Foreign, key: str | None, out: Path) -> dict[str, Tensor]:
     """What the reader left for one file."""
     answer = Path(f"{out}.json")
     if not answer.exists():
-        raise CheckpointError(f"{file.label} could not be read: it crashed the reader, or takes more memory or time than its size needs.")
+        raise CheckpointError(
+            f"{file.label} could not be read: it crashed the reader, or takes more memory or time than its size needs."
+        )
     said = read_json(answer, limit=ANSWER_BYTES)
     if "refused" in said:
         raise CheckpointError(f"{file.label} {said['refused']}.")
@@ -85,7 +87,9 @@ def _result(file: Foreign, key: str | None, out: Path) -> dict[str, Tensor]:
 def _choice(file: Foreign, key: str | None, candidates: Mapping[str, str]) -> UsageError:
     listed = ", ".join(f"{shorten(path)} ({what})" for path, what in list(candidates.items())[:20])
     head = f"has no network {shorten(key)}" if key is not None else "holds several networks"
-    return UsageError(f"{file.label} {head}: choose with --key. There {'is' if len(candidates) == 1 else 'are'}: {listed}.")
+    return UsageError(
+        f"{file.label} {head}: choose with --key. There {'is' if len(candidates) == 1 else 'are'}: {listed}."
+    )
 
 
 def _safetensors(file: Foreign, key: str | None) -> dict[str, Tensor]:
@@ -96,7 +100,9 @@ def _safetensors(file: Foreign, key: str | None) -> dict[str, Tensor]:
     if key is not None:
         tensors = {name[len(key) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{key}.")}
     if not tensors:
-        raise UsageError(f"{file.label} has no tensors{'' if key is None else f' whose names start with {shorten(key)}'}.")
+        raise UsageError(
+            f"{file.label} has no tensors{'' if key is None else f' whose names start with {shorten(key)}'}."
+        )
     return without_prefix({name: tensors[name] for name in sorted(tensors, key=_by_number)})
 
 

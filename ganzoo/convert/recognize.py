@@ -24,14 +24,20 @@ MOST_PICKLE = 2**26
 NUMBERED = re.compile(r"(?P<group>.+?)[_.-]?(?P<number>\d+)\.npy")
 WHAT_IT_IS = (
     (re.compile(rb"\s*<(!doctype|html|\?xml)", re.I), "a web page: the download went wrong"),
-    (re.compile(rb"version https://git-lfs"), "a pointer of Git LFS, not the file itself: fetch it with `git lfs pull`"),
+    (
+        re.compile(rb"version https://git-lfs"),
+        "a pointer of Git LFS, not the file itself: fetch it with `git lfs pull`",
+    ),
     (re.compile(rb"\x1f\x8b"), "compressed with gzip: unpack it first"),
     (re.compile(rb"BZh|\xfd7zXZ|7z\xbc\xaf"), "compressed: unpack it first"),
     (re.compile(rb"\x93NUMPY"), "a numpy array: name it .npy"),
     (re.compile(rb"\x89HDF"), "an HDF5 file, which ganzoo does not read"),
     (re.compile(rb".{8}\{", re.S), "a safetensors file: name it .safetensors"),
     (re.compile(rb".{257}ustar", re.S), "a tar archive, which ganzoo does not read"),
-    (re.compile(rb"\x80[\x02-\x05]|\(?[cdl(]"), "a pickle that torch.save did not write, which could run code: it is not opened"),
+    (
+        re.compile(rb"\x80[\x02-\x05]|\(?[cdl(]"),
+        "a pickle that torch.save did not write, which could run code: it is not opened",
+    ),
     (re.compile(rb"#!|import |from "), "a script, which is not run"),
 )
 
@@ -93,12 +99,16 @@ def _group(files: list[Path], key: str | None) -> Foreign:
     if key is not None and key not in groups:
         raise UsageError(f"There is no group {shorten(key)} of .npy files; known: {', '.join(sorted(groups))}.")
     if key is None and len(groups) > 1:
-        raise UsageError(f"The .npy files are of several networks: choose with --key {' or --key '.join(sorted(map(shorten, groups)))}.")
+        raise UsageError(
+            f"The .npy files are of several networks: choose with --key {' or --key '.join(sorted(map(shorten, groups)))}."
+        )
     chosen = groups[key] if key is not None else next(iter(groups.values()))
     chosen.sort(key=lambda item: (int(item[0]) if item[0].isdecimal() else 0, item[0]))
     names = tuple(name for name, _ in chosen)
     if len(set(names)) < len(names):
-        raise UsageError(f"Two files have the number {shorten(max(names, key=names.count))}: give the arrays of one network.")
+        raise UsageError(
+            f"Two files have the number {shorten(max(names, key=names.count))}: give the arrays of one network."
+        )
     return Foreign("npy", tuple(file for _, file in chosen), sum(_size(file) for _, file in chosen), names)
 
 
@@ -109,7 +119,9 @@ def _size(path: Path) -> int:
     if not stat.S_ISREG(facts.st_mode):
         raise UsageError(f"{path} is not a regular file.")
     if not 0 < facts.st_size <= LARGEST:
-        raise CheckpointError(f"{path} {'is empty' if not facts.st_size else f'is too large: more than {LARGEST} bytes'}.")
+        raise CheckpointError(
+            f"{path} {'is empty' if not facts.st_size else f'is too large: more than {LARGEST} bytes'}."
+        )
     return facts.st_size
 
 
@@ -165,7 +177,9 @@ def _torch_fault(entries: list[zipfile.ZipInfo]) -> str | None:
     paths = [PurePosixPath(entry.filename) for entry in entries]
     if any("code" in path.parts[:-1] or path.name == "constants.pkl" for path in paths):
         return "is TorchScript: a program, not weights; save the module's state_dict alone"
-    pickles = [entry for entry, path in zip(entries, paths, strict=True) if path.name == "data.pkl" and len(path.parts) == 2]
+    pickles = [
+        entry for entry, path in zip(entries, paths, strict=True) if path.name == "data.pkl" and len(path.parts) == 2
+    ]
     if len(pickles) != 1:
         return "is a zip file that torch.save did not write"
     if pickles[0].file_size > MOST_PICKLE:

@@ -43,7 +43,9 @@ class Batches:
         self.seed = seed
         self.device = torch.empty(0, device=device).device  # with its index: "cuda" is not equal to "cuda:0"
         self.mirror = mirror
-        self._half = torch.tensor(127.5, device=self.device)  # by a plain number a GPU multiplies with its inverse: other bits
+        self._half = torch.tensor(
+            127.5, device=self.device
+        )  # by a plain number a GPU multiplies with its inverse: other bits
         # Whole rows of bytes: selecting them is up to twelve times as fast as indexing four dimensions.
         rows = data.images.view(len(data), -1)
         self.rows = rows.to(self.device) if fits(rows, self.device) else rows

@@ -144,6 +144,5 @@ def bad_images_line(bad: dict, count: int, name: str) -> str:
     more = f" and {bad['count'] - NAMED} more" if bad["count"] > NAMED else ""
     advice = "Mend or remove them" + (", or leave them out with --on-bad-image skip." if bad["count"] < count else ".")
     return (
-        f"{bad['count']} of {count} images of {quoted(name)} cannot be used:"
-        f" {', '.join(bad['first'])}{more}. {advice}"
+        f"{bad['count']} of {count} images of {quoted(name)} cannot be used: {', '.join(bad['first'])}{more}. {advice}"
     )

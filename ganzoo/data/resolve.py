@@ -58,7 +58,9 @@ def registered_source(name: str, split: str, factory: Callable, root: Path | Non
 
 def unknown_line(text: str, name: str, datasets: Mapping[str, Callable]) -> str:
     if re.fullmatch(REPOSITORY, text) and not text.lower().endswith((".zip", ".npz", ".parquet", ".gz", *SUFFIXES)):
-        return f"There is no folder {quoted(text)}. For the data set of that name on the Hub write hf://datasets/{text}."
+        return (
+            f"There is no folder {quoted(text)}. For the data set of that name on the Hub write hf://datasets/{text}."
+        )
     if "/" in text or "\\" in text or Path(text).suffix:
         return f"There is no file or folder {quoted(text)}."
     return f"No data set, file or folder is called {quoted(text)}.{did_you_mean(name, datasets)}"

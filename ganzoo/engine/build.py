@@ -95,9 +95,13 @@ def build_part(path: str, part: Part, image: ImageSpec, registry: Registry) -> n
     except ValueError as error:
         raise UsageError(f"The {path} '{part.name}' cannot be built: {one_line(error)}") from None
     except Exception as error:
-        raise PluginError(f"The {path} '{part.name}' of {claim.plugin.name} failed to build: {type(error).__name__}: {one_line(error)}") from error
+        raise PluginError(
+            f"The {path} '{part.name}' of {claim.plugin.name} failed to build: {type(error).__name__}: {one_line(error)}"
+        ) from error
     if not isinstance(module, nn.Module):
-        raise PluginError(f"The {path} '{part.name}' of {claim.plugin.name} is a {type(module).__name__}, not a torch module.")
+        raise PluginError(
+            f"The {path} '{part.name}' of {claim.plugin.name} is a {type(module).__name__}, not a torch module."
+        )
     return module
 
 

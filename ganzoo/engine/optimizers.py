@@ -15,7 +15,9 @@ from ganzoo.variant import OPTIMIZERS, Schedule, Training
 FUSED = ("adam", "adamw", "sgd")
 
 
-def build_optimizer(training: Training, role: str, parameters: Sequence[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
+def build_optimizer(
+    training: Training, role: str, parameters: Sequence[nn.Parameter], device: torch.device
+) -> torch.optim.Optimizer:
     """The optimizer of one role ("generator", "discriminator", "loss") as the training settings say; fused where it exists."""
     name = getattr(training, f"{role}_optimizer") or training.optimizer
     if name not in OPTIMIZERS:
@@ -51,7 +53,9 @@ def scheduled(schedule: Schedule, base: float, progress: float) -> float:
         share = (1 - math.cos(math.pi * share)) / 2
     if schedule.shape == "exponential":
         if not (start > 0 and schedule.end > 0):
-            raise UsageError(f"An exponential schedule goes from one number above 0 to another, not from {start} to {schedule.end}.")
+            raise UsageError(
+                f"An exponential schedule goes from one number above 0 to another, not from {start} to {schedule.end}."
+            )
         return start * (schedule.end / start) ** share
     return start + (schedule.end - start) * share
 
@@ -67,7 +71,9 @@ class Schedules:
     The decay has two targets: itself, or its half-life as a fraction of all steps.
     """
 
-    def __init__(self, training: Training, optimizers: dict[str, torch.optim.Optimizer], modules: dict[str, nn.Module | None]):
+    def __init__(
+        self, training: Training, optimizers: dict[str, torch.optim.Optimizer], modules: dict[str, nn.Module | None]
+    ):
         self._training, self._optimizers, self._modules = training, optimizers, modules
         self._steps = max(training.steps, 1)
         self._base: dict[str, float] = {}
@@ -83,9 +89,13 @@ class Schedules:
                 return float(value)
             module = self._modules[owner]
             numbers = [name for name, item in vars(module or self).items() if type(item) in (int, float)]
-            raise UsageError(f"The {owner} has no number called '{attribute}' to schedule.{did_you_mean(attribute, numbers)}")
+            raise UsageError(
+                f"The {owner} has no number called '{attribute}' to schedule.{did_you_mean(attribute, numbers)}"
+            )
         known = [f"{role}_lr" for role in self._optimizers] + ["beta2"] * bool(self._groups("betas"))
-        known += ["momentum"] * bool(self._groups("momentum")) + ["ema", "ema_half_life"] * (self._training.ema is not None)
+        known += ["momentum"] * bool(self._groups("momentum")) + ["ema", "ema_half_life"] * (
+            self._training.ema is not None
+        )
         if target not in known:
             known += [f"{owner}.<option>" for owner, module in self._modules.items() if module is not None]
             raise UsageError(f"Nothing called '{target}' can be scheduled.{did_you_mean(target, known)}")
@@ -103,7 +113,9 @@ class Schedules:
 
     def _groups(self, option: str) -> list[dict[str, Any]]:
         """The parameter groups that have such an option, and not 0: torch keeps no memory for a momentum that starts there."""
-        return [group for optimizer in self._optimizers.values() for group in optimizer.param_groups if group.get(option)]
+        return [
+            group for optimizer in self._optimizers.values() for group in optimizer.param_groups if group.get(option)
+        ]
 
     def at(self, step: int) -> dict[str, float]:
         """Sets every scheduled value for training step `step` and returns them."""
@@ -120,7 +132,9 @@ class Schedules:
                 for group in self._groups("momentum"):
                     group["momentum"] = value
             elif target == "ema_half_life":
-                values["ema"] = 0.5 ** (1 / max(value * self._steps, 1e-8))  # as brownvc/R3GAN and stylegan2-ada have it
+                values["ema"] = 0.5 ** (
+                    1 / max(value * self._steps, 1e-8)
+                )  # as brownvc/R3GAN and stylegan2-ada have it
             elif target != "ema":
                 for group in self._optimizers[target.removesuffix("_lr")].param_groups:
                     group["lr"] = value

@@ -20,7 +20,9 @@ def seed_process(seed: int, device: torch.device) -> None:
     """Seeds the generators that dropout and the like draw from, without torch.manual_seed's visit to every device."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
-        torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index].manual_seed(seed)
+        torch.cuda.default_generators[
+            torch.cuda.current_device() if device.index is None else device.index
+        ].manual_seed(seed)
     elif device.type == "mps":
         torch.mps.manual_seed(seed)
 
@@ -36,7 +38,13 @@ def repeatable(device: torch.device | str) -> None:
 def process_randomness(device: torch.device) -> Iterator[None]:
     """Leaves the process-wide generators as they were found."""
     state = torch.default_generator.get_state()
-    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.mps.get_rng_state() if device.type == "mps" else None
+    on_device = (
+        torch.cuda.get_rng_state(device)
+        if device.type == "cuda"
+        else torch.mps.get_rng_state()
+        if device.type == "mps"
+        else None
+    )
     try:
         yield
     finally:

@@ -49,20 +49,28 @@ class Trainer:
     ):
         self.device, self.dtype, self.precision = torch.device(device), dtype, precision
         self.image, self.training, self.batches, self.seed, self.processes = image, training, batches, seed, processes
-        self.regularizers = nn.ModuleDict({name.replace(".", "_"): module for name, module in (regularizers or {}).items()})
+        self.regularizers = nn.ModuleDict(
+            {name.replace(".", "_"): module for name, module in (regularizers or {}).items()}
+        )
         modules = (generator, discriminator, loss, augmentation, self.regularizers)
         placed = [module if module is None else _place(module, self.device, dtype) for module in modules]
         self.generator, self.discriminator, self.loss, self.augmentation, _ = placed
         self.phases = _checked_phases(self.loss, self.discriminator, self.regularizers)
         processes.broadcast(self.modules().values())
         self.ema = _frozen_copy(self.generator) if training.ema is not None else None
-        self._trainable = {role: [p for p in module.parameters() if p.requires_grad] for role, module in self.modules().items()}
+        self._trainable = {
+            role: [p for p in module.parameters() if p.requires_grad] for role, module in self.modules().items()
+        }
         updated = {role for phase in self.phases for role in phase.updates if self._trainable.get(role)}
         self.optimizers = {
-            role: build_optimizer(training, role, self._trainable[role], self.device) for role in ROLES if role in updated
+            role: build_optimizer(training, role, self._trainable[role], self.device)
+            for role in ROLES
+            if role in updated
         }
         scheduled = {f"regularizers.{name}": module for name, module in (regularizers or {}).items()}
-        self._schedules = Schedules(training, self.optimizers, {"loss": self.loss, "augmentation": self.augmentation, **scheduled})
+        self._schedules = Schedules(
+            training, self.optimizers, {"loss": self.loss, "augmentation": self.augmentation, **scheduled}
+        )
         self.observing = augmentation is not None and type(augmentation).observe is not Augmentation.observe
         self.listening = self.observing or bool(self.regularizers)
         self.unheard: set[str] = set()  # phases that tell the augmentation nothing about real images
@@ -158,10 +166,14 @@ class Trainer:
         for micro, turn in enumerate(turns):
             seed_process(hashed(self.seed, self.attempt, *key, self.processes.rank, micro), self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                terms = self._with_regularizers(phase, turn, _checked_terms(method(turn), f"{type(self.loss).__name__}.{phase.name}"))
+                terms = self._with_regularizers(
+                    phase, turn, _checked_terms(method(turn), f"{type(self.loss).__name__}.{phase.name}")
+                )
             total = sum(terms.values())
             if not total.requires_grad:
-                raise PluginError(f"No term of {type(self.loss).__name__}.{phase.name} depends on a parameter of the {' or '.join(phase.updates)}.")
+                raise PluginError(
+                    f"No term of {type(self.loss).__name__}.{phase.name} depends on a parameter of the {' or '.join(phase.updates)}."
+                )
             (total / len(turns) if len(turns) > 1 else total).backward()
             for name, term in terms.items():
                 value = term.detach() / len(turns) if len(turns) > 1 else term.detach()
@@ -186,7 +198,9 @@ class Trainer:
 
     def _with_regularizers(self, phase: Phase, turn: Turn, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, regularizer in self._due(phase):
-            selects_only = type(regularizer).forward is Regularizer.forward and type(regularizer).select is not Regularizer.select
+            selects_only = (
+                type(regularizer).forward is Regularizer.forward and type(regularizer).select is not Regularizer.select
+            )
             if not selects_only:
                 more = _checked_terms(regularizer(turn), f"{type(regularizer).__name__}.forward")
                 terms = {**terms, **{f"{name}.{key}": value for key, value in more.items()}}
@@ -280,7 +294,9 @@ def _checked_phases(loss: Loss, discriminator: nn.Module | None, regularizers: n
     for phase in loss.phases:
         unknown = [role for role in phase.updates if role not in ROLES]
         if unknown:
-            raise PluginError(f"Phase '{phase.name}' of {name} updates '{unknown[0]}'; known roles: {', '.join(ROLES)}.")
+            raise PluginError(
+                f"Phase '{phase.name}' of {name} updates '{unknown[0]}'; known roles: {', '.join(ROLES)}."
+            )
         if "discriminator" in phase.updates and discriminator is None:
             raise PluginError(f"Phase '{phase.name}' of {name} updates the discriminator, but the variant has none.")
         if not callable(getattr(loss, phase.name, None)):
@@ -288,13 +304,23 @@ def _checked_phases(loss: Loss, discriminator: nn.Module | None, regularizers: n
     names = [phase.name for phase in loss.phases]
     for regularizer, module in regularizers.items():
         if module.phase not in names:
-            raise UsageError(f"The regularizer '{regularizer}' belongs to a phase '{module.phase}'; the phases of {name} are: {', '.join(names)}.")
+            raise UsageError(
+                f"The regularizer '{regularizer}' belongs to a phase '{module.phase}'; the phases of {name} are: {', '.join(names)}."
+            )
     return tuple(loss.phases)
 
 
 def _checked_terms(terms: Any, source: str) -> dict[str, Tensor]:
-    good = isinstance(terms, dict) and terms and all(isinstance(term, Tensor) and term.ndim == 0 for term in terms.values())
+    good = (
+        isinstance(terms, dict)
+        and terms
+        and all(isinstance(term, Tensor) and term.ndim == 0 for term in terms.values())
+    )
     if good:
         return terms
-    shown = {name: tuple(term.shape) if isinstance(term, Tensor) else type(term).__name__ for name, term in terms.items()} if isinstance(terms, dict) else type(terms).__name__
+    shown = (
+        {name: tuple(term.shape) if isinstance(term, Tensor) else type(term).__name__ for name, term in terms.items()}
+        if isinstance(terms, dict)
+        else type(terms).__name__
+    )
     raise PluginError(f"{source} must return {{term: scalar tensor}}, got {shown}.")

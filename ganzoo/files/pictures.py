@@ -35,7 +35,9 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Any:
     count, height, width, channels = pixels.shape
     columns = min(count, columns or math.ceil(math.sqrt(count)))
     rows = math.ceil(count / columns)
-    sheet = torch.full((rows * (height + padding) + padding, columns * (width + padding) + padding, channels), 255, dtype=torch.uint8)
+    sheet = torch.full(
+        (rows * (height + padding) + padding, columns * (width + padding) + padding, channels), 255, dtype=torch.uint8
+    )
     for number, image in enumerate(pixels):
         top = padding + (number // columns) * (height + padding)
         left = padding + (number % columns) * (width + padding)
@@ -64,7 +66,9 @@ def save_animation(frames: list[Any], path: Path, seconds_per_frame: float = 0.0
     """Writes Pillow images as an endless GIF or WebP animation."""
     buffer = io.BytesIO()
     kind = "WEBP" if path.suffix.lower() == ".webp" else "GIF"
-    frames[0].save(buffer, format=kind, save_all=True, append_images=frames[1:], duration=round(1000 * seconds_per_frame), loop=0)
+    frames[0].save(
+        buffer, format=kind, save_all=True, append_images=frames[1:], duration=round(1000 * seconds_per_frame), loop=0
+    )
     write_atomically(path, buffer.getvalue())
     return path
 
@@ -76,7 +80,10 @@ def captioned(parts: list[tuple[str, Any]], least: int = 640) -> Any:
     factor = max(1, least // max(picture.width for _, picture in parts))
     font, line = ImageFont.load_default(13), 20
     colours = [picture.convert("RGB") for _, picture in parts]
-    large = [picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST) for picture in colours]
+    large = [
+        picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+        for picture in colours
+    ]
     width = max([picture.width for picture in large] + [math.ceil(font.getlength(text)) + 8 for text, _ in parts])
     whole = Image.new("RGB", (width, sum(picture.height + line for picture in large)), "white")
     top = 0
@@ -96,5 +103,7 @@ def with_rows_named(sheet: Any, names: list[str]) -> Any:
     whole = Image.new("RGB", (left + sheet.width, sheet.height), "white")
     whole.paste(sheet.convert("RGB"), (left, 0))
     for row, name in enumerate(names):
-        ImageDraw.Draw(whole).text((left - 4, sheet.height * (row + 0.5) / len(names)), name, "black", font, anchor="rm")
+        ImageDraw.Draw(whole).text(
+            (left - 4, sheet.height * (row + 0.5) / len(names)), name, "black", font, anchor="rm"
+        )
     return whole

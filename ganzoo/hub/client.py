@@ -85,13 +85,21 @@ class Guard:
 
     def check_headers(self, response: Any) -> None:
         headers = response.headers
-        headers.pop("x-xet-hash", None)  # the xet transfer has neither time limits nor an end: bodies come over plain HTTP
+        headers.pop(
+            "x-xet-hash", None
+        )  # the xet transfer has neither time limits nor an end: bodies come over plain HTTP
         commit, digest = headers.get("x-repo-commit"), headers.get("x-linked-etag") or headers.get("etag")
         if response.is_redirect and (commit is None or _same_host(response)):
             return
         if commit is not None and (not COMMIT.fullmatch(commit) or self.commit not in (None, commit)):
-            raise self.asked.failed(f"The Hub names another commit, {shorten(commit)}, for {self}: nothing of it is used.")
-        if response.status_code < 400 and digest is not None and not DIGEST.fullmatch(digest.removeprefix("W/").strip('"')):
+            raise self.asked.failed(
+                f"The Hub names another commit, {shorten(commit)}, for {self}: nothing of it is used."
+            )
+        if (
+            response.status_code < 400
+            and digest is not None
+            and not DIGEST.fullmatch(digest.removeprefix("W/").strip('"'))
+        ):
             raise self.asked.failed(f"The Hub names no hash but {shorten(digest)} for {self}: nothing of it is used.")
         size = headers.get("x-linked-size") or headers.get("content-length") or "0"
         if response.status_code < 400 and (not size.isdecimal() or len(size) > 15 or int(size) > self.limit):

@@ -35,7 +35,9 @@ class Asked:
         return f"{self.kind} {shorten(self.name)}" if self.name else self.kind
 
     def no_answer(self, cause: str) -> GanzooError:
-        return self.unreachable(f"The Hub cannot be reached for {self} ({cause}).{f' {self.hint}' if self.hint else ''}")
+        return self.unreachable(
+            f"The Hub cannot be reached for {self} ({cause}).{f' {self.hint}' if self.hint else ''}"
+        )
 
 
 class Answered(Exception):
@@ -61,7 +63,11 @@ def worth_waiting(error: Exception) -> float | None:
 
 def _breaks_off(error: BaseException) -> bool:
     """The transport's classes are named, for two generations of it (httpx, httpx2) are in use and ganzoo requires neither."""
-    return type(error).__name__ in ("ReadError", "WriteError", "RemoteProtocolError") or "Consistency check failed" in str(error)
+    return type(error).__name__ in (
+        "ReadError",
+        "WriteError",
+        "RemoteProtocolError",
+    ) or "Consistency check failed" in str(error)
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -101,15 +107,27 @@ def explained(error: BaseException, asked: Asked) -> GanzooError:
     if isinstance(error, errors.HFValidationError):
         return UsageError(f"{shorten(asked.name)} is no name of a {asked.kind} on the Hub: write owner/name.")
     if status in (401, 403):
-        return asked.failed(f"The Hub refuses access to {asked} (status {status}): log in with `hf auth login`, as somebody who may.")
+        return asked.failed(
+            f"The Hub refuses access to {asked} (status {status}): log in with `hf auth login`, as somebody who may."
+        )
     if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         return explained(error.__cause__, asked)
-    if status == 404 or (isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError)):
+    if status == 404 or (
+        isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError)
+    ):
         return asked.failed(f"The Hub has lost a file of {asked} at revision {shorten(asked.revision)}.")
-    if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError | TimeoutError | errors.EntryNotFoundError):
-        return asked.failed(f"{start} cannot be stored: {error.strerror or type(error).__name__}.{f' {asked.hint}' if asked.hint else ''}")
+    if (
+        isinstance(error, OSError)
+        and error.errno
+        and not isinstance(error, ConnectionError | TimeoutError | errors.EntryNotFoundError)
+    ):
+        return asked.failed(
+            f"{start} cannot be stored: {error.strerror or type(error).__name__}.{f' {asked.hint}' if asked.hint else ''}"
+        )
     if isinstance(error, errors.OfflineModeIsEnabled):
-        return asked.unreachable(f"{start} needs the Hub, and HF_HUB_OFFLINE is set.{f' {asked.hint}' if asked.hint else ''}")
+        return asked.unreachable(
+            f"{start} needs the Hub, and HF_HUB_OFFLINE is set.{f' {asked.hint}' if asked.hint else ''}"
+        )
     return asked.no_answer(_words(error, status, seconds))
 
 

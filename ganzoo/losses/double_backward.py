@@ -28,7 +28,9 @@ class Geometry:
 
     def left_over(self, axis: int, side: int, kernel: int) -> int:
         """Rows of the input that no kernel reached, which the transposed convolution must add."""
-        reached = (self.output_side(axis, side, kernel) - 1) * self.stride[axis] + self.dilation[axis] * (kernel - 1) + 1
+        reached = (
+            (self.output_side(axis, side, kernel) - 1) * self.stride[axis] + self.dilation[axis] * (kernel - 1) + 1
+        )
         return side + 2 * self.padding[axis] - reached
 
     def options(self) -> dict[str, Any]:
@@ -75,7 +77,9 @@ class ToInput(torch.autograd.Function):
         if gradient is None:
             return None, None, None, None
         (weight,) = context.saved_tensors
-        with torch.autocast(weight.device.type, enabled=False):  # the forward pass was without it, whatever the caller of backward has open
+        with torch.autocast(
+            weight.device.type, enabled=False
+        ):  # the forward pass was without it, whatever the caller of backward has open
             return functional.conv_transpose2d(gradient, weight, **context.options), None, gradient, None
 
 
@@ -96,7 +100,9 @@ class TwiceDifferentiable(TorchFunctionMode):
     What is recomputed in the backward pass, as `torch.utils.checkpoint` does, must not be inside: it would be PyTorch's then.
     """
 
-    def __torch_function__(self, function: Callable, types, arguments: tuple = (), options: dict[str, Any] | None = None):
+    def __torch_function__(
+        self, function: Callable, types, arguments: tuple = (), options: dict[str, Any] | None = None
+    ):
         options = options or {}
         if function in (functional.conv2d, torch.conv2d):
             found = recognized(*arguments, **options)

@@ -33,7 +33,12 @@ def squared_gradient_norm(critic: Callable[[Tensor], Tensor], images: Tensor) ->
 
 
 def gradient_penalty(
-    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor, target: float = 1.0, one_sided: bool = False
+    critic: Callable[[Tensor], Tensor],
+    real: Tensor,
+    fake: Tensor,
+    mix: Tensor,
+    target: float = 1.0,
+    one_sided: bool = False,
 ) -> Tensor:
     """mean((‖∇ critic(x̂)‖₂ − target)²) at x̂ = real + mix·(fake − real): Gulrajani et al. 2017, equation 3, without λ.
 

@@ -12,7 +12,16 @@ from torch import Tensor, nn
 
 from ganzoo.losses.penalties import at_least_float32, gradient_penalty, squared_gradient_norm, zero_centred_penalty
 
-__all__ = ["ROLES", "Augmentation", "Loss", "Phase", "Regularizer", "gradient_penalty", "squared_gradient_norm", "zero_centred_penalty"]
+__all__ = [
+    "ROLES",
+    "Augmentation",
+    "Loss",
+    "Phase",
+    "Regularizer",
+    "gradient_penalty",
+    "squared_gradient_norm",
+    "zero_centred_penalty",
+]
 ROLES = ("generator", "discriminator", "loss")
 OWN_LABEL: Any = object()
 
@@ -130,7 +139,9 @@ class Turn:
     graph into the generator only in a phase that updates it.
     """
 
-    def __init__(self, trainer, phase: Phase, draw: Draw, part: slice, key: tuple, keep_graph: bool = False, shared=None):
+    def __init__(
+        self, trainer, phase: Phase, draw: Draw, part: slice, key: tuple, keep_graph: bool = False, shared=None
+    ):
         self._trainer, self._phase, self._draw, self._part, self._key = trainer, phase, draw, part, key
         self._keep_graph = keep_graph
         self._shared: dict[str, Any] = {} if shared is None else shared
@@ -162,7 +173,9 @@ class Turn:
             return None
         if "label" not in self._shared:
             real = self._draw.multiplier == 1
-            self._shared["label"] = self._trainer.batches.labels(self._draw.number, self._part) if real else self.random_label()
+            self._shared["label"] = (
+                self._trainer.batches.labels(self._draw.number, self._part) if real else self.random_label()
+            )
         return self._shared["label"]
 
     @property
@@ -221,12 +234,21 @@ class Turn:
     @property
     def unheard(self) -> bool:
         """Whether real images were used and the augmentation, which wants to know, was told the logits of none."""
-        return "discriminator" in self._phase.updates and self._trainer.observing and "real" in self._shared and "real" not in self._scores
+        return (
+            "discriminator" in self._phase.updates
+            and self._trainer.observing
+            and "real" in self._shared
+            and "real" not in self._scores
+        )
 
     def _heard(self, images: Tensor, result: Any, own: bool, real: bool | None) -> Any:
         """Keeps the logits of real and fake images, tells the augmentation of the real ones, lets regularizers select fakes."""
         logits = _first(result)
-        found = {name: _rows_of(images, self._shared.get(name)) for name in ("real", "fake") if own and len(logits) == len(images)}
+        found = {
+            name: _rows_of(images, self._shared.get(name))
+            for name in ("real", "fake")
+            if own and len(logits) == len(images)
+        }
         if real is not None:
             found = {"real": slice(None) if real else None}
         if (rows := found.get("real")) is not None and "real" not in self._scores:
@@ -240,7 +262,9 @@ class Turn:
         chosen = self._trainer.select(self, self._phase, asked)
         if chosen is asked:
             return result
-        whole = torch.cat([logits[: rows.start or 0], chosen, logits[len(logits) if rows.stop is None else rows.stop :]])
+        whole = torch.cat(
+            [logits[: rows.start or 0], chosen, logits[len(logits) if rows.stop is None else rows.stop :]]
+        )
         return (whole, *result[1:]) if isinstance(result, tuple) else whole
 
     def for_images(self, function, count: int, shape: tuple[int, ...]) -> Tensor:
@@ -297,4 +321,6 @@ def _rows_of(images: Tensor, known: Tensor | None) -> slice | None:
         return slice(None)
     count = len(known)
     starts = range(0, len(images) - count + 1, count) if len(images) > count else ()
-    return next((slice(start, start + count) for start in starts if torch.equal(images[start : start + count], known)), None)
+    return next(
+        (slice(start, start + count) for start in starts if torch.equal(images[start : start + count], known)), None
+    )

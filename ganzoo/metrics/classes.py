@@ -39,7 +39,9 @@ def divergence(fake: Tensor, real: Tensor) -> float:
 
 def _check(fake: Tensor, real: Tensor) -> None:
     if fake.shape != real.shape or fake.ndim != 1 or fake.sum() < 1 or real.sum() < 1:
-        raise UsageError(f"Two histograms of as many classes are needed, got {tuple(fake.shape)} and {tuple(real.shape)}.")
+        raise UsageError(
+            f"Two histograms of as many classes are needed, got {tuple(fake.shape)} and {tuple(real.shape)}."
+        )
 
 
 class CodeAgreement(NamedTuple):
@@ -58,8 +60,15 @@ class CodeAgreement(NamedTuple):
 def code_agreement(codes: Tensor, classes: Tensor, values: int, class_count: int) -> CodeAgreement:
     """How well codes (N,) in [0, values) predict classes (N,) in [0, class_count), both int64."""
     if codes.shape != classes.shape or codes.ndim != 1 or not len(codes):
-        raise UsageError(f"Codes and classes must be of one length, got {tuple(codes.shape)} and {tuple(classes.shape)}.")
-    if not (0 <= int(codes.min()) and int(codes.max()) < values and 0 <= int(classes.min()) and int(classes.max()) < class_count):
+        raise UsageError(
+            f"Codes and classes must be of one length, got {tuple(codes.shape)} and {tuple(classes.shape)}."
+        )
+    if not (
+        0 <= int(codes.min())
+        and int(codes.max()) < values
+        and 0 <= int(classes.min())
+        and int(classes.max()) < class_count
+    ):
         raise UsageError(f"Codes must lie below {values} and classes below {class_count}, none below 0.")
     counts = torch.bincount(codes * class_count + classes, minlength=values * class_count).reshape(values, class_count)
     pairing = best_pairing(counts)
@@ -102,7 +111,9 @@ def _admit(newcomer: int, costs: Tensor, row_prices: Tensor, column_prices: Tens
     """Gives the newcomer a column; whoever had it moves on, along the cheapest chain, and prices follow."""
     far = torch.iinfo(costs.dtype).max
     distances, movers = torch.full_like(column_prices, far), torch.full_like(column_prices, newcomer)
-    waiting = torch.full_like(column_prices, 0)  # `far` where a column is settled, so that it is never the nearest again
+    waiting = torch.full_like(
+        column_prices, 0
+    )  # `far` where a column is settled, so that it is never the nearest again
     settled, row, reached = [], newcomer, 0
     while row >= 0:
         through = reached + costs[row] - row_prices[row] - column_prices

@@ -95,7 +95,10 @@ def _sums(one: Tensor, other: Tensor, room: Tensor) -> Tensor:
 @contextmanager
 def _plain_products() -> Iterator[None]:
     """Products in float32 indeed: autocast and bfloat16 are kept away."""
-    with torch.autocast("cpu", enabled=False), torch.backends.mkldnn.flags(enabled=False, allow_tf32=None, fp32_precision=None):
+    with (
+        torch.autocast("cpu", enabled=False),
+        torch.backends.mkldnn.flags(enabled=False, allow_tf32=None, fp32_precision=None),
+    ):
         yield
 
 

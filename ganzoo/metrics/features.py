@@ -56,7 +56,9 @@ def load_extractor(name: str, factories: Mapping[str, Callable] | None = None) -
         raise failure("extractor", name, error) from error
     fingerprint, classes = getattr(network, "fingerprint", None), getattr(network, "classes", ())
     if not callable(network) or not isinstance(fingerprint, str) or not re.fullmatch(r"[0-9a-f]{64}", fingerprint):
-        raise PluginError(f"The extractor '{name}' must be callable and state its `fingerprint`, a sha256 in 64 hex digits.")
+        raise PluginError(
+            f"The extractor '{name}' must be callable and state its `fingerprint`, a sha256 in 64 hex digits."
+        )
     if bool(classes) != callable(getattr(network, "classify", None)):
         raise PluginError(f"The extractor '{name}' must have both `classes` and `classify(features)`, or neither.")
     return Extractor(name, network, fingerprint, tuple(classes))
@@ -75,7 +77,9 @@ def needs_of(metrics: Mapping[str, Callable], extractor: Extractor) -> tuple[str
         if not isinstance(needs, tuple | list) or not all(need in NEEDS for need in needs):
             raise PluginError(f"The metric '{name}' needs {shorten(needs)}; known are {' and '.join(NEEDS)}.")
         if "logits" in needs and not extractor.classes:
-            raise UsageError(f"The metric '{name}' needs a classifier; the extractor '{extractor.name}' tells no classes apart.")
+            raise UsageError(
+                f"The metric '{name}' needs a classifier; the extractor '{extractor.name}' tells no classes apart."
+            )
         found |= set(needs)
     return tuple(sorted(found))
 
@@ -120,7 +124,9 @@ def checked_logits(logits: Tensor, images: int, extractor: Extractor) -> Tensor:
     wanted = (images, len(extractor.classes))
     if not isinstance(logits, Tensor) or logits.shape != wanted:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise PluginError(f"The extractor '{extractor.name}' must classify {images} images by logits {wanted}, not {shape}.")
+        raise PluginError(
+            f"The extractor '{extractor.name}' must classify {images} images by logits {wanted}, not {shape}."
+        )
     return logits.float().cpu()
 
 

@@ -12,7 +12,9 @@ from ganzoo.metrics.moments import BLOCK, Moments, add_gram, as_features
 
 EPSILON = torch.finfo(torch.float64).eps
 TOLERANCE = 1e-7  # of the distance: where rounding stays below, the quick way is taken
-LEAST = 1e-10  # of the trace: where all eigenvalues are larger, a triangular factor is as exact and several times as fast
+LEAST = (
+    1e-10  # of the trace: where all eigenvalues are larger, a triangular factor is as exact and several times as fast
+)
 ITERATED, ITERATIONS = 2, 3  # vectors and steps that look for the least eigenvalue
 
 
@@ -26,7 +28,9 @@ def frechet_distance(real: Moments | Tensor, fake: Moments | Tensor) -> float:
     """
     one, other = _Normal(real), _Normal(fake)
     if one.mean.shape != other.mean.shape:
-        raise UsageError(f"Features of {len(one.mean)} dimensions cannot be compared with features of {len(other.mean)}.")
+        raise UsageError(
+            f"Features of {len(one.mean)} dimensions cannot be compared with features of {len(other.mean)}."
+        )
     apart = (one.mean - other.mean).square().sum() + one.trace + other.trace
     shared = _by_eigenvalues(one, other, apart)
     if shared is None:
@@ -93,7 +97,9 @@ class _Normal:
         if features.shape[0] < 2:
             raise UsageError(f"A covariance needs at least 2 images, there is {features.shape[0]}.")
         self.mean = features.mean(0)
-        room = features if features.data_ptr() != source.data_ptr() else torch.empty_like(features)  # what is the caller's stays as it is
+        room = (
+            features if features.data_ptr() != source.data_ptr() else torch.empty_like(features)
+        )  # what is the caller's stays as it is
         self.centred = torch.sub(features, self.mean, out=room).div_((features.shape[0] - 1) ** 0.5)
         self.trace = torch.linalg.vector_norm(self.centred).square()
 

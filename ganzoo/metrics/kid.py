@@ -25,7 +25,9 @@ def kernel_distance(
     if real.shape[1] != fake.shape[1]:
         raise UsageError(f"Features of {real.shape[1]} dimensions cannot be compared with features of {fake.shape[1]}.")
     if not 2 <= subset_size <= min(len(real), len(fake)) or subsets < 1:
-        raise UsageError(f"Cannot draw {subsets} subsets of {subset_size} from {len(real)} real and {len(fake)} fake images.")
+        raise UsageError(
+            f"Cannot draw {subsets} subsets of {subset_size} from {len(real)} real and {len(fake)} fake images."
+        )
     chosen = [(order(real, subset_size, random), order(fake, subset_size, random)) for _ in range(subsets)]
     every_pair = (len(real) ** 2 + len(fake) ** 2) / 2 + len(real) * len(fake)
     if every_pair <= 2 * subsets * subset_size**2:
@@ -43,8 +45,11 @@ def order(features: Tensor, count: int, random: torch.Generator) -> Tensor:
 def _from_every_pair(real: Tensor, fake: Tensor, chosen: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
     """The discrepancy of every subset from one kernel matrix, a block at a time: many subsets of few images share most pairs."""
     mine, yours = (membership(features, [pair[side] for pair in chosen]) for side, features in enumerate((real, fake)))
-    one, other = ((sums(points, points, member, member) - diagonal(points) @ member) / (member[:, 0].sum() * (member[:, 0].sum() - 1))
-                  for points, member in ((real, mine), (fake, yours)))  # fmt: skip
+    one, other = (
+        (sums(points, points, member, member) - diagonal(points) @ member)
+        / (member[:, 0].sum() * (member[:, 0].sum() - 1))
+        for points, member in ((real, mine), (fake, yours))
+    )
     return one + other - 2 * sums(real, fake, mine, yours) / (mine[:, 0].sum() * yours[:, 0].sum())
 
 

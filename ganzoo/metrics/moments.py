@@ -81,7 +81,12 @@ class Moments:
         try:
             count, mean, m2 = tensors["count"], tensors["mean"], tensors["m2"]
             found = cls(mean.shape[0])
-            fits = count.dtype == torch.int64 and count.ndim == 0 and mean.shape == found.mean.shape and m2.shape == found.m2.shape
+            fits = (
+                count.dtype == torch.int64
+                and count.ndim == 0
+                and mean.shape == found.mean.shape
+                and m2.shape == found.m2.shape
+            )
         except (KeyError, IndexError):
             fits = False
         if not fits or mean.dtype != torch.float64 or m2.dtype != torch.float64:
@@ -105,7 +110,11 @@ def as_features(features: Tensor, *, single: bool = False) -> Tensor:
     """Features (N, D) in float64, or with `single` what is float32 as it is; UsageError for another shape, DataError if one is not finite."""
     if features.ndim != 2 or features.shape[1] == 0:
         raise UsageError(f"Features must have the shape (N, D), got {tuple(features.shape)}.")
-    features = features.detach().to("cpu", torch.float32 if single and features.dtype == torch.float32 else torch.float64)
-    if not torch.isfinite(features.sum()) and not torch.isfinite(features).all():  # a sum is quicker, and finite only of what is finite
+    features = features.detach().to(
+        "cpu", torch.float32 if single and features.dtype == torch.float32 else torch.float64
+    )
+    if (
+        not torch.isfinite(features.sum()) and not torch.isfinite(features).all()
+    ):  # a sum is quicker, and finite only of what is finite
         raise DataError("Some features are not finite: the images or the extractor have overflowed.")
     return features

@@ -91,7 +91,9 @@ class Seen:
 
     def settle(self) -> None:
         """Takes the distances of the pairs that wait and the radii that these are compared with."""
-        around_reals, around_fakes = (Pairs(*(torch.cat(parts) for parts in zip(*waiting, strict=True))) for waiting in self.waiting)
+        around_reals, around_fakes = (
+            Pairs(*(torch.cat(parts) for parts in zip(*waiting, strict=True))) for waiting in self.waiting
+        )
         self.waiting = [], []
         squared = self.across.exact(around_reals)
         narrow, wide = (squared <= radii[around_reals.real] for radii in self.among_reals.radii(around_reals.real))
@@ -157,7 +159,9 @@ class Across:
 
     def upper(self, pairs: Pairs) -> Tensor:
         """What the squared distances (P,) are not above, in the frame's unit."""
-        return pairs.bound + self.real_screen.slack(self.real_screen.norms[pairs.real] + self.fake_screen.norms[pairs.fake])
+        return pairs.bound + self.real_screen.slack(
+            self.real_screen.norms[pairs.real] + self.fake_screen.norms[pairs.fake]
+        )
 
     def exact(self, pairs: Pairs) -> Tensor:
         """The squared distances (P,)."""
@@ -231,18 +235,24 @@ class Search:
 
     def _upper(self, point: Tensor, other: Tensor, bound: Tensor, squared: Tensor) -> Tensor:
         """What the squared distances are not above, in the frame's unit."""
-        return bound + self.screen.slack(self.screen.norms[point] + self.screen.norms[other]).where(squared.isnan(), 0.0)
+        return bound + self.screen.slack(self.screen.norms[point] + self.screen.norms[other]).where(
+            squared.isnan(), 0.0
+        )
 
     def _between(self, point: Tensor, bound: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
         """The least (N, number) and the most that the distances to the nearest features may be."""
-        return tuple(at(values, least_of(point, values, self.limits.shape[1], len(self.features))) for values in (bound, upper))
+        return tuple(
+            at(values, least_of(point, values, self.limits.shape[1], len(self.features))) for values in (bound, upper)
+        )
 
     def _exactly(self, point: Tensor, other: Tensor, bound: Tensor, squared: Tensor) -> Tensor:
         """Puts the distances of those pairs in place that may be the so-many-th nearest, and returns where (N, number) the nearest are."""
         upper = self._upper(point, other, bound, squared)
         lowest, highest = self._between(point, bound, upper)
         places = [number - 1 for number in sorted(set(self.numbers))]
-        unsure = torch.stack([(lowest[point, place] <= upper) & (bound <= highest[point, place]) for place in places]).any(0)
+        unsure = torch.stack(
+            [(lowest[point, place] <= upper) & (bound <= highest[point, place]) for place in places]
+        ).any(0)
         unsure &= squared.isnan()
         squared[unsure] = exact(self.features, self.features, point[unsure], other[unsure])
         bound[unsure] = squared[unsure] / self.screen.unit / self.screen.unit
@@ -252,7 +262,9 @@ class Search:
         """For each of the numbers the least (N,) and the most that the squared distances may be, in a unit."""
         point, other, bound, squared = self._candidates()
         scale = (self.screen.unit / unit) ** 2
-        lowest, highest = (scale * ends for ends in self._between(point, bound, self._upper(point, other, bound, squared)))
+        lowest, highest = (
+            scale * ends for ends in self._between(point, bound, self._upper(point, other, bound, squared))
+        )
         return [(lowest[:, number - 1], highest[:, number - 1]) for number in self.numbers]
 
     def radii(self, asked: Tensor) -> list[Tensor]:

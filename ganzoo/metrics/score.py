@@ -69,7 +69,9 @@ def with_origin(seen: Observation, model: Model, seed: int, extractor: Extractor
     return replace(seen, codes=model.categories(count, seed), labels=model.labels(count) if named_alike else None)
 
 
-def measure(real: Observation, fake: Observation, extractor: Extractor, metrics: Mapping[str, Callable], seed: int) -> dict[str, float]:
+def measure(
+    real: Observation, fake: Observation, extractor: Extractor, metrics: Mapping[str, Callable], seed: int
+) -> dict[str, float]:
     """Calls every metric with a random stream of its own, so that no number depends on which others are asked for.
 
     PluginError names a metric that raises something of its own, or returns what is neither a number nor numbers by name.
@@ -102,7 +104,11 @@ def number(metric: str, name: Any, value: Any) -> float:
 
 
 def observe_real(
-    real: ImageData, extractor: Extractor, needs: tuple[str, ...], cache: Path | None = None, report: Callable[[str], None] = silent
+    real: ImageData,
+    extractor: Extractor,
+    needs: tuple[str, ...],
+    cache: Path | None = None,
+    report: Callable[[str], None] = silent,
 ) -> Observation:
     """What the extractor sees of all real images, from the cache if it was kept there and is whole."""
     # Features of few images are no part of the key: what was kept before they were is looked at again, and replaced.

@@ -68,7 +68,9 @@ class ModelConfig:
         try:
             text = json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
         except ValueError:
-            raise CheckpointError("config.json: training or metrics holds a number that is not finite, which JSON cannot.") from None
+            raise CheckpointError(
+                "config.json: training or metrics holds a number that is not finite, which JSON cannot."
+            ) from None
         if len(text) > CONFIG_BYTES:
             raise CheckpointError(f"config.json would have {len(text)} bytes, at most {CONFIG_BYTES} are read.")
         return text
@@ -84,7 +86,9 @@ def checked_config(data: Any, where: str) -> ModelConfig:
     if not isinstance(data, dict) or "format" not in data:
         raise CheckpointError(f"{where} is not the configuration of a model.")
     if type(data["format"]) is not int or data["format"] != FORMAT:
-        raise CheckpointError(f"{where}: format: {shorten(data['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo.")
+        raise CheckpointError(
+            f"{where}: format: {shorten(data['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo."
+        )
     fields = ModelConfig.__dataclass_fields__
     for key in data:
         if key not in fields:
@@ -114,9 +118,14 @@ def _mistakes(config: ModelConfig) -> list[str]:
         check_name(config.variant)
     except ValueError:
         found.append(f"variant: {shorten(config.variant)} cannot name one: use 1 to 64 of a-z, 0-9, '.', '_' and '-'")
-    files = {"weights": (config.weights, GENERATOR_FILE), "discriminator_weights": (config.discriminator_weights, DISCRIMINATOR_FILE)}
+    files = {
+        "weights": (config.weights, GENERATOR_FILE),
+        "discriminator_weights": (config.discriminator_weights, DISCRIMINATOR_FILE),
+    }
     for key, (weights, name) in files.items():
-        if weights is not None and (weights.file != name or not 10 <= weights.size <= LARGEST_FILE or not SHA256.fullmatch(weights.sha256)):
+        if weights is not None and (
+            weights.file != name or not 10 <= weights.size <= LARGEST_FILE or not SHA256.fullmatch(weights.sha256)
+        ):
             found.append(f"{key}: must name {name}, its size in bytes and its sha256 in 64 small hex digits")
     if config.weights is None:
         found.append("weights: is missing")
@@ -128,7 +137,12 @@ def _mistakes(config: ModelConfig) -> list[str]:
         found.append(f"classes: {len(config.classes)} names for the {config.image.classes} classes of image")
     if config.provider.distribution and not DISTRIBUTION.fullmatch(config.provider.distribution):
         found.append(f"provider: {shorten(config.provider.distribution)} cannot name a distribution")
-    lines = {"licence": [config.licence], "provider": [config.provider.version], "classes": config.classes, "metrics": config.metrics}
+    lines = {
+        "licence": [config.licence],
+        "provider": [config.provider.version],
+        "classes": config.classes,
+        "metrics": config.metrics,
+    }
     for key, texts in lines.items():
         if (wrong := next((text for text in texts if not _is_line(text)), None)) is not None:
             found.append(f"{key}: {shorten(wrong)} is not one line of at most {LONGEST_LINE} characters")

@@ -39,7 +39,13 @@ class Row:
 
 
 def explore(
-    model: Model, *, directions: int | None = None, samples: int = 2, steps: int = 7, reach: float | None = None, seed: int = 0
+    model: Model,
+    *,
+    directions: int | None = None,
+    samples: int = 2,
+    steps: int = 7,
+    reach: float | None = None,
+    seed: int = 0,
 ) -> list[Row]:
     """One row for each code of the generator, or for its top `directions`; those that have no codes show 8.
 
@@ -48,7 +54,12 @@ def explore(
     standard deviations (3 unless given).
     UsageError if the generator's first layer cannot be found.
     """
-    if samples < 1 or steps < 2 or (directions is not None and directions < 1) or (reach is not None and not 0 < reach < float("inf")):
+    if (
+        samples < 1
+        or steps < 2
+        or (directions is not None and directions < 1)
+        or (reach is not None and not 0 < reach < float("inf"))
+    ):
         raise UsageError("Explore at least one sample and one direction in at least two steps, over a range above 0.")
     latent = model.latent(samples, seed)
     codes = model.generator.codes
@@ -86,14 +97,20 @@ def direction_rows(model: Model, latent: Tensor, count: int, steps: int, reach: 
     deviations = (model.latent(PRIOR_DRAWS) @ vectors.T).std(0)
     values = torch.linspace(-reach, reach, steps, dtype=torch.float64)
     rows = []
-    for number, (vector, strength, deviation) in enumerate(zip(vectors, strengths.tolist(), deviations, strict=True), 1):
+    for number, (vector, strength, deviation) in enumerate(
+        zip(vectors, strengths.tolist(), deviations, strict=True), 1
+    ):
         caption = f"direction {number}: {-reach:g} to {reach:g} standard deviations"
         latents = latent[:, None] + values.to(latent)[None, :, None] * deviation * vector
-        rows.append(Row(f"direction {number}", "direction", caption, tuple(values.tolist()), latents, strength=strength))
+        rows.append(
+            Row(f"direction {number}", "direction", caption, tuple(values.tolist()), latents, strength=strength)
+        )
     return rows
 
 
-def principal_directions(generator: Generator, count: int, latent: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def principal_directions(
+    generator: Generator, count: int, latent: Tensor, label: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The `count` orthogonal unit directions (count, latent_dim) that move the first layer's output most, and by how much (count,).
 
     They are the eigenvectors of AᵀA with the largest eigenvalues, A being the first layer's weight: Shen and Zhou 2021, "Unsupervised
@@ -105,7 +122,9 @@ def principal_directions(generator: Generator, count: int, latent: Tensor, label
     values, vectors = torch.linalg.eigh(weight.T @ weight)
     strongest = vectors.T.flip(0)[:count]
     largest = strongest.gather(1, strongest.abs().argmax(1, keepdim=True))
-    return (strongest * largest.sign()).float(), values.flip(0)[:count].clamp(min=0).sqrt().float()  # v and -v are one: the sign is fixed
+    return (strongest * largest.sign()).float(), values.flip(0)[:count].clamp(
+        min=0
+    ).sqrt().float()  # v and -v are one: the sign is fixed
 
 
 def first_layer(generator: Generator, latent: Tensor, label: Tensor | None = None) -> Tensor:
@@ -115,13 +134,18 @@ def first_layer(generator: Generator, latent: Tensor, label: Tensor | None = Non
     pixel that is its weight, wherever `latent` lies; behind a nonlinear function it holds there alone. UsageError if no such
     layer is found.
     """
-    copy = deepcopy(generator).cpu().double().eval().requires_grad_(False)  # rounding would stay in the differences below
+    copy = (
+        deepcopy(generator).cpu().double().eval().requires_grad_(False)
+    )  # rounding would stay in the differences below
     point, labels = latent.detach().cpu().double(), None if label is None else label.cpu()
     layer = _first_to_receive(copy, point, labels)
     layer.register_forward_hook(_stop)
     steps = STEP * torch.eye(point.shape[1], dtype=torch.float64)
     with torch.no_grad():
-        rises = [_stopped_output(copy, point + part, labels) - _stopped_output(copy, point - part, labels) for part in steps.split(BATCH)]
+        rises = [
+            _stopped_output(copy, point + part, labels) - _stopped_output(copy, point - part, labels)
+            for part in steps.split(BATCH)
+        ]
     return torch.cat(rises).T / (2 * STEP)
 
 
@@ -160,7 +184,10 @@ def _is_layer(module: nn.Module) -> bool:
     """Whether a module has parameters, or parametrized ones, and no child that has."""
     if parametrize.is_parametrized(module):
         return True
-    own, below = list(module.parameters(recurse=False)), [child for child in module.children() if list(child.parameters())]
+    own, below = (
+        list(module.parameters(recurse=False)),
+        [child for child in module.children() if list(child.parameters())],
+    )
     return bool(own) and not below
 
 
@@ -195,7 +222,10 @@ def sheet(rows: list[Row], drawn: list[Tensor]) -> Any:
     """One Pillow picture: under each row's caption one line of images for each sample, from the lowest value to the highest."""
     from ganzoo.files import pictures
 
-    parts = [(row.caption, pictures.grid(images.flatten(0, 1), images.shape[1])) for row, images in zip(rows, drawn, strict=True)]
+    parts = [
+        (row.caption, pictures.grid(images.flatten(0, 1), images.shape[1]))
+        for row, images in zip(rows, drawn, strict=True)
+    ]
     return pictures.captioned(parts)
 
 
@@ -206,6 +236,8 @@ def animation(rows: list[Row], drawn: list[Tensor]) -> list[Any]:
     length = max(len(row.values) for row in rows)
     forth = []
     for frame in range(length):
-        parts = [(row.caption, images[:, frame * images.shape[1] // length]) for row, images in zip(rows, drawn, strict=True)]
+        parts = [
+            (row.caption, images[:, frame * images.shape[1] // length]) for row, images in zip(rows, drawn, strict=True)
+        ]
         forth.append(pictures.captioned([(caption, pictures.grid(images, len(images))) for caption, images in parts]))
     return forth + forth[-2:0:-1]

@@ -82,7 +82,9 @@ def check_request(path: Path, format: str, batch_size: int | None = None) -> Non
             import onnxruntime  # noqa: F401
             import onnxscript  # noqa: F401
         except ImportError as error:
-            raise UsageError(f'Writing ONNX needs {error.name}: run pip install -c constraints.txt -e ".[onnx]" in the checkout of ganzoo.') from None
+            raise UsageError(
+                f'Writing ONNX needs {error.name}: run pip install -c constraints.txt -e ".[onnx]" in the checkout of ganzoo.'
+            ) from None
 
 
 class _Drawing(nn.Module):

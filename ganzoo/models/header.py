@@ -100,12 +100,17 @@ def _entry(path: Path, name: str, value: Any) -> Entry:
     if type(dtype) is not str or dtype not in ITEM_BYTES:
         raise _damage(path, f"{shorten(name)} has dtype {shorten(dtype)} (possible are {', '.join(ITEM_BYTES)})")
     if not _counts(shape) or len(shape) > DIMENSIONS:
-        raise _damage(path, f"{shorten(name)} has shape {shorten(shape)} (at most {DIMENSIONS} whole numbers are possible)")
+        raise _damage(
+            path, f"{shorten(name)} has shape {shorten(shape)} (at most {DIMENSIONS} whole numbers are possible)"
+        )
     if not _counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise _damage(path, f"{shorten(name)} has data_offsets {shorten(offsets)}")
     needed = math.prod(shape) * ITEM_BYTES[dtype]
     if offsets[1] - offsets[0] != needed:
-        raise _damage(path, f"{shorten(name)} has {offsets[1] - offsets[0]} bytes, its shape {shorten(shape)} of {dtype} needs {needed}")
+        raise _damage(
+            path,
+            f"{shorten(name)} has {offsets[1] - offsets[0]} bytes, its shape {shorten(shape)} of {dtype} needs {needed}",
+        )
     return Entry(dtype, tuple(shape), *offsets)
 
 

@@ -15,7 +15,12 @@ from ganzoo.errors import UsageError
 TOLERANCE = 1e-4  # of images in [-1, 1]: rounding, and nothing else
 COMPARED = 2
 PLAIN = (bool, int, float, str, bytes, type(None))
-NORMS = {nn.Linear: nn.BatchNorm1d, nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d, nn.ConvTranspose2d: nn.BatchNorm2d}
+NORMS = {
+    nn.Linear: nn.BatchNorm1d,
+    nn.Conv1d: nn.BatchNorm1d,
+    nn.Conv2d: nn.BatchNorm2d,
+    nn.ConvTranspose2d: nn.BatchNorm2d,
+}
 INTERNAL = frozenset(vars(nn.Module()))
 
 Draw = Callable[[Tensor, Tensor | None], Tensor]
@@ -60,7 +65,9 @@ def _faster(generator: nn.Module, latent: Tensor, label: Tensor | None) -> nn.Mo
         wide = generator if latent.itemsize >= 4 else deepcopy(generator).float()
         faster = copy if latent.itemsize >= 4 else faster_copy(wide)
         latent = latent.to(torch.promote_types(latent.dtype, torch.float32))
-        with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, deterministic=True, allow_tf32=False):  # its ten bits differ anyway
+        with torch.backends.cudnn.flags(
+            enabled=torch.backends.cudnn.enabled, deterministic=True, allow_tf32=False
+        ):  # its ten bits differ anyway
             expected, found = (_images(module, latent, label) for module in (wide, faster))
         same = found.shape == expected.shape and torch.allclose(found, expected, rtol=0, atol=TOLERANCE)
     except Exception:

@@ -57,7 +57,9 @@ def load(
     how = {**place, "mmap": mmap, "verify": verify, "allow_nonfinite": allow_nonfinite}
     is_run = isinstance(found, Path) and ((found / "MANIFEST.json").is_file() or (found / "checkpoints").is_dir())
     if not average and not is_run:
-        raise UsageError(f"{source} has one set of weights: only a run or a checkpoint can be loaded without its moving average.")
+        raise UsageError(
+            f"{source} has one set of weights: only a run or a checkpoint can be loaded without its moving average."
+        )
     if isinstance(found, Tag):
         return _load_tag(found, how, report)
     if isinstance(found, Repository):
@@ -69,7 +71,9 @@ def load(
     if (found / "config.json").is_file():
         return load_folder(found, **how)
     if not found.is_dir():
-        raise UsageError(f"There is no folder {found}: give a run, one of its checkpoints, a model folder, a tag or owner/name on the Hub.")
+        raise UsageError(
+            f"There is no folder {found}: give a run, one of its checkpoints, a model folder, a tag or owner/name on the Hub."
+        )
     raise UsageError(f"{found} is neither a run nor a model (no config.json) nor a checkpoint (no MANIFEST.json).")
 
 
@@ -111,7 +115,9 @@ def load_folder(
     with TensorFile(folder / GENERATOR_FILE) as file:
         skeleton = build_skeleton(config, where, parts, len(file.entries))
         refuse_latent(config, skeleton, where)
-        tensors = file.read(skeleton.state_dict(), config.weights, mmap=mmap, verify=verify, allow_nonfinite=allow_nonfinite)
+        tensors = file.read(
+            skeleton.state_dict(), config.weights, mmap=mmap, verify=verify, allow_nonfinite=allow_nonfinite
+        )
     return Model(fill(skeleton, tensors, config, parts).to(device=device, dtype=dtype), config, compile=compile)
 
 
@@ -145,7 +151,9 @@ def _place(device: str | torch.device, dtype: torch.dtype | None) -> tuple[torch
     from ganzoo.runs.folder import default_device
 
     if dtype not in (None, *FLOATING):
-        raise UsageError(f"A generator cannot compute in {dtype}; known: {', '.join(str(known) for known in FLOATING)}.")
+        raise UsageError(
+            f"A generator cannot compute in {dtype}; known: {', '.join(str(known) for known in FLOATING)}."
+        )
     try:
         found = torch.device(default_device(str(device)))
     except RuntimeError:

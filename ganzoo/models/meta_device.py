@@ -22,7 +22,12 @@ CALLS_PER_TENSOR = 100
 
 
 # What has no result without memory, and takes a second all the same: its first call imports torch's compiler.
-DRAWING = {torch.randn: torch.empty, torch.rand: torch.empty, torch.randn_like: torch.empty_like, torch.rand_like: torch.empty_like}
+DRAWING = {
+    torch.randn: torch.empty,
+    torch.rand: torch.empty,
+    torch.randn_like: torch.empty_like,
+    torch.rand_like: torch.empty_like,
+}
 FILLING = {"normal_", "uniform_", "random_", "bernoulli_", "exponential_", "erfinv_"}
 
 
@@ -45,7 +50,9 @@ class _Limit(TorchFunctionMode):
             options.pop("generator", None)
             return DRAWING[function](*arguments, **options)
         filled = arguments[0] if arguments else options.get("tensor")
-        initializes = getattr(function, "__name__", "") in FILLING or getattr(function, "__module__", "") == nn.init.__name__
+        initializes = (
+            getattr(function, "__name__", "") in FILLING or getattr(function, "__module__", "") == nn.init.__name__
+        )
         if initializes and isinstance(filled, Tensor) and filled.is_meta:
             return filled
         return function(*arguments, **options)
@@ -73,11 +80,16 @@ def build_skeleton(config: ModelConfig, where: str, parts: Registry, tensors: in
 
 def _refuse_unprovided(config: ModelConfig, where: str, parts: Registry) -> None:
     """CheckpointError that says who provides what is missing here; a broken plugin is PluginError, as everywhere."""
-    for key, kind, name in (("variant", "variants", config.variant), ("generator", "generators", config.generator.name)):
+    for key, kind, name in (
+        ("variant", "variants", config.variant),
+        ("generator", "generators", config.generator.name),
+    ):
         try:
             parts.claim(kind, name)
         except UsageError:
-            raise CheckpointError(f"{where}: {key}: No {key} is called {shorten(name)} here. {_provided_by(config.provider)}") from None
+            raise CheckpointError(
+                f"{where}: {key}: No {key} is called {shorten(name)} here. {_provided_by(config.provider)}"
+            ) from None
 
 
 def _provided_by(provider: Provider) -> str:
@@ -95,7 +107,11 @@ def homeless(generator: nn.Module) -> Iterator[str]:
         if buffer.is_meta:
             yield name
     for path, module in generator.named_modules():
-        yield from (f"{path}.{name}".lstrip(".") for name, value in vars(module).items() if isinstance(value, Tensor) and value.is_meta)
+        yield from (
+            f"{path}.{name}".lstrip(".")
+            for name, value in vars(module).items()
+            if isinstance(value, Tensor) and value.is_meta
+        )
 
 
 def fill(generator: Generator, tensors: dict[str, Tensor], config: ModelConfig, parts: Registry) -> Generator:
@@ -117,4 +133,6 @@ def refuse_latent(config: ModelConfig, generator: Generator, where: str) -> None
     if not (isinstance(generator.latent_dim, int) and 1 <= generator.latent_dim <= LARGEST_OPTION):
         raise CheckpointError(f"{where}: generator: its latents cannot have {shorten(generator.latent_dim)} numbers.")
     if config.latent_dim != generator.latent_dim:
-        raise CheckpointError(f"{where}: latent_dim: {config.latent_dim}, but the generator takes {generator.latent_dim}.")
+        raise CheckpointError(
+            f"{where}: latent_dim: {config.latent_dim}, but the generator takes {generator.latent_dim}."
+        )

@@ -65,7 +65,13 @@ class Model:
         return self.generator.truncate(latent, truncation)
 
     def sample(
-        self, n: int, seed: int = 0, *, label: int | str | None = None, truncation: float | None = None, batch_size: int = 64
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        label: int | str | None = None,
+        truncation: float | None = None,
+        batch_size: int = 64,
     ) -> Tensor:
         """Draws `n` images (n, C, H, W) in [-1, 1] on the CPU; the same seed gives the same images whatever the batch size.
 
@@ -74,11 +80,19 @@ class Model:
         return torch.cat(list(self.stream(n, seed, label=label, truncation=truncation, batch_size=batch_size)))
 
     def stream(
-        self, n: int, seed: int = 0, *, label: int | str | None = None, truncation: float | None = None, batch_size: int = 64
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        label: int | str | None = None,
+        truncation: float | None = None,
+        batch_size: int = 64,
     ) -> Iterator[Tensor]:
         """As `sample`, a batch at a time."""
         if n < 1 or batch_size < 1:
-            raise UsageError(f"Ask for at least one image in batches of at least one, got n={n} and batch_size={batch_size}.")
+            raise UsageError(
+                f"Ask for at least one image in batches of at least one, got n={n} and batch_size={batch_size}."
+            )
         latent, labels = self.latent(n, seed, truncation), self.labels(n, label)
         for start in range(0, n, batch_size):
             part = slice(start, start + batch_size)
@@ -91,7 +105,10 @@ class Model:
         """
         if self.image.classes == 0:
             raise UsageError(f"This {self.variant} generator is unconditional: it has no classes to show.")
-        latent, labels = self.latent(n, seed, truncation).repeat(self.image.classes, 1), torch.arange(self.image.classes).repeat_interleave(n)
+        latent, labels = (
+            self.latent(n, seed, truncation).repeat(self.image.classes, 1),
+            torch.arange(self.image.classes).repeat_interleave(n),
+        )
         parts = zip(latent.split(batch_size), labels.split(batch_size), strict=True)
         return torch.cat([self.draw(*part) for part in parts])
 
@@ -149,9 +166,13 @@ class Model:
         if isinstance(stops, int):
             anchors = self.latent(stops, seed, truncation)
         else:
-            anchors = stops if isinstance(stops, Tensor) else torch.cat([self.latent(1, one, truncation) for one in stops])
+            anchors = (
+                stops if isinstance(stops, Tensor) else torch.cat([self.latent(1, one, truncation) for one in stops])
+            )
         if len(anchors) < 2 or frames < 1:
-            raise UsageError(f"A walk needs at least two stops and one frame a stretch, got {len(anchors)} and {frames}.")
+            raise UsageError(
+                f"A walk needs at least two stops and one frame a stretch, got {len(anchors)} and {frames}."
+            )
         labels = self.labels(1, label if label is not None or not self.image.classes else 0)
         for start, end in zip(anchors, anchors[1:], strict=False):
             yield from self._stretch(start, end, frames, labels)

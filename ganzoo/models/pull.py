@@ -87,7 +87,9 @@ def pull(
         raise
 
 
-def _checked_folder(asked: Asked, contents: Contents, sha256: str | None, discriminator: bool, limit: int, report: Report) -> Path:
+def _checked_folder(
+    asked: Asked, contents: Contents, sha256: str | None, discriminator: bool, limit: int, report: Report
+) -> Path:
     """The folder of the cache, once every wanted file of the commit is in it as it must be."""
     fetch = partial(_fetch, asked=asked, contents=contents, report=report)
     config, folder = _config_of(fetch, asked, contents)
@@ -97,7 +99,9 @@ def _checked_folder(asked: Asked, contents: Contents, sha256: str | None, discri
             raise UsageError(f"Model {shorten(asked.name)} has no discriminator.")
         names[DISCRIMINATOR_FILE] = config.discriminator_weights
     if sha256 is not None and config.weights.sha256 != sha256:
-        raise HubError(f"The weights of {asked} are not those that were registered: their sha256 is {config.weights.sha256}, not {sha256}.")
+        raise HubError(
+            f"The weights of {asked} are not those that were registered: their sha256 is {config.weights.sha256}, not {sha256}."
+        )
     for name, weights in names.items():
         _refuse_other(asked, contents, name, weights, limit)
         fetch(name, size=weights.size, digest=weights.sha256, limit=weights.size)
@@ -138,7 +142,10 @@ def read_contents(asked: Asked) -> Contents:
 
     def ask() -> Contents:
         info = HfApi().model_info(asked.name, revision=asked.revision, files_metadata=True)
-        files = {file.rfilename: Entry(file.size, getattr(file.lfs, "sha256", None) or file.blob_id) for file in info.siblings or []}
+        files = {
+            file.rfilename: Entry(file.size, getattr(file.lfs, "sha256", None) or file.blob_id)
+            for file in info.siblings or []
+        }
         return Contents(info.sha, files, info.library_name if isinstance(info.library_name, str) else None)
 
     contents = patiently(ask, asked)
@@ -158,7 +165,9 @@ def _recorded(reference: Path) -> str | None:
 
 def _config_of(fetch: Callable, asked: Asked, contents: Contents) -> tuple[ModelConfig, Path]:
     """The checked config.json of the commit, and the folder that it lies in."""
-    library = f" The Hub says that it is for {shorten(contents.library)}." if contents.library not in (None, "ganzoo") else ""
+    library = (
+        f" The Hub says that it is for {shorten(contents.library)}." if contents.library not in (None, "ganzoo") else ""
+    )
     none = f"{shorten(asked.name)} is no ganzoo model"
     if contents.files and CONFIG_FILE not in contents.files:
         raise HubError(f"{none}: it has no {CONFIG_FILE}.{library}")
@@ -189,10 +198,14 @@ def _refuse_other(asked: Asked, contents: Contents, name: str, weights: WeightsF
     entry = contents.files.get(name, Entry(None, None))
     stated = entry.digest if entry.digest is not None and len(entry.digest) == 64 else weights.sha256
     if entry.size not in (None, weights.size) or stated != weights.sha256:
-        raise HubError(f"{name} of {asked} is not the file that its config.json describes: its size or sha256 differs on the Hub.")
+        raise HubError(
+            f"{name} of {asked} is not the file that its config.json describes: its size or sha256 differs on the Hub."
+        )
 
 
-def _fetch(name: str, *, size: int | None, digest: str | None, limit: int, asked: Asked, contents: Contents, report: Report) -> Path:
+def _fetch(
+    name: str, *, size: int | None, digest: str | None, limit: int, asked: Asked, contents: Contents, report: Report
+) -> Path:
     """One file of the commit, as it must be; what is damaged is fetched again once, for the client checks nothing but the size."""
     path = _storage(asked.name) / "snapshots" / contents.commit / name
     tries = 2
@@ -207,13 +220,17 @@ def _fetch(name: str, *, size: int | None, digest: str | None, limit: int, asked
         if _is_right(path, size, digest, limit):
             return path
         _remove(path)
-    raise HubError(f"{name} of {asked} arrives damaged: its size or hash differs from what is stated. It was deleted; try later.")
+    raise HubError(
+        f"{name} of {asked} arrives damaged: its size or hash differs from what is stated. It was deleted; try later."
+    )
 
 
 def _download(name: str, asked: Asked, commit: str, limit: int, size: int | None) -> None:
     from huggingface_hub import constants, hf_hub_download
 
-    call = partial(hf_hub_download, asked.name, name, revision=commit, cache_dir=constants.HF_HUB_CACHE, tqdm_class=_bar(name))
+    call = partial(
+        hf_hub_download, asked.name, name, revision=commit, cache_dir=constants.HF_HUB_CACHE, tqdm_class=_bar(name)
+    )
     patiently(call, asked, limit=limit, size=size or 0, commit=commit)
 
 

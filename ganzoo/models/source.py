@@ -12,7 +12,9 @@ from ganzoo.files.atomic import shorten
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import Weights
 
-REPOSITORY = re.compile(r"(?:hf://)?(?P<repo>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(?:@(?P<revision>[\w./-]{1,200}))?", re.ASCII)
+REPOSITORY = re.compile(
+    r"(?:hf://)?(?P<repo>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(?:@(?P<revision>[\w./-]{1,200}))?", re.ASCII
+)
 PATH = re.compile(r"[./~\\]|[A-Za-z]:[/\\]")
 
 
@@ -46,7 +48,9 @@ def parse_source(source: str | os.PathLike, registry: Registry) -> Tag | Reposit
         return Path(text).expanduser()
     if found := REPOSITORY.fullmatch(text):
         if not text.startswith("hf://") and os.path.isdir(text):
-            raise UsageError(f"{shorten(text)} is a folder here and could be a repository on the Hub: write ./{text} or hf://{text}.")
+            raise UsageError(
+                f"{shorten(text)} is a folder here and could be a repository on the Hub: write ./{text} or hf://{text}."
+            )
         return Repository(found["repo"], found["revision"])
     if text.startswith("hf://"):
         raise UsageError(f"{shorten(text)} names no repository: write hf://owner/name or hf://owner/name@revision.")
@@ -65,4 +69,6 @@ def _tag(text: str, registry: Registry) -> Tag:
     if text in {variant.name for variant in registry.variants()}:
         its_own = " or ".join(tag for tag, variant in tags.items() if variant.name == text)
         hint = f" Did you mean {its_own}?" if its_own else " That variant has no pretrained generator here: train one."
-    raise UsageError(f"No pretrained generator is called {shorten(text)}.{hint} (A folder is written with ./ before it.)")
+    raise UsageError(
+        f"No pretrained generator is called {shorten(text)}.{hint} (A folder is written with ./ before it.)"
+    )

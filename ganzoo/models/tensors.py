@@ -24,7 +24,14 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 FLOATING = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 TORCH = {
     **{short: DTYPES[name] for short, name in FLOATING.items()},
-    **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool},
+    **{
+        "I64": torch.int64,
+        "I32": torch.int32,
+        "I16": torch.int16,
+        "I8": torch.int8,
+        "U8": torch.uint8,
+        "BOOL": torch.bool,
+    },
 }
 LISTED = 40
 PIECE = 4 * 2**20
@@ -55,7 +62,13 @@ class TensorFile:
         self._file.close()
 
     def read(
-        self, wanted: Mapping[str, Tensor], weights: WeightsFile, *, mmap: bool = True, verify: bool = False, allow_nonfinite: bool = False
+        self,
+        wanted: Mapping[str, Tensor],
+        weights: WeightsFile,
+        *,
+        mmap: bool = True,
+        verify: bool = False,
+        allow_nonfinite: bool = False,
     ) -> dict[str, Tensor]:
         """The tensors, which must be exactly `wanted` by name and shape, with the size, hash and dtype of `weights`.
 
@@ -66,14 +79,19 @@ class TensorFile:
         refuse_difference(self.path, wanted, {name: entry.shape for name, entry in self.entries.items()})
         self._refuse_dtypes(wanted, weights)
         if self.size != weights.size:
-            raise CheckpointError(f"{self.path} is not the file that config.json describes: it has {self.size} bytes, not {weights.size}.")
+            raise CheckpointError(
+                f"{self.path} is not the file that config.json describes: it has {self.size} bytes, not {weights.size}."
+            )
         with disk_errors(f"{self.path} cannot be read", CheckpointError):
             data = self._map() if mmap and self.size > self._start else None
             if data is None or verify or not stamps.was_checked(self._status, weights.sha256):
                 data = self._checked(data, weights.sha256, allow_nonfinite)
             if stamps.stamp_of(os.fstat(self._file.fileno())) != stamps.stamp_of(self._status):
                 raise CheckpointError(f"{self.path} changed while it was read.")
-        return {name: _as(data[entry.begin : entry.end], entry.dtype).view(entry.shape) for name, entry in self.entries.items()}
+        return {
+            name: _as(data[entry.begin : entry.end], entry.dtype).view(entry.shape)
+            for name, entry in self.entries.items()
+        }
 
     def _refuse_dtypes(self, wanted: Mapping[str, Tensor], weights: WeightsFile) -> None:
         """Floating-point numbers are stored as config.json says, all others as the generator has them."""
@@ -81,7 +99,9 @@ class TensorFile:
             expected = DTYPES[weights.dtype] if wanted[name].is_floating_point() else wanted[name].dtype
             if TORCH[entry.dtype] != expected:
                 kind = str(expected).removeprefix("torch.")
-                raise CheckpointError(f"{self.path}: {shorten(name)} is stored as {entry.dtype}; it must be {kind} here.")
+                raise CheckpointError(
+                    f"{self.path}: {shorten(name)} is stored as {entry.dtype}; it must be {kind} here."
+                )
 
     def _map(self) -> Tensor | None:
         """The bytes after the header as one private mapping; None where the system does not map such files."""
@@ -145,10 +165,16 @@ def refuse_difference(where: Path, wanted: Mapping[str, Tensor], found: Mapping[
     shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
     problems = [f"{shorten(name)} is missing" for name in shapes if name not in found]
     problems += [f"{shorten(name)} is unknown" for name in found if name not in shapes]
-    problems += [f"{shorten(name)} is {found[name]}, not {shape}" for name, shape in shapes.items() if found.get(name, shape) != shape]
+    problems += [
+        f"{shorten(name)} is {found[name]}, not {shape}"
+        for name, shape in shapes.items()
+        if found.get(name, shape) != shape
+    ]
     if problems:
         count = "1 tensor differs" if len(problems) == 1 else f"{len(problems)} tensors differ"
-        raise CheckpointError(f"{where} does not fit the generator that its config.json names, {count}: {_some(problems, '; ')}.")
+        raise CheckpointError(
+            f"{where} does not fit the generator that its config.json names, {count}: {_some(problems, '; ')}."
+        )
 
 
 def _some(texts: Iterable[str], separator: str = ", ") -> str:

@@ -52,7 +52,9 @@ class Generator(nn.Module):
         Generators with another prior override it; UsageError if one does not.
         """
         if type(self).latent is not Generator.latent:
-            raise UsageError(f"{type(self).__name__} draws latents of its own and does not say how to truncate them: leave truncation out.")
+            raise UsageError(
+                f"{type(self).__name__} draws latents of its own and does not say how to truncate them: leave truncation out."
+            )
         share = torch.erf(latent.detach().cpu().double() / math.sqrt(2)) * math.erf(truncation / math.sqrt(2))
         return (math.sqrt(2) * torch.erfinv(share)).clamp(-truncation, truncation).to(latent)
 
@@ -82,7 +84,9 @@ class UniformGenerator(Generator):
     middle, edge = 0.0, 1.0
 
     def latent(self, n: int, random: torch.Generator) -> Tensor:
-        return (torch.rand(n, self.latent_dim, generator=random, device=random.device) * 2 - 1) * self.edge + self.middle
+        return (
+            torch.rand(n, self.latent_dim, generator=random, device=random.device) * 2 - 1
+        ) * self.edge + self.middle
 
     def truncate(self, latent: Tensor, truncation: float) -> Tensor:
         """The latents at most `truncation` from the middle: a uniform distribution cut off is a narrower one."""

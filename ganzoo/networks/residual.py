@@ -22,7 +22,9 @@ Norm = Callable[[int], nn.Module]
 
 def doubled(x: Tensor, mode: str = "nearest") -> Tensor:
     """Twice as many pixels each way: `mode` "nearest" repeats them, "bilinear" mixes neighbours (corners not aligned)."""
-    return functional.interpolate(x, scale_factor=2, mode=mode, **({} if mode == "nearest" else {"align_corners": False}))
+    return functional.interpolate(
+        x, scale_factor=2, mode=mode, **({} if mode == "nearest" else {"align_corners": False})
+    )
 
 
 def halved(x: Tensor) -> Tensor:

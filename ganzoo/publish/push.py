@@ -75,7 +75,10 @@ def push(
     part = _discriminator(source, model, report) if discriminator else None
     config = _public(model.config if licence is None else replace(model.config, licence=licence))
     asked = Asked("model", repo, "main")
-    with tempfile.TemporaryDirectory(prefix="ganzoo-push-") as temporary, disk_errors(f"{temporary} cannot be written", HubError):
+    with (
+        tempfile.TemporaryDirectory(prefix="ganzoo-push-") as temporary,
+        disk_errors(f"{temporary} cannot be written", HubError),
+    ):
         folder = Path(temporary) / "model"
         local = _write(folder, repo, replace(config, weights=None), model, dtype, part)
         message = message or f"{local.variant}, {local.image.size}x{local.image.size}"
@@ -106,7 +109,9 @@ def _public(config: ModelConfig) -> ModelConfig:
     if not isinstance(data, Mapping):
         return config
     source = data.get("source")
-    named = isinstance(source, str) and (source.startswith("hf://") or re.fullmatch(r"[\w.:-]+", source) and not os.path.exists(source))
+    named = isinstance(source, str) and (
+        source.startswith("hf://") or re.fullmatch(r"[\w.:-]+", source) and not os.path.exists(source)
+    )
     kept = {key: value for key, value in data.items() if key != "source" or named}
     return replace(config, training={**config.training, "data": kept})
 
@@ -116,7 +121,9 @@ def _write(folder: Path, repo: str, config: ModelConfig, model: Model, dtype: st
     written = write_model(folder, config, model.generator.state_dict(), dtype=dtype, discriminator=discriminator)
     local = load_folder(folder, mmap=False)
     columns = local.image.classes if 2 <= local.image.classes <= 12 else None
-    pictures.save_picture(pictures.enlarged(pictures.grid(local.sample(SAMPLES, seed=0), columns)), folder / SAMPLES_FILE)
+    pictures.save_picture(
+        pictures.enlarged(pictures.grid(local.sample(SAMPLES, seed=0), columns)), folder / SAMPLES_FILE
+    )
     known = {variant.name: variant for variant in registry().variants()}
     write_file(folder / CARD_FILE, model_card(repo, written, known.get(written.variant)))
     return local
@@ -127,7 +134,9 @@ def _discriminator(source: Model | str | Path, model: Model, report: Report) -> 
     config, part = model.config, model.config.discriminator
     found = None if isinstance(source, Model) else parse_source(source, registry())
     if part is None or found is None or not isinstance(found, Path | Repository):
-        raise UsageError("A discriminator is published from a run, a checkpoint or a model folder that has one: this has none.")
+        raise UsageError(
+            "A discriminator is published from a run, a checkpoint or a model folder that has one: this has none."
+        )
     if isinstance(found, Repository):
         found = pull(found.repo, found.revision, discriminator=True, report=report).folder
     if config.discriminator_weights is not None:
@@ -158,7 +167,9 @@ def _publish(folder: Path, asked: Asked, private: bool, message: str, report: Re
     for operation in operations:  # one at a time: several would go through threads, where nothing limits their seconds
         if hasattr(operation, "path_or_fileobj"):
             _once(partial(api.preupload_lfs_files, asked.name, [operation]), asked, size, again=True)
-    send = partial(api.create_commit, asked.name, operations, commit_message=message, revision="main", parent_commit=head.commit)
+    send = partial(
+        api.create_commit, asked.name, operations, commit_message=message, revision="main", parent_commit=head.commit
+    )
     return _commit(send, folder, asked, head), address, True
 
 
@@ -173,7 +184,9 @@ def _commit(send: Callable, folder: Path, asked: Asked, head: Contents) -> str:
         return now.commit
     now = read_contents(asked)
     if _changed(folder, now):
-        raise HubError(f"{asked.name} holds other files than were sent, at commit {now.commit}: has somebody pushed? Look, and push again.")
+        raise HubError(
+            f"{asked.name} holds other files than were sent, at commit {now.commit}: has somebody pushed? Look, and push again."
+        )
     return now.commit
 
 
@@ -182,7 +195,9 @@ def _refuse_strangers(head: Contents, asked: Asked) -> None:
     strange = sorted(name for name in head.files if name not in HARMLESS)
     models = strange or [name for name in head.files if name == CONFIG_FILE or name.endswith(".safetensors")]
     if models and head.library != LIBRARY:
-        raise UsageError(f"{asked.name} holds something that ganzoo did not publish ({shorten(models[0])}): choose another name.")
+        raise UsageError(
+            f"{asked.name} holds something that ganzoo did not publish ({shorten(models[0])}): choose another name."
+        )
 
 
 def _changed(folder: Path, head: Contents) -> list[str]:
@@ -201,7 +216,9 @@ def _changed(folder: Path, head: Contents) -> list[str]:
 def _operations(folder: Path, names: list[str]) -> list[Any]:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    return [CommitOperationAdd(n, str(folder / n)) if (folder / n).is_file() else CommitOperationDelete(n) for n in names]
+    return [
+        CommitOperationAdd(n, str(folder / n)) if (folder / n).is_file() else CommitOperationDelete(n) for n in names
+    ]
 
 
 def _tag(asked: Asked, commit: str, tag: str) -> None:
@@ -222,7 +239,9 @@ def _verify(local: Model, repo: str, commit: str) -> None:
     """HubError unless the commit, loaded from the Hub, draws what the published files draw."""
     published = load_folder(pull(repo, commit).folder)
     if not torch.equal(published.sample(COMPARED, seed=0), local.sample(COMPARED, seed=0)):
-        raise HubError(f"The model that the Hub gives back for {repo} at commit {commit} draws other images than the one that was sent.")
+        raise HubError(
+            f"The model that the Hub gives back for {repo} at commit {commit} draws other images than the one that was sent."
+        )
 
 
 def _once(call: Callable, asked: Asked, size: int = 0, *, again: bool = False) -> Any:
@@ -234,9 +253,13 @@ def _once(call: Callable, asked: Asked, size: int = 0, *, again: bool = False) -
     except Exception as error:
         status, _ = status_of(error)
         if status == 412:
-            raise HubError(f"Somebody pushed to {asked.name} meanwhile: look at what is there, then push again.") from error
+            raise HubError(
+                f"Somebody pushed to {asked.name} meanwhile: look at what is there, then push again."
+            ) from error
         if status == 409:
-            raise HubError(f"The Hub refuses: {asked.name} is being changed, or has that already (status 409).") from error
+            raise HubError(
+                f"The Hub refuses: {asked.name} is being changed, or has that already (status 409)."
+            ) from error
         if status in (401, 403):
             owner = asked.name.partition("/")[0]
             raise HubError(

@@ -63,7 +63,15 @@ def installed() -> list[Plugin]:
             found.setdefault(plugins[0].distribution, plugins)
     for name in {GROUP, *(wanted or ())} - {"", *found}:
         reason = "run `pip install -e .` in the checkout" if name == GROUP else "GANZOO_LOAD_PLUGINS names it"
-        found[name] = [Plugin("?", name, "?", module="?", error=f"no installed distribution of this name has a ganzoo plugin ({reason})")]
+        found[name] = [
+            Plugin(
+                "?",
+                name,
+                "?",
+                module="?",
+                error=f"no installed distribution of this name has a ganzoo plugin ({reason})",
+            )
+        ]
     everyone = [plugin for plugins in found.values() for plugin in plugins]
     return sorted(everyone, key=lambda plugin: (not plugin.builtin, plugin.distribution, plugin.entry_point))
 
@@ -132,7 +140,9 @@ def declared(folder: Folder) -> list[Plugin]:
         if not entry_point or not VALUE.fullmatch(module):
             plugin.error = f"its entry_points.txt has a line that is not 'name = package.module': {printable(line)}"
         elif plugins.setdefault(plugin.entry_point, plugin) is not plugin:
-            plugin.error = f"its entry_points.txt has '{plugin.entry_point}' twice; {plugins[plugin.entry_point].module} is used"
+            plugin.error = (
+                f"its entry_points.txt has '{plugin.entry_point}' twice; {plugins[plugin.entry_point].module} is used"
+            )
         if plugin.error:
             again.append(plugin)
     return [*plugins.values(), *again]

@@ -41,7 +41,9 @@ def pip_command(action: str, words: Sequence[str] = ()) -> list[str]:
     return [sys.executable, "-m", "pip", action, "--disable-pip-version-check"]
 
 
-def install(packages: Sequence[str], editable: Sequence[str], options: Sequence[str], report: Report, dry_run: bool = False) -> list[str]:
+def install(
+    packages: Sequence[str], editable: Sequence[str], options: Sequence[str], report: Report, dry_run: bool = False
+) -> list[str]:
     """Installs plugins and returns the names of the distributions that were asked for.
 
     pip says first what it would install; `report` gets that and the command. UsageError, and nothing is changed, if pip cannot
@@ -66,7 +68,9 @@ def install(packages: Sequence[str], editable: Sequence[str], options: Sequence[
             report(f"Running: {' '.join(command)}   ({constraints.name}: {kept})")
             run_pip(command, "install", words)
     invalidate_caches()
-    return sorted({normalize(item.name) for item in planned if item.requested} | {name_in(word) for word in packages} - {""})
+    return sorted(
+        {normalize(item.name) for item in planned if item.requested} | {name_in(word) for word in packages} - {""}
+    )
 
 
 def kept_versions() -> dict[str, str]:
@@ -84,11 +88,17 @@ def plan(command: Sequence[str]) -> list[Planned]:
     """What pip would install, by its own dry run."""
     done = subprocess.run([*command, "--dry-run", "--quiet", "--report", "-"], stdout=subprocess.PIPE)
     if done.returncode:
-        raise PluginError(f"pip cannot install that (exit code {done.returncode}); its own words stand above. Nothing was changed.")
+        raise PluginError(
+            f"pip cannot install that (exit code {done.returncode}); its own words stand above. Nothing was changed."
+        )
     found = []
     for item in json.loads(done.stdout)["install"]:
         facts = item["metadata"]
-        found.append(Planned(facts["name"], facts["version"], printable(item["download_info"]["url"]), bool(item.get("requested"))))
+        found.append(
+            Planned(
+                facts["name"], facts["version"], printable(item["download_info"]["url"]), bool(item.get("requested"))
+            )
+        )
     return sorted(found, key=lambda item: (not item.requested, item.name))
 
 
@@ -96,7 +106,9 @@ def refuse_kept(packages: Sequence[str]) -> None:
     """UsageError if ganzoo or torch is asked for by name."""
     for name in map(name_in, packages):
         if name in KEPT:
-            raise UsageError(f"ganzoo install adds plugins; {name} itself is installed with pip, by whoever keeps this environment.")
+            raise UsageError(
+                f"ganzoo install adds plugins; {name} itself is installed with pip, by whoever keeps this environment."
+            )
 
 
 def refuse_replacing(planned: Sequence[Planned]) -> None:
@@ -104,7 +116,9 @@ def refuse_replacing(planned: Sequence[Planned]) -> None:
     for item in planned:
         if normalize(item.name) in KEPT:
             here = kept_versions().get(normalize(item.name), "none")
-            raise UsageError(f"That would install {item.name} {item.version} over {here}, which plugins must not. Nothing was changed.")
+            raise UsageError(
+                f"That would install {item.name} {item.version} over {here}, which plugins must not. Nothing was changed."
+            )
 
 
 def name_in(word: str) -> str:
@@ -122,7 +136,9 @@ def run_pip(command: Sequence[str], action: str, words: Sequence[str]) -> None:
     """Runs pip with its output on stderr."""
     done = subprocess.run([*command, "--quiet"], stdout=sys.stderr)
     if done.returncode:
-        raise PluginError(f"pip {action} {' '.join(words)} failed (exit code {done.returncode}); its own words stand above.")
+        raise PluginError(
+            f"pip {action} {' '.join(words)} failed (exit code {done.returncode}); its own words stand above."
+        )
 
 
 def listing() -> dict[str, Any]:

@@ -40,11 +40,19 @@ class isolated:
         if error is not None:
             self.plugin.error = one_line(error)
         if self.listener.heard:
-            note(self.plugin, f"prints while it is loaded ({printable(self.listener.heard)!r}); a plugin prints nothing")
+            note(
+                self.plugin, f"prints while it is loaded ({printable(self.listener.heard)!r}); a plugin prints nothing"
+            )
         if imported := [name for name in self.before if name in sys.modules]:
-            note(self.plugin, f"imports {', '.join(imported)}, which slows every command; import it inside the hooks of the parts")
+            note(
+                self.plugin,
+                f"imports {', '.join(imported)}, which slows every command; import it inside the hooks of the parts",
+            )
         elif self.every_command and (seconds := self._waited()):
-            note(self.plugin, f"takes {seconds:.1f} s to load, for which every command waits; do that inside the hooks of the parts")
+            note(
+                self.plugin,
+                f"takes {seconds:.1f} s to load, for which every command waits; do that inside the hooks of the parts",
+            )
         return True
 
     def _waited(self) -> float:
@@ -70,7 +78,9 @@ def check_api(module: object) -> None:
     if type(version) is not int or version < 1:
         raise PluginError(f"its ganzoo_api must be a whole number from 1, got {printable(repr(version))[:60]}")
     if version > API_VERSION:
-        raise PluginError(f"is written for plugin API {version}, this ganzoo has {API_VERSION}: update ganzoo, or install an older version of the plugin")
+        raise PluginError(
+            f"is written for plugin API {version}, this ganzoo has {API_VERSION}: update ganzoo, or install an older version of the plugin"
+        )
 
 
 class _ToErrors:

@@ -15,7 +15,18 @@ from ganzoo.registry.discovery import GROUP, Plugin, installed, load, printable
 from ganzoo.registry.isolation import Impatience, check_api, isolated
 from ganzoo.variant import Part, Training, Variant, check_name
 
-KINDS = ("variants", "generators", "discriminators", "losses", "regularizers", "augmentations", "datasets", "extractors", "metrics", "layouts")
+KINDS = (
+    "variants",
+    "generators",
+    "discriminators",
+    "losses",
+    "regularizers",
+    "augmentations",
+    "datasets",
+    "extractors",
+    "metrics",
+    "layouts",
+)
 SINGULAR = {kind: kind[:-1] for kind in KINDS} | {"losses": "loss", "datasets": "data set"}
 # What every command reads of a variant; a wrong type here would end commands that never use the variant.
 FIELD_TYPES = {
@@ -64,11 +75,15 @@ class Registry:
 
     def __init__(self, plugins: list[Plugin] | None = None):
         if Registry._filling:
-            raise PluginError("asks for registered names while plugins are still being loaded; do that in a part's factory")
+            raise PluginError(
+                "asks for registered names while plugins are still being loaded; do that in a part's factory"
+            )
         self.plugins = installed() if plugins is None else plugins
         self._manager = _Manager(GROUP)
         self._manager.add_hookspecs(hookspecs)
-        self._owners: dict[int, str] = {}  # plugins by the id of their module; pluggy's look-up goes through all of them
+        self._owners: dict[
+            int, str
+        ] = {}  # plugins by the id of their module; pluggy's look-up goes through all of them
         self._claims: dict[str, dict[str, list[Claim]]] = {}
         Registry._filling = True
         try:
@@ -83,9 +98,16 @@ class Registry:
     @property
     def warnings(self) -> list[str]:
         """One line for every plugin that is broken or has a note, then one for every name that several claim, in a fixed order."""
-        broken = [f"Plugin {plugin.name} is broken and left out: {plugin.error}" for plugin in self.plugins if plugin.error]
+        broken = [
+            f"Plugin {plugin.name} is broken and left out: {plugin.error}" for plugin in self.plugins if plugin.error
+        ]
         tables = [(kind, self._claims[kind]) for kind in KINDS if kind in self._claims]
-        clashes = [_clash(kind, name, table[name]) for kind, table in tables for name in sorted(table) if len(_sound(table[name])) > 1]
+        clashes = [
+            _clash(kind, name, table[name])
+            for kind, table in tables
+            for name in sorted(table)
+            if len(_sound(table[name])) > 1
+        ]
         notes = [f"Plugin {plugin.name} {plugin.note}." for plugin in self.plugins if plugin.note]
         return broken + notes + clashes
 
@@ -102,7 +124,9 @@ class Registry:
             try:
                 self._manager.register(module, plugin.name)
             except pluggy.PluginValidationError as error:
-                raise PluginError(f"has a hook of another form than register_...(register){self._odd_hooks(module)}") from error
+                raise PluginError(
+                    f"has a hook of another form than register_...(register){self._odd_hooks(module)}"
+                ) from error
             self._owners[id(module)] = plugin.name
 
     def _odd_hooks(self, module) -> str:
@@ -121,9 +145,13 @@ class Registry:
             for implementation in caller.get_hookimpls():
                 hooked.add(implementation.plugin_name)
                 if not caller.has_spec() and not implementation.optionalhook:
-                    mistakes[implementation.plugin_name] = f"implements an unknown hook '{hook}'.{did_you_mean(hook, _hooks())}"
+                    mistakes[implementation.plugin_name] = (
+                        f"implements an unknown hook '{hook}'.{did_you_mean(hook, _hooks())}"
+                    )
                 elif implementation.hookwrapper or implementation.wrapper:
-                    mistakes[implementation.plugin_name] = f"wraps {hook}; plugins implement hooks, they may not wrap them"
+                    mistakes[implementation.plugin_name] = (
+                        f"wraps {hook}; plugins implement hooks, they may not wrap them"
+                    )
         for plugin in self.plugins:
             if not plugin.error and plugin.name not in hooked:
                 plugin.error = "registers nothing: none of its functions is marked with @ganzoo.hookimpl"
@@ -167,9 +195,13 @@ class Registry:
         broken = [plugin for plugin in self.plugins if plugin.error]
         for plugin in broken:
             if name in plugin.registered.get(kind, ()) or (kind == "variants" and name == plugin.entry_point):
-                raise PluginError(f"The {SINGULAR[kind]} '{name}' is missing because plugin {plugin.name} is broken: {plugin.error}")
+                raise PluginError(
+                    f"The {SINGULAR[kind]} '{name}' is missing because plugin {plugin.name} is broken: {plugin.error}"
+                )
         hint = f" ({len(broken)} broken left out: see `ganzoo plugins`)" if broken else ""
-        raise UsageError(f"No {SINGULAR[kind]} is called '{printable(name)}'.{did_you_mean(name, self.names(kind))}{hint}")
+        raise UsageError(
+            f"No {SINGULAR[kind]} is called '{printable(name)}'.{did_you_mean(name, self.names(kind))}{hint}"
+        )
 
     def get(self, kind: str, name: str) -> Any:
         """What is registered under a name (a Variant, or a factory); errors as `claim`."""

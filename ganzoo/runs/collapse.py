@@ -93,7 +93,9 @@ class CollapseWatch:
         if self.losing_steps < SATURATED_FOR or self.told_saturated:
             return ""
         self.told_saturated = True
-        return self._tell(f"the discriminator is saturated: all its terms are below {SATURATED_BELOW} since {self.losing_steps} steps")
+        return self._tell(
+            f"the discriminator is saturated: all its terms are below {SATURATED_BELOW} since {self.losing_steps} steps"
+        )
 
     def see_samples(self, step: int, measured: float) -> str:
         """Takes the diversity of samples; returns a line when two looks in a row found them nearly all alike, else ""."""
@@ -102,7 +104,9 @@ class CollapseWatch:
         if self.low_looks < 2 or self.told_collapsed:
             return ""
         self.told_collapsed = True
-        return self._tell(f"the generator has collapsed: its samples differ {measured:.2f} times as much as real images")
+        return self._tell(
+            f"the generator has collapsed: its samples differ {measured:.2f} times as much as real images"
+        )
 
     def healthy(self, measured: float) -> bool:
         """Whether a state with samples of this diversity is one to go back to: nothing is lost, and nothing is being lost."""

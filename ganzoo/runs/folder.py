@@ -31,7 +31,9 @@ class RunFolder:
     def check_new(self) -> None:
         """UsageError if something is already there, for a run never overwrites another; what a killed start left is nothing."""
         if self.config.exists():
-            raise UsageError(f"{self.path} already holds a run: add --resume to go on with it, or choose another --out.")
+            raise UsageError(
+                f"{self.path} already holds a run: add --resume to go on with it, or choose another --out."
+            )
         try:
             names = os.listdir(self.path) if os.path.lexists(self.path) else []
         except OSError:
@@ -53,7 +55,10 @@ class RunFolder:
 
     def log(self, record: dict[str, Any]) -> None:
         """Appends one record to metrics.jsonl."""
-        with disk_errors(f"{self.metrics} cannot be written", GanzooError), open(self.metrics, "a", encoding="utf-8") as file:
+        with (
+            disk_errors(f"{self.metrics} cannot be written", GanzooError),
+            open(self.metrics, "a", encoding="utf-8") as file,
+        ):
             file.write(json.dumps(_strict(record), allow_nan=False) + "\n")
 
     def records(self) -> list[dict[str, Any]]:
@@ -91,7 +96,16 @@ def _strict(value: Any) -> Any:
 
 
 def describe(
-    variant: Variant, plugin, image: ImageSpec, data, source: str, *, seed: int, precision: str, device: str, processes: int
+    variant: Variant,
+    plugin,
+    image: ImageSpec,
+    data,
+    source: str,
+    *,
+    seed: int,
+    precision: str,
+    device: str,
+    processes: int,
 ) -> dict[str, Any]:
     """What config.json of a run says: everything that decides the result, and what surrounds it."""
     import numpy
@@ -147,7 +161,11 @@ def check_same(old: dict[str, Any], new: dict[str, Any], report: Callable[[str],
 
 def _differences(path: str, old: Any, new: Any) -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
-        return [change for key in dict.fromkeys([*old, *new]) for change in _differences(f"{path}.{key}", old.get(key), new.get(key))]
+        return [
+            change
+            for key in dict.fromkeys([*old, *new])
+            for change in _differences(f"{path}.{key}", old.get(key), new.get(key))
+        ]
     return [] if old == new else [f"{path}: {json.dumps(old)} before, {json.dumps(new)} now"]
 
 

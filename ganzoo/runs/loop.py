@@ -47,13 +47,19 @@ class Cadence:
 class TrainingLoop:
     """Trains until `trainer.training.steps`, leaving a run folder that can be resumed, sampled from and read."""
 
-    def __init__(self, trainer: Trainer, folder: RunFolder, cadence: Cadence, real: Real, *, quiet: bool = False, board=None):
+    def __init__(
+        self, trainer: Trainer, folder: RunFolder, cadence: Cadence, real: Real, *, quiet: bool = False, board=None
+    ):
         self.trainer, self.folder, self.cadence, self.board, self.quiet = trainer, folder, cadence, board, quiet
         self.main = trainer.processes.rank == 0
         self.looks = Looks(trainer, real)
         self.watch = watch.CollapseWatch()
         self.signals = Signals()
-        self._teaching = {phase.name for phase in trainer.phases if "discriminator" in phase.updates and "generator" not in phase.updates}
+        self._teaching = {
+            phase.name
+            for phase in trainer.phases
+            if "discriminator" in phase.updates and "generator" not in phase.updates
+        }
         self._pending: list[tuple[int, dict[str, Tensor]]] = []
         self._window: list[dict[str, float]] = []
         self._measured: dict[str, Any] = {}
@@ -66,7 +72,9 @@ class TrainingLoop:
     def run(self) -> None:
         """Trains to the end, or raises DivergedError or InterruptedRun after the state is safe."""
         trainer = self.trainer
-        self.progress = Progress(trainer.training.steps, trainer.step_number, trainer.images_seen, quiet=self.quiet or not self.main)
+        self.progress = Progress(
+            trainer.training.steps, trainer.step_number, trainer.images_seen, quiet=self.quiet or not self.main
+        )
         try:
             with self.signals:
                 over = self._ended()
@@ -77,7 +85,9 @@ class TrainingLoop:
         except KeyboardInterrupt:
             if not self.signals.number:
                 raise
-            raise InterruptedRun(f"Stopped at once by a second signal. {self._last_good()}", self.signals.number) from None
+            raise InterruptedRun(
+                f"Stopped at once by a second signal. {self._last_good()}", self.signals.number
+            ) from None
         finally:
             self.progress.close()
 
@@ -108,7 +118,10 @@ class TrainingLoop:
         if stopping:
             self._record_event("interrupted", self.signals.name)
             hint = f"Go on with --out {self.folder.path} --resume."
-            raise InterruptedRun(f"Stopped by {self.signals.name} after step {trainer.step_number}; the state is saved. {hint}", self.signals.number or 15)
+            raise InterruptedRun(
+                f"Stopped by {self.signals.name} after step {trainer.step_number}; the state is saved. {hint}",
+                self.signals.number or 15,
+            )
         return last and trainer.step_number == step
 
     def _ended(self) -> bool:
@@ -150,9 +163,13 @@ class TrainingLoop:
         try:
             return action(*arguments, **options)
         except DivergedError as error:
-            step = self.trainer.step_number if at is None else at  # steps may have been made since that nobody had looked at
+            step = (
+                self.trainer.step_number if at is None else at
+            )  # steps may have been made since that nobody had looked at
             self._record({"step": step, "event": "diverged", "text": str(error)})
-            raise DivergedError(f"{error} {self._last_good()} Try a smaller learning rate (--set training.generator_lr=...).") from None
+            raise DivergedError(
+                f"{error} {self._last_good()} Try a smaller learning rate (--set training.generator_lr=...)."
+            ) from None
 
     # -- what metrics.jsonl says -----------------------------------------------------------------------------------------
 
@@ -213,7 +230,11 @@ class TrainingLoop:
         if self.cadence.on_collapse == "stop" or trainer.attempt >= ROLLBACKS or healthy is None:
             self._save()
             tried = f" for the {_ordinal(trainer.attempt + 1)} time" if trainer.attempt else ""
-            good = f"The newest healthy checkpoint is {healthy}." if healthy else "There is no healthy checkpoint to go back to."
+            good = (
+                f"The newest healthy checkpoint is {healthy}."
+                if healthy
+                else "There is no healthy checkpoint to go back to."
+            )
             raise DivergedError(f"Training collapsed{tried} by step {trainer.step_number}. {good}")
         self._roll_back(healthy, trouble)
 
@@ -231,7 +252,9 @@ class TrainingLoop:
             set_newer_aside(self.folder.checkpoints, step)
             self.folder.forget_after(step)
             self.clock.forget_after(step)
-            self.progress.say(f"Rolled back to step {step}; going on with other random numbers (rollback {attempt} of {ROLLBACKS}).")
+            self.progress.say(
+                f"Rolled back to step {step}; going on with other random numbers (rollback {attempt} of {ROLLBACKS})."
+            )
         self._record_event("rollback", f"from step {collapsed}, rollback {attempt} of {ROLLBACKS}: {trouble}")
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
@@ -249,7 +272,9 @@ class TrainingLoop:
     def _worth_keeping(self) -> list[int]:
         """The step whose samples were closest to real images, and the one that a collapse would lead back to."""
         summaries = {step: _summary(path) for step, path in list_checkpoints(self.folder.checkpoints)}
-        distances = {step: summary["energy_distance"] for step, summary in summaries.items() if "energy_distance" in summary}
+        distances = {
+            step: summary["energy_distance"] for step, summary in summaries.items() if "energy_distance" in summary
+        }
         steps = [min(distances, key=distances.__getitem__)] if distances else []
         if self.cadence.on_collapse != "warn":
             steps += [step for step, summary in summaries.items() if summary.get("healthy")][:1]
@@ -257,7 +282,9 @@ class TrainingLoop:
 
     def resume(self) -> int:
         """Takes the newest checkpoint that verifies and returns its step; 0 if the run was killed before its first."""
-        found = newest_checkpoint(self.folder.checkpoints, lambda line: self.main and print(line, file=sys.stderr, flush=True))
+        found = newest_checkpoint(
+            self.folder.checkpoints, lambda line: self.main and print(line, file=sys.stderr, flush=True)
+        )
         step = 0
         if found is not None:
             step, trees, _ = found
@@ -266,10 +293,14 @@ class TrainingLoop:
             set_newer_aside(self.folder.checkpoints, step)
             self.folder.forget_after(step)
             self.clock = Clock(self.cadence.milestones, self.folder.records(), self.folder.seconds())
-            told = any(record.get("event") == "checkpoint" and record.get("step") == step for record in self.folder.records())
+            told = any(
+                record.get("event") == "checkpoint" and record.get("step") == step for record in self.folder.records()
+            )
             if step and not told:  # killed between the checkpoint and its record
                 self._record_event("checkpoint", f"step-{step:09d}")
-            retain(self.folder.checkpoints, self.cadence.keep, self._worth_keeping())  # or between the checkpoint and this
+            retain(
+                self.folder.checkpoints, self.cadence.keep, self._worth_keeping()
+            )  # or between the checkpoint and this
         self.trainer.processes.barrier()
         return step
 
@@ -279,11 +310,15 @@ class TrainingLoop:
             self.watch = watch.CollapseWatch(**trees["watch"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             text = " ".join(str(error).split())[:300]
-            raise CheckpointError(f"{source} does not fit the networks of this run: {type(error).__name__}: {text}") from None
+            raise CheckpointError(
+                f"{source} does not fit the networks of this run: {type(error).__name__}: {text}"
+            ) from None
 
     def _healthy(self):
         """The newest checkpoint that was healthy when it was made, or None."""
-        return next((path for _, path in list_checkpoints(self.folder.checkpoints) if _summary(path).get("healthy")), None)
+        return next(
+            (path for _, path in list_checkpoints(self.folder.checkpoints) if _summary(path).get("healthy")), None
+        )
 
     def _last_good(self) -> str:
         checkpoints = list_checkpoints(self.folder.checkpoints)

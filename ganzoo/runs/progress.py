@@ -62,7 +62,9 @@ def _bar(total: int, step: int) -> Any:
 
     known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
     form = "{percentage:3.0f}% |{bar:12}| {n_fmt}/{total_fmt}  {remaining} left{postfix}"
-    return tqdm(total=total, initial=step, bar_format=form, ncols=None if known else 80, dynamic_ncols=known, file=sys.stderr)
+    return tqdm(
+        total=total, initial=step, bar_format=form, ncols=None if known else 80, dynamic_ncols=known, file=sys.stderr
+    )
 
 
 def clock(seconds: float) -> str:

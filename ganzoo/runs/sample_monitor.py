@@ -78,7 +78,9 @@ class Looks:
         """How varied samples are and how far from real ones; DivergedError if they are not finite."""
         fake = torch.cat([measurable(part) for part in draw(self.trainer, LOOKED_AT)])
         if not torch.isfinite(fake).all():
-            raise DivergedError(f"Training diverged at step {self.trainer.step_number}: the generator draws values that are not finite.")
+            raise DivergedError(
+                f"Training diverged at step {self.trainer.step_number}: the generator draws values that are not finite."
+            )
         return watch.compare(fake, *self.real)
 
     def save_grid(self, path: Path) -> None:
@@ -104,7 +106,9 @@ def try_out(trainer: Trainer, name: str) -> None:
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise UsageError(f"The generator '{name}' cannot draw with these settings: {one_line(error)}") from None
     if shape != (2, image.channels, image.size, image.size):
-        raise PluginError(f"The generator '{name}' drew {shape} where {(2, image.channels, image.size, image.size)} was asked for.")
+        raise PluginError(
+            f"The generator '{name}' drew {shape} where {(2, image.channels, image.size, image.size)} was asked for."
+        )
 
 
 @contextmanager

@@ -56,7 +56,9 @@ class Request:
     quiet: bool = False
 
 
-def train(request: Request, registry: Registry, report: Callable[[str], None], data: ImageData | None = None) -> RunFolder:
+def train(
+    request: Request, registry: Registry, report: Callable[[str], None], data: ImageData | None = None
+) -> RunFolder:
     """Runs a whole training, or goes on with one, and returns its folder; `data` are the images of the request if they are loaded already."""
     folder = RunFolder(request.out)
     if not request.resume:
@@ -76,13 +78,31 @@ def train(request: Request, registry: Registry, report: Callable[[str], None], d
     source = _lasting(request.data, registry) or before["data"]["source"]
     plugin = registry.claim("variants", variant.name).plugin
     config = describe(
-        variant, plugin, image, data, source, seed=seed, precision=precision, device=torch.device(device).type, processes=processes.size
+        variant,
+        plugin,
+        image,
+        data,
+        source,
+        seed=seed,
+        precision=precision,
+        device=torch.device(device).type,
+        processes=processes.size,
     )
     if before:
         check_same(before, config, report)
-    batches = Batches(data, batch_size=variant.training.batch_size, seed=seed, device=device, mirror=variant.training.mirror)
+    batches = Batches(
+        data, batch_size=variant.training.batch_size, seed=seed, device=device, mirror=variant.training.mirror
+    )
     trainer = build_trainer(
-        variant, image, batches, registry, seed=seed, device=device, precision=precision, processes=processes, mean_image=lambda: mean_image(data)
+        variant,
+        image,
+        batches,
+        registry,
+        seed=seed,
+        device=device,
+        precision=precision,
+        processes=processes,
+        mean_image=lambda: mean_image(data),
     )
     try_out(trainer, variant.generator.name)
     first = processes.rank == 0
@@ -145,7 +165,9 @@ def _variant(request: Request, registry: Registry, before: dict[str, Any] | None
         raise UsageError(f"{request.out} is a run of '{variant.name}', not of '{request.variant}'.")
     if variant.name not in registry.names("variants"):
         provider = f"{before['plugin'].get('distribution', '')} {before['plugin'].get('version', '')}"
-        raise UsageError(f"{request.out} is a run of '{variant.name}', which nobody provides here; {shorten(provider)} did: install that to go on.")
+        raise UsageError(
+            f"{request.out} is a run of '{variant.name}', which nobody provides here; {shorten(provider)} did: install that to go on."
+        )
     check_kept(variant, request.mixins, registry)
     return resolve(variant, settings, registry), before["seed"] if request.seed is None else request.seed
 
@@ -153,7 +175,9 @@ def _variant(request: Request, registry: Registry, before: dict[str, Any] | None
 def _data(request: Request, registry: Registry, variant: Variant, before: dict[str, Any] | None, report):
     size = request.image_size or (before["image"]["size"] if before else variant.sizes[0])
     if size not in variant.sizes:
-        raise UsageError(f"Variant '{variant.name}' draws {_list(variant.sizes)} pixels, not {size}: use --image-size {variant.sizes[0]}.")
+        raise UsageError(
+            f"Variant '{variant.name}' draws {_list(variant.sizes)} pixels, not {size}: use --image-size {variant.sizes[0]}."
+        )
     return load_images(
         request.data or before["data"]["source"],
         size=size,
@@ -175,7 +199,9 @@ def _image(request: Request, variant: Variant, data, before: dict[str, Any] | No
     if not conditional and variant.labels == "required":
         raise UsageError(f"Variant '{variant.name}' needs labels: leave out --unconditional.")
     if conditional and data.labels is None:
-        raise UsageError(f"Variant '{variant.name}' needs labels and {data.name} has none: sort the images into one folder for each class.")
+        raise UsageError(
+            f"Variant '{variant.name}' needs labels and {data.name} has none: sort the images into one folder for each class."
+        )
     return ImageSpec(data.size, data.channels, len(data.classes) if conditional else 0)
 
 

@@ -38,7 +38,19 @@ CHECKS = {
     "learns": "On a tiny data set the samples come nearer to the data.",
 }
 PATIENCE = 60.0  # seconds of the processor that `learns` takes at most
-QUICK = ("card", "parts", "shapes", "gradients", "parameters", "inputs", "save", "latents", "fast-path", "globals", "silence")
+QUICK = (
+    "card",
+    "parts",
+    "shapes",
+    "gradients",
+    "parameters",
+    "inputs",
+    "save",
+    "latents",
+    "fast-path",
+    "globals",
+    "silence",
+)
 
 
 class CheckFailed(AssertionError):
@@ -69,7 +81,12 @@ def check_names(names: Iterable[str]) -> list[str]:
 
 
 def run_checks(
-    name: str, checks: Iterable[str] = tuple(CHECKS), *, size: int | None = None, patience: float = PATIENCE, registry: Registry | None = None
+    name: str,
+    checks: Iterable[str] = tuple(CHECKS),
+    *,
+    size: int | None = None,
+    patience: float = PATIENCE,
+    registry: Registry | None = None,
 ):
     """Runs checks on a registered variant and yields the `Outcome` of each as it is there.
 

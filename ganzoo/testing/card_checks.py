@@ -32,7 +32,19 @@ seconds = time.perf_counter() - began
 heavy = sorted({name.partition(".")[0] for name in set(sys.modules) - before} & set(facts["heavy"]))
 print(json.dumps({"error": plugin.error, "heavy": heavy, "seconds": seconds}))
 """
-HEAVY = ("torch", "numpy", "huggingface_hub", "PIL", "scipy", "tqdm", "msgspec", "safetensors", "torchvision", "matplotlib", "pandas")
+HEAVY = (
+    "torch",
+    "numpy",
+    "huggingface_hub",
+    "PIL",
+    "scipy",
+    "tqdm",
+    "msgspec",
+    "safetensors",
+    "torchvision",
+    "matplotlib",
+    "pandas",
+)
 
 
 def card(subject: Subject) -> None:
@@ -61,8 +73,14 @@ def _text_mistakes(summary: str) -> list[str]:
 def _fact_mistakes(paper: str, year: int) -> list[str]:
     this_year = datetime.date.today().year
     url = urlsplit(paper)
-    mistakes = [] if url.scheme == "https" and "." in url.netloc and not paper.split()[1:] else [f"paper must be an https address, got {paper!r}"]
-    return mistakes + ([] if FIRST_YEAR <= year <= this_year else [f"year must be {FIRST_YEAR} to {this_year}, got {year}"])
+    mistakes = (
+        []
+        if url.scheme == "https" and "." in url.netloc and not paper.split()[1:]
+        else [f"paper must be an https address, got {paper!r}"]
+    )
+    return mistakes + (
+        [] if FIRST_YEAR <= year <= this_year else [f"year must be {FIRST_YEAR} to {this_year}, got {year}"]
+    )
 
 
 def _size_mistakes(sizes: tuple[int, ...]) -> list[str]:
@@ -74,7 +92,11 @@ def _size_mistakes(sizes: tuple[int, ...]) -> list[str]:
 def _tag_mistakes(tags: tuple[str, ...]) -> list[str]:
     wrong = [tag for tag in tags if not NAME.fullmatch(tag)]
     mistakes = [f"tags are lower-case words such as 'conditional', got {wrong[0]!r}"] if wrong else []
-    return mistakes + (["tags names a tag twice"] if len(set(tags)) < len(tags) else []) + ([] if tags else ["tags is empty: say at least one"])
+    return (
+        mistakes
+        + (["tags names a tag twice"] if len(set(tags)) < len(tags) else [])
+        + ([] if tags else ["tags is empty: say at least one"])
+    )
 
 
 def parts(subject: Subject) -> None:
@@ -88,7 +110,9 @@ def parts(subject: Subject) -> None:
                 for name, option in options.items()
                 if option.default is option.empty and option.kind is not option.VAR_KEYWORD and name not in part.options
             ]
-            defaults = {name: option.default for name, option in options.items() if option.default not in (option.empty, None)}
+            defaults = {
+                name: option.default for name, option in options.items() if option.default not in (option.empty, None)
+            }
             factory = subject.registry.get(KIND_OF[path.partition(".")[0]], part.name)
             mistakes += [f"{path}.{mistake} (a default)" for mistake in option_mistakes(factory, defaults)]
     if mistakes:
@@ -99,7 +123,9 @@ def _loaded_alone(module: str, facts: dict) -> dict:
     """What a fresh process says of loading the plugin: its error, the heavy modules it imports, and the seconds."""
     done = subprocess.run([sys.executable, "-c", PROBE, json.dumps(facts)], capture_output=True, text=True)
     if done.returncode:
-        raise CheckFailed(f"Loading {module} alone ends Python with exit code {done.returncode}: {done.stderr.strip().splitlines()[-1:]}.")
+        raise CheckFailed(
+            f"Loading {module} alone ends Python with exit code {done.returncode}: {done.stderr.strip().splitlines()[-1:]}."
+        )
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -109,14 +135,22 @@ def listing(subject: Subject) -> str:
     module = plugin.module.partition(":")[0].strip()
     if getattr(sys.modules.get(module), "__file__", None) is None:
         raise CheckSkipped(f"the module {module} exists in this process only, not as a file")
-    facts = {"path": sys.path, "plugin": (plugin.entry_point, plugin.distribution, plugin.version, plugin.module), "heavy": HEAVY}
+    facts = {
+        "path": sys.path,
+        "plugin": (plugin.entry_point, plugin.distribution, plugin.version, plugin.module),
+        "heavy": HEAVY,
+    }
     found = _loaded_alone(module, facts)
     if found["seconds"] > SLOW_SECONDS:  # once more, for another program may have held it up
         found = min(found, _loaded_alone(module, facts), key=lambda taken: taken["seconds"])
     if found["error"]:
         raise CheckFailed(f"{module} does not load in a fresh process: {found['error']}")
     if found["heavy"]:
-        raise CheckFailed(f"{module} imports {', '.join(found['heavy'])}, for which every command waits: import it inside the hooks of the parts.")
+        raise CheckFailed(
+            f"{module} imports {', '.join(found['heavy'])}, for which every command waits: import it inside the hooks of the parts."
+        )
     if found["seconds"] > SLOW_SECONDS:
-        raise CheckFailed(f"{module} takes {found['seconds']:.1f} s to load, for which every command waits: do that inside the hooks of the parts.")
+        raise CheckFailed(
+            f"{module} takes {found['seconds']:.1f} s to load, for which every command waits: do that inside the hooks of the parts."
+        )
     return ""

@@ -43,7 +43,11 @@ class Watched:
 
     def _trainable(self) -> dict[str, Tensor]:
         learning = {id(p) for ps in self.trainer._trainable.values() for p in ps}
-        named = {f"{role}.{name}": p for role, module in self.trainer.modules().items() for name, p in module.named_parameters()}
+        named = {
+            f"{role}.{name}": p
+            for role, module in self.trainer.modules().items()
+            for name, p in module.named_parameters()
+        }
         return {name: p for name, p in named.items() if id(p) in learning}
 
     def _parameters(self) -> dict[str, Tensor]:

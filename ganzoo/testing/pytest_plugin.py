@@ -7,8 +7,16 @@ import pytest
 
 def pytest_addoption(parser):
     group = parser.getgroup("ganzoo", "checks that any ganzoo variant must pass")
-    group.addoption("--ganzoo", action="append", default=[], metavar="NAME", help="Check this variant, as `ganzoo check NAME` does; may be repeated.")
-    group.addoption("--ganzoo-only", action="append", default=[], metavar="CHECK", help="Only this check; may be repeated.")
+    group.addoption(
+        "--ganzoo",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="Check this variant, as `ganzoo check NAME` does; may be repeated.",
+    )
+    group.addoption(
+        "--ganzoo-only", action="append", default=[], metavar="CHECK", help="Only this check; may be repeated."
+    )
 
 
 def pytest_configure(config):

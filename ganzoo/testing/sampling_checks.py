@@ -47,15 +47,21 @@ def _look_at(subject: Subject, image: ImageSpec) -> None:
     generator = subject.build("generator", image)
     asked = f"for {image.size} px, {image.channels} channel(s) and {image.classes} classes"
     if not isinstance(generator, Generator):
-        raise CheckFailed(f"{subject.named('generator')} must build a ganzoo.networks.Generator, not a {qualified(generator)}.")
+        raise CheckFailed(
+            f"{subject.named('generator')} must build a ganzoo.networks.Generator, not a {qualified(generator)}."
+        )
     dim = getattr(generator, "latent_dim", None)
     latent = generator.latent(count, torch.Generator().manual_seed(0))
     if tuple(latent.shape) != (count, dim):
-        raise CheckFailed(f"{qualified(generator)}.latent gave {tuple(latent.shape)} for {count} latents of latent_dim={dim}: give (n, latent_dim).")
+        raise CheckFailed(
+            f"{qualified(generator)}.latent gave {tuple(latent.shape)} for {count} latents of latent_dim={dim}: give (n, latent_dim)."
+        )
     label = labels_of(image, count)
     for mode in (generator.train(), generator.eval()):
         images = mode(latent, label)
-        _refuse_images(images, (count, image.channels, image.size, image.size), f"{qualified(generator)}.forward {asked}")
+        _refuse_images(
+            images, (count, image.channels, image.size, image.size), f"{qualified(generator)}.forward {asked}"
+        )
     if subject.variant.discriminator is not None:
         discriminator = subject.build("discriminator", image)
         logits = discriminator(images, label)
@@ -69,14 +75,18 @@ def _refuse_images(images: object, shape: tuple[int, ...], source: str) -> None:
     if not torch.isfinite(images).all():
         raise CheckFailed(f"{source} gave values that are not finite: look for a division or a logarithm of zero.")
     if images.abs().max() > 1:
-        raise CheckFailed(f"{source} gave values from {images.min():.3g} to {images.max():.3g}: images lie in [-1, 1], so end in tanh or rescale.")
+        raise CheckFailed(
+            f"{source} gave values from {images.min():.3g} to {images.max():.3g}: images lie in [-1, 1], so end in tanh or rescale."
+        )
 
 
 def _refuse_logits(logits: object, count: int, source: str) -> None:
     first = logits[0] if isinstance(logits, tuple) else logits
     if not isinstance(first, Tensor) or tuple(first.shape) != (count,):
         found = tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__
-        raise CheckFailed(f"{source} gave {found} for {count} images: logits are ({count},), so flatten them; more heads go behind a keyword of forward.")
+        raise CheckFailed(
+            f"{source} gave {found} for {count} images: logits are ({count},), so flatten them; more heads go behind a keyword of forward."
+        )
     if not torch.isfinite(first).all():
         raise CheckFailed(f"{source} gave logits that are not finite.")
 
@@ -103,7 +113,9 @@ def save(subject: Subject) -> None:
     again = model.sample(DRAWN)
     name = qualified(model.generator)
     if not torch.equal(before, again):
-        raise CheckFailed(f"{name} draws other images of the same latents the second time: in evaluation it may depend on nothing but latent and label.")
+        raise CheckFailed(
+            f"{name} draws other images of the same latents the second time: in evaluation it may depend on nothing but latent and label."
+        )
     folder = subject.folder / "model"
     model.save(folder)
     loaded = load_folder(folder, parts=subject.registry)
@@ -113,14 +125,22 @@ def save(subject: Subject) -> None:
     # Training keeps weights channels last and loading does not, so only what was loaded twice can have the same bits.
     if not torch.allclose(before, after, rtol=0, atol=LARGEST_TOLERANCE) or not torch.equal(after, third):
         lost = _unsaved(model.generator)
-        why = f"make {', '.join(lost)} a buffer with register_buffer" if lost else "what it needs must be a parameter, a buffer or an option"
-        raise CheckFailed(f"{name} draws other images after saving and loading (by up to {(before - after).abs().max():.2g}): {why}.")
+        why = (
+            f"make {', '.join(lost)} a buffer with register_buffer"
+            if lost
+            else "what it needs must be a parameter, a buffer or an option"
+        )
+        raise CheckFailed(
+            f"{name} draws other images after saving and loading (by up to {(before - after).abs().max():.2g}): {why}."
+        )
 
 
 def _unsaved(generator: nn.Module) -> list[str]:
     """Tensors that a module keeps as plain attributes or as buffers that are not saved."""
     saved = set(generator.state_dict())
-    attributes = [(path, name, value) for path, module in generator.named_modules() for name, value in vars(module).items()]
+    attributes = [
+        (path, name, value) for path, module in generator.named_modules() for name, value in vars(module).items()
+    ]
     plain = [f"{path}.{name}".lstrip(".") for path, name, value in attributes if isinstance(value, Tensor)]
     return plain + [name for name, _ in generator.named_buffers() if name not in saved]
 
@@ -131,12 +151,19 @@ def latents(subject: Subject) -> str:
     name = qualified(generator)
     one, other = (generator.latent(DRAWN, torch.Generator().manual_seed(seed)) for seed in (1, 1))
     if not torch.equal(one, other):
-        raise CheckFailed(f"{name}.latent gives other latents for the same random generator: draw with `generator=random`.")
+        raise CheckFailed(
+            f"{name}.latent gives other latents for the same random generator: draw with `generator=random`."
+        )
     if torch.equal(one, generator.latent(DRAWN, torch.Generator().manual_seed(2))):
-        raise CheckFailed(f"{name}.latent gives the same latents for another random generator: draw with `generator=random`.")
+        raise CheckFailed(
+            f"{name}.latent gives the same latents for another random generator: draw with `generator=random`."
+        )
     start = draw_latent(generator, DRAWN, 0)
     notes = []
-    for what, made in (("truncate", lambda: generator.truncate(start, 0.7)), ("between", lambda: generator.between(start[:2], start[2:], 0.5))):
+    for what, made in (
+        ("truncate", lambda: generator.truncate(start, 0.7)),
+        ("between", lambda: generator.between(start[:2], start[2:], 0.5)),
+    ):
         try:
             latent = made()
         except UsageError as error:
@@ -145,10 +172,16 @@ def latents(subject: Subject) -> str:
             notes.append(f"{what}: {error}")
             continue
         if latent.shape[1:] != start.shape[1:] or not torch.isfinite(latent).all():
-            raise CheckFailed(f"{name}.{what} gave {tuple(latent.shape)} or values that are not finite: give latents (N, {generator.latent_dim}).")
+            raise CheckFailed(
+                f"{name}.{what} gave {tuple(latent.shape)} or values that are not finite: give latents (N, {generator.latent_dim})."
+            )
         with torch.no_grad():
             images = generator(latent, labels_of(subject.image, len(latent)))
-        _refuse_images(images, (len(latent), subject.image.channels, subject.image.size, subject.image.size), f"{name}.forward after {what}")
+        _refuse_images(
+            images,
+            (len(latent), subject.image.channels, subject.image.size, subject.image.size),
+            f"{name}.forward after {what}",
+        )
     _refuse_jump(name, generator, start)
     return " ".join(notes)
 
@@ -161,7 +194,9 @@ def _refuse_jump(name: str, generator: Generator, start: Tensor) -> None:
         except GanzooError:
             return
         if not torch.allclose(found, goal, atol=1e-3):
-            raise CheckFailed(f"{name}.between at share {share:g} is not its {'start' if not share else 'end'}: a walk must go from one latent to the other.")
+            raise CheckFailed(
+                f"{name}.between at share {share:g} is not its {'start' if not share else 'end'}: a walk must go from one latent to the other."
+            )
 
 
 def fast_path(subject: Subject) -> str:

@@ -24,7 +24,9 @@ SETTINGS: dict[str, Callable[[], object]] = {
 }
 STATES: dict[str, Callable[[], object]] = {
     "torch": lambda: torch.default_generator.get_state().tolist(),
-    "numpy.random": lambda: [part.tolist() if isinstance(part, numpy.ndarray) else part for part in numpy.random.get_state()],
+    "numpy.random": lambda: [
+        part.tolist() if isinstance(part, numpy.ndarray) else part for part in numpy.random.get_state()
+    ],
     "random": random.getstate,
 }
 
@@ -41,17 +43,30 @@ class Manners:
         """Watches until it is left; whoever seeds or prints is only noted, so that the work goes on."""
         settings, states = ({name: read() for name, read in table.items()} for table in (SETTINGS, STATES))
         listener = _Listener()
-        with warnings.catch_warnings(), contextlib.redirect_stdout(listener), contextlib.redirect_stderr(listener), self._seeding_noted():
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(listener),
+            contextlib.redirect_stderr(listener),
+            self._seeding_noted(),
+        ):
             warnings.simplefilter("ignore")
             yield
         self.printed = listener.first
         for name, read in STATES.items():
             if read() != states[name]:
-                advice = "give `generator=random` in latent, and draw with turn.normal and turn.uniform in a loss" if name == "torch" else "use torch's random numbers"
-                self.mistakes.append(f"Random numbers of the process ({name}) were used in building, training or drawing: {advice}.")
+                advice = (
+                    "give `generator=random` in latent, and draw with turn.normal and turn.uniform in a loss"
+                    if name == "torch"
+                    else "use torch's random numbers"
+                )
+                self.mistakes.append(
+                    f"Random numbers of the process ({name}) were used in building, training or drawing: {advice}."
+                )
         for name, read in SETTINGS.items():
             if read() != settings[name]:
-                self.mistakes.append(f"{name} was {settings[name]} and is {read()} after building, training and drawing: a plugin leaves it alone.")
+                self.mistakes.append(
+                    f"{name} was {settings[name]} and is {read()} after building, training and drawing: a plugin leaves it alone."
+                )
 
     @contextlib.contextmanager
     def _seeding_noted(self) -> Iterator[None]:
@@ -66,7 +81,9 @@ class Manners:
 
     def _noting(self, module: str, name: str, function: Callable) -> Callable:
         def call(*arguments, **options):
-            self.mistakes.append(f"{caller()} calls {module}.{name}, which every other part of the process feels: leave seeding to the engine.")
+            self.mistakes.append(
+                f"{caller()} calls {module}.{name}, which every other part of the process feels: leave seeding to the engine."
+            )
             return function(*arguments, **options)
 
         return call

@@ -44,7 +44,9 @@ class Images:
         return self._give("the real images (turn.real)", smooth(self.image, self.size, number)[part])
 
     def labels(self, number: int, part: slice) -> Tensor:
-        return self._give("the labels (turn.label)", ((torch.arange(self.size) + number) % max(self.image.classes, 1))[part])
+        return self._give(
+            "the labels (turn.label)", ((torch.arange(self.size) + number) % max(self.image.classes, 1))[part]
+        )
 
     def _give(self, what: str, tensor: Tensor) -> Tensor:
         self.given.append((what, tensor, tensor.clone()))
@@ -56,7 +58,9 @@ def smooth(image: ImageSpec, count: int, seed: int) -> Tensor:
     random = torch.Generator().manual_seed(seed)
     shared = torch.tensor([[1.0, 1, -1, -1], [1, 1, -1, -1], [-1, -1, 1, 1], [-1, -1, 1, 1]])
     own = torch.rand(count, image.channels, 4, 4, generator=random) * 2 - 1
-    return functional.interpolate(0.6 * shared + 0.4 * own, size=(image.size, image.size), mode="bilinear", align_corners=False)
+    return functional.interpolate(
+        0.6 * shared + 0.4 * own, size=(image.size, image.size), mode="bilinear", align_corners=False
+    )
 
 
 class Subject:
@@ -66,9 +70,13 @@ class Subject:
     `image` is what networks are trained for: grey, with labels if the card allows them. `patience` is in seconds of the processor.
     """
 
-    def __init__(self, variant: Variant, registry: Registry, folder: Path, size: int | None = None, patience: float = PATIENCE):
+    def __init__(
+        self, variant: Variant, registry: Registry, folder: Path, size: int | None = None, patience: float = PATIENCE
+    ):
         if size is not None and size not in variant.sizes:
-            raise UsageError(f"Variant '{variant.name}' declares {', '.join(map(str, variant.sizes))} pixels, not {size}.")
+            raise UsageError(
+                f"Variant '{variant.name}' declares {', '.join(map(str, variant.sizes))} pixels, not {size}."
+            )
         self.variant, self.registry, self.folder, self.patience = variant, registry, folder, patience
         self.plugin = registry.claim("variants", variant.name).plugin
         self.image = ImageSpec(size or min(variant.sizes), 1, 0 if variant.labels == "unused" else CLASSES)
@@ -97,19 +105,32 @@ class Subject:
 
     def _try(self, variant: Variant) -> None:
         trainer = self.trainer(variant)
-        with torch.no_grad(), process_randomness(trainer.device):  # of dropout too nothing may be left, or a check would blame the variant
+        with (
+            torch.no_grad(),
+            process_randomness(trainer.device),
+        ):  # of dropout too nothing may be left, or a check would blame the variant
             fake = trainer.generator(trainer.generator.latent(2, trainer.random("try")), labels_of(self.image, 2))
             if trainer.discriminator is not None:
                 trainer.discriminator(fake, labels_of(self.image, 2))
 
-    def trainer(self, variant: Variant | None = None, *, seed: int = 0, batch: int = BATCH, image: ImageSpec | None = None, **more) -> Trainer:
+    def trainer(
+        self,
+        variant: Variant | None = None,
+        *,
+        seed: int = 0,
+        batch: int = BATCH,
+        image: ImageSpec | None = None,
+        **more,
+    ) -> Trainer:
         """A new trainer of the small variant, or of the one given; `more` goes to its training settings, `precision` to the trainer."""
         variant, image = variant or self.small, image or self.image
         precision = more.pop("precision", "fp32")
         variant = replace(variant, training=replace(variant.training, batch_size=batch, **{"accumulate": 1} | more))
         return build_trainer(variant, image, Images(image, batch), self.registry, seed=seed, precision=precision)
 
-    def build(self, role: str, image: ImageSpec | None = None, variant: Variant | None = None, seed: int = 0) -> nn.Module:
+    def build(
+        self, role: str, image: ImageSpec | None = None, variant: Variant | None = None, seed: int = 0
+    ) -> nn.Module:
         """One part of the small variant, or of the one given, initialized from the seed."""
         with seeded(seed):
             return build_part(role, getattr(variant or self.small, role), image or self.image, self.registry)
@@ -157,7 +178,9 @@ def narrowed(variant: Variant, registry: Registry, width: int) -> Variant:
         part = getattr(variant, role)
         if part is None:
             continue
-        now = {name: option.default for name, option in options_of(registry.get(KIND_OF[role], part.name)).items()} | part.options
+        now = {
+            name: option.default for name, option in options_of(registry.get(KIND_OF[role], part.name)).items()
+        } | part.options
         less = {name: limit for name, limit in limits.items() if type(now.get(name)) is int and now[name] > limit}
         changed[role] = replace(part, options={**part.options, **less})
     return replace(variant, **changed)
@@ -210,7 +233,9 @@ def caller() -> str:
     core, library = str(Path(__file__).parents[1]), str(Path(traceback.__file__).parent)
     packages = str(Path(torch.__file__).parent)
     for frame in reversed(traceback.extract_stack(sys._getframe(1))):
-        foreign = frame.filename.startswith((core, packages, "<")) or (frame.filename.startswith(library) and "site-packages" not in frame.filename)
+        foreign = frame.filename.startswith((core, packages, "<")) or (
+            frame.filename.startswith(library) and "site-packages" not in frame.filename
+        )
         if not foreign:
             return place(frame)
     return "something"

@@ -30,9 +30,13 @@ LEARN_WIDTH = 32  # a critic of eight channels hardly teaches
 def flat(tree, path: str = "") -> dict[str, object]:
     """Every leaf of a trainer's state by its path."""
     if isinstance(tree, dict):
-        return {name: leaf for key, value in tree.items() for name, leaf in flat(value, f"{path}.{key}".lstrip(".")).items()}
+        return {
+            name: leaf for key, value in tree.items() for name, leaf in flat(value, f"{path}.{key}".lstrip(".")).items()
+        }
     if isinstance(tree, list | tuple):
-        return {name: leaf for number, value in enumerate(tree) for name, leaf in flat(value, f"{path}.{number}").items()}
+        return {
+            name: leaf for number, value in enumerate(tree) for name, leaf in flat(value, f"{path}.{number}").items()
+        }
     return {path: tree.detach().clone() if isinstance(tree, Tensor) else tree}
 
 
@@ -47,7 +51,9 @@ def difference(one: dict[str, object], other: dict[str, object]) -> str:
 def equal(one: object, other: object) -> bool:
     """Whether two leaves are the same, tensors bit for bit; nan, which an optimizer's state may hold, is equal to itself."""
     if isinstance(one, Tensor) and isinstance(other, Tensor):
-        return one.dtype == other.dtype and one.shape == other.shape and torch.equal(one.nan_to_num(), other.nan_to_num())
+        return (
+            one.dtype == other.dtype and one.shape == other.shape and torch.equal(one.nan_to_num(), other.nan_to_num())
+        )
     return one is other or one == other
 
 
@@ -58,7 +64,9 @@ def seeds(subject: Subject) -> None:
     with seeded(12):
         other = subject.trainer()
     if where := difference(flat(one.state()), flat(other.state())):
-        raise CheckFailed(f"Two builds of seed 0 differ in {where}: initialize with torch's own random numbers, not with another source of chance.")
+        raise CheckFailed(
+            f"Two builds of seed 0 differ in {where}: initialize with torch's own random numbers, not with another source of chance."
+        )
     for step in range(STEPS):
         one.step(), other.step()
         if where := difference(flat(one.state()), flat(other.state())):
@@ -67,7 +75,9 @@ def seeds(subject: Subject) -> None:
                 "elsewhere with torch's own functions; nothing may depend on time, address or order."
             )
     if not difference(flat(subject.trainer(seed=1).state()), flat(subject.trainer().state())):
-        raise CheckFailed(f"Seeds 0 and 1 build the same weights: {subject.named('generator')} must not seed torch itself.")
+        raise CheckFailed(
+            f"Seeds 0 and 1 build the same weights: {subject.named('generator')} must not seed torch itself."
+        )
 
 
 def gradients(subject: Subject) -> None:
@@ -84,9 +94,13 @@ def gradients(subject: Subject) -> None:
                 )
         for role in phase.updates:
             if phase.name in seen.changed and not any(name.startswith(f"{role}.") for name in seen.changed[phase.name]):
-                raise CheckFailed(f"Phase '{phase.name}' of {loss} updates the {role}, and nothing of it moved: no term reaches it, or its learning rate is 0.")
+                raise CheckFailed(
+                    f"Phase '{phase.name}' of {loss} updates the {role}, and nothing of it moved: no term reaches it, or its learning rate is 0."
+                )
         if phase.name not in seen.changed:
-            raise CheckFailed(f"Phase '{phase.name}' of {loss} did not run in the first {STEPS} steps: look at its repeats and every.")
+            raise CheckFailed(
+                f"Phase '{phase.name}' of {loss} did not run in the first {STEPS} steps: look at its repeats and every."
+            )
 
 
 def parameters(subject: Subject) -> str:
@@ -102,10 +116,14 @@ def parameters(subject: Subject) -> str:
         )
     if still:
         module = qualified(seen.trainer.modules()[still[0].partition(".")[0]])
-        raise CheckFailed(f"{_some(still)} never got a gradient in {STEPS} steps: use it in {module}.forward without detaching, or take it out.")
+        raise CheckFailed(
+            f"{_some(still)} never got a gradient in {STEPS} steps: use it in {module}.forward without detaching, or take it out."
+        )
     zero = [name for name, gradient in seen.gradients.items() if gradient == "zero"]
     if matrices := [name for name in zero if seen.unlearned[name].ndim > 1]:
-        raise CheckFailed(f"The gradient of {_some(matrices)} was zero in all of {STEPS} steps: the term that should teach it does not depend on it.")
+        raise CheckFailed(
+            f"The gradient of {_some(matrices)} was zero in all of {STEPS} steps: the term that should teach it does not depend on it."
+        )
     return f"gradient always zero: {_some(zero)}" if zero else ""
 
 
@@ -117,7 +135,9 @@ def inputs(subject: Subject) -> None:
     """Tensors that were given to the plugin's code in training, and then to each network alone."""
     for what, tensor, before in subject.watched.inputs:
         if not torch.equal(tensor, before):
-            raise CheckFailed(f"{qualified(subject.watched.trainer.loss)} or a network changed {what} in place: use a function without a trailing underscore.")
+            raise CheckFailed(
+                f"{qualified(subject.watched.trainer.loss)} or a network changed {what} in place: use a function without a trailing underscore."
+            )
     trainer = subject.trainer()
     images, label = smooth(subject.image, BATCH, 0), labels_of(subject.image, BATCH)
     calls = [(trainer.generator, (trainer.generator.latent(BATCH, torch.Generator().manual_seed(0)), label), "latent")]
@@ -129,7 +149,9 @@ def inputs(subject: Subject) -> None:
             module(*arguments)
         for name, argument, copy in zip((first, "label"), arguments, before, strict=False):
             if argument is not None and not torch.equal(argument, copy):
-                raise CheckFailed(f"{qualified(module)}.forward changes its argument '{name}' in place: its first layer may not be inplace=True.")
+                raise CheckFailed(
+                    f"{qualified(module)}.forward changes its argument '{name}' in place: its first layer may not be inplace=True."
+                )
 
 
 def batches(subject: Subject) -> str:
@@ -142,9 +164,15 @@ def batches(subject: Subject) -> str:
         _train(subject, "a batch of 1", batch=1)
     except (CheckFailed, ValueError, GanzooError) as error:
         trainer = subject.trainer()
-        normed = [role for role, module in trainer.modules().items() if any(isinstance(layer, _BatchNorm) for layer in module.modules())]
+        normed = [
+            role
+            for role, module in trainer.modules().items()
+            if any(isinstance(layer, _BatchNorm) for layer in module.modules())
+        ]
         if isinstance(error, GanzooError) or (normed and "more than 1 value per channel" in str(error)):
-            notes.append(f"a batch of 1 cannot train: {error if isinstance(error, GanzooError) else f'batch norm of the {normed[0]} needs two values'}")
+            notes.append(
+                f"a batch of 1 cannot train: {error if isinstance(error, GanzooError) else f'batch norm of the {normed[0]} needs two values'}"
+            )
         elif isinstance(error, CheckFailed) or "more than 1 value" not in str(error):
             raise
     return "; ".join(notes)
@@ -157,7 +185,9 @@ def _refuse_coupling(subject: Subject) -> None:
         together = generator(latent, label)
         alone = torch.cat([generator(latent[i : i + 1], None if label is None else label[i : i + 1]) for i in range(5)])
     if together.shape != alone.shape or not torch.allclose(together, alone, atol=1e-4):
-        raise CheckFailed(f"{qualified(generator)} in evaluation draws other images one by one than in a batch: nothing may mix the samples of a batch.")
+        raise CheckFailed(
+            f"{qualified(generator)} in evaluation draws other images one by one than in a batch: nothing may mix the samples of a batch."
+        )
 
 
 def _train(subject: Subject, what: str, **settings) -> Trainer:
@@ -166,7 +196,9 @@ def _train(subject: Subject, what: str, **settings) -> Trainer:
     for step in range(STEPS):
         for name, term in trainer.step().items():
             if not torch.isfinite(term):
-                raise CheckFailed(f"Term '{name}' of {qualified(trainer.loss)} is {float(term)} in step {step + 1} with {what}.")
+                raise CheckFailed(
+                    f"Term '{name}' of {qualified(trainer.loss)} is {float(term)} in step {step + 1} with {what}."
+                )
     for role, module in trainer.modules().items():
         for name, tensor in module.state_dict().items():
             if tensor.is_floating_point() and not torch.isfinite(tensor).all():
@@ -197,7 +229,9 @@ def bf16(subject: Subject) -> None:
     for role, module in trainer.modules().items():
         for name, parameter in module.named_parameters():
             if parameter.dtype != torch.float32:
-                raise CheckFailed(f"{role}.{name} is {parameter.dtype} after training with --precision bf16: leave the weights' type alone.")
+                raise CheckFailed(
+                    f"{role}.{name} is {parameter.dtype} after training with --precision bf16: leave the weights' type alone."
+                )
 
 
 def learns(subject: Subject) -> str:
@@ -226,11 +260,17 @@ def _short_run(subject: Subject, images: Tensor) -> tuple[Trainer, str]:
     """A trainer on these images alone that has to learn in a few hundred steps, and in words which options of the loss are for that."""
     settings = subject.variant.training
     rates = {f"{role}_lr": max(getattr(settings, f"{role}_lr"), LEARN_RATE) for role in ("generator", "discriminator")}
-    variant = subject.variant if subject.small is subject.variant else narrowed(subject.variant, subject.registry, LEARN_WIDTH)
+    variant = (
+        subject.variant
+        if subject.small is subject.variant
+        else narrowed(subject.variant, subject.registry, LEARN_WIDTH)
+    )
     options = dict(subject.build("loss").short_run)
     variant = replace(variant, loss=replace(variant.loss, options={**variant.loss.options, **options}))
     if mistakes := part_mistakes(variant, subject.registry):
-        raise CheckFailed(f"short_run of {subject.named('loss')} has options that it does not take: {'; '.join(mistakes)}.")
+        raise CheckFailed(
+            f"short_run of {subject.named('loss')} has options that it does not take: {'; '.join(mistakes)}."
+        )
     trainer = subject.trainer(variant, batch=TINY, ema=None, schedules={}, **rates)
     trainer.batches = Few(subject.image, images)
     return trainer, "".join(f", loss.{name}={value}" for name, value in options.items())

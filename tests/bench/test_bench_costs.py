@@ -49,7 +49,16 @@ def test_memory_is_that_of_this_process():
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks")
 def test_a_fresh_process_gives_the_row_of_a_forked_one(tmp_path, monkeypatch):
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
-    words = ["bench", "vae.fashion-mnist", "--eval-images", "20", *benches.MEASURES, "--quiet", "--out", str(tmp_path / "bench")]
+    words = [
+        "bench",
+        "vae.fashion-mnist",
+        "--eval-images",
+        "20",
+        *benches.MEASURES,
+        "--quiet",
+        "--out",
+        str(tmp_path / "bench"),
+    ]
     assert small.forked_ganzoo(*words, cwd=tmp_path).returncode == 0
     (row,) = benches.rows(tmp_path / "bench")
     cell = Cell(name="vae.fashion-mnist", variant="vae", data="fashion-mnist-test", seed=0, source="vae.fashion-mnist")
@@ -71,7 +80,14 @@ def test_the_table_counts_what_went_wrong():
         cell = {"name": name, "seed": seed}
         return {"cell": cell, "status": status, "error": None, "collapsed": collapsed, "best": state, "final": state}
 
-    lines = table([row("b", 0, "done", 3.0), row("b", 1, "diverged", None), row("a", 0, "done", 1.0, True), row("a", 1, "done", 2.0)])
+    lines = table(
+        [
+            row("b", 0, "done", 3.0),
+            row("b", 1, "diverged", None),
+            row("a", 0, "done", 1.0, True),
+            row("a", 1, "done", 2.0),
+        ]
+    )
     assert [line.split()[0] for line in lines[1:]] == ["a", "b"]
     assert "2 (1 collapsed)" in lines[1] and "1.5 ± 0.71" in lines[1] and "2 (1 diverged)" in lines[2]
 
@@ -88,11 +104,16 @@ def test_the_time_that_is_left_follows_from_what_has_ended(tmp_path):
 def looked_at(tmp_path, capsys, jobs, look, tell):
     """The line about a cell that has taken 10 seconds, after the matrix of four was looked at."""
     cells = [Cell(name="a", variant="a", data="d", seed=seed) for seed in range(4)]
-    matrix = Matrix(BenchFolder(tmp_path), Job(folder=str(tmp_path), kind="train", steps=100), cells, cells, jobs, quiet=False)
+    matrix = Matrix(
+        BenchFolder(tmp_path), Job(folder=str(tmp_path), kind="train", steps=100), cells, cells, jobs, quiet=False
+    )
     began = time.monotonic() - 10
     matrix.look([Running(cells[place], None, began) for place in look], cells[len(look) :])
     for place in tell:
-        matrix.tell(cells[place], {"status": "done", "collapsed": False, "error": None, "final": {"scores": {"frechet[x]": 12.345}}})
+        matrix.tell(
+            cells[place],
+            {"status": "done", "collapsed": False, "error": None, "final": {"scores": {"frechet[x]": 12.345}}},
+        )
     return capsys.readouterr().err.splitlines()
 
 
@@ -102,7 +123,9 @@ def test_a_log_says_with_every_cell_but_the_last_how_long_the_rest_takes(tmp_pat
     assert all("left)" in line for line in lines[:-1]) and lines[-1].startswith("4/4") and "left" not in lines[-1]
 
 
-@pytest.mark.parametrize("jobs", [1, 8], ids=["more run than were asked for, as on a cluster", "fewer run than were asked for"])
+@pytest.mark.parametrize(
+    "jobs", [1, 8], ids=["more run than were asked for, as on a cluster", "fewer run than were asked for"]
+)
 def test_the_rest_is_shared_by_as_many_as_run(tmp_path, capsys, jobs):
     (line,) = looked_at(tmp_path, capsys, jobs, [0, 1], [0])
     assert line.endswith("(0:15 left)")  # one that runs and two that wait, ten seconds each, two at a time
@@ -110,7 +133,9 @@ def test_the_rest_is_shared_by_as_many_as_run(tmp_path, capsys, jobs):
 
 def test_the_rest_takes_no_less_than_its_longest_cell(tmp_path):
     cells = [Cell(name=name, variant="a", data="d", seed=0) for name in "ab"]
-    matrix = Matrix(BenchFolder(tmp_path), Job(folder=str(tmp_path), kind="train", steps=100), cells, cells, 2, quiet=True)
+    matrix = Matrix(
+        BenchFolder(tmp_path), Job(folder=str(tmp_path), kind="train", steps=100), cells, cells, 2, quiet=True
+    )
     matrix._took.update(a=[2.0], b=[100.0])
     assert matrix._left(dict.fromkeys(cells, 0.0), (), 0.0) == 100
 
@@ -118,7 +143,10 @@ def test_the_rest_takes_no_less_than_its_longest_cell(tmp_path):
 def test_a_cluster_runs_what_it_has_room_for_in_the_order_given():
     from ganzoo.bench.cluster import _in_turn, _room
 
-    assert _room({"CPU": 9.0}, {"num_cpus": 2, "num_gpus": 0}) == 4 and _room({"CPU": 9.0, "GPU": 3.0}, {"num_cpus": 1, "num_gpus": 1}) == 3
+    assert (
+        _room({"CPU": 9.0}, {"num_cpus": 2, "num_gpus": 0}) == 4
+        and _room({"CPU": 9.0, "GPU": 3.0}, {"num_cpus": 1, "num_gpus": 1}) == 3
+    )
     assert _room({"CPU": 9.0}, {"num_cpus": 1, "num_gpus": 1}) == 1
     cells, began = [Cell(name="a", variant="a", data="d", seed=seed) for seed in range(4)], {}
     running, waiting = _in_turn(cells, 2, began)

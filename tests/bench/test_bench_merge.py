@@ -63,13 +63,21 @@ def test_a_cell_damaged_in_one_shard_is_taken_from_another(damaged, tmp_path):
 def test_the_folder_to_fill_may_be_one_of_the_shards_and_is_healed(damaged, tmp_path):
     whole = shard(tmp_path / "whole", row("dcgan", 0, [9.0]))
     done = merged(damaged, whole, out=damaged)
-    assert done.exit_code == 0 and "It is set aside, as if the cell had not been done." in done.stderr and "not merged" not in done.stderr
+    assert (
+        done.exit_code == 0
+        and "It is set aside, as if the cell had not been done." in done.stderr
+        and "not merged" not in done.stderr
+    )
     assert [found["cell"]["name"] for found in benches.rows(damaged)] == ["dcgan", "vae"]
 
 
 def test_shards_without_a_row_are_merged_without_a_report(tmp_path):
     done = merged(shard(tmp_path / "empty"), out=tmp_path / "bench")
-    assert done.exit_code == 0 and done.stderr == f"{tmp_path / 'bench'} has no rows, and so no report.\n" and not done.stdout
+    assert (
+        done.exit_code == 0
+        and done.stderr == f"{tmp_path / 'bench'} has no rows, and so no report.\n"
+        and not done.stdout
+    )
     assert not (tmp_path / "bench/report.html").exists()
 
 
@@ -81,7 +89,19 @@ def test_a_report_is_named_where_there_is_one(tmp_path):
 def test_a_shard_without_a_cell_names_no_report(tmp_path, monkeypatch):
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
     data = ["--data", str(small.images(tmp_path / "tiny.npz"))]
-    words = ["bench", "vae", *benches.TRAINING, *benches.MEASURES, *data, "--shard", "2/2", "--out", str(tmp_path / "s2")]
+    words = [
+        "bench",
+        "vae",
+        *benches.TRAINING,
+        *benches.MEASURES,
+        *data,
+        "--shard",
+        "2/2",
+        "--out",
+        str(tmp_path / "s2"),
+    ]
     done = CliRunner().invoke(group, words)
-    assert done.exit_code == 0 and "s2 has no rows, and so no report." in done.stderr and "Report:" not in done.stderr, done.output
+    assert (
+        done.exit_code == 0 and "s2 has no rows, and so no report." in done.stderr and "Report:" not in done.stderr
+    ), done.output
     assert json.loads((tmp_path / "s2/plan.json").read_text())["cells"] and not (tmp_path / "s2/report.html").exists()

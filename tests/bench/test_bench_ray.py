@@ -42,7 +42,10 @@ def head():
     from ray.cluster_utils import Cluster
 
     def start():
-        return Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE})
+        return Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE},
+        )
 
     return patiently(start)
 

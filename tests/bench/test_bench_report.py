@@ -72,7 +72,12 @@ def test_every_element_is_closed(page):
 
 
 def test_nothing_is_fetched(page, text):
-    addresses = [value for _, attributes in page.elements for name, value in attributes.items() if name in ("src", "href", "srcset", "action", "data")]
+    addresses = [
+        value
+        for _, attributes in page.elements
+        for name, value in attributes.items()
+        if name in ("src", "href", "srcset", "action", "data")
+    ]
     assert len(addresses) > 10 and all(value.startswith(("data:image/png;base64,", "#")) for value in addresses)
     assert not page.named("link") and not page.named("iframe") and "url(" not in text and "@import" not in text
     policy = next(meta["content"] for meta in page.named("meta") if meta.get("http-equiv"))
@@ -92,7 +97,10 @@ def test_a_hostile_name_is_only_text_in_markdown_too(markdown):
 
 
 def test_markup_escapes_attributes_and_control_characters():
-    assert tag("p", 'a<b>&"\x00\ud800', title="'\"><x>\n") == '<p title="&#x27;&quot;&gt;&lt;x&gt; ">a&lt;b&gt;&amp;&quot;\ufffd\ufffd</p>'
+    assert (
+        tag("p", 'a<b>&"\x00\ud800', title="'\"><x>\n")
+        == '<p title="&#x27;&quot;&gt;&lt;x&gt; ">a&lt;b&gt;&amp;&quot;\ufffd\ufffd</p>'
+    )
     assert clean("line\none\u2066") == "line one\ufffd"
 
 
@@ -100,15 +108,23 @@ def test_both_files_have_the_same_tables(page, markdown):
     def bare(cell: str) -> str:
         return re.sub(r"\\(.)", r"\1", cell.replace("<br>", "")).strip()
 
-    lines = [line for line in markdown.splitlines() if line.startswith("|") and "---" not in line and "![" not in line and "picture" not in line]
+    lines = [
+        line
+        for line in markdown.splitlines()
+        if line.startswith("|") and "---" not in line and "![" not in line and "picture" not in line
+    ]
     theirs = [[bare(cell) for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
     ours = [[cell.strip() for cell in row] for row in page.rows]
-    assert len(ours) > 40 and [row for row in theirs if row in ours] == [row for row in theirs if "seed 0" not in row[0] and "seed 1" not in row[0]]
+    assert len(ours) > 40 and [row for row in theirs if row in ours] == [
+        row for row in theirs if "seed 0" not in row[0] and "seed 1" not in row[0]
+    ]
     assert all(row in theirs for row in ours)
 
 
 def test_failures_stand_beside_the_number_of_seeds(page):
-    shown = {row[0]: row[1:] for row in reversed(page.rows) if len(row) == 7 and row[1].isdigit()}  # the first section's stay
+    shown = {
+        row[0]: row[1:] for row in reversed(page.rows) if len(row) == 7 and row[1].isdigit()
+    }  # the first section's stay
     assert shown["lsgan"][1] == "41 diverged" and shown["lsgan"][4].endswith("3 of 4 seeds")
     assert shown["dcgan"][1] == "41 collapsed"
     failed = next(row for row in page.rows if row[0] == "r3gan")
@@ -135,7 +151,9 @@ def test_protocols_are_apart_and_their_differences_named(page, markdown):
     assert ["images", "10000", "2000"] in page.rows and ["libraries.torch", '"2.13.0"', '"2.11.0"'] in page.rows
     sections = markdown.split("\n## ")
     trained = next(part for part in sections if part.startswith("fashion-mnist: trained with 128,000 images"))
-    assert "15.20" not in trained and "15.20" in next(part for part in sections if part.startswith("fashion-mnist: pretrained"))
+    assert "15.20" not in trained and "15.20" in next(
+        part for part in sections if part.startswith("fashion-mnist: pretrained")
+    )
 
 
 def test_an_absent_protocol_is_said(tmp_path):
@@ -149,7 +167,11 @@ def test_tables_sort_by_keyboard_and_know_their_values(page, text):
     assert len(page.named("button")) > 30 and all(button["type"] == "button" for button in page.named("button"))
     assert len(headers) == len(page.named("button")) + 3  # the list of differences does not sort
     assert [cell["data-value"] for cell in page.named("td") if "data-value" in cell].count("1") >= 2
-    assert all(region["tabindex"] == "0" and region["aria-label"] for region in page.named("div") if region.get("class") == "scroll")
+    assert all(
+        region["tabindex"] == "0" and region["aria-label"]
+        for region in page.named("div")
+        if region.get("class") == "scroll"
+    )
     assert "aria-sort" in text
 
 
@@ -172,7 +194,9 @@ def test_a_picture_that_is_none_is_said(tmp_path, content):
     if content is not None:
         (tmp_path / "samples" / "a.png").write_bytes(content)
     write_report(tmp_path)
-    assert f"No picture: {'missing' if content is None else 'not a PNG file'}." in (tmp_path / "report.html").read_text()
+    assert (
+        f"No picture: {'missing' if content is None else 'not a PNG file'}." in (tmp_path / "report.html").read_text()
+    )
 
 
 def test_a_link_out_of_the_folder_is_no_picture(tmp_path):
@@ -201,7 +225,10 @@ def test_forty_series_are_forty_looks_and_the_legend_shows_the_same(tmp_path):
     write(tmp_path, [row(f"v{place:02}", 0, [9.0 + place, 8.0 + place]) for place in range(40)])
     write_report(tmp_path)
     text = (tmp_path / "report.html").read_text()
-    drawn = {name: re.findall(r"--c\d|stroke-dasharray: [\d ]+", rules) for name, rules in re.findall(r"\.(c\d|dash\d)(?:\.thick)? {([^}]*)}", text)}
+    drawn = {
+        name: re.findall(r"--c\d|stroke-dasharray: [\d ]+", rules)
+        for name, rules in re.findall(r"\.(c\d|dash\d)(?:\.thick)? {([^}]*)}", text)
+    }
     assert len({tuple(look) for look in drawn.values()}) == 8 + 4 and all(drawn.values())
     legend = text[text.index('class="legend"') :]
     swatches = re.findall(r'class="thick (c\d(?: dash\d)?)"', legend[: legend.index("</ul>")])
@@ -215,15 +242,27 @@ def test_axes_have_round_ticks():
     assert charts.Axis.of([20, 300], 0, 100, logarithm=True).ticks() == [20, 50, 100, 200]
     same = charts.Axis.of([5, 5], 0, 100)
     assert same(5) == 50 and 5 in same.ticks()
-    assert [charts.tick_text(value) for value in (0, 0.05, 2.5, 250, 128000, 2e6)] == ["0", "0.05", "2.5", "250", "128k", "2M"]
+    assert [charts.tick_text(value) for value in (0, 0.05, 2.5, 250, 128000, 2e6)] == [
+        "0",
+        "0.05",
+        "2.5",
+        "250",
+        "128k",
+        "2M",
+    ]
 
 
 @pytest.mark.parametrize(
     "rows",
-    [[row("dcgan", 0, [])], [row("dcgan", 0, [], status="failed", times={}, costs={}, final=None)], [row("dcgan", 0, [0.0, 0.0, 0.0])],
-     [row("dcgan", 0, [9.0], times={"point_seconds": []})], [row("dcgan", 0, [1e-9, 1e9])]],
+    [
+        [row("dcgan", 0, [])],
+        [row("dcgan", 0, [], status="failed", times={}, costs={}, final=None)],
+        [row("dcgan", 0, [0.0, 0.0, 0.0])],
+        [row("dcgan", 0, [9.0], times={"point_seconds": []})],
+        [row("dcgan", 0, [1e-9, 1e9])],
+    ],
     ids=["no points", "failed at once", "all zero", "no times", "far apart"],
-)  # fmt: skip
+)
 def test_meagre_rows_have_a_page_too(tmp_path, rows):
     write(tmp_path, rows)
     write_report(tmp_path)
@@ -234,9 +273,15 @@ def test_meagre_rows_have_a_page_too(tmp_path, rows):
 
 @pytest.mark.parametrize(
     ("line", "said"),
-    [("", "has no rows"), ('{"format": 2}', "line 1 is of format 2"), ('{"format": 1', "line 1 is not valid JSON"),
-     ('{"format": 1, "protocol": 5}', "line 1 is not a row of a bench"), ("[]", "not a row"), ('{"format": NaN}', "NaN is not a JSON number")],
-)  # fmt: skip
+    [
+        ("", "has no rows"),
+        ('{"format": 2}', "line 1 is of format 2"),
+        ('{"format": 1', "line 1 is not valid JSON"),
+        ('{"format": 1, "protocol": 5}', "line 1 is not a row of a bench"),
+        ("[]", "not a row"),
+        ('{"format": NaN}', "NaN is not a JSON number"),
+    ],
+)
 def test_damaged_rows_are_one_line(tmp_path, line, said):
     write(tmp_path, [])
     (tmp_path / "results.jsonl").write_text(f"{line}\n")

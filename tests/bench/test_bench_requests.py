@@ -40,7 +40,9 @@ def quick(data, out, *more, seeds="1"):
 def filled(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("filled")
     done = small.forked_ganzoo(*quick(data, folder / "bench"), cwd=folder)
-    assert done.returncode == 1 and "All cells failed, 'infogan' with: " in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert (
+        done.returncode == 1 and "All cells failed, 'infogan' with: " in done.stderr and "Traceback" not in done.stderr
+    ), done.stderr
     return folder / "bench"
 
 
@@ -54,7 +56,11 @@ def refused(arguments, folder, *texts, code=2):
 
 def contents(folder):
     """Every file but the lock, which says who used the folder last."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
 
 
 def test_a_folder_of_another_protocol_is_refused_with_the_differences(data, filled):
@@ -67,7 +73,11 @@ def test_a_folder_of_another_protocol_is_refused_with_the_differences(data, fill
 
 def test_the_same_cell_with_other_settings_is_refused(data, filled):
     before = contents(filled)
-    refused(quick(data, filled, "--set", "training.batch_size=8"), filled.parent, "holds 'infogan' of seed 0 with other settings")
+    refused(
+        quick(data, filled, "--set", "training.batch_size=8"),
+        filled.parent,
+        "holds 'infogan' of seed 0 with other settings",
+    )
     assert contents(filled) == before
 
 
@@ -114,9 +124,15 @@ def test_shards_of_two_protocols_are_not_merged(data, filled, tmp_path):
     protocol = json.loads((other / "protocol.json").read_text())
     protocol["versions"]["torch"] = "1.0"
     (other / "protocol.json").write_text(json.dumps(protocol))
-    refused(["bench", "merge", str(filled), str(other), "--out", str(tmp_path / "bench")], tmp_path, 'versions.torch: "1.0" there')
+    refused(
+        ["bench", "merge", str(filled), str(other), "--out", str(tmp_path / "bench")],
+        tmp_path,
+        'versions.torch: "1.0" there',
+    )
     assert not (tmp_path / "bench").exists()
-    refused(["bench", "merge", str(tmp_path), "--out", str(tmp_path / "bench")], tmp_path, "is not the folder of a bench")
+    refused(
+        ["bench", "merge", str(tmp_path), "--out", str(tmp_path / "bench")], tmp_path, "is not the folder of a bench"
+    )
 
 
 def test_shards_that_disagree_on_a_cell_are_not_merged(filled, tmp_path):
@@ -136,15 +152,33 @@ def test_shards_that_disagree_on_a_cell_are_not_merged(filled, tmp_path):
         (["dcgan", "--train", "--data", "{data}"], "exactly one of --steps, --images and --minutes"),
         (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--minutes", "1"], "exactly one of"),
         (["dcgan", "wgan-gp-mnist", "--train", "--data", "{data}", "--steps", "1"], "cannot all draw one size"),
-        (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--set", "vae:generator.width=4"], "'vae' is not among the variants"),
-        (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--set", "generator.widht=4"], "generator.widht: unknown option"),
+        (
+            ["dcgan", "--train", "--data", "{data}", "--steps", "1", "--set", "vae:generator.width=4"],
+            "'vae' is not among the variants",
+        ),
+        (
+            ["dcgan", "--train", "--data", "{data}", "--steps", "1", "--set", "generator.widht=4"],
+            "generator.widht: unknown option",
+        ),
         (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--loss", "lsgn"], "No loss is called 'lsgn'"),
-        (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--with", "r11"], "No regularizer or augmentation is called 'r11'"),
-        (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--with", "r1", "--with", "r1"], "has the regularizer 'r1' already"),
-        (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--metric", "neighbours"], "ranked by frechet or kernel"),
+        (
+            ["dcgan", "--train", "--data", "{data}", "--steps", "1", "--with", "r11"],
+            "No regularizer or augmentation is called 'r11'",
+        ),
+        (
+            ["dcgan", "--train", "--data", "{data}", "--steps", "1", "--with", "r1", "--with", "r1"],
+            "has the regularizer 'r1' already",
+        ),
+        (
+            ["dcgan", "--train", "--data", "{data}", "--steps", "1", "--metric", "neighbours"],
+            "ranked by frechet or kernel",
+        ),
         (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--shard", "3/2"], "--shard 3/2"),
         (["vae.fashion"], "No pretrained generator is called"),
-        (["vae"], "'vae' is a variant, and without --train trained generators are scored: score its trained generator vae.fashion-mnist, or"),
+        (
+            ["vae"],
+            "'vae' is a variant, and without --train trained generators are scored: score its trained generator vae.fashion-mnist, or",
+        ),
         (["dragan"], "trained generators are scored: train it with --train --data DATA"),
         (["vae.fashion-mnist", "--steps", "3"], "--steps is for --train"),
         (["vae.fashion-mnist", "--with", "r1"], "--with is for --train"),
@@ -168,7 +202,10 @@ def test_patterns_leave_out_what_cannot_draw_the_size():
     told = []
     found = chosen_variants(["vae", "wgan-gp*"], False, 64, registry.registry(), told.append)
     assert [variant.name for variant in found] == ["vae", "wgan-gp", "wgan-gp-resnet-64"]
-    assert told == ["left out: 'wgan-gp-mnist' draws 28 pixels, not 64", "left out: 'wgan-gp-resnet' draws 32 pixels, not 64"]
+    assert told == [
+        "left out: 'wgan-gp-mnist' draws 28 pixels, not 64",
+        "left out: 'wgan-gp-resnet' draws 32 pixels, not 64",
+    ]
     assert common_size(found, None) == 64
     with pytest.raises(UsageError, match="No variant matches 'wgn\\*'"):
         chosen_variants(["wgn*"], False, 64, registry.registry(), told.append)
@@ -189,11 +226,23 @@ def test_settings_and_parts_become_cells():
         ("dcgan", 1, ()),
     ]
     variants.append(replace(variants[0], name="lsgan", weights={}, regularizers=(Part("r1"),)))
-    one, other = training_cells(variants, (0,), "tiny", known, parts={}, mixins=("r1", "diffaugment"), settings=("dcgan:regularizers.r1.gamma=2",))
+    one, other = training_cells(
+        variants,
+        (0,),
+        "tiny",
+        known,
+        parts={},
+        mixins=("r1", "diffaugment"),
+        settings=("dcgan:regularizers.r1.gamma=2",),
+    )
     assert (one.name, one.mixins) == ("dcgan+r1+diffaugment", ("r1", "diffaugment"))
     assert (other.name, other.mixins) == ("lsgan+diffaugment", ("diffaugment",))  # its own r1 stays its own
-    assert one.resolved(known).regularizers == (Part("r1", {"gamma": 2}),) and one.resolved(known).augmentation == Part("diffaugment")
-    (cell, _) = training_cells([known.get("variants", "wgan-gp-resnet")], (0, 1), "tiny", known, parts={}, conditional=True)
+    assert one.resolved(known).regularizers == (Part("r1", {"gamma": 2}),) and one.resolved(known).augmentation == Part(
+        "diffaugment"
+    )
+    (cell, _) = training_cells(
+        [known.get("variants", "wgan-gp-resnet")], (0, 1), "tiny", known, parts={}, conditional=True
+    )
     assert (cell.name, cell.conditional) == ("wgan-gp-resnet+labels", True)
 
 
@@ -202,7 +251,10 @@ def test_plans_grow_and_never_change():
     assert united(cells[:2], cells[1:], "here") == tuple(cells)
     with pytest.raises(UsageError, match="settings: \\[\\] there"):
         united(cells, [Cell(name="a", variant="a", data="d", seed=1, settings=("x=1",))], "here")
-    one, other = (Cell(name="a", variant="a", data="d", seed=0, settings=settings) for settings in (("x=1", "y=2"), ("y=2", "x=1")))
+    one, other = (
+        Cell(name="a", variant="a", data="d", seed=0, settings=settings)
+        for settings in (("x=1", "y=2"), ("y=2", "x=1"))
+    )
     assert united([one], [other], "here") == (one,), "a matter of order alone"
 
 
@@ -231,7 +283,17 @@ def test_a_clock_counts_what_runs_and_knows_its_points():
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks")
 def test_pretrained_weights_are_scored_without_a_network(data, tmp_path):
-    words = ["bench", "vae.fashion-mnist", "--eval-images", "30", *benches.MEASURES, "--quiet", "--json", "--out", str(tmp_path / "bench")]
+    words = [
+        "bench",
+        "vae.fashion-mnist",
+        "--eval-images",
+        "30",
+        *benches.MEASURES,
+        "--quiet",
+        "--json",
+        "--out",
+        str(tmp_path / "bench"),
+    ]
     done = small.forked_ganzoo(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)
@@ -248,18 +310,33 @@ def test_without_metrics_an_extractor_is_asked_for_what_it_can_serve(tmp_path):
     from ganzoo.metrics.features import Extractor
     from ganzoo.registry.registry import registry
 
-    blind, seeing = (Extractor("plain", lambda images: images.flatten(1), "0" * 64, classes) for classes in ((), ("one", "two")))
-    asked = [_job(Request(out=tmp_path), registry(), "pretrained", "data", extractor).metrics for extractor in (blind, seeing)]
+    blind, seeing = (
+        Extractor("plain", lambda images: images.flatten(1), "0" * 64, classes) for classes in ((), ("one", "two"))
+    )
+    asked = [
+        _job(Request(out=tmp_path), registry(), "pretrained", "data", extractor).metrics
+        for extractor in (blind, seeing)
+    ]
     assert set(asked[1]) - set(asked[0]) == {"classes", "class-score"} and "frechet" in asked[0]
     chosen = Request(out=tmp_path, metrics=("frechet", "classes"))
-    assert _job(chosen, registry(), "pretrained", "data", blind).metrics == ("frechet", "classes")  # who asks is told why it cannot be
+    assert _job(chosen, registry(), "pretrained", "data", blind).metrics == (
+        "frechet",
+        "classes",
+    )  # who asks is told why it cannot be
 
 
 def test_the_dearest_pretrained_cell_is_done_first():
     from ganzoo.bench.planning import effort
 
-    cells = [Cell(name=name, variant=name, data="data", seed=0, source=f"{name}.fashion-mnist") for name in ("vae", "dcgan", "sagan")]
-    assert [cell.name for cell in sorted(cells, key=lambda cell: -effort(cell, registry.registry()))] == ["dcgan", "sagan", "vae"]
+    cells = [
+        Cell(name=name, variant=name, data="data", seed=0, source=f"{name}.fashion-mnist")
+        for name in ("vae", "dcgan", "sagan")
+    ]
+    assert [cell.name for cell in sorted(cells, key=lambda cell: -effort(cell, registry.registry()))] == [
+        "dcgan",
+        "sagan",
+        "vae",
+    ]
     assert effort(Cell(name="dcgan", variant="dcgan", data="data", seed=0), registry.registry()) == 0
 
 
@@ -273,6 +350,8 @@ def test_a_bench_keeps_freed_memory_for_the_next_batch(data, tmp_path):
         "for _ in range(50): torch.ones(4_000_000)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
     )
-    done = subprocess.run([sys.executable, "-c", code, *quick(data, tmp_path / "bench")], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *quick(data, tmp_path / "bench")], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.splitlines()[-1]) < 3_900  # pages of one of the fifty

@@ -48,7 +48,10 @@ def test_bootstrap_covers_what_the_page_says(count, share):
     """Of intervals that say 95 %, this share holds the mean of a normal distribution: what the report tells its reader."""
     random = numpy.random.RandomState(count)
     trials = 1500 if count < 10 else 300
-    inside = sum(low <= 0 <= high for low, high in (statistics.bootstrap_interval(list(random.normal(size=count))) for _ in range(trials)))
+    inside = sum(
+        low <= 0 <= high
+        for low, high in (statistics.bootstrap_interval(list(random.normal(size=count))) for _ in range(trials))
+    )
     assert inside / trials == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / trials))
 
 
@@ -60,7 +63,9 @@ def test_resamples_are_those_of_pythons_own_generator(seed):
 
 def test_bootstrap_agrees_with_scipy():
     values = numpy.random.RandomState(3).exponential(size=12)
-    theirs = stats.bootstrap((values,), numpy.mean, method="percentile", n_resamples=50_000, rng=numpy.random.default_rng(0)).confidence_interval
+    theirs = stats.bootstrap(
+        (values,), numpy.mean, method="percentile", n_resamples=50_000, rng=numpy.random.default_rng(0)
+    ).confidence_interval
     width = theirs.high - theirs.low
     assert statistics.bootstrap_interval(list(values)) == pytest.approx((theirs.low, theirs.high), abs=0.03 * width)
 
@@ -88,8 +93,13 @@ def test_drawn_permutations_are_near_the_exact_ones_and_the_same_every_time():
     random = numpy.random.RandomState(1)
     one, other = list(random.normal(size=12)), list(random.normal(0.8, size=12))
     p, exact = statistics.permutation_test(one, other)
-    theirs = stats.permutation_test((one, other), lambda x, y, axis: x.mean(axis) - y.mean(axis), vectorized=True, n_resamples=40_000,
-                                    rng=numpy.random.default_rng(0)).pvalue  # fmt: skip
+    theirs = stats.permutation_test(
+        (one, other),
+        lambda x, y, axis: x.mean(axis) - y.mean(axis),
+        vectorized=True,
+        n_resamples=40_000,
+        rng=numpy.random.default_rng(0),
+    ).pvalue
     assert not exact and p == pytest.approx(theirs, abs=0.01) and statistics.permutation_test(one, other)[0] == p
     assert statistics.permutation_test([0.0] * 12, [1.0] * 12)[0] == statistics.smallest_p(12, 12) == 1 / 20_001
 
@@ -110,21 +120,38 @@ def test_welch_is_scipys():
 def test_effect_and_holm_by_hand():
     assert statistics.hedges_g([3.0, 5.0], [0.0, 2.0]) == pytest.approx(3 / math.sqrt(2) * (1 - 3 / 7), rel=1e-12)
     assert statistics.hedges_g([2, 2], [1, 1]) is None
-    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06]) and statistics.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06]) and statistics.holm([0.9, 0.8]) == [
+        1.0,
+        1.0,
+    ]
 
 
 @pytest.mark.parametrize(
     ("metric", "sign"),
-    [("frechet[inception]", -1), ("kernel[x]", -1), ("class-divergence[x]", -1), ("precision[x]", 1), ("recall", 1), ("density", 1),
-     ("coverage", 1), ("class-score[x]", 1), ("modes[x]", 1), ("modes-tenth[x]", 1), ("kernel-deviation[x]", 0), ("sharpness", 0)],
-)  # fmt: skip
+    [
+        ("frechet[inception]", -1),
+        ("kernel[x]", -1),
+        ("class-divergence[x]", -1),
+        ("precision[x]", 1),
+        ("recall", 1),
+        ("density", 1),
+        ("coverage", 1),
+        ("class-score[x]", 1),
+        ("modes[x]", 1),
+        ("modes-tenth[x]", 1),
+        ("kernel-deviation[x]", 0),
+        ("sharpness", 0),
+    ],
+)
 def test_directions(metric, sign):
     assert direction(metric) == sign
     assert better(metric, [1, 3, 2]) == (3 if sign > 0 else 1)
 
 
 def test_best_and_final_over_seeds():
-    (summary,) = section(row("a", 0, [9.0, 3.0, 5.0]), row("a", 1, [8.0, 5.0, 4.0]), row("a", 2, [8.0], status="failed", best=None)).summaries
+    (summary,) = section(
+        row("a", 0, [9.0, 3.0, 5.0]), row("a", 1, [8.0, 5.0, 4.0]), row("a", 2, [8.0], status="failed", best=None)
+    ).summaries
     best, final = summary.estimate(FRECHET, "best"), summary.estimate(FRECHET, "final")
     assert (best.values, best.mean, best.count) == ((3.0, 4.0), 3.5, 2) and best.deviation == math.sqrt(0.5)
     assert (final.values, final.mean) == ((5.0, 4.0), 4.5)
@@ -133,8 +160,20 @@ def test_best_and_final_over_seeds():
 
 
 def test_ranks_follow_the_best_and_ties_share_a_rank():
-    found = section(row("a", 0, [5.0]), row("b", 0, [4.0, 9.0]), row("c", 0, [5.0]), row("d", 0, [], status="failed"), row("e", 0, [7.0]))
-    assert [(rank, summary.name) for rank, summary in found.ranked] == [(1, "b"), (2, "a"), (2, "c"), (4, "e"), (None, "d")]
+    found = section(
+        row("a", 0, [5.0]),
+        row("b", 0, [4.0, 9.0]),
+        row("c", 0, [5.0]),
+        row("d", 0, [], status="failed"),
+        row("e", 0, [7.0]),
+    )
+    assert [(rank, summary.name) for rank, summary in found.ranked] == [
+        (1, "b"),
+        (2, "a"),
+        (2, "c"),
+        (4, "e"),
+        (None, "d"),
+    ]
 
 
 def test_higher_ranks_first_where_higher_is_better():
@@ -152,14 +191,20 @@ def test_what_must_not_be_ranked_together_is_apart():
 
 def test_settings_make_another_line():
     found = section(row("a", 0, [1.0]), row("a", 1, [2.0]), row("a", 0, [3.0], settings=["generator.width=32"]))
-    assert [(summary.name, summary.settings, len(summary.rows)) for summary in found.summaries] == [("a", (), 2), ("a", ("generator.width=32",), 1)]
+    assert [(summary.name, summary.settings, len(summary.rows)) for summary in found.summaries] == [
+        ("a", (), 2),
+        ("a", ("generator.width=32",), 1),
+    ]
 
 
 def test_settings_are_the_same_in_any_order():
     settings = (["x=1", "y=2"], ["y=2", "x=1"], ["x=3", "y=2", "x=1"])
     (summary,) = section(*(row("a", seed, [1.0], settings=given) for seed, given in enumerate(settings))).summaries
     assert len(summary.rows) == 3
-    assert len(section(row("a", 0, [1.0], settings=["x=1", "x=2"]), row("a", 1, [1.0], settings=["x=2", "x=1"])).summaries) == 2, "the last counts"
+    assert (
+        len(section(row("a", 0, [1.0], settings=["x=1", "x=2"]), row("a", 1, [1.0], settings=["x=2", "x=1"])).summaries)
+        == 2
+    ), "the last counts"
 
 
 def test_a_part_named_anew_has_forgotten_its_options():
@@ -170,7 +215,9 @@ def test_a_part_named_anew_has_forgotten_its_options():
 
 def test_the_best_score_within_a_time():
     """8,000, 32,000 and 64,000 images at 15 s for 8,000: scores after 15, 60 and 120 s."""
-    found = section(row("a", 0, [9.0, 3.0, 5.0], second=15), row("a", 1, [8.0, 5.0, 4.0], second=15), row("b", 0, [2.0], second=90))
+    found = section(
+        row("a", 0, [9.0, 3.0, 5.0], second=15), row("a", 1, [8.0, 5.0, 4.0], second=15), row("b", 0, [2.0], second=90)
+    )
     a, b = found.summaries
     assert [a.within(FRECHET, minutes).mean for minutes in (0.25, 1, 2, 60)] == [8.5, 4.0, 3.5, 3.5]
     assert b.within(FRECHET, 1) is None and a.within(FRECHET, 0.1) is None
@@ -180,36 +227,80 @@ def test_the_best_score_within_a_time():
 def test_an_hour_is_asked_for_where_somebody_trained_so_long():
     found = section(row("a", 0, [9.0, 8.0, 7.0, 6.0, 5.0], second=1800))  # 8 hours
     assert 60 in found.minutes and found.minutes[-1] == 480
-    assert "an hour" not in tables.by_time(found).note and "No run trained for an hour" in tables.by_time(section(row("a", 0, [9.0]))).note
+    assert (
+        "an hour" not in tables.by_time(found).note
+        and "No run trained for an hour" in tables.by_time(section(row("a", 0, [9.0]))).note
+    )
 
 
 def test_costs_are_means_over_seeds():
     (summary,) = section(row("a", 0, [9.0], second=10), row("a", 1, [9.0], second=20)).summaries
-    assert summary.cost("training_images_per_second") == 600 and summary.cost("generator_macs") == 98765432 and summary.cost("none") is None
+    assert (
+        summary.cost("training_images_per_second") == 600
+        and summary.cost("generator_macs") == 98765432
+        and summary.cost("none") is None
+    )
 
 
 def test_metrics_stand_in_order_and_deviations_are_left_out():
     names = [name.partition("[")[0] for name in metrics_of([msgspec.convert(row("a", 0, [9.0]), Row)])]
-    assert names == ["frechet", "kernel", "precision", "recall", "density", "coverage", "class-score", "modes", "class-divergence"]
+    assert names == [
+        "frechet",
+        "kernel",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "class-score",
+        "modes",
+        "class-divergence",
+    ]
 
 
 def test_protocols_differ_field_by_field():
     assert differences(PROTOCOL, PROTOCOL) == []
-    assert differences({"a": {"b": 1, "c": [1]}, "d": 0}, {"a": {"b": 2, "c": [1]}}) == [("a.b", "1", "2"), ("d", "0", "absent")]
+    assert differences({"a": {"b": 1, "c": [1]}, "d": 0}, {"a": {"b": 2, "c": [1]}}) == [
+        ("a.b", "1", "2"),
+        ("d", "0", "absent"),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(0.0, "0"), (31.2345, "31.23"), (1234567.0, "1,234,567"), (0.012345, "0.01235"), (-2.5, "-2.500"), (3.2e-7, "3.200e-07"), (None, "–")]
+    ("value", "shown"),
+    [
+        (0.0, "0"),
+        (31.2345, "31.23"),
+        (1234567.0, "1,234,567"),
+        (0.012345, "0.01235"),
+        (-2.5, "-2.500"),
+        (3.2e-7, "3.200e-07"),
+        (None, "–"),
+    ],
 )
 def test_numbers_for_people(value, shown):
     assert tables.number(value) == shown
 
 
 def test_mean_and_deviation_end_at_one_digit():
-    assert [tables.spread(*pair) for pair in ((31.2345, 0.8249), (31.2345, 12.4), (31.2345, None), (31.2345, 0.0), (1234.5, 17.0))] == [
-        "31.23 ± 0.82", "31 ± 12", "31.23", "31.23 ± 0", "1,234 ± 17",
-    ]  # fmt: skip
-    assert [tables.duration(seconds) for seconds in (0.5, 30, 60, 90, 3600, 5400, None)] == ["0.5 s", "30 s", "1 min", "1.5 min", "1 h", "1.5 h", "–"]
+    assert [
+        tables.spread(*pair)
+        for pair in ((31.2345, 0.8249), (31.2345, 12.4), (31.2345, None), (31.2345, 0.0), (1234.5, 17.0))
+    ] == [
+        "31.23 ± 0.82",
+        "31 ± 12",
+        "31.23",
+        "31.23 ± 0",
+        "1,234 ± 17",
+    ]
+    assert [tables.duration(seconds) for seconds in (0.5, 30, 60, 90, 3600, 5400, None)] == [
+        "0.5 s",
+        "30 s",
+        "1 min",
+        "1.5 min",
+        "1 h",
+        "1.5 h",
+        "–",
+    ]
 
 
 def test_plausible_rows_make_two_sections():

@@ -17,7 +17,7 @@ from ganzoo.bench.plan import names_of
 if not sys.platform.startswith("linux"):
     pytest.skip("kills processes and forks", allow_module_level=True)
 
-METRICS = '''
+METRICS = """
 from ganzoo import hookimpl
 
 def number(real, fake, random):
@@ -34,12 +34,23 @@ def register_metrics(register):
     for metric in (number, raising, silent):
         metric.needs = ()
         register(metric.__name__, metric)
-'''
+"""
 
 
 def training(data, out, *more, variants=("vae",), measures=benches.MEASURES):
     """The words of a bench of small networks."""
-    return ["bench", *variants, *benches.TRAINING, "--data", str(data), *benches.WIDTHS[:4], *measures, *more, "--out", str(out)]
+    return [
+        "bench",
+        *variants,
+        *benches.TRAINING,
+        "--data",
+        str(data),
+        *benches.WIDTHS[:4],
+        *measures,
+        *more,
+        "--out",
+        str(out),
+    ]
 
 
 def refused(words, folder, *texts):
@@ -72,14 +83,18 @@ def test_a_cell_whose_process_dies_is_a_row_and_the_others_have_their_report(dat
     page = (tmp_path / "bench/report.html").read_text()
     assert lost["error"] in page and "vae" in page
     again = small.forked_ganzoo(*words, "--retry-failed", cwd=tmp_path)
-    assert again.returncode == 0 and [row["status"] for row in benches.rows(tmp_path / "bench")] == ["done", "done"], again.stderr
+    assert again.returncode == 0 and [row["status"] for row in benches.rows(tmp_path / "bench")] == ["done", "done"], (
+        again.stderr
+    )
 
 
 def test_rows_of_lost_cells_as_they_were_written_once_can_be_read(data, tmp_path):
     done = small.forked_ganzoo(*training(data, tmp_path / "bench"), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (row,) = benches.rows(tmp_path / "bench")
-    (tmp_path / "bench/results.jsonl").write_text(json.dumps(row | {"status": "failed", "parts": None, "final": None, "best": None}) + "\n")
+    (tmp_path / "bench/results.jsonl").write_text(
+        json.dumps(row | {"status": "failed", "parts": None, "final": None, "best": None}) + "\n"
+    )
     compared = small.forked_ganzoo("compare", str(tmp_path / "bench/results.jsonl"), cwd=tmp_path)
     assert "is not a row" not in compared.stderr
 
@@ -92,7 +107,10 @@ def versions(tmp_path_factory):
     """The folders of two versions of one plugin, whose metric gives another number and whose variant is another."""
     folder, found = tmp_path_factory.mktemp("versions"), []
     for version, number in (("0.1", 3), ("0.2", 99)):
-        files = {"others_metrics.py": METRICS.replace("{number}", str(number)), "others_zoo.py": distributions.variant("others")}
+        files = {
+            "others_metrics.py": METRICS.replace("{number}", str(number)),
+            "others_zoo.py": distributions.variant("others"),
+        }
         points = ("others-metrics = others_metrics", "others = others_zoo")
         made = distributions.Distribution("others", files, points, version)
         found.append(distributions.install([made], folder / version))
@@ -143,14 +161,29 @@ def test_another_version_of_a_plugin_is_another_protocol_or_another_row(data, ve
     words = training(data, tmp_path / "variant", "--set", "discriminator.width=4", variants=("others",))
     assert with_plugins(versions[0], words, tmp_path).returncode == 0
     (row,), plan = benches.rows(tmp_path / "variant"), (tmp_path / "variant/plan.json").read_bytes()
-    assert row["plugins"] == {"others": "0.1"} and "others" not in json.loads((tmp_path / "variant/protocol.json").read_text())["versions"]
+    assert (
+        row["plugins"] == {"others": "0.1"}
+        and "others" not in json.loads((tmp_path / "variant/protocol.json").read_text())["versions"]
+    )
     done = with_plugins(versions[1], [*words, "--seeds", "2"], tmp_path)
     assert done.returncode == 2 and "holds 'others' made with others 0.1; here it would be others 0.2" in done.stderr
     assert benches.rows(tmp_path / "variant") == [row] and (tmp_path / "variant/plan.json").read_bytes() == plan
     other = [*words[:-1], str(tmp_path / "other"), "--seeds", "1,2"]
     assert with_plugins(versions[1], other, tmp_path).returncode == 0
-    done = small.forked_ganzoo("bench", "merge", str(tmp_path / "variant"), str(tmp_path / "other"), "--out", str(tmp_path / "all"), cwd=tmp_path)
-    assert done.returncode == 2 and "holds 'others' made with others 0.2; before it stood others 0.1" in done.stderr and not (tmp_path / "all/cells").exists()
+    done = small.forked_ganzoo(
+        "bench",
+        "merge",
+        str(tmp_path / "variant"),
+        str(tmp_path / "other"),
+        "--out",
+        str(tmp_path / "all"),
+        cwd=tmp_path,
+    )
+    assert (
+        done.returncode == 2
+        and "holds 'others' made with others 0.2; before it stood others 0.1" in done.stderr
+        and not (tmp_path / "all/cells").exists()
+    )
 
 
 # -- requests that would fail after a training -----------------------------------------------------------------------
@@ -159,7 +192,9 @@ def test_another_version_of_a_plugin_is_another_protocol_or_another_row(data, ve
 def test_too_few_images_for_a_metric_are_refused_before_anything_is_trained(data, tmp_path):
     few, out = small.images(tmp_path / "few.npz", count=4), tmp_path / "bench"
     neighbours = ("--metric", "frechet", "--metric", "neighbours")
-    refused(training(few, out, measures=neighbours), tmp_path, "'neighbours' needs 6 images, and the reference few has 4")
+    refused(
+        training(few, out, measures=neighbours), tmp_path, "'neighbours' needs 6 images, and the reference few has 4"
+    )
     assert not out.exists()
     done = small.forked_ganzoo(*training(data, out, measures=neighbours), cwd=tmp_path)  # a fifth of 20 would not do
     assert done.returncode == 0, done.stderr
@@ -184,7 +219,14 @@ def test_what_needs_labels_is_refused_or_left_out_where_there_are_none(tmp_path,
 
 
 def test_a_run_that_its_schedules_end_before_its_time_is_over_says_so(data, tmp_path):
-    more = ("--set", "training.steps=4", "--set", "training.schedules.generator_lr.end=1e-5", "--set", "training.schedules.generator_lr.finish=1")
+    more = (
+        "--set",
+        "training.steps=4",
+        "--set",
+        "training.schedules.generator_lr.end=1e-5",
+        "--set",
+        "training.schedules.generator_lr.finish=1",
+    )
     words = training(data, tmp_path / "bench", *more)
     place = words.index("--steps")
     words[place : place + 2] = ["--minutes", "9"]
@@ -236,7 +278,11 @@ def test_weights_that_are_missing_from_a_plugin_cost_their_own_row(tmp_path, mon
 def test_sources_of_one_name_are_told_apart_by_more_of_their_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     one, other = f"{tmp_path}/ra/first", f"{tmp_path}/rb/first"
-    assert names_of(["./ra/first", other, "vae.fashion-mnist"]) == {one: "ra/first", other: "rb/first", "vae.fashion-mnist": "vae.fashion-mnist"}
+    assert names_of(["./ra/first", other, "vae.fashion-mnist"]) == {
+        one: "ra/first",
+        other: "rb/first",
+        "vae.fashion-mnist": "vae.fashion-mnist",
+    }
     assert names_of(["./ra/first", "./ra/first/", one]) == {one: "first"}
     hub = names_of(["rb/first", "./ra/first", "./rb/first"])
     assert hub == {"rb/first": "rb/first", one: "ra/first", other: f"{tmp_path.name}/rb/first"}
@@ -247,7 +293,15 @@ def test_two_runs_of_one_name_stand_in_one_table(tmp_path, monkeypatch):
     for place in ("a", "b"):
         (tmp_path / place).mkdir()
     shutil.copytree(small.finished_run(tmp_path / "a"), tmp_path / "b/run")
-    words = ["bench", "./a/run", "./b/run", "--reference", str(small.images(tmp_path / "tiny.npz")), "--eval-images", "20"]
+    words = [
+        "bench",
+        "./a/run",
+        "./b/run",
+        "--reference",
+        str(small.images(tmp_path / "tiny.npz")),
+        "--eval-images",
+        "20",
+    ]
     done = small.forked_ganzoo(*words, *benches.MEASURES, "--out", "bench", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     one, other = benches.rows(tmp_path / "bench")

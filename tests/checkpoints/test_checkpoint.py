@@ -21,10 +21,16 @@ from ganzoo.errors import CheckpointError, DivergedError
 def same(a, b) -> bool:
     """Equal in type, order, bits and, for tensors, memory layout."""
     if isinstance(a, torch.Tensor):
-        bits = [bytes(t.detach().contiguous().reshape(-1).view(torch.uint8).numpy()) if t.numel() else b"" for t in (a, b)]
+        bits = [
+            bytes(t.detach().contiguous().reshape(-1).view(torch.uint8).numpy()) if t.numel() else b"" for t in (a, b)
+        ]
         return (a.dtype, a.shape, bits[0]) == (b.dtype, b.shape, bits[1])
     if isinstance(a, dict):
-        return isinstance(b, dict) and list(a) == list(b) and all(type(k) is type(q) and same(a[k], b[q]) for k, q in zip(a, b))
+        return (
+            isinstance(b, dict)
+            and list(a) == list(b)
+            and all(type(k) is type(q) and same(a[k], b[q]) for k, q in zip(a, b))
+        )
     if isinstance(a, (list, tuple)):
         return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, float) and isinstance(b, float):
@@ -46,7 +52,12 @@ TREES = {
     "keys": {1: "int", "1": "text", -5: 0, "$tensor": "no tag", "a.b": 1, "": 2},
     "tag look-alike": {"$float": "inf", "stride": [1]},
     "dotted clash": {"a.b": torch.ones(1), "a": {"b": torch.zeros(1)}, 0: torch.ones(2), "0": torch.ones(3)},
-    "odd tensor names": {"": torch.ones(1), "__metadata__": torch.ones(2), "\ud800": torch.ones(3), "n\n\x00": torch.ones(4)},
+    "odd tensor names": {
+        "": torch.ones(1),
+        "__metadata__": torch.ones(2),
+        "\ud800": torch.ones(3),
+        "n\n\x00": torch.ones(4),
+    },
     "a tensor alone": torch.arange(5),
     "python's random state": random.Random(3).getstate(),
     "numpy's random state": numpy.random.default_rng(3).bit_generator.state,
@@ -63,7 +74,13 @@ def test_every_kind_of_leaf_comes_back_exactly(tmp_path, name):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_dtype_and_shape_comes_back_bit_for_bit(tmp_path, dtype):
     values = (torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0)) * 3).to(getattr(torch, dtype))
-    tree = {"full": values, "scalar": values[0, 0, 0], "empty": values[:0], "slice": values[:, 1], "turned": values.transpose(0, 2)}
+    tree = {
+        "full": values,
+        "scalar": values[0, 0, 0],
+        "empty": values[:0],
+        "slice": values[:, 1],
+        "turned": values.transpose(0, 2),
+    }
     tree |= {"conjugate": values.conj()} if values.is_complex() else {"expanded": values[:1].expand(2, 3, 4)}
     back = round_trip(tmp_path, tree)
     assert same(back, {name: tensor.resolve_conj() for name, tensor in tree.items()})
@@ -98,7 +115,9 @@ def optimizers(parameters):
 def test_an_optimizer_and_its_schedule_go_on_bit_for_bit(tmp_path, which):
     def build():
         torch.manual_seed(0)
-        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)).to(memory_format=torch.channels_last)
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)).to(
+            memory_format=torch.channels_last
+        )
         name, optimizer = list(optimizers(list(network.parameters())))[which]
         return network, optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=20)
 
@@ -113,7 +132,10 @@ def test_an_optimizer_and_its_schedule_go_on_bit_for_bit(tmp_path, which):
 
     def state(parts):
         keep = [part.state_dict() for part in parts]
-        return {**dict(zip(("generator", "optimizer"), keep)), "schedule": {k: v for k, v in keep[2].items() if not callable(v)}}
+        return {
+            **dict(zip(("generator", "optimizer"), keep)),
+            "schedule": {k: v for k, v in keep[2].items() if not callable(v)},
+        }
 
     straight, stopped, resumed = build(), build(), build()
     train(straight, range(8))
@@ -142,7 +164,10 @@ def test_only_the_asked_keys_are_read(tmp_path):
     trees = {"generator": {"w": torch.ones(2)}, "optimizer": {"m": torch.ones(2)}, "position": 5}
     path = save_checkpoint(tmp_path / "checkpoints", 1, trees, summary={"fid": math.inf, "note": ["größe"]})
     (path / "optimizer.safetensors").unlink()
-    assert same(load_checkpoint(path, ["generator", "position"]), (1, {k: trees[k] for k in ("generator", "position")}, {"fid": math.inf, "note": ["größe"]}))
+    assert same(
+        load_checkpoint(path, ["generator", "position"]),
+        (1, {k: trees[k] for k in ("generator", "position")}, {"fid": math.inf, "note": ["größe"]}),
+    )
     with pytest.raises(CheckpointError, match="has no 'ema'; it has: generator, optimizer, position"):
         load_checkpoint(path, ["ema"])
     with pytest.raises(CheckpointError, match="optimizer.safetensors cannot be read: No such file"):
@@ -150,7 +175,9 @@ def test_only_the_asked_keys_are_read(tmp_path):
 
 
 def test_a_state_that_is_not_finite_is_never_written(tmp_path):
-    bad = {f"w{index}": torch.tensor([0.0, value]) for index, value in enumerate([math.nan, math.inf, -math.inf, math.nan])}
+    bad = {
+        f"w{index}": torch.tensor([0.0, value]) for index, value in enumerate([math.nan, math.inf, -math.inf, math.nan])
+    }
     trees = {"discriminator": {"fine": torch.ones(1)}, "generator": {**bad, "half": torch.ones(1, dtype=torch.float16)}}
     with pytest.raises(DivergedError) as caught:
         save_checkpoint(tmp_path / "checkpoints", 12, trees)
@@ -229,22 +256,43 @@ def header(text: bytes, data: bytes = b"") -> bytes:
 
 F32 = b'{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
 FORGED = {
-    "missing and extra": (dict(edit_state=lambda t: t["g"].update(w={"$tensor": "x"}, v={"$tensor": "y"})), "missing: 'x', 'y'; not asked for: 'w'"),
+    "missing and extra": (
+        dict(edit_state=lambda t: t["g"].update(w={"$tensor": "x"}, v={"$tensor": "y"})),
+        "missing: 'x', 'y'; not asked for: 'w'",
+    ),
     "twice": (dict(edit_state=lambda t: t["g"].update(v={"$tensor": "w"})), "asked for twice: 'w'"),
     "no file": (dict(edit_state=lambda t: t.update(h={"$tensor": "w"})), "does not list h.safetensors"),
-    "unknown tag": (dict(edit_state=lambda t: t["g"].update(v={"$object": "os.system"})), "no value that a checkpoint holds"),
-    "tag with more": (dict(edit_state=lambda t: t["g"].update(v={"$float": "nan", "a": 1})), "no value that a checkpoint holds"),
+    "unknown tag": (
+        dict(edit_state=lambda t: t["g"].update(v={"$object": "os.system"})),
+        "no value that a checkpoint holds",
+    ),
+    "tag with more": (
+        dict(edit_state=lambda t: t["g"].update(v={"$float": "nan", "a": 1})),
+        "no value that a checkpoint holds",
+    ),
     "float": (dict(edit_state=lambda t: t["g"].update(v={"$float": "1.0"})), "no value that a checkpoint holds"),
     "pairs": (dict(edit_state=lambda t: t["g"].update(v={"$dict": [[1, 2], [1, 3]]})), "no new key with its value"),
     "pair key": (dict(edit_state=lambda t: t["g"].update(v={"$dict": [[[1], 2]]})), "no new key with its value"),
-    "stride": (dict(edit_state=lambda t: t["g"].update(w={"$tensor": "w", "stride": [0]})), "does not fit a tensor of shape"),
-    "long stride": (dict(edit_state=lambda t: t["g"].update(w={"$tensor": "w", "stride": [2**40]})), "does not fit a tensor of shape"),
-    "text stride": (dict(edit_state=lambda t: t["g"].update(w={"$tensor": "w", "stride": ["1"]})), "does not fit a tensor of shape"),
+    "stride": (
+        dict(edit_state=lambda t: t["g"].update(w={"$tensor": "w", "stride": [0]})),
+        "does not fit a tensor of shape",
+    ),
+    "long stride": (
+        dict(edit_state=lambda t: t["g"].update(w={"$tensor": "w", "stride": [2**40]})),
+        "does not fit a tensor of shape",
+    ),
+    "text stride": (
+        dict(edit_state=lambda t: t["g"].update(w={"$tensor": "w", "stride": ["1"]})),
+        "does not fit a tensor of shape",
+    ),
     "not trees": ({"state.json": b"[]"}, "does not hold the trees"),
     "state key twice": ({"state.json": b'{"trees": {}, "trees": {}}'}, "'trees' is there twice"),
     "step": (dict(edit_manifest=lambda m: m.update(step=8)), "holds step 8: the folder's name must be step-000000008"),
     "step type": (dict(edit_manifest=lambda m: m.update(step=7.0)), "not the manifest of a checkpoint"),
-    "file outside": (dict(edit_manifest=lambda m: m["files"].update({"../a.safetensors": m["files"]["state.json"]})), "lists files in a way"),
+    "file outside": (
+        dict(edit_manifest=lambda m: m["files"].update({"../a.safetensors": m["files"]["state.json"]})),
+        "lists files in a way",
+    ),
     "fingerprint": (dict(edit_manifest=lambda m: m["files"].update({"state.json": 5})), "lists files in a way"),
     "newer": (dict(edit_manifest=lambda m: m.update(format=2)), "has format 2, this ganzoo reads up to 1"),
     "pickle": ({"g.safetensors": b"\x80\x02}q\x00." * 9}, "header cannot be"),
@@ -252,7 +300,10 @@ FORGED = {
     "tensor twice": ({"g.safetensors": header(b'{"w":%s,"w":%s}' % (F32, F32), b"1234")}, "'w' is there twice"),
     "header list": ({"g.safetensors": header(b"[]")}, "its header is not a list of"),
     "offsets": ({"g.safetensors": header(b'{"w":%s}' % F32, b"12345678")}, "is not valid safetensors: "),
-    "dtype": ({"g.safetensors": header(b'{"w":%s}' % F32.replace(b"F32", b"F31"), b"1234")}, "is not valid safetensors: "),
+    "dtype": (
+        {"g.safetensors": header(b'{"w":%s}' % F32.replace(b"F32", b"F31"), b"1234")},
+        "is not valid safetensors: ",
+    ),
 }
 
 
@@ -272,7 +323,14 @@ def test_the_list_is_newest_first_and_ignores_what_is_no_checkpoint(tmp_path):
     assert list_checkpoints(tmp_path / "absent") == []
     for step in (900, 1000000000, 20):
         save_checkpoint(tmp_path, step, {"a": 1})
-    for name in (".tmp-1-a", ".trash-step-000000001-a", ".damaged-step-000000002-a", "step-12", "step-0000000012", "notes"):
+    for name in (
+        ".tmp-1-a",
+        ".trash-step-000000001-a",
+        ".damaged-step-000000002-a",
+        "step-12",
+        "step-0000000012",
+        "notes",
+    ):
         (tmp_path / name).mkdir()
     assert [step for step, _ in list_checkpoints(tmp_path)] == [1000000000, 900, 20]
     assert load_checkpoint(list_checkpoints(tmp_path)[0][1])[0] == 1000000000

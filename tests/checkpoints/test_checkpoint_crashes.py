@@ -26,7 +26,11 @@ CALLS = ("mkdir", "open", "write", "fsync", "chmod", "rename", "rmdir", "unlink"
 
 def trees(step):
     values = torch.arange(40, dtype=torch.float32) + step
-    return {"generator": {"main.0.weight": values, "b": values[:3]}, "optimizer": {"state": {0: {"m": -values}}}, "position": step}
+    return {
+        "generator": {"main.0.weight": values, "b": values[:3]},
+        "optimizer": {"state": {0: {"m": -values}}},
+        "position": step,
+    }
 
 
 def save(folder, step):
@@ -149,7 +153,9 @@ def test_a_process_that_dies_at_any_call_loses_nothing(three, tmp_path, operatio
     assert found == allowed and len(points) > (15 if operation.startswith("save") else 1)
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), MemoryError()])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), MemoryError()]
+)
 def test_a_save_that_fails_at_any_call_leaves_the_old_ones_and_no_temporary_folder(three, tmp_path, error):
     def fail(name, call, arguments):
         raise error
@@ -157,7 +163,10 @@ def test_a_save_that_fails_at_any_call_leaves_the_old_ones_and_no_temporary_fold
     for at in range(1, 1 + len(rehearse(three, tmp_path, lambda folder: save(folder, 4)))):
         folder = tmp_path / str(at)
         shutil.copytree(three, folder)
-        with pytest.MonkeyPatch.context() as monkeypatch, pytest.raises((CheckpointError, KeyboardInterrupt, MemoryError)) as caught:
+        with (
+            pytest.MonkeyPatch.context() as monkeypatch,
+            pytest.raises((CheckpointError, KeyboardInterrupt, MemoryError)) as caught,
+        ):
             faults = Faults(monkeypatch, at, fail)
             save(folder, 4)
         if isinstance(error, OSError):

@@ -83,4 +83,8 @@ def test_old_checkpoints_go_but_never_the_best_nor_the_last_two_whole_ones(tmp_p
 def test_whoever_goes_back_meets_none_of_the_old_future(three):
     set_newer_aside(three, 1)
     assert newest_step(three) == 1
-    assert sorted(name[:23] for name in os.listdir(three)) == [".undone-step-000000002-", ".undone-step-000000003-", "step-000000001"]
+    assert sorted(name[:23] for name in os.listdir(three)) == [
+        ".undone-step-000000002-",
+        ".undone-step-000000003-",
+        "step-000000001",
+    ]

@@ -18,7 +18,22 @@ from PIL import Image
 
 pty = pytest.importorskip("pty")
 
-COMMANDS = ["list", "show", "plugins", "new", "install", "uninstall", "check", "train", "sample", "bench", "compare", "convert", "explore", "export"]
+COMMANDS = [
+    "list",
+    "show",
+    "plugins",
+    "new",
+    "install",
+    "uninstall",
+    "check",
+    "train",
+    "sample",
+    "bench",
+    "compare",
+    "convert",
+    "explore",
+    "export",
+]
 COMMANDS += ["pull", "push", "search"]
 
 
@@ -54,7 +69,11 @@ def error_of(done) -> str:
 def test_version_and_module_are_one_program():
     version = small.ganzoo("--version")
     script = subprocess.run([Path(sys.executable).with_name("ganzoo"), "--version"], capture_output=True, text=True)
-    assert version.stdout == script.stdout and version.stdout.startswith("ganzoo 0.") and version.returncode == script.returncode == 0
+    assert (
+        version.stdout == script.stdout
+        and version.stdout.startswith("ganzoo 0.")
+        and version.returncode == script.returncode == 0
+    )
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
@@ -69,7 +88,9 @@ def test_every_command_explains_itself(command):
 def test_list_as_text_and_for_programs():
     text, rows = small.ganzoo("list", "wgan*").stdout, json.loads(small.ganzoo("list", "wgan*", "--json").stdout)
     assert [line.split()[0] for line in text.splitlines()] == [row["name"] for row in rows]
-    assert {"wgan-gp", "wgan-gp-mnist"} <= {row["name"] for row in rows} and all(row["name"].startswith("wgan") for row in rows)
+    assert {"wgan-gp", "wgan-gp-mnist"} <= {row["name"] for row in rows} and all(
+        row["name"].startswith("wgan") for row in rows
+    )
     tagged = json.loads(small.ganzoo("list", "--tag", "conditional", "--json").stdout)
     assert tagged and all("conditional" in row["tags"] for row in tagged)
 
@@ -124,12 +145,29 @@ def test_commands_and_data_sets_complete():
 
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
 
-TRAIN = ["train", "dcgan", "--data", "{place}/grey.npz", "--steps", "1", "--image-size", "32", "--batch-size", "4", "--out", "{new}"]
+TRAIN = [
+    "train",
+    "dcgan",
+    "--data",
+    "{place}/grey.npz",
+    "--steps",
+    "1",
+    "--image-size",
+    "32",
+    "--batch-size",
+    "4",
+    "--out",
+    "{new}",
+]
 WRONG = {
     "command": (2, "No command is called 'trian'. Did you mean 'train'?", ["trian"]),
     "option": (2, "No such option", ["list", "--jsn"]),
     "missing option": (2, "Missing option '--out'", ["train", "dcgan"]),
-    "variant": (2, "No variant is called 'dcgna'. Did you mean 'dcgan'?", ["train", "dcgna", "--data", "x", "--out", "{new}"]),
+    "variant": (
+        2,
+        "No variant is called 'dcgna'. Did you mean 'dcgan'?",
+        ["train", "dcgna", "--data", "x", "--out", "{new}"],
+    ),
     "variant to show": (2, "No variant is called '../x'", ["show", "../x"]),
     "no variant": (2, "Say what to train and on what", ["train", "--out", "{new}"]),
     "data": (2, "absent.npz", ["train", "dcgan", "--data", "absent.npz", "--out", "{new}"]),
@@ -150,10 +188,18 @@ WRONG = {
     "below a file": (2, "text.txt", [*TRAIN[:-1], "{place}/text.txt/run"]),
     "nothing to resume": (2, "holds no run to resume", ["train", "--out", "{new}", "--resume"]),
     "broken config": (1, "config.json is not valid JSON", ["train", "--out", "{place}/broken", "--resume"]),
-    "damaged run": (1, "can be used, and none was deleted", ["train", "--out", "{place}/damaged", "--resume", "--steps", "3"]),
+    "damaged run": (
+        1,
+        "can be used, and none was deleted",
+        ["train", "--out", "{place}/damaged", "--resume", "--steps", "3"],
+    ),
     "sample of nothing": (2, "There is no folder", ["sample", "{new}", "--out", "{new}.png"]),
     "sample of no run": (2, "neither a run", ["sample", "{place}/cache", "--out", "{new}.png"]),
-    "sample of a damaged run": (1, "can be used, and none was deleted", ["sample", "{place}/damaged", "--out", "{new}.png"]),
+    "sample of a damaged run": (
+        1,
+        "can be used, and none was deleted",
+        ["sample", "{place}/damaged", "--out", "{new}.png"],
+    ),
     "sample of a broken run": (1, "config.json is not valid JSON", ["sample", "{place}/broken", "--out", "{new}.png"]),
     "kind of picture": (2, "unknown kind '.tga'; known:", ["sample", "{place}/run", "--out", "{new}.tga"]),
     "picture in no folder": (2, "There is no folder", ["sample", "{place}/run", "--out", "{new}/a.png"]),
@@ -162,7 +208,15 @@ WRONG = {
     "walk of one": (2, "at least two", ["sample", "{place}/run", "--out", "{new}.gif", "-n", "1"]),
     "no images": (2, "'-n'", ["sample", "{place}/run", "--out", "{new}.png", "-n", "0"]),
 }
-REAL = ("command", "option", "variant to show", "data", "existing run", "broken config", "sample of nothing")  # fresh processes
+REAL = (
+    "command",
+    "option",
+    "variant to show",
+    "data",
+    "existing run",
+    "broken config",
+    "sample of nothing",
+)  # fresh processes
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -174,13 +228,17 @@ def test_a_wrong_request_is_one_line_and_leaves_nothing(place, tmp_path, name):
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert expected in error_of(done)
     assert list(tmp_path.iterdir()) == []
-    assert [path for path in sorted(place.rglob("*")) if "cache" not in path.parts] == [path for path in before if "cache" not in path.parts]
+    assert [path for path in sorted(place.rglob("*")) if "cache" not in path.parts] == [
+        path for path in before if "cache" not in path.parts
+    ]
 
 
 def test_all_mistakes_of_a_configuration_come_at_once(place, tmp_path):
     more = ["--set", "generator.widht=1", "--set", "training.lr=1", "--set", "training.ema=2"]
     done = small.ganzoo(*[word.format(place=place, new=tmp_path / "new") for word in TRAIN], *more)
-    assert done.returncode == 2 and "Error: 3 settings cannot be used:" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 2 and "Error: 3 settings cannot be used:" in done.stderr and "Traceback" not in done.stderr
+    )
     assert "Did you mean 'width'?" in done.stderr and "training.ema: must be at least 0 and below 1" in done.stderr
 
 
@@ -198,7 +256,16 @@ def test_a_full_disk_under_the_output():
     assert done.returncode == 1 and "No space left" in error_of(done)
 
 
-@pytest.mark.parametrize(("line", "code"), [("$G list --json | head -1; exit ${PIPESTATUS[0]}", {0, 1}), ("$G list >&-", {0}), ("$G list 2>&-", {0}), ("$G list <&-", {0}), ("$G lisst 2>&-", {2})])
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("$G list --json | head -1; exit ${PIPESTATUS[0]}", {0, 1}),
+        ("$G list >&-", {0}),
+        ("$G list 2>&-", {0}),
+        ("$G list <&-", {0}),
+        ("$G lisst 2>&-", {2}),
+    ],
+)
 def test_closed_streams(line, code):
     done = shell(line)
     assert done.returncode in code and done.stderr == ""
@@ -257,7 +324,9 @@ def test_a_folder_that_may_not_be_written():
 
         done = small.forked_ganzoo(*small.arguments(data, Path("run"), steps=1), cwd=folder, prepare=become_somebody)
         assert done.returncode == 2 and "run cannot be made: Permission denied" in error_of(done)
-        done = small.forked_ganzoo("train", "--out", "mine", "--resume", "--steps", "2", cwd=folder, prepare=become_somebody)
+        done = small.forked_ganzoo(
+            "train", "--out", "mine", "--resume", "--steps", "2", cwd=folder, prepare=become_somebody
+        )
         assert done.returncode == 1 and "cannot be locked: Permission denied" in error_of(done)
         assert sorted(folder.rglob("*")) == before
 
@@ -268,7 +337,10 @@ def test_a_folder_that_may_not_be_written():
 def test_without_a_terminal_there_are_lines_and_no_bar(place, tmp_path):
     done = small.ganzoo(*small.arguments(place / "grey.npz", tmp_path / "run", steps=2))
     assert done.stdout == "" and "\r" not in done.stderr and "\x1b" not in done.stderr
-    assert any(line.startswith("step 2/2  ") and "images/s" in line and "generator.fake" in line for line in done.stderr.splitlines())
+    assert any(
+        line.startswith("step 2/2  ") and "images/s" in line and "generator.fake" in line
+        for line in done.stderr.splitlines()
+    )
     quiet = small.ganzoo(*small.arguments(place / "grey.npz", tmp_path / "quiet", "--quiet", steps=2))
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 

@@ -26,14 +26,23 @@ def resolved(*settings):
 
 
 def test_settings_change_what_they_name_and_nothing_else():
-    before, after = as_json(registry().get("variants", "dcgan")), as_json(resolved("training.generator_lr=1", "generator.width=8"))
+    before, after = (
+        as_json(registry().get("variants", "dcgan")),
+        as_json(resolved("training.generator_lr=1", "generator.width=8")),
+    )
     assert after["training"].pop("generator_lr") == 1.0 and after["generator"].pop("options") == {"width": 8}
     before["training"].pop("generator_lr"), before["generator"].pop("options")
     assert after == before
 
 
 def test_a_part_can_be_exchanged_and_then_set():
-    variant = resolved("loss=least-squares", "loss.a=-1", "training.optimizer_options.betas=[0,0.9]", "training.schedules.ema.end=0.9", "training.ema=0.5")
+    variant = resolved(
+        "loss=least-squares",
+        "loss.a=-1",
+        "training.optimizer_options.betas=[0,0.9]",
+        "training.schedules.ema.end=0.9",
+        "training.ema=0.5",
+    )
     assert variant.loss == Part("least-squares", {"a": -1})
     assert variant.training.optimizer_options == {"betas": [0, 0.9]}
     assert variant.training.schedules == {"ema": Schedule(end=0.9)}
@@ -41,9 +50,14 @@ def test_a_part_can_be_exchanged_and_then_set():
 
 def test_the_name_of_a_schedule_may_have_dots():
     assert resolved("training.schedules.loss.a.end=0.5").training.schedules == {"loss.a": Schedule(end=0.5)}
-    changed = resolved('training.schedules.loss.a={"end": 2, "shape": "cosine"}', "training.schedules.loss.a.begin=0.25")
+    changed = resolved(
+        'training.schedules.loss.a={"end": 2, "shape": "cosine"}', "training.schedules.loss.a.begin=0.25"
+    )
     assert changed.training.schedules == {"loss.a": Schedule(end=2.0, shape="cosine", begin=0.25)}
-    with pytest.raises(UsageError, match=r"training\.schedules\.loss\.a\.ned: write <what>\.<field>=value, with end, .* Did you mean 'end'\?"):
+    with pytest.raises(
+        UsageError,
+        match=r"training\.schedules\.loss\.a\.ned: write <what>\.<field>=value, with end, .* Did you mean 'end'\?",
+    ):
         resolved("training.schedules.loss.a.ned=0.5")
 
 
@@ -90,18 +104,31 @@ def test_a_mistake_is_named(setting):
 
 def test_all_mistakes_are_reported_at_once():
     with pytest.raises(UsageError) as error:
-        resolved("training.stepz=1", "generator.widht=2", "discriminator.widht=2", "training.batch_size=0", "loss=lsgn", "x=1")
+        resolved(
+            "training.stepz=1",
+            "generator.widht=2",
+            "discriminator.widht=2",
+            "training.batch_size=0",
+            "loss=lsgn",
+            "x=1",
+        )
     lines = str(error.value).splitlines()
     assert lines[0] == "6 settings cannot be used:" and len(lines) == 7
 
 
 @hypothesis.settings(max_examples=300, deadline=None)
-@hypothesis.given(st.text(max_size=30), st.sampled_from(["training.", "generator.", "loss", "regularizers.a.", ""]), st.text(max_size=20))
+@hypothesis.given(
+    st.text(max_size=30),
+    st.sampled_from(["training.", "generator.", "loss", "regularizers.a.", ""]),
+    st.text(max_size=20),
+)
 def test_no_setting_ends_in_anything_but_a_line(path, head, value):
     try:
         found = resolved(f"{head}{path}={value}")
     except UsageError as error:
-        assert str(error).startswith(("A setting cannot be used: ", "2 settings cannot be used:\n", "3 settings cannot be used:\n"))
+        assert str(error).startswith(
+            ("A setting cannot be used: ", "2 settings cannot be used:\n", "3 settings cannot be used:\n")
+        )
     else:
         assert isinstance(found, Variant)
 
@@ -111,14 +138,34 @@ def test_no_setting_ends_in_anything_but_a_line(path, head, value):
 
 def plain_config() -> dict:
     variant = Variant(
-        name="dcgan", summary="A test.", paper="https://example.org", year=2015, sizes=(32,), training=Training(steps=1),
-        generator=Part("dcgan", {"width": 4}), discriminator=Part("dcgan", {"width": 4}), loss=Part("non-saturating"),
-    )  # fmt: skip
+        name="dcgan",
+        summary="A test.",
+        paper="https://example.org",
+        year=2015,
+        sizes=(32,),
+        training=Training(steps=1),
+        generator=Part("dcgan", {"width": 4}),
+        discriminator=Part("dcgan", {"width": 4}),
+        loss=Part("non-saturating"),
+    )
     data = {"source": "x.npz", "name": "x", "fingerprint": "0", "revision": None, "images": 4, "classes": ["a", "b"]}
-    return json.loads(json.dumps({
-        "format": 1, "variant": as_json(variant), "plugin": {"name": "ganzoo:dcgan"}, "image": {"size": 32, "channels": 1, "classes": 0},
-        "data": data, "seed": 0, "precision": "fp32", "processes": 1, "device": "cpu", "threads": 1, "versions": {"ganzoo": "0.1.0"},
-    }))  # fmt: skip
+    return json.loads(
+        json.dumps(
+            {
+                "format": 1,
+                "variant": as_json(variant),
+                "plugin": {"name": "ganzoo:dcgan"},
+                "image": {"size": 32, "channels": 1, "classes": 0},
+                "data": data,
+                "seed": 0,
+                "precision": "fp32",
+                "processes": 1,
+                "device": "cpu",
+                "threads": 1,
+                "versions": {"ganzoo": "0.1.0"},
+            }
+        )
+    )
 
 
 def read(tmp_path, content):
@@ -134,10 +181,22 @@ def test_a_good_config_is_read_as_it_was_written(tmp_path):
 
 
 BYTES = {
-    "empty": b"", "text": b"width: 8", "bom": b"\xef\xbb\xbf{}", "utf-16": "{}".encode("utf-16"), "latin": b'{"a": "\xe9"}',
-    "twice": b'{"format": 1, "format": 1}', "nan": b'{"format": NaN}', "overflow": b'{"format": 1e400}', "digits": b'{"format": ' + b"9" * 5000 + b"}",
-    "nested": b"[" * 100_000 + b"]" * 100_000, "large": b" " * (2**20 + 1), "list": b"[]", "null": b"null", "number": b"3", "cut": b'{"format": 1',
-}  # fmt: skip
+    "empty": b"",
+    "text": b"width: 8",
+    "bom": b"\xef\xbb\xbf{}",
+    "utf-16": "{}".encode("utf-16"),
+    "latin": b'{"a": "\xe9"}',
+    "twice": b'{"format": 1, "format": 1}',
+    "nan": b'{"format": NaN}',
+    "overflow": b'{"format": 1e400}',
+    "digits": b'{"format": ' + b"9" * 5000 + b"}",
+    "nested": b"[" * 100_000 + b"]" * 100_000,
+    "large": b" " * (2**20 + 1),
+    "list": b"[]",
+    "null": b"null",
+    "number": b"3",
+    "cut": b'{"format": 1',
+}
 
 
 @pytest.mark.parametrize("name", BYTES)
@@ -148,24 +207,50 @@ def test_what_is_no_config_is_one_line(tmp_path, name):
 
 
 CHANGES = [
-    ("format", 2, "update ganzoo"), ("format", True, "not the configuration"), ("format", 1.0, "not the configuration"),
-    ("auto_map", {"AutoModel": "os.system"}, "unknown key 'auto_map'"), ("seeed", 1, "Did you mean 'seed'?"),
-    ("variant", None, "variant"), ("variant.name", "../../x", "cannot be a name"), ("variant.name", "os:system", "cannot be a name"),
-    ("variant.name", 5, "Expected `str`"), ("variant.generator.name", "__class__", "cannot be a name"),
+    ("format", 2, "update ganzoo"),
+    ("format", True, "not the configuration"),
+    ("format", 1.0, "not the configuration"),
+    ("auto_map", {"AutoModel": "os.system"}, "unknown key 'auto_map'"),
+    ("seeed", 1, "Did you mean 'seed'?"),
+    ("variant", None, "variant"),
+    ("variant.name", "../../x", "cannot be a name"),
+    ("variant.name", "os:system", "cannot be a name"),
+    ("variant.name", 5, "Expected `str`"),
+    ("variant.generator.name", "__class__", "cannot be a name"),
     ("variant.generator.options.width", 2**31, "variant.generator.width: 2147483648 is out of range"),
-    ("variant.generator.options.widths", [1] * 1001, "out of range"), ("variant.training.batch_size", -1, "must be at least 1"),
-    ("variant.training.batch_size", "4", "Expected `int`"), ("variant.training.batch_size", True, "Expected `int`"),
-    ("variant.training.steps", 1.5, "Expected `int`"), ("variant.training.speed", 1, "unknown key 'speed'"),
-    ("variant.training.optimizer", "os.system", "no optimizer is called"), ("variant.sizes", [2**31], "must be 1 to 4096"),
-    ("variant.sizes", [], "supports no image size"), ("variant.weights", {}, None), ("variant.generator.code", "import os", "unknown key 'code'"),
-    ("image.size", 0, "out of range"), ("image.size", 2**63, "image"), ("image.channels", 10**5, "out of range"), ("image.classes", -1, "out of range"),
-    ("image.size", None, "Expected `int`"), ("image.depth", 3, "unknown key 'depth'"), ("seed", -1, "out of range"), ("seed", 2**64, "seed"),
-    ("threads", 10**6, "out of range"), ("precision", "fp8", "precision"), ("data", [], "data"), ("data.classes", [1], "Expected `str`"),
-    ("data.source", None, "Expected `str`"), ("versions", {"torch": 2}, "Expected `str`"), ("plugin", "x", "plugin"), ("device", 1, "Expected `str`"),
-]  # fmt: skip
+    ("variant.generator.options.widths", [1] * 1001, "out of range"),
+    ("variant.training.batch_size", -1, "must be at least 1"),
+    ("variant.training.batch_size", "4", "Expected `int`"),
+    ("variant.training.batch_size", True, "Expected `int`"),
+    ("variant.training.steps", 1.5, "Expected `int`"),
+    ("variant.training.speed", 1, "unknown key 'speed'"),
+    ("variant.training.optimizer", "os.system", "no optimizer is called"),
+    ("variant.sizes", [2**31], "must be 1 to 4096"),
+    ("variant.sizes", [], "supports no image size"),
+    ("variant.weights", {}, None),
+    ("variant.generator.code", "import os", "unknown key 'code'"),
+    ("image.size", 0, "out of range"),
+    ("image.size", 2**63, "image"),
+    ("image.channels", 10**5, "out of range"),
+    ("image.classes", -1, "out of range"),
+    ("image.size", None, "Expected `int`"),
+    ("image.depth", 3, "unknown key 'depth'"),
+    ("seed", -1, "out of range"),
+    ("seed", 2**64, "seed"),
+    ("threads", 10**6, "out of range"),
+    ("precision", "fp8", "precision"),
+    ("data", [], "data"),
+    ("data.classes", [1], "Expected `str`"),
+    ("data.source", None, "Expected `str`"),
+    ("versions", {"torch": 2}, "Expected `str`"),
+    ("plugin", "x", "plugin"),
+    ("device", 1, "Expected `str`"),
+]
 
 
-@pytest.mark.parametrize(("path", "value", "expected"), CHANGES, ids=[f"{path}={str(value)[:12]}" for path, value, _ in CHANGES])
+@pytest.mark.parametrize(
+    ("path", "value", "expected"), CHANGES, ids=[f"{path}={str(value)[:12]}" for path, value, _ in CHANGES]
+)
 def test_a_wrong_value_is_named(tmp_path, path, value, expected):
     config = plain_config()
     *folders, key = path.split(".")
@@ -202,7 +287,9 @@ def places(value, path=()):
         yield from places(item, (*path, key))
 
 
-@hypothesis.settings(max_examples=400, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.settings(
+    max_examples=400, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
 @hypothesis.given(st.sampled_from([path for path in places(plain_config()) if path]), ANY)
 def test_any_value_anywhere_is_read_or_refused_in_one_line(tmp_path, place, value):
     config = plain_config()
@@ -216,7 +303,9 @@ def test_any_value_anywhere_is_read_or_refused_in_one_line(tmp_path, place, valu
         assert "\n" not in str(error) and len(str(error)) < 700
 
 
-@hypothesis.settings(max_examples=300, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.settings(
+    max_examples=300, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
 @hypothesis.given(st.integers(0, 10**6), st.integers(0, 255))
 def test_any_flipped_byte_is_read_or_refused_in_one_line(tmp_path, position, byte):
     content = bytearray(json.dumps(plain_config()).encode())
@@ -240,7 +329,12 @@ def run(tmp_path_factory):
     return folder / "run"
 
 
-HOSTILE = [("generator", {"width": 2**19}), ("generator", {"latent_dim": 2**20, "width": 2**19}), ("generator", {"widht": 4}), ("generator", {"width": 8})]
+HOSTILE = [
+    ("generator", {"width": 2**19}),
+    ("generator", {"latent_dim": 2**20, "width": 2**19}),
+    ("generator", {"widht": 4}),
+    ("generator", {"width": 8}),
+]
 
 
 @pytest.mark.parametrize(("role", "options"), HOSTILE, ids=str)
@@ -254,7 +348,9 @@ def test_a_config_of_another_network_costs_no_memory(run, role, options):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with pytest.raises(GanzooError) as error:
             ganzoo.load(run)
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 50_000  # KiB; bytes on macOS, where it holds less
+        assert (
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 50_000
+        )  # KiB; bytes on macOS, where it holds less
         assert "\n" not in str(error.value)
     finally:
         path.write_bytes(before)

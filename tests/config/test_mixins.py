@@ -24,7 +24,11 @@ AUGMENTATIONS = ("ada", "diffaugment")
 SMALL = {
     "dcgan": (ImageSpec(16, 3), {"width": 4}, {"width": 4}),
     "wgan-gp": (ImageSpec(16, 1), {"width": 4}, {"width": 4}),
-    "lsgan-conditional": (ImageSpec(28, 1, 3), {"width": 2, "latent_dim": 6, "label_size": 4}, {"width": 2, "label_size": 4, "hidden": 8}),
+    "lsgan-conditional": (
+        ImageSpec(28, 1, 3),
+        {"width": 2, "latent_dim": 6, "label_size": 4},
+        {"width": 2, "label_size": 4, "hidden": 8},
+    ),
 }
 
 
@@ -33,9 +37,13 @@ def trainer_with(variant, names, **options):
     image, generator, discriminator = SMALL[variant]
     found = mixed_in(registry().get("variants", variant), names, registry())
     found = replace(found, generator=replace(found.generator, options={**found.generator.options, **generator}))
-    found = replace(found, discriminator=replace(found.discriminator, options={**found.discriminator.options, **discriminator}))
+    found = replace(
+        found, discriminator=replace(found.discriminator, options={**found.discriminator.options, **discriminator})
+    )
     early = {"lecam": {"start": 0}, "ada": {"start": 0.7, "interval": 1}} | options
-    found = replace(found, regularizers=tuple(replace(part, options=early.get(part.name, {})) for part in found.regularizers))
+    found = replace(
+        found, regularizers=tuple(replace(part, options=early.get(part.name, {})) for part in found.regularizers)
+    )
     if found.augmentation is not None:
         found = replace(found, augmentation=replace(found.augmentation, options=early.get(found.augmentation.name, {})))
     found = replace(found, training=replace(found.training, batch_size=4))
@@ -81,7 +89,9 @@ def test_schedules_reach_regularizers():
     trainer = make(more={"regularizers": {"r1": r1}}, schedules={"regularizers.r1.gamma": Schedule(end=0.0)})
     seen = [(trainer.step(), r1.gamma)[1] for _ in range(3)]
     assert seen == pytest.approx([8.0, 7.2, 6.4])
-    with pytest.raises(UsageError, match=r"The regularizers.r1 has no number called 'gama' to schedule\. Did you mean 'gamma'\?"):
+    with pytest.raises(
+        UsageError, match=r"The regularizers.r1 has no number called 'gama' to schedule\. Did you mean 'gamma'\?"
+    ):
         make(more={"regularizers": {"r1": r1}}, schedules={"regularizers.r1.gama": Schedule(end=0.0)})
 
 
@@ -109,7 +119,10 @@ class Concatenated(NonSaturating):
     def discriminator(self, turn):
         both = turn.logits(torch.cat([turn.fake, turn.real]))
         fake, self.real = both.chunk(2)
-        return {"real": torch.nn.functional.softplus(-self.real).mean(), "fake": torch.nn.functional.softplus(fake).mean()}
+        return {
+            "real": torch.nn.functional.softplus(-self.real).mean(),
+            "fake": torch.nn.functional.softplus(fake).mean(),
+        }
 
 
 class Explicit(NonSaturating):
@@ -117,7 +130,10 @@ class Explicit(NonSaturating):
 
     def discriminator(self, turn):
         self.real = turn.logits(turn.real, turn.label)
-        return {"real": torch.nn.functional.softplus(-self.real).mean(), "fake": turn.logits(turn.fake, turn.label).mean()}
+        return {
+            "real": torch.nn.functional.softplus(-self.real).mean(),
+            "fake": turn.logits(turn.fake, turn.label).mean(),
+        }
 
 
 class Changed(NonSaturating):
@@ -132,7 +148,9 @@ class Changed(NonSaturating):
         return {"real": torch.nn.functional.softplus(-self.real).mean(), "fake": turn.logits(turn.fake).mean()}
 
 
-@pytest.mark.parametrize("loss", [Concatenated(IMAGE), Explicit(IMAGE), Changed(IMAGE, True)], ids=["concatenated", "own label", "says so"])
+@pytest.mark.parametrize(
+    "loss", [Concatenated(IMAGE), Explicit(IMAGE), Changed(IMAGE, True)], ids=["concatenated", "own label", "says so"]
+)
 def test_observe_is_told_the_real_logits_of_losses_that_wrap_them(loss):
     listener = Listener()
     trainer = make(loss, more={"augmentation": listener})
@@ -145,7 +163,9 @@ def test_a_loss_that_hides_the_real_images_is_noticed():
     trainer = make(Changed(IMAGE, False), more={"augmentation": Listener()})
     trainer.step()
     assert trainer.unheard == {"discriminator"}
-    quiet = make(Changed(IMAGE, False), more={"augmentation": stepping.part("augmentations", "diffaugment", IMAGE).double()})
+    quiet = make(
+        Changed(IMAGE, False), more={"augmentation": stepping.part("augmentations", "diffaugment", IMAGE).double()}
+    )
     quiet.step()
     assert not quiet.unheard, "an augmentation that does not adapt misses nothing"
 
@@ -171,13 +191,20 @@ def test_a_name_finds_its_kind_and_keeps_its_place_in_the_configuration():
     known = registry()
     assert {name: kind_of(name, known) for name in ("r1", "ada")} == {"r1": "regularizers", "ada": "augmentations"}
     variant = mixed_in(known.get("variants", "dcgan"), ["r1", "diffaugment", "lecam"], known)
-    assert [part.name for part in variant.regularizers] == ["r1", "lecam"] and variant.augmentation == Part("diffaugment")
+    assert [part.name for part in variant.regularizers] == ["r1", "lecam"] and variant.augmentation == Part(
+        "diffaugment"
+    )
     assert variant_from_json(json.loads(json.dumps(as_json(variant)))).regularizers == variant.regularizers
 
 
 REFUSED = {
-    ("lekam",): r"No regularizer or augmentation is called 'lekam'\. Did you mean 'lecam'\? `ganzoo list --parts` lists them\.",
-    ("diffaugment", "ada"): "Images can go through one augmentation, not both 'diffaugment' and 'ada': leave one out, or take the other with",
+    (
+        "lekam",
+    ): r"No regularizer or augmentation is called 'lekam'\. Did you mean 'lecam'\? `ganzoo list --parts` lists them\.",
+    (
+        "diffaugment",
+        "ada",
+    ): "Images can go through one augmentation, not both 'diffaugment' and 'ada': leave one out, or take the other with",
     ("ada", "ada"): "'dcgan' has the augmentation 'ada' already; its options are --set augmentation.<option>=...",
     ("r1", "r1"): r"'dcgan' has the regularizer 'r1' already; its options are --set regularizers.r1.<option>=...",
 }
@@ -191,7 +218,10 @@ def test_what_cannot_be_mixed_in(names):
 
 def test_batch_norm_and_a_penalty_are_worth_a_line():
     (line,) = doubts(trainer_with("dcgan", ["r1", "lecam", "gradient-penalty"]))
-    assert line.startswith("Warning: the discriminator has batch norm") and "r1 and gradient-penalty need each image's own" in line
+    assert (
+        line.startswith("Warning: the discriminator has batch norm")
+        and "r1 and gradient-penalty need each image's own" in line
+    )
     assert doubts(trainer_with("dcgan", ["lecam"])) == [] == doubts(trainer_with("wgan-gp", ["r1"]))
 
 
@@ -200,7 +230,16 @@ def run(tmp_path_factory):
     """A short run with mix-ins and options, from the command line."""
     folder = tmp_path_factory.mktemp("mixins")
     small.images(folder / "grey.npz")
-    more = ["--with", "r1", "--with", "diffaugment", "--set", "regularizers.r1.gamma=5", "--set", "augmentation.policy=color,cutout"]
+    more = [
+        "--with",
+        "r1",
+        "--with",
+        "diffaugment",
+        "--set",
+        "regularizers.r1.gamma=5",
+        "--set",
+        "augmentation.policy=color,cutout",
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANZOO_CACHE", str(folder / "cache"))
         done = small.forked_ganzoo(*small.arguments(folder / "grey.npz", folder / "run", *more, steps=2), cwd=folder)
@@ -231,9 +270,13 @@ def test_resuming_keeps_the_mix_ins_and_takes_no_new_one(run):
 
 def test_an_unknown_mix_in_is_one_line(run):
     folder, _ = run
-    done = small.forked_ganzoo(*small.arguments(folder / "grey.npz", folder / "none", "--with", "difaugment"), cwd=folder)
+    done = small.forked_ganzoo(
+        *small.arguments(folder / "grey.npz", folder / "none", "--with", "difaugment"), cwd=folder
+    )
     assert done.returncode == 2 and not (folder / "none").exists()
-    assert done.stderr.splitlines()[-1].startswith("Error: No regularizer or augmentation is called 'difaugment'. Did you mean 'diffaugment'?")
+    assert done.stderr.splitlines()[-1].startswith(
+        "Error: No regularizer or augmentation is called 'difaugment'. Did you mean 'diffaugment'?"
+    )
 
 
 def test_parts_are_listed_and_shown(run):
@@ -241,7 +284,17 @@ def test_parts_are_listed_and_shown(run):
     listed = small.forked_ganzoo("list", "--parts", "regularizers", cwd=folder)
     assert listed.returncode == 0 and [line.split()[1] for line in listed.stdout.splitlines()] == list(REGULARIZERS)
     cards = json.loads(small.forked_ganzoo("list", "--parts", "--json", cwd=folder).stdout)
-    assert {card["kind"] for card in cards} == {"generator", "discriminator", "loss", "regularizer", "augmentation", "data set", "extractor", "metric", "layout"}
+    assert {card["kind"] for card in cards} == {
+        "generator",
+        "discriminator",
+        "loss",
+        "regularizer",
+        "augmentation",
+        "data set",
+        "extractor",
+        "metric",
+        "layout",
+    }
     assert all(card["summary"] and card["distribution"] == "ganzoo" for card in cards)
     shown = small.forked_ganzoo("show", "r1", cwd=folder)
     assert shown.returncode == 0 and shown.stdout.startswith("r1, a regularizer\n")
@@ -252,7 +305,10 @@ def test_parts_are_listed_and_shown(run):
 
 def test_a_name_that_nobody_has_gets_the_nearest_of_variants_and_parts(run):
     folder, _ = run
-    for name, message in {"lecan": "No variant and no part is called 'lecan'. Did you mean 'lecam'?", "dcgn": "No variant is called 'dcgn'. Did you mean 'dcgan'?"}.items():
+    for name, message in {
+        "lecan": "No variant and no part is called 'lecan'. Did you mean 'lecam'?",
+        "dcgn": "No variant is called 'dcgn'. Did you mean 'dcgan'?",
+    }.items():
         done = small.forked_ganzoo("show", name, cwd=folder)
         assert (done.returncode, done.stderr.splitlines()[-1]) == (2, f"Error: {message}")
     assert small.forked_ganzoo("list", "--parts", "losses", "--tag", "x", cwd=folder).returncode == 2

@@ -36,7 +36,11 @@ def register_generators(register):
             self.shape = (2 * image.channels, image.size, image.size)
             self.latent_dim = 2 * image.channels * image.size**2
             for side in ("to_a", "to_b"):
-                layers = [nn.Conv2d(image.channels, width, 3, 1, 1), nn.LeakyReLU(0.2), nn.Conv2d(width, image.channels, 3, 1, 1)]
+                layers = [
+                    nn.Conv2d(image.channels, width, 3, 1, 1),
+                    nn.LeakyReLU(0.2),
+                    nn.Conv2d(width, image.channels, 3, 1, 1),
+                ]
                 self.add_module(side, nn.Sequential(*layers))
 
         def latent(self, n, random):

@@ -40,7 +40,9 @@ class Pictures:
     def labels(self, number: int, part: slice = slice(None)) -> torch.Tensor | None:
         if not self.image.classes:
             return None
-        return torch.randint(self.image.classes, (self.batch_size,), generator=torch.Generator().manual_seed(number))[part]
+        return torch.randint(self.image.classes, (self.batch_size,), generator=torch.Generator().manual_seed(number))[
+            part
+        ]
 
 
 def spec(variant: Variant) -> ImageSpec:
@@ -58,7 +60,18 @@ def trainer_for(variant: Variant | str, registry: Registry, *, training=None, **
     return build_trainer(variant, image, pictures, registry, **more)
 
 
-def make(loss=None, *, batch_size=4, norm=False, generator=None, discriminator=None, initial=0, dtype=torch.float64, more=None, **training):
+def make(
+    loss=None,
+    *,
+    batch_size=4,
+    norm=False,
+    generator=None,
+    discriminator=None,
+    initial=0,
+    dtype=torch.float64,
+    more=None,
+    **training,
+):
     """A small trainer in float64 whose weights follow from `initial`; `training` are fields of its settings."""
     torch.manual_seed(initial)
     return Trainer(

@@ -12,8 +12,14 @@ def still(phase: str, step: int) -> set[str]:
     level = growth(step, STAGE, 2)
     idle = {index for index in range(3) if index > -(-level // 1)}
     hidden = {index for index in range(3) if index < level // 1 or index > -(-level // 1)}
-    layers = {f"{role}.{kind}.{index}" for index in idle for role, kind in (("generator", "blocks"), ("discriminator", "blocks"))}
-    layers |= {f"generator.to_image.{index}" for index in hidden} | {f"discriminator.from_image.{index}" for index in hidden}
+    layers = {
+        f"{role}.{kind}.{index}"
+        for index in idle
+        for role, kind in (("generator", "blocks"), ("discriminator", "blocks"))
+    }
+    layers |= {f"generator.to_image.{index}" for index in hidden} | {
+        f"discriminator.from_image.{index}" for index in hidden
+    }
     return {f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")}
 
 
@@ -29,7 +35,14 @@ def register_variants(register):
             discriminator=Part("growing"),
             loss=Part("growing", {"stage": STAGE}),
             sizes=(16,),
-            training=Training(optimizer_options={"betas": (0.0, 0.99)}, generator_lr=1e-3, discriminator_lr=1e-3, batch_size=4, steps=10, ema=0.9),
+            training=Training(
+                optimizer_options={"betas": (0.0, 0.99)},
+                generator_lr=1e-3,
+                discriminator_lr=1e-3,
+                batch_size=4,
+                steps=10,
+                ema=0.9,
+            ),
         )
     )
 

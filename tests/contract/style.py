@@ -73,7 +73,9 @@ class StyleGenerator(Generator):
 class Lazy(Loss):
     """Non-saturating terms; R1 and path length run now and then, scaled by how rarely."""
 
-    def __init__(self, image: ImageSpec, gamma: float = 2.0, r1_every: int = 2, path_every: int = 2, path_weight: float = 2.0):
+    def __init__(
+        self, image: ImageSpec, gamma: float = 2.0, r1_every: int = 2, path_every: int = 2, path_weight: float = 2.0
+    ):
         super().__init__()
         self.gamma, self.r1_every, self.path_every, self.path_weight = gamma, r1_every, path_every, path_weight
         self.register_buffer("mean_length", torch.zeros(()))

@@ -56,7 +56,14 @@ def test_wgan_clips_before_each_critic_step_and_takes_the_papers_number_of_them(
     assert len(largest) == trainer.batches_taken == 100
     assert max(largest) == pytest.approx(0.01)
     assert 0.01 < max(after) <= 0.01 + 5e-5 / math.sqrt(0.01) * 1.001, "RMSprop's first step is lr/√(1-α) at most"
-    assert [trainer.phases[0].repeats_at(number) for number in (24, 25, 499, 500, 501, 1000)] == [100, 5, 5, 100, 5, 100]
+    assert [trainer.phases[0].repeats_at(number) for number in (24, 25, 499, 500, 501, 1000)] == [
+        100,
+        5,
+        5,
+        100,
+        5,
+        100,
+    ]
 
 
 def test_wgan_gp_on_a_linear_critic_and_five_critic_steps_after_the_generators(registry):
@@ -132,11 +139,15 @@ def test_stylegan2_lazy_terms_are_scaled_by_how_rarely_they_run(registry):
     trainer = trainer_for("stylegan2", registry, training={"batch_size": 2})
     terms = trainer.step()
     assert "path_length.penalty" in terms and "r1.penalty" in terms
-    length = math.sqrt(terms["path_length.penalty"].item() / (2 * 2)) / 0.99  # of the only picture: 2·2·(length - 0.01·length)²
+    length = (
+        math.sqrt(terms["path_length.penalty"].item() / (2 * 2)) / 0.99
+    )  # of the only picture: 2·2·(length - 0.01·length)²
     assert trainer.loss.mean_length.item() == pytest.approx(0.01 * length, rel=1e-5)
     assert set(trainer.step()) == {"generator.fake", "discriminator.real", "discriminator.fake"}
 
-    trainer, square = with_linear_critic(registry, "stylegan2", training=replace(registry.get("variants", "stylegan2").training, **HELD))
+    trainer, square = with_linear_critic(
+        registry, "stylegan2", training=replace(registry.get("variants", "stylegan2").training, **HELD)
+    )
     torch.testing.assert_close(trainer.step()["r1.penalty"], 2 * 2.0 / 2 * square)
 
 
@@ -222,5 +233,7 @@ def test_progan_fades_each_resolution_in(registry):
 
 def test_made_up_pictures_are_a_pure_function_of_their_number(registry):
     pictures = Pictures(spec(registry.get("variants", "dcgan")), 4)
-    assert torch.equal(pictures.images(3), torch.cat([pictures.images(3, slice(0, 1)), pictures.images(3, slice(1, 4))]))
+    assert torch.equal(
+        pictures.images(3), torch.cat([pictures.images(3, slice(0, 1)), pictures.images(3, slice(1, 4))])
+    )
     assert not torch.equal(pictures.images(3), pictures.images(4))

@@ -49,7 +49,10 @@ def register_losses(register):
         def __init__(self, image, clip: float = 0.01):
             super().__init__()
             self.clip = clip
-            self.phases = (Phase("critic", ("discriminator",), repeats=critic_steps), Phase("generator", ("generator",)))
+            self.phases = (
+                Phase("critic", ("discriminator",), repeats=critic_steps),
+                Phase("generator", ("generator",)),
+            )
 
         def critic(self, turn):
             with torch.no_grad():

@@ -20,7 +20,13 @@ def register_variants(register):
             discriminator=Part("tiny"),
             loss=Part("wasserstein-penalty"),
             sizes=(8,),
-            training=Training(optimizer_options={"betas": (0.5, 0.9)}, generator_lr=1e-4, discriminator_lr=1e-4, batch_size=4, steps=10),
+            training=Training(
+                optimizer_options={"betas": (0.5, 0.9)},
+                generator_lr=1e-4,
+                discriminator_lr=1e-4,
+                batch_size=4,
+                steps=10,
+            ),
         )
     )
 
@@ -33,7 +39,10 @@ def register_losses(register):
         def __init__(self, image, penalty: float = 10.0, critic_steps: int = 5):
             super().__init__()
             self.penalty = penalty
-            self.phases = (Phase("generator", ("generator",)), Phase("critic", ("discriminator",), repeats=critic_steps))
+            self.phases = (
+                Phase("generator", ("generator",)),
+                Phase("critic", ("discriminator",), repeats=critic_steps),
+            )
 
         def generator(self, turn):
             return {"fake": -turn.logits(turn.fake).mean()}

@@ -43,7 +43,9 @@ def make(place, tmp_path):
     def run(*names: str, out: str = "out", variant: str = "dcgan", **options):
         files = [file for name in names for file in sorted(place.glob(name))]
         run.said.clear()
-        return convert(Request(files=files, variant=variant, out=tmp_path / out, **options), registry(), run.said.append)
+        return convert(
+            Request(files=files, variant=variant, out=tmp_path / out, **options), registry(), run.said.append
+        )
 
     run.said = []
     return run
@@ -63,8 +65,13 @@ def test_a_generator_and_its_discriminator_come_out_bit_for_bit(make, place, tmp
     assert set(beside) == set(theirs) and all(torch.equal(beside[name], value) for name, value in theirs.items())
     config = model.config
     assert (config.variant, config.image, config.latent_dim, config.licence) == ("dcgan", IMAGE, 7, "MIT")
-    assert config.generator == Part("dcgan", {"latent_dim": 7, "width": 4}) and config.discriminator == Part("dcgan", {"width": 4})
-    assert config.training["layout"] == "pytorch-examples" and config.training["converted_from"][0]["file"] == "netG.safetensors"
+    assert config.generator == Part("dcgan", {"latent_dim": 7, "width": 4}) and config.discriminator == Part(
+        "dcgan", {"width": 4}
+    )
+    assert (
+        config.training["layout"] == "pytorch-examples"
+        and config.training["converted_from"][0]["file"] == "netG.safetensors"
+    )
     assert ganzoo.load(tmp_path / "out").sample(2).shape == (2, 1, 32, 32)
     found = "generator in the layout pytorch-examples, 32×32 grey images, part dcgan, latent_dim=7, width=4"
     assert make.said[0].endswith(found)
@@ -106,7 +113,11 @@ def test_a_layout_of_a_plugin(make, monkeypatch):
         variants = ("dcgan",)
 
         def recognises(self, shapes):
-            return Match(Part("dcgan", {"latent_dim": 7, "width": 4}), IMAGE, note="Renamed.") if "net.0.weight" in shapes else None
+            return (
+                Match(Part("dcgan", {"latent_dim": 7, "width": 4}), IMAGE, note="Renamed.")
+                if "net.0.weight" in shapes
+                else None
+            )
 
         def convert(self, tensors, match):
             return {name.replace("net", "main"): value for name, value in tensors.items() if name not in self.lost}
@@ -123,16 +134,41 @@ def test_a_layout_of_a_plugin(make, monkeypatch):
 
 
 REFUSED = {
-    "variant": (UsageError, "No variant is called 'sgan'.*Variants: .*dcgan, .*infogan", "netG.safetensors", {"variant": "sgan"}),
+    "variant": (
+        UsageError,
+        "No variant is called 'sgan'.*Variants: .*dcgan, .*infogan",
+        "netG.safetensors",
+        {"variant": "sgan"},
+    ),
     "layout": (UsageError, "No layout is called 'numu'. Did you mean 'newmu'?", "netG.safetensors", {"layout": "numu"}),
-    "layout of others": (UsageError, "'newmu' is of dcgan, not of infogan", "7_gen*.npy", {"layout": "newmu", "variant": "infogan"}),
-    "discriminator": (UsageError, "holds a discriminator, not a generator: --discriminator FILE takes it", "netD.safetensors", {}),
-    "other names": (CheckpointError, r"fits no layout of dcgan \(newmu, pytorch-examples, studiogan-deep-conv, ganzoo\)", "renamed.safetensors", {}),
+    "layout of others": (
+        UsageError,
+        "'newmu' is of dcgan, not of infogan",
+        "7_gen*.npy",
+        {"layout": "newmu", "variant": "infogan"},
+    ),
+    "discriminator": (
+        UsageError,
+        "holds a discriminator, not a generator: --discriminator FILE takes it",
+        "netD.safetensors",
+        {},
+    ),
+    "other names": (
+        CheckpointError,
+        r"fits no layout of dcgan \(newmu, pytorch-examples, studiogan-deep-conv, ganzoo\)",
+        "renamed.safetensors",
+        {},
+    ),
     "other layout": (CheckpointError, r"fits no layout of dcgan \(newmu\)", "netG.safetensors", {"layout": "newmu"}),
     "infinite": (CheckpointError, "'main.0.weight' has numbers that are not finite", "infinite.safetensors", {}),
     "size": (UsageError, "The file's size is 32, not 64", "netG.safetensors", {"image_size": 64}),
     "channels": (UsageError, "The file's channels is 1, not 3", "netG.safetensors", {"channels": 3}),
-    "width": (UsageError, "generator.width is 4 in the file, not 8", "netG.safetensors", {"settings": ["generator.width=8"]}),
+    "width": (
+        UsageError,
+        "generator.width is 4 in the file, not 8",
+        "netG.safetensors",
+        {"settings": ["generator.width=8"]},
+    ),
     "option": (UsageError, "Did you mean 'width'", "netG.safetensors", {"settings": ["generator.widht=8"]}),
     "several files": (UsageError, "Several files can only be .npy", "net*.safetensors", {}),
     "no such group": (UsageError, "There is no group 'x'", "7_gen*.npy", {"key": "x"}),
@@ -173,7 +209,9 @@ def test_the_command(place, tmp_path):
     done = small.forked_ganzoo("convert", str(place / "pair.pth"), "--variant", "dcgan", "--out", "made", cwd=tmp_path)
     assert done.returncode == 2 and "Traceback" not in done.stderr and list(tmp_path.iterdir()) == []
     assert "choose with --key. There are: 'netG'" in done.stderr
-    done = small.forked_ganzoo("convert", str(place / "pair.pth"), "--key", "netG", "--variant", "dcgan", "--out", "made", cwd=tmp_path)
+    done = small.forked_ganzoo(
+        "convert", str(place / "pair.pth"), "--key", "netG", "--variant", "dcgan", "--out", "made", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "ganzoo sample ./made -n 64 --out made.png\n" and "loaded back and verified" in done.stderr
     words = done.stdout.split()[1:]

@@ -17,7 +17,9 @@ def shapes_of(tensors) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-def arrays(width: int = 4, latent_dim: int = 6, size: int = 16, channels: int = 3, prefix: str = "") -> dict[str, torch.Tensor]:
+def arrays(
+    width: int = 4, latent_dim: int = 6, size: int = 16, channels: int = 3, prefix: str = ""
+) -> dict[str, torch.Tensor]:
     """Random arrays in the form and order of the DCGAN authors' dumps."""
     random = torch.Generator().manual_seed(3)
     stages = {16: 2, 32: 3, 64: 4}[size]
@@ -26,7 +28,9 @@ def arrays(width: int = 4, latent_dim: int = 6, size: int = 16, channels: int = 
     for wide, narrow in zip(widths, widths[1:], strict=False):
         shapes += [(wide, narrow, 5, 5), (narrow,), (narrow,)]
     shapes += [(width, channels, 5, 5)]
-    return {f"{prefix}{number:02d}": torch.randn(shape, generator=random) * 0.3 for number, shape in enumerate(shapes, 1)}
+    return {
+        f"{prefix}{number:02d}": torch.randn(shape, generator=random) * 0.3 for number, shape in enumerate(shapes, 1)
+    }
 
 
 def original(arrays: dict[str, torch.Tensor], latent: torch.Tensor) -> torch.Tensor:
@@ -35,7 +39,9 @@ def original(arrays: dict[str, torch.Tensor], latent: torch.Tensor) -> torch.Ten
     hidden = latent @ weights[0]
     for number in range(0, len(weights) - 1, 3):
         if number:
-            hidden = functional.conv_transpose2d(hidden, weights[number].flip(2, 3), stride=2, padding=2, output_padding=1)
+            hidden = functional.conv_transpose2d(
+                hidden, weights[number].flip(2, 3), stride=2, padding=2, output_padding=1
+            )
         axes = (0, 2, 3) if number else (0,)
         mean = hidden.mean(axes, keepdim=True)
         deviation = (hidden - mean).square().mean(axes, keepdim=True).add(1e-8).sqrt()
@@ -62,7 +68,9 @@ def reference_generator(width: int = 64, channels: int = 3, counters: bool = Tru
     for stage, (wide, narrow) in enumerate(zip(widths, widths[1:], strict=False)):
         shapes[f"main.{3 * stage}.weight"] = (wide, narrow, 4, 4)
         if stage < 4:
-            shapes |= {f"main.{3 * stage + 1}.{name}": (narrow,) for name in ("weight", "bias", "running_mean", "running_var")}
+            shapes |= {
+                f"main.{3 * stage + 1}.{name}": (narrow,) for name in ("weight", "bias", "running_mean", "running_var")
+            }
             if counters:
                 shapes[f"main.{3 * stage + 1}.num_batches_tracked"] = ()
     return shapes
@@ -121,7 +129,10 @@ def test_what_is_not_quite_the_reference_is_not_recognised(change):
 @pytest.mark.parametrize("size", [16, 32, 64])
 def test_the_authors_arrays_are_recognised(size, prefix):
     match = Newmu().recognises(shapes_of(arrays(width=2, size=size, channels=1, prefix=prefix)))
-    assert (match.part, match.image) == (Part("dcgan-newmu", {"latent_dim": 6, "width": 2, "prior": "normal"}), ImageSpec(size, 1))
+    assert (match.part, match.image) == (
+        Part("dcgan-newmu", {"latent_dim": 6, "width": 2, "prior": "normal"}),
+        ImageSpec(size, 1),
+    )
     assert "batch" in match.note and "flipped" in match.note
 
 
@@ -151,7 +162,9 @@ def test_with_the_statistics_of_a_batch_the_converted_network_is_the_original():
     in_batch = generator.double().train()(latent.double())
     assert torch.allclose(in_batch, exact, atol=1e-12)
     unflipped = {name: value.flip(2, 3) if value.dim() == 4 else value for name, value in theirs.items()}
-    assert not torch.allclose(in_batch, original({name: value.double() for name, value in unflipped.items()}, latent.double()), atol=0.1)
+    assert not torch.allclose(
+        in_batch, original({name: value.double() for name, value in unflipped.items()}, latent.double()), atol=0.1
+    )
 
 
 def test_fixed_statistics_come_close_to_a_large_batch_and_forget_the_neighbours():

@@ -45,7 +45,18 @@ def corpus(tmp_path_factory):
     return good, bad, outcomes, canary
 
 
-STATE_DICTS = ("state dict", "legacy", "training", "nested", "ordered", "parameter", "tied", "half", "not contiguous", "prefix")
+STATE_DICTS = (
+    "state dict",
+    "legacy",
+    "training",
+    "nested",
+    "ordered",
+    "parameter",
+    "tied",
+    "half",
+    "not contiguous",
+    "prefix",
+)
 GOOD = (*STATE_DICTS, "npz", "npy", "safetensors")
 
 
@@ -56,7 +67,9 @@ def test_what_people_have_comes_out_bit_for_bit(corpus):
         wanted, found = good[name][2], outcomes[name]
         assert not isinstance(found, GanzooError), f"{name}: {found}"
         assert set(found) == set(wanted), name
-        assert all(found[key].dtype == value.dtype and torch.equal(found[key], value) for key, value in wanted.items()), name
+        assert all(
+            found[key].dtype == value.dtype and torch.equal(found[key], value) for key, value in wanted.items()
+        ), name
 
 
 def test_names_come_in_the_order_of_the_file(corpus):
@@ -70,7 +83,12 @@ def test_what_attackers_send_is_refused_in_our_words(corpus):
     for name, (path, says) in bad.items():
         said = str(outcomes[name]) if isinstance(outcomes[name], GanzooError) else f"was read: {outcomes[name]}"
         one_line = "\n" not in said and len(said) < 400 and path.name in said
-        if says not in said or not one_line or "weights_only" in said or not isinstance(outcomes[name], CheckpointError):
+        if (
+            says not in said
+            or not one_line
+            or "weights_only" in said
+            or not isinstance(outcomes[name], CheckpointError)
+        ):
             wrong[name] = said
     assert wrong == {}
 
@@ -122,5 +140,9 @@ def test_arrays_are_grouped_by_name_and_sorted_by_number(tmp_path):
     with pytest.raises(UsageError, match="--key 'dis' or --key 'gen'"):
         recognise([tmp_path])
     found = recognise([tmp_path], "gen")
-    assert found.names == ("1", "9", "10") and [path.name for path in found.paths] == ["gen_1.npy", "gen_9.npy", "gen_10.npy"]
+    assert found.names == ("1", "9", "10") and [path.name for path in found.paths] == [
+        "gen_1.npy",
+        "gen_9.npy",
+        "gen_10.npy",
+    ]
     assert recognise([tmp_path / "gen_9.npy", tmp_path / "gen_1.npy"]).names == ("1", "9")

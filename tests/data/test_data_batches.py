@@ -51,7 +51,9 @@ def test_every_image_once_per_epoch_even_across_batches(batch_size):
 
 
 def test_seeds_differ():
-    assert not torch.equal(Batches(make(), batch_size=10, seed=0).indices(0), Batches(make(), batch_size=10, seed=1).indices(0))
+    assert not torch.equal(
+        Batches(make(), batch_size=10, seed=0).indices(0), Batches(make(), batch_size=10, seed=1).indices(0)
+    )
 
 
 def test_labels_follow_their_images():
@@ -126,6 +128,8 @@ def test_cuda_gives_the_same_bytes(monkeypatch, room):
 
 
 def test_the_package_imports_nothing_heavy():
-    code = "import sys, ganzoo.data; print([n for n in ('torch', 'numpy', 'PIL', 'huggingface_hub') if n in sys.modules])"
+    code = (
+        "import sys, ganzoo.data; print([n for n in ('torch', 'numpy', 'PIL', 'huggingface_hub') if n in sys.modules])"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"

@@ -40,7 +40,11 @@ def test_the_second_time_nothing_is_decoded(tmp_path):
     assert first.fingerprint == second.fingerprint and first.classes == second.classes == ("a", "b", "c")
     assert numpy.array_equal(second.images.numpy()[..., 0], IMAGES)
     assert second.labels.tolist() == [number % 3 for number in range(20)]
-    assert len(kept(tmp_path)) == 1 and sorted(os.listdir(kept(tmp_path)[0])) == ["images.bin", "labels.bin", "meta.json"]
+    assert len(kept(tmp_path)) == 1 and sorted(os.listdir(kept(tmp_path)[0])) == [
+        "images.bin",
+        "labels.bin",
+        "meta.json",
+    ]
 
 
 def test_what_changes_the_result_changes_the_place(tmp_path):

@@ -33,7 +33,19 @@ def trained(tmp_path_factory):
     """The run that the README's Python block loads, made by its first command on smaller networks."""
     folder = tmp_path_factory.mktemp("readme")
     environment = {**os.environ, "GANZOO_CACHE": str(folder / "cache")}
-    command = [sys.executable, "-m", "ganzoo", "train", "dcgan", "--data", "fashion-mnist-test", "--image-size", "32", "--steps", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "ganzoo",
+        "train",
+        "dcgan",
+        "--data",
+        "fashion-mnist-test",
+        "--image-size",
+        "32",
+        "--steps",
+        "2",
+    ]
     command += ["--set", "generator.width=8", "--set", "discriminator.width=8", "--threads", "1", "--out", "runs/first"]
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
     return folder
@@ -61,15 +73,39 @@ def test_readme_plugin_installs_lists_and_trains(trained):
         path = source / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(target), str(source)]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        str(target),
+        str(source),
+    ]
     subprocess.run(pip, check=True, capture_output=True)
     environment = {**os.environ, "PYTHONPATH": str(target), "GANZOO_CACHE": str(trained / "cache")}
     run = [sys.executable, "-m", "ganzoo"]
     listed = subprocess.run([*run, "list"], env=environment, cwd=trained, capture_output=True, text=True, check=True)
     assert re.search(r"^hinge-gan .*\[ganzoo-hinge 0\.1\.0\]$", listed.stdout, re.M)
-    options = ["--data", "fashion-mnist-test", "--image-size", "32", "--steps", "2", "--batch-size", "8", "--set", "loss.margin=2"]
+    options = [
+        "--data",
+        "fashion-mnist-test",
+        "--image-size",
+        "32",
+        "--steps",
+        "2",
+        "--batch-size",
+        "8",
+        "--set",
+        "loss.margin=2",
+    ]
     options += ["--set", "generator.width=8", "--set", "discriminator.width=8", "--threads", "1", "--out", "runs/hinge"]
-    done = subprocess.run([*run, "train", "hinge-gan", *options], env=environment, cwd=trained, capture_output=True, text=True)
+    done = subprocess.run(
+        [*run, "train", "hinge-gan", *options], env=environment, cwd=trained, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert '"margin": 2' in (trained / "runs" / "hinge" / "config.json").read_text()
 
@@ -87,7 +123,9 @@ def test_variant_pages_point_at_the_lines_they_quote(page):
     for shown, path, line, quote in quotes:
         lines = (page.parent / path).read_text(encoding="utf-8").splitlines()
         places = [number for number, text in enumerate(lines, 1) if quote in text]
-        assert shown == line and int(line) in places, f"{page.name}: `{quote}` stands at {places} of {path}, not at line {line}"
+        assert shown == line and int(line) in places, (
+            f"{page.name}: `{quote}` stands at {places} of {path}, not at line {line}"
+        )
 
 
 def test_no_page_tells_to_install_the_strangers_package():

@@ -11,7 +11,9 @@ from paths import DOCS
 import ganzoo
 
 PAGE = (DOCS / "pretrained.md").read_text(encoding="utf-8")
-EMBEDDED = {tag: weights for variant in ganzoo.variants() for tag, weights in variant.weights.items() if weights.package_file}
+EMBEDDED = {
+    tag: weights for variant in ganzoo.variants() for tag, weights in variant.weights.items() if weights.package_file
+}
 
 
 def facts(tag: str) -> dict:

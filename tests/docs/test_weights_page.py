@@ -26,7 +26,9 @@ def test_the_example_runs(folder, monkeypatch):
     source = EXAMPLE + "assert images.shape == (16, 1, 16, 16)"
     done = subprocess.run([sys.executable, "-c", source], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (folder / "copy" / "model.safetensors").stat().st_size < (folder / "model" / "model.safetensors").stat().st_size
+    assert (folder / "copy" / "model.safetensors").stat().st_size < (
+        folder / "model" / "model.safetensors"
+    ).stat().st_size
 
 
 def test_a_program_without_ganzoo_and_torch_reads_a_folder(folder):
@@ -34,7 +36,12 @@ def test_a_program_without_ganzoo_and_torch_reads_a_folder(folder):
     done = subprocess.run([sys.executable, "-c", source, str(folder / "model")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     state = lively_model().generator.state_dict()
-    assert done.stdout.split() == ["dcgan", "16", str(len(state)), str(sum(tensor.numel() for tensor in state.values()))]
+    assert done.stdout.split() == [
+        "dcgan",
+        "16",
+        str(len(state)),
+        str(sum(tensor.numel() for tensor in state.values())),
+    ]
     assert len(READER.splitlines()) <= 20
     content = bytearray((folder / "model" / "model.safetensors").read_bytes())
     content[-1] ^= 1

@@ -26,7 +26,12 @@ SHORT = {
 def place(tmp_path):
     """A new environment that talks to a stand-in for the Hub, which lets it write as `owner`."""
     hub = LoopbackHub()
-    settings = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": WRITER, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    settings = {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_TOKEN": WRITER,
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
     yield Environment(tmp_path, **settings)
     hub.close()
 
@@ -40,14 +45,21 @@ def test_writing_a_plugin(place, to_the_letter):
     assert (reader.cwd / "runs" / "pairs.png").stat().st_size > 1000
     assert place.files() == before
     done = place.run("ganzoo", "sample", "./runs/first", "--out", "again.png", cwd=reader.cwd)
-    assert done.returncode == 1 and "No variant is called 'pairs' here. The distribution 'ganzoo-pairs' '0.1.0' provides it" in done.stderr
+    assert (
+        done.returncode == 1
+        and "No variant is called 'pairs' here. The distribution 'ganzoo-pairs' '0.1.0' provides it" in done.stderr
+    )
 
 
 def test_port_your_repository(place):
     reader = Reader(place, {})
     reader.follow("port-your-repository.md")
     facts = json.loads((reader.cwd / "converted" / "old-faces" / "config.json").read_text())
-    assert (facts["variant"], facts["provider"]["distribution"], facts["licence"]) == ("old-faces", "ganzoo-old-faces", "MIT")
+    assert (facts["variant"], facts["provider"]["distribution"], facts["licence"]) == (
+        "old-faces",
+        "ganzoo-old-faces",
+        "MIT",
+    )
 
 
 def test_gallery(place):

@@ -24,7 +24,9 @@ from ganzoo.testing.subject import Images, Subject, labels_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and --cuda")
 NAMES = [variant.name for variant in package.variants()]
-EMBEDDED = [tag for variant in package.variants() for tag, weights in sorted(variant.weights.items()) if weights.package_file]
+EMBEDDED = [
+    tag for variant in package.variants() for tag, weights in sorted(variant.weights.items()) if weights.package_file
+]
 BATCH = 4
 
 
@@ -107,7 +109,11 @@ class TestVariant:
         for _ in range(3):
             terms = trainer.step()
         assert all(torch.isfinite(term) for term in terms.values())
-        assert all(torch.isfinite(tensor).all() for tensor in tensors_of(trainer.state()).values() if tensor.is_floating_point())
+        assert all(
+            torch.isfinite(tensor).all()
+            for tensor in tensors_of(trainer.state()).values()
+            if tensor.is_floating_point()
+        )
 
 
 @pytest.mark.parametrize("tag", EMBEDDED)
@@ -154,8 +160,32 @@ def test_the_same_bench_twice_gives_the_same_rows(tmp_path):
     rows = []
     for jobs in ("1", "2"):
         out = tmp_path / jobs
-        words = ["bench", "dcgan", "vae", "--train", "--data", str(data), "--reference", str(data), "--image-size", "32", "--steps", "4"]
-        words += ["--set", "training.batch_size=4", "--eval-images", "20", "--points", "2", "--metric", "frechet", "--device", "cuda"]
+        words = [
+            "bench",
+            "dcgan",
+            "vae",
+            "--train",
+            "--data",
+            str(data),
+            "--reference",
+            str(data),
+            "--image-size",
+            "32",
+            "--steps",
+            "4",
+        ]
+        words += [
+            "--set",
+            "training.batch_size=4",
+            "--eval-images",
+            "20",
+            "--points",
+            "2",
+            "--metric",
+            "frechet",
+            "--device",
+            "cuda",
+        ]
         done = ganzoo(*words, "--jobs", jobs, "--out", str(out))
         assert done.returncode == 0, done.stderr
         assert json.loads((out / "protocol.json").read_text())["device"] == "cuda"
@@ -174,5 +204,7 @@ def test_a_run_of_the_processor_goes_on_there(tmp_path):
 
 def test_terms_of_a_step_stay_on_the_device():
     with Subject.open("dcgan") as subject:
-        trainer = trainer_of((replace(subject.small, training=replace(subject.small.training, batch_size=BATCH)), subject.image), "cuda")
+        trainer = trainer_of(
+            (replace(subject.small, training=replace(subject.small.training, batch_size=BATCH)), subject.image), "cuda"
+        )
     assert all(term.is_cuda for term in trainer.step().values())

@@ -56,7 +56,9 @@ def test_two_processes_are_one_with_the_whole_batch(one, two, case, kind):
     for rank in two[case]:
         assert {name for name in rank if name.partition(".")[0] == kind} == set(expected)
         for name, tensor in expected.items():
-            torch.testing.assert_close(rank[name], tensor, rtol=0, atol=1e-12, msg=lambda text, name=name: f"{name}: {text}")
+            torch.testing.assert_close(
+                rank[name], tensor, rtol=0, atol=1e-12, msg=lambda text, name=name: f"{name}: {text}"
+            )
 
 
 @pytest.mark.parametrize("case", worker.CASES)
@@ -74,7 +76,9 @@ def test_each_part_is_put_to_the_test(one, two):
     assert one["began"]["buffer.2.k"] != 0.25
     assert any(name.endswith("codes.weight") for name in one["infogan"] if name.startswith("gradient.discriminator."))
     assert two["dcgan"][0]["generator.main.2.running_mean"].abs().max() > 0
-    assert torch.equal(two["dcgan"][0]["generator_ema.main.2.running_var"], two["dcgan"][1]["generator_ema.main.2.running_var"])
+    assert torch.equal(
+        two["dcgan"][0]["generator_ema.main.2.running_var"], two["dcgan"][1]["generator_ema.main.2.running_var"]
+    )
     assert two["ada"][0]["augmentation.p"].dtype == torch.float64
 
 

@@ -26,7 +26,9 @@ from ganzoo.losses import Augmentation
 def test_a_schedule_at_its_begin_middle_and_finish(shape, values):
     schedule = Schedule(end=2.0, begin=0.2, finish=1.0, shape=shape)
     assert [scheduled(schedule, 8.0, progress) for progress in values] == pytest.approx(list(values.values()))
-    assert scheduled(Schedule(end=2.0, start=4.0, finish=0.5), 8.0, 0.0) == 4.0, "its own start counts before the setting"
+    assert scheduled(Schedule(end=2.0, start=4.0, finish=0.5), 8.0, 0.0) == 4.0, (
+        "its own start counts before the setting"
+    )
     assert scheduled(Schedule(end=2.0, finish=0.5), 8.0, 0.9) == 2.0
 
 
@@ -105,7 +107,11 @@ def test_schedules_go_on_where_they_were():
     ("target", "training", "message"),
     [
         ("generator_rl", {}, "Nothing called 'generator_rl' can be scheduled. Did you mean 'generator_lr'?"),
-        ("loss_lr", {}, "Nothing called 'loss_lr' can be scheduled. Known: beta2, discriminator_lr, generator_lr, loss.<option>."),
+        (
+            "loss_lr",
+            {},
+            "Nothing called 'loss_lr' can be scheduled. Known: beta2, discriminator_lr, generator_lr, loss.<option>.",
+        ),
         ("loss.penalt", {}, "The loss has no number called 'penalt' to schedule. Did you mean 'penalty'?"),
         ("loss.two", {}, "The loss has no number called 'two' to schedule."),
         ("augmentation.p", {}, "The augmentation has no number called 'p' to schedule."),
@@ -173,7 +179,9 @@ def test_fused_gives_way_to_what_excludes_it():
 def test_what_an_optimizer_refuses_is_one_line():
     with pytest.raises(UsageError, match=r"^No optimizer is called 'adm'\. Did you mean 'adam'\?$"):
         make(optimizer="adm")
-    with pytest.raises(UsageError, match=r"^The optimizer 'sgd' of the generator refuses its options \{'betas': \(0\.5, 0\.9\)"):
+    with pytest.raises(
+        UsageError, match=r"^The optimizer 'sgd' of the generator refuses its options \{'betas': \(0\.5, 0\.9\)"
+    ):
         make(optimizer="sgd", optimizer_options={"betas": (0.5, 0.9)})
     with pytest.raises(UsageError, match=r"^The optimizer 'adam' of the generator refuses its options .*Invalid beta"):
         make(optimizer_options={"betas": (0.5, 1.5)})

@@ -61,7 +61,9 @@ def small_batches(task, monkeypatch):
 
 
 def weights(*modules):
-    return {f"{index}.{name}": value for index, module in enumerate(modules) for name, value in module.state_dict().items()}
+    return {
+        f"{index}.{name}": value for index, module in enumerate(modules) for name, value in module.state_dict().items()
+    }
 
 
 @pytest.mark.parametrize("kind", ["plain", "fast"])

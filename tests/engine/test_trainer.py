@@ -120,7 +120,9 @@ def test_the_engine_equals_a_plain_loop_in_float64():
     trainer = make(norm=True, optimizer_options={"betas": (0.5, 0.999)})
     generator, discriminator = deepcopy(trainer.generator), deepcopy(trainer.discriminator)
     pictures = Pictures(IMAGE, 4)
-    optimizers = [torch.optim.Adam(module.parameters(), lr=2e-4, betas=(0.5, 0.999)) for module in (discriminator, generator)]
+    optimizers = [
+        torch.optim.Adam(module.parameters(), lr=2e-4, betas=(0.5, 0.999)) for module in (discriminator, generator)
+    ]
     latents = []
     trainer.generator.register_forward_pre_hook(lambda _, inputs: latents.append(inputs[0].clone()))
     for step in range(5):
@@ -143,7 +145,10 @@ def test_micro_batches_add_up_to_the_whole_batch(registry, name, accumulate):
     variant = registry.get("variants", name)
     plain = variant.generator.name == "tiny"
     variant = replace(variant, generator=Part("tiny", {"norm": False}) if plain else variant.generator)
-    runs = [trainer_for(variant, registry, dtype=torch.float64, training={"accumulate": pieces, "steps": 10}) for pieces in (1, accumulate)]
+    runs = [
+        trainer_for(variant, registry, dtype=torch.float64, training={"accumulate": pieces, "steps": 10})
+        for pieces in (1, accumulate)
+    ]
     for run in runs:
         if not plain:
             run.generator.eval()  # batch statistics are a coupling of the batch
@@ -176,7 +181,9 @@ def test_the_average_lerps_parameters_and_copies_buffers_from_its_start_on():
 def same_state(one, other):
     """Whether parameters and buffers are the same, bit for bit."""
     states = one.state_dict(), other.state_dict()
-    return states[0].keys() == states[1].keys() and all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    return states[0].keys() == states[1].keys() and all(
+        torch.equal(states[0][name], states[1][name]) for name in states[0]
+    )
 
 
 def test_the_average_is_drawn_from_with_statistics_of_its_own():
@@ -308,5 +315,8 @@ def test_what_was_frozen_when_built_stays_frozen():
     before = parameters(trainer)
     trainer.step()
     moved = {name for name, value in parameters(trainer).items() if not torch.equal(value, before[name])}
-    assert {name for name in before if name not in moved} == {"discriminator.features.0.weight", "discriminator.features.0.bias"}
+    assert {name for name in before if name not in moved} == {
+        "discriminator.features.0.weight",
+        "discriminator.features.0.bias",
+    }
     assert not discriminator.features[0].weight.requires_grad

@@ -24,7 +24,9 @@ def score(turn):
 
 
 def test_a_phase_that_updates_an_unknown_role():
-    with pytest.raises(PluginError, match=r"^Phase 'x' of Loss updates 'critic'; known roles: generator, discriminator, loss\.$"):
+    with pytest.raises(
+        PluginError, match=r"^Phase 'x' of Loss updates 'critic'; known roles: generator, discriminator, loss\.$"
+    ):
         make(loss_with(Phase("x", ("critic",)), score))
 
 
@@ -35,8 +37,18 @@ def test_a_phase_without_its_method():
 
 def test_a_discriminator_to_update_where_there_is_none():
     other = make()
-    with pytest.raises(PluginError, match=r"^Phase 'discriminator' of NonSaturating updates the discriminator, but the variant has none\.$"):
-        Trainer(generator=other.generator, discriminator=None, loss=other.loss, batches=other.batches, image=IMAGE, training=Training())
+    with pytest.raises(
+        PluginError,
+        match=r"^Phase 'discriminator' of NonSaturating updates the discriminator, but the variant has none\.$",
+    ):
+        Trainer(
+            generator=other.generator,
+            discriminator=None,
+            loss=other.loss,
+            batches=other.batches,
+            image=IMAGE,
+            training=Training(),
+        )
 
 
 @pytest.mark.parametrize(
@@ -58,7 +70,9 @@ def test_terms_that_are_not_scalars_by_name(terms, shown):
 def test_terms_of_a_regularizer_are_checked_as_well():
     regularizer = R1(IMAGE)
     regularizer.forward = lambda turn: {"penalty": 0.0}
-    with pytest.raises(PluginError, match=r"^R1\.forward must return \{term: scalar tensor\}, got \{'penalty': 'float'\}\.$"):
+    with pytest.raises(
+        PluginError, match=r"^R1\.forward must return \{term: scalar tensor\}, got \{'penalty': 'float'\}\.$"
+    ):
         make(more={"regularizers": {"r1": regularizer}}).step()
 
 
@@ -70,7 +84,9 @@ def test_terms_that_teach_nothing():
 
 def test_a_regularizer_for_a_phase_that_the_loss_does_not_have():
     loss = loss_with(Phase("critic", ("discriminator",)), score)
-    with pytest.raises(UsageError, match=r"^The regularizer 'r1' belongs to a phase 'discriminator'; the phases of Loss are: critic\.$"):
+    with pytest.raises(
+        UsageError, match=r"^The regularizer 'r1' belongs to a phase 'discriminator'; the phases of Loss are: critic\.$"
+    ):
         make(loss, more={"regularizers": {"r1": R1(IMAGE)}})
 
 
@@ -94,5 +110,3 @@ def test_a_step_that_fails_leaves_the_process_wide_generator_alone():
     with pytest.raises(RuntimeError, match="boom"):
         trainer.step()
     assert torch.equal(torch.get_rng_state(), before)
-
-

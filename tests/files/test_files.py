@@ -234,7 +234,9 @@ def test_json_that_python_would_let_pass_is_refused_in_one_line_that_names_the_f
     limit = 6000 if name == "large" else 10**6
     with pytest.raises(CheckpointError, match=why) as caught:
         files.read_json(tmp_path / "a.json", limit=limit)
-    assert str(tmp_path / "a.json") in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) < 400
+    assert (
+        str(tmp_path / "a.json") in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) < 400
+    )
 
 
 def test_json_within_its_limits_is_read(tmp_path):

@@ -43,7 +43,11 @@ if __name__ == "__main__":
     fetched = {name: getattr(made, name) for name in names} | {"code": made.D_z}
     fetched |= {name: getattr(made, name) for name in ("G", "AE_G", "AE_x")}
     gradients = [(made.g_loss, made.G_var), (made.d_loss, made.D_var)]
-    fetched |= {f"gradient.{official_name(one)}": tf.gradients(loss, one)[0] for loss, variables in gradients for one in variables}
+    fetched |= {
+        f"gradient.{official_name(one)}": tf.gradients(loss, one)[0]
+        for loss, variables in gradients
+        for one in variables
+    }
     with tensorflow1.session() as running:
         running.run(tf.global_variables_initializer())
         reset(running, k_t=BALANCE, step=0)

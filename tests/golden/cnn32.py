@@ -17,7 +17,10 @@ LATENT, BATCH = 6, 3
 def narrow_module(checkout):
     source = (Path(checkout) / "source" / "models" / "sngan.py").read_text()
     module = ModuleType("sngan")
-    exec(compile(re.sub(r"\b(512|256|128|64)\b", lambda found: str(int(found[0]) // 32), source), "sngan", "exec"), module.__dict__)
+    exec(
+        compile(re.sub(r"\b(512|256|128|64)\b", lambda found: str(int(found[0]) // 32), source), "sngan", "exec"),
+        module.__dict__,
+    )
     return module
 
 
@@ -42,8 +45,19 @@ if __name__ == "__main__":
     generator, discriminator = networks.values()
     with torch.no_grad():
         perturb(generator), perturb(discriminator)
-        out = {f"{role}.{name}": value.clone() for role, network in networks.items() for name, value in network.state_dict().items()}
-        out |= {"pixels": pixels, "latent": latent, "drawn": generator.eval()(latent), "drawn_in_training": generator.train()(latent)}
+        out = {
+            f"{role}.{name}": value.clone()
+            for role, network in networks.items()
+            for name, value in network.state_dict().items()
+        }
+        out |= {
+            "pixels": pixels,
+            "latent": latent,
+            "drawn": generator.eval()(latent),
+            "drawn_in_training": generator.train()(latent),
+        }
         out |= {f"logits.{number}": discriminator(images) for number in (0, 1)}
     out = {name: value[:, :, ::3, ::3] if name.startswith("drawn") else value for name, value in out.items()}
-    save_file({name: value.contiguous().clone() for name, value in out.items()}, Path(__file__).parent / "cnn32.safetensors")
+    save_file(
+        {name: value.contiguous().clone() for name, value in out.items()}, Path(__file__).parent / "cnn32.safetensors"
+    )

@@ -24,7 +24,10 @@ if __name__ == "__main__":
         tensor.copy_(torch.from_numpy(numbers(name, tuple(tensor.shape), 1 if tensor.dim() == 3 else 0)))
     images = torch.from_numpy(numbers("images", (2, 3, 224, 224), 1)).mul(40)
     with torch.inference_mode():
-        out = {"features": network(images), "positions": network.interpolate_pos_encoding(torch.zeros(1, 257, WIDTH), 224, 224)}
+        out = {
+            "features": network(images),
+            "positions": network.interpolate_pos_encoding(torch.zeros(1, 257, WIDTH), 224, 224),
+        }
     save_file({name: value.contiguous() for name, value in out.items()}, Path(__file__).with_suffix(".safetensors"))
     print({name: (tuple(value.shape), float(value.std())) for name, value in out.items()})
     print(list(network.state_dict()))

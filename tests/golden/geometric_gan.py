@@ -53,7 +53,12 @@ def run(source, way, out):
             if self is names["optimizerD"]:
                 out.update(state(names["netG"], f"{way}.G") | state(names["netD"], f"{way}.D"))
                 out[f"{way}.latent.0"], out[f"{way}.real"] = names["noise"].detach().clone(), names["real_cpu"].clone()
-                out.update({f"{way}.{name}": names[name].detach().clone() for name in ("outD_real", "outD_fake", "errD_real", "errD_fake")})
+                out.update(
+                    {
+                        f"{way}.{name}": names[name].detach().clone()
+                        for name in ("outD_real", "outD_fake", "errD_real", "errD_fake")
+                    }
+                )
                 out.update(gradients(names["netD"], f"{way}.D"))
                 super().step()
                 out.update(state(names["netD"], f"{way}.D.after"))
@@ -65,7 +70,14 @@ def run(source, way, out):
             super().step()
             out.update(state(names["netG"], f"{way}.G.after.{seen['steps']}"))
 
-    for name in ("torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.utils", "utils", "utils.plot"):
+    for name in (
+        "torchvision",
+        "torchvision.datasets",
+        "torchvision.transforms",
+        "torchvision.utils",
+        "utils",
+        "utils.plot",
+    ):
         sys.modules[name] = Nothing(name)
     sys.modules["torchvision"].datasets = sys.modules["torchvision.datasets"]
     sys.modules["torchvision"].transforms, sys.modules["torchvision"].utils = (
@@ -85,11 +97,17 @@ if __name__ == "__main__":
     text = (Path(sys.argv[1]) / "main.py").read_text()
     for old, new in ((".next()", ".__next__()"), (".data[0]", ".item()")):
         text = text.replace(old, new)
-    text = text.replace("random.randint(1, 10000)", "1").replace("os.system(", "str(").replace("normal_(0.0, 0.02)", "normal_(0.0, 0.3)")
+    text = (
+        text.replace("random.randint(1, 10000)", "1")
+        .replace("os.system(", "str(")
+        .replace("normal_(0.0, 0.02)", "normal_(0.0, 0.3)")
+    )
     recorded, leaky = {}, {}
     run(text, "theory", recorded)
     run(text, "leaky", leaky)  # up to the generator's first step the same
-    recorded |= {name: value for name, value in leaky.items() if name == "leaky.errG.1" or name.startswith("leaky.G.1.gradient")}
+    recorded |= {
+        name: value for name, value in leaky.items() if name == "leaky.errG.1" or name.startswith("leaky.G.1.gradient")
+    }
     from losses.HingeLoss import HingeLoss
     from losses.SumLoss import SumLoss
 
@@ -97,7 +115,12 @@ if __name__ == "__main__":
         torch.rand(5, generator=torch.Generator().manual_seed(2)) * 2,
         torch.rand(5, generator=torch.Generator().manual_seed(3)) * 3,
     )
-    recorded |= {"ebgan.real": real, "ebgan.fake": fake, "ebgan.loss_real": SumLoss()(real), "ebgan.loss_generator": SumLoss()(fake)}
+    recorded |= {
+        "ebgan.real": real,
+        "ebgan.fake": fake,
+        "ebgan.loss_real": SumLoss()(real),
+        "ebgan.loss_generator": SumLoss()(fake),
+    }
     recorded["ebgan.loss_fake"] = HingeLoss(margin=1.0)(fake, torch.ones(5))
     file = Path(__file__).parent / "geometric-gan.safetensors"
     save_file({name: value.detach().contiguous().clone() for name, value in recorded.items()}, file)

@@ -16,7 +16,10 @@ random = numpy.random.default_rng(0)
 
 
 def layer(tensors, name, inputs, outputs):
-    tensors[f"{name}_W"], tensors[f"{name}_b"] = random.normal(size=(inputs, outputs)) * 0.5, random.normal(size=outputs) * 0.2
+    tensors[f"{name}_W"], tensors[f"{name}_b"] = (
+        random.normal(size=(inputs, outputs)) * 0.5,
+        random.normal(size=outputs) * 0.2,
+    )
 
 
 def affine(tensors, name, x):
@@ -46,7 +49,14 @@ def cross_entropy(target, logits):
 
 def gan():
     t = {"real": random.random((BATCH, PIXELS)), "z": random.uniform(-(3**0.5), 3**0.5, (BATCH, LATENT))}
-    for name, inputs, outputs in (("g_h0", LATENT, 6), ("g_h1", 6, 6), ("g_y", 6, PIXELS), ("d_h0", PIXELS, 6), ("d_h1", 2, 6), ("d_y", 2, 1)):
+    for name, inputs, outputs in (
+        ("g_h0", LATENT, 6),
+        ("g_h1", 6, 6),
+        ("g_y", 6, PIXELS),
+        ("d_h0", PIXELS, 6),
+        ("d_h1", 2, 6),
+        ("d_y", 2, 1),
+    ):
         layer(t, name, inputs, outputs)
     judge = lambda x: affine(t, "d_y", maxout(affine(t, "d_h1", maxout(affine(t, "d_h0", x), 3)), 3))[:, 0]  # noqa: E731
     t["fake"] = sigmoid(affine(t, "g_y", relu(affine(t, "g_h1", relu(affine(t, "g_h0", t["z"]))))))
@@ -94,5 +104,8 @@ def dragan():
 
 if __name__ == "__main__":
     for make in (gan, cgan, dragan):
-        arrays = {name: numpy.ascontiguousarray(value if value.dtype == numpy.int64 else value.astype(numpy.float32)) for name, value in make().items()}
+        arrays = {
+            name: numpy.ascontiguousarray(value if value.dtype == numpy.int64 else value.astype(numpy.float32))
+            for name, value in make().items()
+        }
         save_file(arrays, HERE / f"{make.__name__}.safetensors")

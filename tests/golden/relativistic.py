@@ -75,7 +75,9 @@ def run(text, number, out, folder):
     sys.modules["torchvision.utils"].save_image = at_start
     torch.optim.Adam = Adam
     options = f"--loss_D {number} --arch 1 --spectral True --cuda False --seed 1 --batch_size 3 --n_colors 1 --image_size 32 --z_size 5"
-    options += f" --n_iter 1 --lr_D .0002 --lr_G .0002 --save False --output_folder {folder} --extra_folder {folder}/extra"
+    options += (
+        f" --n_iter 1 --lr_D .0002 --lr_G .0002 --save False --output_folder {folder} --extra_folder {folder}/extra"
+    )
     sys.argv = ["GAN_losses_iter.py", *options.split()]
     exec(compile(text, "GAN_losses_iter.py", "exec"), {"__name__": "__main__"})
 

@@ -15,7 +15,11 @@ SCALE = numpy.float32(0.7)  # of attention, which starts at 0
 
 def vectors(running, role):
     """The vectors of the power method as they are now."""
-    found = [variable for variable in tf.global_variables() if variable.name.startswith(f"model/{role}") and variable.name.endswith("/u:0")]
+    found = [
+        variable
+        for variable in tf.global_variables()
+        if variable.name.startswith(f"model/{role}") and variable.name.endswith("/u:0")
+    ]
     return {f"after.{official_name(variable)}": running.run(variable) for variable in found}
 
 
@@ -33,7 +37,9 @@ if __name__ == "__main__":
     with tensorflow1.double_precision():
         z, x, y = tf.constant(latent, tf.float64), tf.constant(images, tf.float64), tf.constant(label)
         draw = [generator.generator_test(z, y, GENERATOR_WIDTH, CLASSES, training) for training in (False, True)]
-        judge = [discriminator.discriminator_test(x, y, DISCRIMINATOR_WIDTH, CLASSES, update) for update in (None, "NO_OPS")]
+        judge = [
+            discriminator.discriminator_test(x, y, DISCRIMINATOR_WIDTH, CLASSES, update) for update in (None, "NO_OPS")
+        ]
         losses = {name: getattr(model, f"_get_{name}_loss")(judge[1]) for name in ("d_real", "d_fake", "g")}
     out = {"pixels": pixels, "latent": latent, "label": label}
     with tensorflow1.session() as running:

@@ -51,7 +51,11 @@ def persistent(network, prefix, names):
 
 def given(random, classes):
     pixels, latent = random.uniform(-1, 1, (BATCH, 3, 8, 8)), random.standard_normal((BATCH, LATENT))
-    return {"pixels": pixels.astype("f"), "latent": latent.astype("f"), **({"label": numpy.array([2, 0, 1])} if classes else {})}
+    return {
+        "pixels": pixels.astype("f"),
+        "latent": latent.astype("f"),
+        **({"label": numpy.array([2, 0, 1])} if classes else {}),
+    }
 
 
 def judged(discriminator, images, label, out):
@@ -63,7 +67,13 @@ def judged(discriminator, images, label, out):
         if not number:
             discriminator.cleargrads()
             chainer.functions.sum(logits).backward()
-            out.update({f"gradient{path}": parameter.grad for path, parameter in discriminator.namedparams() if parameter.size < 300})
+            out.update(
+                {
+                    f"gradient{path}": parameter.grad
+                    for path, parameter in discriminator.namedparams()
+                    if parameter.size < 300
+                }
+            )
     out.update(persistent(discriminator, "after", ("u",)))
     with chainer.using_config("train", False):
         out["logits.2"] = ask().array[:, 0]
@@ -75,7 +85,9 @@ def record(name, updater):
     out = given(numpy.random.RandomState(0), classes)
     label, times = out.get("label"), size // 8
     generator = fill(importlib.import_module(generator).ResNetGenerator(ch=g_width, dim_z=LATENT, n_classes=classes))
-    discriminator = fill(importlib.import_module(discriminator).SNResNetProjectionDiscriminator(ch=d_width, n_classes=classes))
+    discriminator = fill(
+        importlib.import_module(discriminator).SNResNetProjectionDiscriminator(ch=d_width, n_classes=classes)
+    )
     with chainer.using_config("train", False):
         out["drawn"] = generator(BATCH, z=doubles(out["latent"]), y=label).array[:, :, ::3, ::3]
     out["drawn_in_training"] = generator(BATCH, z=doubles(out["latent"]), y=label).array[:, :, ::3, ::3]
@@ -89,7 +101,10 @@ def record(name, updater):
 
 
 def save(name, out):
-    rounded = {key: numpy.ascontiguousarray(value.astype("f") if value.dtype == numpy.float64 else value) for key, value in out.items()}
+    rounded = {
+        key: numpy.ascontiguousarray(value.astype("f") if value.dtype == numpy.float64 else value)
+        for key, value in out.items()
+    }
     save_file(rounded, HERE / f"chainer-{name}.safetensors")
 
 

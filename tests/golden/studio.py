@@ -83,7 +83,11 @@ def record(checkout, name, number):
         draw(), judge()
         perturb(generator), perturb(discriminator)
         networks = {"generator": generator, "discriminator": discriminator}
-        tensors = {f"{role}.{key}": value.clone() for role, network in networks.items() for key, value in network.state_dict().items()}
+        tensors = {
+            f"{role}.{key}": value.clone()
+            for role, network in networks.items()
+            for key, value in network.state_dict().items()
+        }
         generator.eval(), discriminator.eval()
         tensors |= {"pixels": pixels, "latent": latent, "label": label, "drawn": draw(), "logits": judge()}
         discriminator.train()

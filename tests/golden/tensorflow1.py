@@ -23,10 +23,20 @@ from tensorflow.python.framework import ops
 from tf_slim.ops.variables import get_variables
 
 tf.disable_v2_behavior()
-layers = SimpleNamespace(xavier_initializer=tf.glorot_uniform_initializer, batch_norm=partial(tf_slim.batch_norm, fused=False))
-tf.contrib = SimpleNamespace(layers=layers, slim=tf_slim, gan=None, framework=SimpleNamespace(get_variables=get_variables))
+layers = SimpleNamespace(
+    xavier_initializer=tf.glorot_uniform_initializer, batch_norm=partial(tf_slim.batch_norm, fused=False)
+)
+tf.contrib = SimpleNamespace(
+    layers=layers, slim=tf_slim, gan=None, framework=SimpleNamespace(get_variables=get_variables)
+)
 sys.modules["tensorflow"], ops.Tensor = tf, tf.Tensor
-for name in ("base", "convolutional", "core", "normalization", "pooling"):  # TensorFlow looks for them where Keras 2.15 has them no more
+for name in (
+    "base",
+    "convolutional",
+    "core",
+    "normalization",
+    "pooling",
+):  # TensorFlow looks for them where Keras 2.15 has them no more
     sys.modules[f"tf_keras.legacy_tf_layers.{name}"] = getattr(legacy, name)
 
 
@@ -70,7 +80,10 @@ def single(values) -> numpy.ndarray:
 
 def save(tensors, name: str) -> None:
     """Writes tests/golden/<name>.safetensors, floating point as float32."""
-    rounded = {key: numpy.ascontiguousarray(single(value) if value.dtype == numpy.float64 else value) for key, value in tensors.items()}
+    rounded = {
+        key: numpy.ascontiguousarray(single(value) if value.dtype == numpy.float64 else value)
+        for key, value in tensors.items()
+    }
     save_file(rounded, Path(__file__).parent / f"{name}.safetensors")
 
 

@@ -49,7 +49,9 @@ def record(name, generator, critic):
     optimizers[1].step()
     tensors |= state(generator, "generator_after")
     tensors |= {"error_real": error_real.detach(), "error_fake": error_fake.detach(), "error_generator": error.detach()}
-    save_file({key: value.detach().contiguous().clone() for key, value in tensors.items()}, HERE / f"{name}.safetensors")
+    save_file(
+        {key: value.detach().contiguous().clone() for key, value in tensors.items()}, HERE / f"{name}.safetensors"
+    )
 
 
 if __name__ == "__main__":

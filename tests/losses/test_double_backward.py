@@ -62,7 +62,9 @@ def of_every_order(convolution, options, bias):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("options", CASES, ids=str)
 def test_outputs_gradients_and_second_derivatives_are_pytorchs(everywhere, options, bias):
-    for mine, theirs in zip(of_every_order(ours, options, bias), of_every_order(functional.conv2d, options, bias), strict=True):
+    for mine, theirs in zip(
+        of_every_order(ours, options, bias), of_every_order(functional.conv2d, options, bias), strict=True
+    ):
         torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-10)
 
 

@@ -34,7 +34,14 @@ def turn_of(critic, real=None, fake=None, step=0, **more):
     def chance(*shape):
         return torch.full((len(real), *shape), 0.5, dtype=DOUBLE)
 
-    return SimpleNamespace(logits=lambda images, label=None, real=None: critic(images), uniform=chance, step=step, discriminator=critic, **found, **more)
+    return SimpleNamespace(
+        logits=lambda images, label=None, real=None: critic(images),
+        uniform=chance,
+        step=step,
+        discriminator=critic,
+        **found,
+        **more,
+    )
 
 
 @pytest.fixture
@@ -98,7 +105,10 @@ def test_lecam_by_hand_over_several_steps():
     lecam = regularizer("lecam", strength=0.5, decay=0.9, start=2)
     real = [torch.tensor(pair, dtype=DOUBLE) for pair in ([1.0, 3.0], [2.0, 4.0], [5.0, 1.0])]
     fake = [torch.tensor(pair, dtype=DOUBLE) for pair in ([-1.0, 0.0], [-2.0, 2.0], [1.0, -3.0])]
-    terms = [lecam(SimpleNamespace(real_logits=r, fake_logits=f, step=step))["distance"].item() for step, (r, f) in enumerate(zip(real, fake))]
+    terms = [
+        lecam(SimpleNamespace(real_logits=r, fake_logits=f, step=step))["distance"].item()
+        for step, (r, f) in enumerate(zip(real, fake))
+    ]
     assert terms[:2] == [0, 0], "off until step `start`, counted from 1, is over"
     # step 1 (before start): 2.0 and -0.5; step 2: 0.9·2 + 0.1·3 and 0.9·(-0.5) + 0; step 3: from there
     a_real, a_fake = 0.9 * (0.9 * 2 + 0.1 * 3) + 0.1 * 3, 0.9 * (0.9 * -0.5) + 0.1 * -1
@@ -120,7 +130,9 @@ def test_lecam_pulls_at_the_logits_that_the_loss_has_and_costs_no_pass():
 
 
 def test_consistency_is_zero_for_a_critic_that_does_not_notice(pictures):
-    inner = functional.pad(torch.ones(1, 1, 4, 4, dtype=DOUBLE), (2, 2, 2, 2)) * pictures  # no shift by a pixel loses any of it
+    inner = (
+        functional.pad(torch.ones(1, 1, 4, 4, dtype=DOUBLE), (2, 2, 2, 2)) * pictures
+    )  # no shift by a pixel loses any of it
 
     def turn(critic):
         found = turn_of(critic, inner)
@@ -141,7 +153,9 @@ def test_consistency_by_hand():
     assert regularizer("consistency", strength=10.0)(turn)["difference"] == 0
     turn.uniform = lambda *shape: torch.tensor([[0.1, 0.5, 0.5]], dtype=DOUBLE)
     assert regularizer("consistency", strength=10.0)(turn)["difference"].item() == 10 * (3 - 0) ** 2
-    turn.uniform = lambda *shape: torch.tensor([[0.9, 0.1, 0.5]], dtype=DOUBLE)  # up by one: the second row comes to the top
+    turn.uniform = lambda *shape: torch.tensor(
+        [[0.9, 0.1, 0.5]], dtype=DOUBLE
+    )  # up by one: the second row comes to the top
     assert regularizer("consistency", strength=10.0, shift=0.25)(turn)["difference"].item() == 10 * (4 - 0) ** 2
 
 
@@ -184,7 +198,12 @@ def test_top_k_steers_the_generator_of_an_unchanged_loss():
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("r1", {"every": 0}), ("consistency", {"shift": 1.0}), ("orthogonal", {"network": "loss"}), ("top-k", {"least": 0.0})],
+    [
+        ("r1", {"every": 0}),
+        ("consistency", {"shift": 1.0}),
+        ("orthogonal", {"network": "loss"}),
+        ("top-k", {"least": 0.0}),
+    ],
 )
 def test_options_that_mean_nothing_are_refused(name, options):
     with pytest.raises(ValueError, match="must be|is a share"):

@@ -56,7 +56,9 @@ def test_divergence_equals_scipy():
     assert divergence(fake, real) == pytest.approx(stats.entropy(fake.numpy(), real.numpy()), rel=1e-12)
 
 
-@pytest.mark.parametrize("wrong", [(counts(1, 2), counts(1, 2, 3)), (counts(0, 0), counts(1, 2)), (counts(1, 2), counts(0, 0))])
+@pytest.mark.parametrize(
+    "wrong", [(counts(1, 2), counts(1, 2, 3)), (counts(0, 0), counts(1, 2)), (counts(1, 2), counts(0, 0))]
+)
 def test_histograms_must_fit(wrong):
     for function in (divergence, modes_present):
         with pytest.raises(UsageError, match="Two histograms"):
@@ -115,7 +117,9 @@ def test_information_equals_torchmetrics():
     clustering = pytest.importorskip("torchmetrics.functional.clustering")
     random = torch.Generator().manual_seed(0)
     classes = torch.randint(0, 10, (2000,), generator=random)
-    codes = torch.where(torch.rand(2000, generator=random) < 0.5, classes, torch.randint(0, 10, (2000,), generator=random))
+    codes = torch.where(
+        torch.rand(2000, generator=random) < 0.5, classes, torch.randint(0, 10, (2000,), generator=random)
+    )
     wanted = clustering.normalized_mutual_info_score(codes, classes, "arithmetic")
     assert code_agreement(codes, classes, 10, 10).information == pytest.approx(float(wanted), rel=1e-5)  # float32 there
     assert normalized_information(torch.diag(counts(1, 2, 3))) == pytest.approx(1)

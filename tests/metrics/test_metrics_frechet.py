@@ -70,7 +70,12 @@ def test_moments_pass_through_plain_tensors():
 
 @pytest.mark.parametrize(
     "change",
-    [{"mean": torch.zeros(3).double()}, {"count": torch.tensor(1.5)}, {"m2": torch.zeros(4, 4)}, {"mean": torch.tensor(1.0)}],
+    [
+        {"mean": torch.zeros(3).double()},
+        {"count": torch.tensor(1.5)},
+        {"m2": torch.zeros(4, 4)},
+        {"mean": torch.tensor(1.0)},
+    ],
 )
 def test_other_tensors_are_no_moments(change):
     with pytest.raises(CheckpointError, match="are not moments"):
@@ -114,9 +119,14 @@ def test_commuting_covariances_by_hand():
 @pytest.mark.parametrize("offset", [0.0, 1e3])
 def test_equals_scipy(count, dimensions, offset):
     linalg = pytest.importorskip("scipy.linalg")
-    one, other = Moments.of(normal(count, dimensions, 1, offset)), Moments.of(normal(count, dimensions, 2, offset + 0.1, 1.3))
+    one, other = (
+        Moments.of(normal(count, dimensions, 1, offset)),
+        Moments.of(normal(count, dimensions, 2, offset + 0.1, 1.3)),
+    )
     root = linalg.sqrtm((one.covariance @ other.covariance).numpy()).real.trace()
-    wanted = float((one.mean - other.mean).square().sum() + one.covariance.trace() + other.covariance.trace()) - 2 * root
+    wanted = (
+        float((one.mean - other.mean).square().sum() + one.covariance.trace() + other.covariance.trace()) - 2 * root
+    )
     assert relative(frechet_distance(one, other), wanted) < 1e-6
 
 
@@ -142,7 +152,9 @@ def exact_distance(one, other):
             matrices.append(centred / mpmath.sqrt(rows.rows - 1))
             means.append(mean)
         product = matrices[0] * matrices[1].T
-        squares = mpmath.eigsy(product * product.T if product.rows <= product.cols else product.T * product, eigvals_only=True)
+        squares = mpmath.eigsy(
+            product * product.T if product.rows <= product.cols else product.T * product, eigvals_only=True
+        )
         shared = mpmath.fsum(mpmath.sqrt(max(value, 0)) for value in squares)
         traces = mpmath.fsum(entry**2 for matrix in matrices for entry in matrix)
         shift = mpmath.fsum((a - b) ** 2 for a, b in zip(*means, strict=True))
@@ -155,7 +167,10 @@ ILL = {
     "as many": lambda: (normal(16, 16, 1), normal(17, 16, 2)),
     "dead units": lambda: (normal(40, 12, 1) * (torch.arange(12) > 4), normal(40, 12, 2) * (torch.arange(12) > 2)),
     "dead on one side": lambda: (normal(40, 12, 1) * (torch.arange(12) > 4), normal(40, 12, 2)),
-    "scales from 1 to 1e-6": lambda: (normal(40, 12, 1) * torch.logspace(0, -6, 12), normal(40, 12, 2) * torch.logspace(0, -6, 12)),
+    "scales from 1 to 1e-6": lambda: (
+        normal(40, 12, 1) * torch.logspace(0, -6, 12),
+        normal(40, 12, 2) * torch.logspace(0, -6, 12),
+    ),
     "a mean of 1e5": lambda: (normal(40, 8, 1, 1e5), normal(40, 8, 2, 1e5)),
     "one point drawn": lambda: (normal(40, 8, 1), torch.ones(20, 8, dtype=torch.float64)),
     "duplicated features": lambda: (normal(40, 6, 1).repeat(1, 2), normal(40, 6, 2).repeat(1, 2)),
@@ -194,7 +209,9 @@ def test_zeros_of_a_triangle_are_not_multiplied_and_the_product_is_the_same(monk
     wanted = frechet_distance(one, other)
     monkeypatch.setattr(frechet, "BLOCK", 10)
     symmetric, lower = Moments.of(one).covariance, torch.linalg.cholesky(Moments.of(other).covariance)
-    assert torch.allclose(frechet._congruent(symmetric, lower).tril(), (lower.T @ symmetric @ lower).tril(), rtol=1e-12, atol=1e-12)
+    assert torch.allclose(
+        frechet._congruent(symmetric, lower).tril(), (lower.T @ symmetric @ lower).tril(), rtol=1e-12, atol=1e-12
+    )
     assert relative(frechet_distance(one, other), wanted) < 1e-12
 
 

@@ -35,7 +35,9 @@ def all_pairs(one, other):
 
 def test_by_hand():
     """x = 0, 2 and y = 1, 1 in one dimension: k(0, 2) + k(1, 1) - 2 · mean(k(0, 1), k(2, 1)) = 1 + 8 - 2 · 14."""
-    assert float(discrepancy(torch.tensor([[0.0], [2.0]]).double(), torch.tensor([[1.0], [1.0]]).double())) == 1 + 8 - 28
+    assert (
+        float(discrepancy(torch.tensor([[0.0], [2.0]]).double(), torch.tensor([[1.0], [1.0]]).double())) == 1 + 8 - 28
+    )
 
 
 @pytest.mark.parametrize("rows", [3, 2048])
@@ -57,7 +59,9 @@ def test_one_matrix_for_all_subsets_gives_what_each_gives(rows, offset, monkeypa
     random = seeded()
     each = torch.stack([discrepancy(kernel.drawn(one, 20, random), kernel.drawn(other, 20, random)) for _ in range(30)])
     assert torch.allclose(asked[0], each, rtol=1e-9, atol=1e-12 * (1 + offset) ** 6)
-    assert mean == pytest.approx(float(each.mean()), rel=1e-9) and deviation == pytest.approx(float(each.std(correction=0)), rel=1e-7)
+    assert mean == pytest.approx(float(each.mean()), rel=1e-9) and deviation == pytest.approx(
+        float(each.std(correction=0)), rel=1e-7
+    )
 
 
 def test_few_subsets_of_many_images_look_at_their_own_pairs_alone(monkeypatch):

@@ -173,7 +173,9 @@ def test_a_code_beyond_the_latent_is_named():
 
 def test_many_classes_that_few_values_are_paired_with_take_no_time():
     counts = torch.randint(0, 50, (10, 1008), generator=torch.Generator().manual_seed(0))
-    assert sum(int(counts[row, column]) for row, column in enumerate(best_pairing(counts))) == int(counts.max(1).values.sum())
+    assert sum(int(counts[row, column]) for row, column in enumerate(best_pairing(counts))) == int(
+        counts.max(1).values.sum()
+    )
     assert sorted(best_pairing(counts.T)) == [-1] * 998 + list(range(10))
 
 
@@ -192,7 +194,10 @@ def test_an_extractor_that_fails_while_it_looks_is_named():
     with pytest.raises(PluginError, match=r"The extractor 'mine' failed: ZeroDivisionError: 'division'\."):
         observe([images], Extractor("mine", raising(ZeroDivisionError("division")), "f" * 64, ()), ())
     network = Lit()
-    for classify, message in ((raising(RuntimeError("no")), "failed: RuntimeError: 'no'"), (lambda seen: seen[:, :2], r"not \(4, 2\)")):
+    for classify, message in (
+        (raising(RuntimeError("no")), "failed: RuntimeError: 'no'"),
+        (lambda seen: seen[:, :2], r"not \(4, 2\)"),
+    ):
         network.classify = classify
         with pytest.raises(PluginError, match=f"The extractor 'mine' .*{message}"):
             observe([images], Extractor("mine", network, "f" * 64, Lit.classes), ("logits",))

@@ -34,7 +34,9 @@ def all_pairs(real, fake, k=3, density_k=5):
 
 def test_by_hand():
     """On a line, with one neighbour: real 0, 1, 3 with radii 1, 1, 2; fake 0.5, 10, 11.5 with radii 9.5, 1.5, 1.5."""
-    found = neighbour_scores(torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.5], [10.0], [11.5]]), k=1, density_k=1)
+    found = neighbour_scores(
+        torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.5], [10.0], [11.5]]), k=1, density_k=1
+    )
     assert found == {"precision": 1 / 3, "recall": 1.0, "density": 2 / 3, "coverage": 2 / 3}
 
 
@@ -50,7 +52,9 @@ def test_a_point_on_the_sphere_is_inside():
 @pytest.mark.parametrize("dimensions", [1, 16])
 def test_equals_all_pairs(k, density_k, offset, dimensions):
     real, fake = points(300, dimensions, 1, offset), points(200, dimensions, 2, offset + 0.4)
-    assert neighbour_scores(real, fake, k=k, density_k=density_k) == pytest.approx(all_pairs(real, fake, k, density_k), abs=1e-12)
+    assert neighbour_scores(real, fake, k=k, density_k=density_k) == pytest.approx(
+        all_pairs(real, fake, k, density_k), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("pairs", [1, 1000, 2**22])
@@ -93,12 +97,21 @@ HARD = {
     "copies of the real": lambda: (points(300, 7, 1), points(300, 7, 1)[:280] + 1e-8),
     "an offset of 1e7": lambda: (points(300, 7, 1, 1e7), points(280, 7, 2, 1e7)),
     "apart by 1e7": lambda: (points(300, 7, 1), points(280, 7, 2, 1e7)),
-    "scales from 1e5 to 1e-5": lambda: (points(300, 7, 1) * torch.logspace(5, -5, 7), points(280, 7, 2) * torch.logspace(5, -5, 7)),
+    "scales from 1e5 to 1e-5": lambda: (
+        points(300, 7, 1) * torch.logspace(5, -5, 7),
+        points(280, 7, 2) * torch.logspace(5, -5, 7),
+    ),
     "apart in a frame of another unit": lambda: (points(300, 2, 1), 2.1 * points(280, 2, 2) + 5),
-    "one feature far away": lambda: (torch.cat([points(299, 7, 1), torch.full((1, 7), 1e9).double()]), points(280, 7, 2)),
+    "one feature far away": lambda: (
+        torch.cat([points(299, 7, 1), torch.full((1, 7), 1e9).double()]),
+        points(280, 7, 2),
+    ),
     "too large for squares in float32": lambda: (points(300, 7, 1) * 1e30, points(280, 7, 2) * 1e30),
     "too small for squares in float32": lambda: (points(300, 7, 1) * 1e-30, points(280, 7, 2) * 1e-30),
-    "mostly zeros": lambda: (points(300, 7, 1) * (points(300, 7, 3) > 1.5), points(280, 7, 2) * (points(280, 7, 4) > 1.5)),
+    "mostly zeros": lambda: (
+        points(300, 7, 1) * (points(300, 7, 3) > 1.5),
+        points(280, 7, 2) * (points(280, 7, 4) > 1.5),
+    ),
     "integers": lambda: (points(300, 7, 1).round() + 1e4, points(280, 7, 2).round() + 1e4),
     "many images of many dimensions": lambda: (points(400, 260, 1), points(390, 260, 2, 0.1)),
     "more dimensions than images": lambda: (points(60, 300, 1), points(50, 300, 2)),
@@ -117,14 +130,18 @@ def test_hard_cases_are_those_of_all_pairs(case, pairs, monkeypatch):
 def test_features_in_float32_are_taken_as_they_are(case):
     real, fake = (features.float() for features in HARD[case]())
     assert neighbour_scores(real, fake) == pytest.approx(all_pairs(real.double(), fake.double()), abs=1e-12)
-    assert neighbour_scores(real.double(), fake) == neighbour_scores(real, fake.double()) == neighbour_scores(real, fake)
+    assert (
+        neighbour_scores(real.double(), fake) == neighbour_scores(real, fake.double()) == neighbour_scores(real, fake)
+    )
 
 
 @pytest.mark.parametrize("case", HARD)
 def test_radii_are_bit_for_bit_those_of_the_differences(case, monkeypatch):
     monkeypatch.setattr(neighbours, "PAIRS", 2**12)
     for features in HARD[case]():
-        wanted = torch.stack([(row - features).square().sum(1) for row in features]).fill_diagonal_(torch.inf).sort(1).values
+        wanted = (
+            torch.stack([(row - features).square().sum(1) for row in features]).fill_diagonal_(torch.inf).sort(1).values
+        )
         radii = neighbours.searched(features, (3, 5)).radii(torch.arange(len(features)))
         for number, found in zip((3, 5), radii, strict=True):
             assert torch.equal(found, wanted[:, number - 1])
@@ -136,7 +153,9 @@ def test_no_bound_is_above_its_distance(case):
     frame = screening.Frame.around(real, fake)
     one, other = (screening.Screen(features, frame) for features in (real, fake))
     room = torch.empty(len(one) * len(other))
-    bounds = screening.lower_bounds(one, slice(0, len(one)), other, slice(0, len(other)), room)[: len(real), : len(fake)].double()
+    bounds = screening.lower_bounds(one, slice(0, len(one)), other, slice(0, len(other)), room)[
+        : len(real), : len(fake)
+    ].double()
     wanted = torch.stack([(row - fake).square().sum(1) for row in real]) / frame.unit / frame.unit
     slack = one.slack(one.norms[: len(real), None] + other.norms[: len(fake)])
     assert (bounds <= wanted).all() and (wanted <= bounds + slack).all()
@@ -152,7 +171,9 @@ def test_autocast_does_not_reach_the_bounds():
 def test_few_pairs_need_an_exact_look(monkeypatch):
     """Of all pairs, so that time does not go back to that of the differences unnoticed."""
     seen, exact = [], neighbours.exact
-    monkeypatch.setattr(neighbours, "exact", lambda one, other, row, column: seen.append(len(row)) or exact(one, other, row, column))
+    monkeypatch.setattr(
+        neighbours, "exact", lambda one, other, row, column: seen.append(len(row)) or exact(one, other, row, column)
+    )
     neighbour_scores(points(2000, 16, 1), points(2000, 16, 2))
     assert sum(seen) < 1e-4 * 3 * 2000**2
 

@@ -140,7 +140,10 @@ def test_the_same_numbers_again_and_whatever_else_is_asked(real, plain, cache):
     chosen = {name: chosen[name] for name in ("frechet", "kernel", "neighbours")}
     found = score(model, real, plain, chosen, images=200, seed=3, cache=cache)
     assert score(model, real, plain, chosen, images=200, seed=3, cache=cache) == found
-    assert score(model, real, plain, {"kernel": chosen["kernel"]}, images=200, seed=3, cache=cache).items() <= found.items()
+    assert (
+        score(model, real, plain, {"kernel": chosen["kernel"]}, images=200, seed=3, cache=cache).items()
+        <= found.items()
+    )
     assert score(model, real, plain, chosen, images=200, seed=4, cache=cache) != found
     in_parts = score(model, real, plain, chosen, images=200, seed=3, batch_size=7, cache=cache)
     assert in_parts == pytest.approx(found, rel=1e-5)

@@ -47,7 +47,10 @@ class Constant(Generator):
     class Block(nn.Module):
         def __init__(self):
             super().__init__()
-            self.gain, self.layer = nn.Parameter(torch.ones(1)), nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4))
+            self.gain, self.layer = (
+                nn.Parameter(torch.ones(1)),
+                nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4)),
+            )
 
         def forward(self, x):
             return self.layer(x) * self.gain
@@ -109,10 +112,14 @@ def test_the_first_layer_is_a_layers_weight():
 
 def test_labels_and_parameters_of_their_own_are_not_the_first_layer():
     labelled = Labelled()
-    torch.testing.assert_close(first_layer(labelled, torch.randn(1, 2), torch.tensor([2])), labelled.both.weight[:, :2].double())
+    torch.testing.assert_close(
+        first_layer(labelled, torch.randn(1, 2), torch.tensor([2])), labelled.both.weight[:, :2].double()
+    )
     assert all(parameter.requires_grad for parameter in labelled.parameters()), "what trained before still does"
     constant = Constant().eval()
-    torch.testing.assert_close(first_layer(constant, torch.randn(1, 4)), constant.block.layer.weight.double(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        first_layer(constant, torch.randn(1, 4)), constant.block.layer.weight.double(), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_exploring_leaves_the_generator_as_it_was():
@@ -124,17 +131,23 @@ def test_exploring_leaves_the_generator_as_it_was():
 
 
 def test_a_generator_without_layers_is_told():
-    with pytest.raises(UsageError, match="The first layer of Bare cannot be found: no module with parameters receives the latent"):
+    with pytest.raises(
+        UsageError, match="The first layer of Bare cannot be found: no module with parameters receives the latent"
+    ):
         explore(tiny.model_of(Bare(), GREY))
 
 
 def test_directions_go_both_ways_from_each_sample():
     model = tiny.model_of(tiny.LinearGenerator(linear([[2, 1], [1, 2], [0, 0], [0, 0]]), 2), GREY)
     rows = explore(model, directions=2, samples=3, steps=5, reach=2, seed=4)
-    assert [(row.name, row.kind, row.values) for row in rows] == [(f"direction {n}", "direction", (-2, -1, 0, 1, 2)) for n in (1, 2)]
+    assert [(row.name, row.kind, row.values) for row in rows] == [
+        (f"direction {n}", "direction", (-2, -1, 0, 1, 2)) for n in (1, 2)
+    ]
     torch.testing.assert_close(rows[0].latents[:, 2], model.latent(3, 4))
     away = rows[0].latents[:, 4] - rows[0].latents[:, 2]
-    torch.testing.assert_close(away, torch.full((3, 2), math.sqrt(2)), rtol=0.05, atol=0, msg="two standard deviations of a normal prior")
+    torch.testing.assert_close(
+        away, torch.full((3, 2), math.sqrt(2)), rtol=0.05, atol=0, msg="two standard deviations of a normal prior"
+    )
     uniform = explore(tiny.built_in("lsgan"), directions=1, samples=1, steps=3, reach=1)[0]
     assert float((uniform.latents[0, 2] - uniform.latents[0, 1]).norm()) == pytest.approx(1 / math.sqrt(3), rel=0.05)
 
@@ -157,12 +170,18 @@ def test_codes_have_a_row_each():
     model = tiny.built_in("infogan")
     rows = explore(model, samples=4, steps=5, seed=1)
     assert [(row.name, row.kind, len(row.values)) for row in rows] == [
-        ("category", "categorical", 3), ("continuous 1", "continuous", 5), ("continuous 2", "continuous", 5),
-    ]  # fmt: skip
-    assert rows[1].values == (-2, -1, 0, 1, 2) and rows[1].trained == (-1, 1) and "trained on -1 to 1" in rows[1].caption
+        ("category", "categorical", 3),
+        ("continuous 1", "continuous", 5),
+        ("continuous 2", "continuous", 5),
+    ]
+    assert (
+        rows[1].values == (-2, -1, 0, 1, 2) and rows[1].trained == (-1, 1) and "trained on -1 to 1" in rows[1].caption
+    )
     noise = model.latent(4, 1)[:, :5]
     for row in rows:
-        assert torch.equal(row.latents[:, :, :5], noise[:, None].expand(-1, len(row.values), -1)), "only the code changes"
+        assert torch.equal(row.latents[:, :, :5], noise[:, None].expand(-1, len(row.values), -1)), (
+            "only the code changes"
+        )
     assert torch.equal(rows[0].latents[:, :, 5:8], torch.eye(3).expand(4, 3, 3))
     assert rows[2].latents[:, :, 9].tolist() == [[-2, -1, 0, 1, 2]] * 4
     assert torch.equal(rows[1].latents[:, 0, 5:8], torch.eye(3)[[0, 1, 2, 0]]), "each sample on a category of its own"
@@ -188,7 +207,9 @@ def test_sheets_and_animations(tmp_path):
     rows = explore(model, samples=2, steps=6)
     drawn = draw_rows(model, rows)
     picture = sheet(rows, drawn)
-    assert picture.mode == "RGB" and picture.width == (6 * 30 + 2) * (640 // 182) and picture.height == 3 * (20 + 62 * 3)
+    assert (
+        picture.mode == "RGB" and picture.width == (6 * 30 + 2) * (640 // 182) and picture.height == 3 * (20 + 62 * 3)
+    )
     frames = animation(rows, drawn)
     assert len(frames) == 10 and {frame.size for frame in frames} == {frames[0].size}
     assert frames[1].tobytes() == frames[9].tobytes() != frames[0].tobytes(), "there and back"
@@ -210,7 +231,10 @@ def test_the_command_writes_what_it_says(place, tmp_path):
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert (said["variant"], said["out"], said["seed"], said["samples"]) == ("dcgan", "sheet.png", 0, 1)
-    assert [(row["name"], row["values"]) for row in said["rows"]] == [("direction 1", [-3, 0, 3]), ("direction 2", [-3, 0, 3])]
+    assert [(row["name"], row["values"]) for row in said["rows"]] == [
+        ("direction 1", [-3, 0, 3]),
+        ("direction 2", [-3, 0, 3]),
+    ]
     assert said["rows"][0]["strength"] >= said["rows"][1]["strength"] > 0
     again = small.forked_ganzoo(*words, "--out", "again.png", cwd=tmp_path)
     assert again.returncode == 0 and (tmp_path / "again.png").read_bytes() == (tmp_path / "sheet.png").read_bytes()
@@ -237,7 +261,10 @@ WRONG = {
     "source": ("There is no folder", ["explore", "./nothing", "--out", "x.png"]),
     "truncation": ("'--truncation'", ["sample", "{run}", "--out", "x.png", "--truncation", "0"]),
     "arrays of a walk": ("--interpolate writes a sheet", ["sample", "{run}", "--out", "x.npz", "--interpolate"]),
-    "walk of one column": ("at least two --columns", ["sample", "{run}", "--out", "x.png", "--interpolate", "--columns", "1"]),
+    "walk of one column": (
+        "at least two --columns",
+        ["sample", "{run}", "--out", "x.png", "--interpolate", "--columns", "1"],
+    ),
 }
 
 
@@ -245,5 +272,7 @@ WRONG = {
 def test_a_wrong_request_is_one_line_and_leaves_nothing(place, tmp_path, name):
     expected, words = WRONG[name]
     done = small.forked_ganzoo(*[word.format(run=place / "run") for word in words], cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "") and expected in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert (
+        (done.returncode, done.stdout) == (2, "") and expected in done.stderr and len(done.stderr.splitlines()) == 1
+    ), done.stderr
     assert list(tmp_path.iterdir()) == []

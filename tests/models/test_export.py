@@ -81,12 +81,18 @@ def drawn_by_others(tmp_path_factory):
         done = export(model, path, format)
         assert (done.path, done.format, done.batch_size) == (path, format, None) and 0 <= done.difference <= 1e-4
         latent, label = model.latent(7, seed=5), model.labels(7)
-        numpy.savez(path.with_suffix(".npz"), latent=latent.numpy(), **({} if label is None else {"label": label.numpy()}))
+        numpy.savez(
+            path.with_suffix(".npz"), latent=latent.numpy(), **({} if label is None else {"label": label.numpy()})
+        )
         expected[format, name], paths[format, name] = model.draw(latent, label), path
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # as here: convolutions round otherwise on several
-    other = subprocess.run([sys.executable, "-c", OTHERS, *map(str, paths.values())], env=one_thread, capture_output=True, text=True)
+    other = subprocess.run(
+        [sys.executable, "-c", OTHERS, *map(str, paths.values())], env=one_thread, capture_output=True, text=True
+    )
     assert other.returncode == 0, other.stderr
-    return {case: (numpy.load(path.with_suffix(".npy"), allow_pickle=False), expected[case]) for case, path in paths.items()}
+    return {
+        case: (numpy.load(path.with_suffix(".npy"), allow_pickle=False), expected[case]) for case, path in paths.items()
+    }
 
 
 @pytest.mark.parametrize(("format", "name"), CASES)
@@ -126,7 +132,9 @@ def test_a_model_of_another_precision_is_exported_in_float32_and_stays_itself(tm
 @pytest.mark.parametrize("format", ["torchscript", "torch-export"])
 def test_a_graph_that_draws_something_else_is_not_written(tmp_path, format):
     path = tmp_path / f"model{SUFFIXES[format]}"
-    with pytest.raises(GanzooError, match=r"was not written: as .* images differ from the generator's by .*, more than 0\.0001\.$"):
+    with pytest.raises(
+        GanzooError, match=r"was not written: as .* images differ from the generator's by .*, more than 0\.0001\.$"
+    ):
         export(tiny.model_of(Random(), ImageSpec(2, 1)), path, format)
     assert list(tmp_path.iterdir()) == []
 
@@ -164,7 +172,10 @@ def test_what_cannot_be_met_is_said(tmp_path, name):
 def test_without_the_extra_onnx_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(UsageError, match=r'Writing ONNX needs onnx: run pip install -c constraints.txt -e "\.\[onnx\]" in the checkout of ganzoo\.'):
+    with pytest.raises(
+        UsageError,
+        match=r'Writing ONNX needs onnx: run pip install -c constraints.txt -e "\.\[onnx\]" in the checkout of ganzoo\.',
+    ):
         export(tiny.built_in("dcgan"), tmp_path / "x.onnx", "onnx")
 
 
@@ -194,5 +205,7 @@ WRONG = {
 def test_a_wrong_request_is_one_line_and_leaves_nothing(run, tmp_path, name):
     expected, words = WRONG[name]
     done = small.forked_ganzoo(*[word.format(run=run) for word in words], cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "") and expected in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    assert (
+        (done.returncode, done.stdout) == (2, "") and expected in done.stderr and len(done.stderr.splitlines()) == 1
+    ), done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -45,7 +45,9 @@ def test_built_in_generators_draw_the_same(name):
     assert copied(model) and expected.std() > 0.1
     assert (found - expected).abs().max() < 2e-5
     changed = to_uint8(found).int() - to_uint8(expected).int()
-    assert changed.abs().max() <= 1 and (changed != 0).float().mean() < 1e-4  # a value between two grey levels may round either way
+    assert (
+        changed.abs().max() <= 1 and (changed != 0).float().mean() < 1e-4
+    )  # a value between two grey levels may round either way
 
 
 def test_batch_norm_is_folded_and_layout_changed_in_the_copy_alone():
@@ -90,7 +92,10 @@ def test_folding_is_exact(layer, norm, shape, bias):
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("side", [1, 3])
 def test_the_first_layer_as_a_matrix(bias, stride, side):
-    layer, x = nn.ConvTranspose2d(5, 4, (4, 3), stride, bias=bias).double(), torch.randn(6, 5, side, side, dtype=torch.float64)
+    layer, x = (
+        nn.ConvTranspose2d(5, 4, (4, 3), stride, bias=bias).double(),
+        torch.randn(6, 5, side, side, dtype=torch.float64),
+    )
     torch.testing.assert_close(inference.FromPoint(layer)(x), layer(x), rtol=1e-12, atol=1e-12)
 
 
@@ -105,7 +110,9 @@ CHANGES = {
     "in place": lambda model: model.generator.main[0].weight.mul_(2),
     "a statistic": lambda model: model.generator.main[1].running_mean.add_(1),
     "an attribute": lambda model: setattr(model.generator.main[1], "eps", 1.0),
-    "another parameter": lambda model: setattr(model.generator.main[3], "weight", nn.Parameter(model.generator.main[3].weight * 3)),
+    "another parameter": lambda model: setattr(
+        model.generator.main[3], "weight", nn.Parameter(model.generator.main[3].weight * 3)
+    ),
     "another layer": lambda model: model.generator.main.__setitem__(2, nn.Tanh()),
     "state": lambda model: model.generator.load_state_dict(doubled(model)),
     "assigned state": lambda model: model.generator.load_state_dict(doubled(model), assign=True),
@@ -260,7 +267,9 @@ def test_an_error_of_the_generator_is_its_own():
 def test_weights_made_in_inference_mode_are_drawn_plainly():
     with torch.inference_mode():
         model = lively_model()
-        model.generator.load_state_dict({name: tensor.clone() for name, tensor in model.generator.state_dict().items()}, assign=True)
+        model.generator.load_state_dict(
+            {name: tensor.clone() for name, tensor in model.generator.state_dict().items()}, assign=True
+        )
     latent = model.latent(4)
     assert torch.equal(model.draw(latent), plainly(model, latent))
     with torch.inference_mode():
@@ -301,7 +310,9 @@ def test_compiled_drawing(tmp_path):
 
 def test_compiling_is_asked_of_torch_and_used(monkeypatch):
     asked = []
-    monkeypatch.setattr(torch, "compile", lambda module: asked.append(module) or (lambda latent, label: module(latent, label) * 0))
+    monkeypatch.setattr(
+        torch, "compile", lambda module: asked.append(module) or (lambda latent, label: module(latent, label) * 0)
+    )
     model = lively_model()
     drawing, latent = Drawing(compile=True), model.latent(4)
     with torch.no_grad():
@@ -319,5 +330,8 @@ def test_a_machine_that_cannot_compile_says_so_in_one_line(monkeypatch):
     monkeypatch.setattr(torch, "compile", no_compiler)
     model = lively_model()
     model = Model(model.generator, model.config, compile=True)
-    with pytest.raises(UsageError, match="torch.compile fails here: No working C.. compiler found in PATH Load the model without compile"):
+    with pytest.raises(
+        UsageError,
+        match="torch.compile fails here: No working C.. compiler found in PATH Load the model without compile",
+    ):
         model.sample(1)

@@ -18,9 +18,20 @@ from ganzoo.models.model import draw_latent
 def runs(tmp_path_factory):
     """Finished runs of two steps: without labels, with labels, and with a moving average."""
     folder = tmp_path_factory.mktemp("runs")
-    labelled = ("--set", "generator.label_size=4", "--set", "discriminator.label_size=4", "--set", "discriminator.hidden=8")
+    labelled = (
+        "--set",
+        "generator.label_size=4",
+        "--set",
+        "discriminator.label_size=4",
+        "--set",
+        "discriminator.hidden=8",
+    )
     data = small.images(folder / "grey.npz")
-    asked = {"plain": ("dcgan",), "labelled": ("lsgan-conditional", *labelled), "average": ("dcgan", "--set", "training.ema=0.9")}
+    asked = {
+        "plain": ("dcgan",),
+        "labelled": ("lsgan-conditional", *labelled),
+        "average": ("dcgan", "--set", "training.ema=0.9"),
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANZOO_CACHE", str(folder / "cache"))
         for name, (variant, *more) in asked.items():
@@ -42,7 +53,12 @@ def lively(model):
 def test_the_same_seed_gives_the_same_images_whatever_the_batch_size(runs):
     model = lively(ganzoo.load(runs / "plain"))
     images = model.sample(64, seed=3)
-    assert images.std() > 0.1 and images.shape == (64, 1, 32, 32) and images.dtype == torch.float32 and images.abs().max() <= 1
+    assert (
+        images.std() > 0.1
+        and images.shape == (64, 1, 32, 32)
+        and images.dtype == torch.float32
+        and images.abs().max() <= 1
+    )
     for batch_size in (1, 7, 64, 100):
         torch.testing.assert_close(model.sample(64, seed=3, batch_size=batch_size), images, rtol=0, atol=1e-4)
     torch.testing.assert_close(model.sample(16, seed=3), images[:16], rtol=0, atol=1e-4)
@@ -74,9 +90,14 @@ def test_a_run_and_its_newest_checkpoint_are_one_model(runs):
 def test_the_moving_average_is_taken_if_there_is_one(runs):
     trees = small.newest(runs / "average")
     taken = ganzoo.load(runs / "average").generator.state_dict()
-    assert small.same(dict(taken), dict(trees["generator_ema"])) and not small.same(dict(taken), dict(trees["generator"]))
+    assert small.same(dict(taken), dict(trees["generator_ema"])) and not small.same(
+        dict(taken), dict(trees["generator"])
+    )
     itself = ganzoo.load(runs / "average", average=False)
-    assert small.same(dict(itself.generator.state_dict()), dict(trees["generator"])) and itself.config.training["averaged"] is False
+    assert (
+        small.same(dict(itself.generator.state_dict()), dict(trees["generator"]))
+        and itself.config.training["averaged"] is False
+    )
     assert "generator_ema" not in small.newest(runs / "plain")
     plain = [dict(ganzoo.load(runs / "plain", average=average).generator.state_dict()) for average in (True, False)]
     assert small.same(*plain)

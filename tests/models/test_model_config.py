@@ -34,7 +34,10 @@ TEXTS = {
     "not UTF-8": (PLAIN.replace("MIT", "\xff").encode("latin-1"), "UTF-8"),
     "too long": (PLAIN.encode() + b" " * CONFIG_BYTES, "too large"),
     "nested 30000": (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "nested"),
-    "nested 30": (PLAIN.replace('"options"', '"options": ' + '{"a":' * 30 + "1" + "}" * 30 + ', "x"').encode(), "nested"),
+    "nested 30": (
+        PLAIN.replace('"options"', '"options": ' + '{"a":' * 30 + "1" + "}" * 30 + ', "x"').encode(),
+        "nested",
+    ),
     "5000 digits": (PLAIN.replace("1000", "1" * 5000).encode(), "JSON"),
     "key twice": (PLAIN.replace('"format": 1', '"format": 1, "format": 1').encode(), "is there twice"),
     "nested key twice": (PLAIN.replace('"size": 16', '"size": 16, "size": 32').encode(), "is there twice"),
@@ -115,7 +118,11 @@ VALUES = [
 def test_the_right_one_is_taken_so_that_the_wrong_ones_mean_something(tmp_path):
     (tmp_path / "config.json").write_text(PLAIN)
     config = read_model_config(tmp_path / "config.json")
-    assert config.generator.options == {"latent_dim": 6, "width": 4} and config.classes == () and config.weights.size == 1000
+    assert (
+        config.generator.options == {"latent_dim": 6, "width": 4}
+        and config.classes == ()
+        and config.weights.size == 1000
+    )
     assert checked_config(json.loads(config.as_json()), "config.json") == config
 
 
@@ -171,7 +178,10 @@ HOSTILE = {
         "latent_dim: |differ",
     ),
     "latents": ({"latent_dim": 7}, "latent_dim: 7, but the generator takes 6"),
-    "a part of another kind": ({"generator": {"name": "non-saturating", "options": {}}}, "generator: No generator is called"),
+    "a part of another kind": (
+        {"generator": {"name": "non-saturating", "options": {}}},
+        "generator: No generator is called",
+    ),
 }
 
 
@@ -195,7 +205,9 @@ def within_limits(folder) -> int:
     """0 if loading is refused with 500 MB of address space to spare and less than 50 MB used."""
     try:
         if sys.platform == "linux":
-            pages, resident = (int(number) * resource.getpagesize() for number in open("/proc/self/statm").read().split()[:2])
+            pages, resident = (
+                int(number) * resource.getpagesize() for number in open("/proc/self/statm").read().split()[:2]
+            )
             resource.setrlimit(resource.RLIMIT_AS, (pages + 500 * 2**20,) * 2)
         ganzoo.load(folder)
     except CheckpointError:

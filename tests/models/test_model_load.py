@@ -102,7 +102,11 @@ def test_a_run_saved_as_a_folder_draws_the_same(run, tmp_path):
     model.save(tmp_path / "model")
     found = ganzoo.load(tmp_path / "model")
     assert torch.equal(found.sample(4), model.sample(4))
-    assert found.config.training["steps"] == 2 and found.config.latent_dim == 100 and found.config.provider.distribution == "ganzoo"
+    assert (
+        found.config.training["steps"] == 2
+        and found.config.latent_dim == 100
+        and found.config.provider.distribution == "ganzoo"
+    )
 
 
 @pytest.mark.parametrize("which", ["run", "checkpoint", "folder"])
@@ -129,7 +133,9 @@ def test_repositories(text, repo, revision):
     assert parse_source(text, registry()) == Repository(repo, revision)
 
 
-@pytest.mark.parametrize("text", ["./owner/name", "/owner/name", "../name", "a/b/c", "C:\\models\\x", ".\\x", "owner/name/"])
+@pytest.mark.parametrize(
+    "text", ["./owner/name", "/owner/name", "../name", "a/b/c", "C:\\models\\x", ".\\x", "owner/name/"]
+)
 def test_folders_by_how_they_are_written(text):
     assert not isinstance(parse_source(text, registry()), Repository)
     with pytest.raises(UsageError, match="There is no folder"):
@@ -179,9 +185,20 @@ def test_a_tag_is_pinned_to_its_hash(saved, monkeypatch, tmp_path):
     (package / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     for sha256, right in ((model.config.weights.sha256, True), ("0" * 64, False)):
-        weights = Weights(image=model.image, sha256=sha256, licence="MIT", package_file="package_with_weights:files/model")
-        variant = Variant(name="dcgan", summary="", paper="", year=2015, generator=Part("dcgan"), discriminator=None,
-                          loss=Part("x"), sizes=(16,), weights={"dcgan.tiny": weights})  # fmt: skip
+        weights = Weights(
+            image=model.image, sha256=sha256, licence="MIT", package_file="package_with_weights:files/model"
+        )
+        variant = Variant(
+            name="dcgan",
+            summary="",
+            paper="",
+            year=2015,
+            generator=Part("dcgan"),
+            discriminator=None,
+            loss=Part("x"),
+            sizes=(16,),
+            weights={"dcgan.tiny": weights},
+        )
         monkeypatch.setattr(Registry, "variants", lambda self, variant=variant: [variant])
         if right:
             assert torch.equal(ganzoo.load("dcgan.tiny").sample(2), model.sample(2))
@@ -199,7 +216,14 @@ def test_every_truncation_and_replacement_is_refused(saved, tmp_path):
     content = weights.read_bytes()
     other = lively_model(seed=1)
     other.save(tmp_path / "other")
-    for wrong in (b"", content[:5], content[:200], content[:-1], content + b"\0", (tmp_path / "other" / "model.safetensors").read_bytes()):
+    for wrong in (
+        b"",
+        content[:5],
+        content[:200],
+        content[:-1],
+        content + b"\0",
+        (tmp_path / "other" / "model.safetensors").read_bytes(),
+    ):
         for options in ({}, {"mmap": False}, {"verify": True}):
             weights.write_bytes(wrong)
             with pytest.raises(CheckpointError, match="model.safetensors"):
@@ -242,14 +266,21 @@ def test_saving_never_overwrites_and_leaves_nothing_half(saved, tmp_path):
     next(model.generator.parameters())[0, 0, 0, 0] = float("nan")
     with pytest.raises(CheckpointError, match="not finite"):
         model.save(tmp_path / "new")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "model"] and (tmp_path / "file").read_text() == "mine"
+    assert (
+        sorted(path.name for path in tmp_path.iterdir()) == ["file", "model"]
+        and (tmp_path / "file").read_text() == "mine"
+    )
 
 
 def test_what_config_json_cannot_hold_is_not_saved(tmp_path):
     from dataclasses import replace
 
     model = lively_model()
-    for change in ({"licence": "two\nlines"}, {"metrics": {"frechet": float("nan")}}, {"training": {"notes": "x" * 70_000}}):
+    for change in (
+        {"licence": "two\nlines"},
+        {"metrics": {"frechet": float("nan")}},
+        {"training": {"notes": "x" * 70_000}},
+    ):
         model.config = replace(lively_model().config, **change)
         with pytest.raises(CheckpointError, match="config.json"):
             model.save(tmp_path / "model")
@@ -276,7 +307,10 @@ def test_wrong_options(saved, options, message):
 @pytest.mark.parametrize(
     ("provider", "hint"),
     [
-        ({"distribution": "ganzoo-fancy", "version": "1.2"}, "The distribution 'ganzoo-fancy' '1.2' provides it: if you trust its authors"),
+        (
+            {"distribution": "ganzoo-fancy", "version": "1.2"},
+            "The distribution 'ganzoo-fancy' '1.2' provides it: if you trust its authors",
+        ),
         ({"distribution": "", "version": ""}, "does not say which distribution"),
         ({"distribution": "ganzoo", "version": "9.0"}, "It came with ganzoo '9.0'"),
     ],
@@ -368,7 +402,9 @@ def test_a_factory_that_fails_is_one_line():
     def failing(image):
         raise RuntimeError("several\nlines")
 
-    with pytest.raises(CheckpointError, match="config.json: generator: .*ganzoo-odd:odd failed to build: RuntimeError: several lines"):
+    with pytest.raises(
+        CheckpointError, match="config.json: generator: .*ganzoo-odd:odd failed to build: RuntimeError: several lines"
+    ):
         build_skeleton(config_of(), "config.json", Parts(failing), 5)
     with pytest.raises(CheckpointError, match="builds no ganzoo.networks.Generator"):
         build_skeleton(config_of(), "config.json", Parts(lambda image: nn.Linear(2, 2)), 5)
@@ -409,11 +445,20 @@ finally:
     print(*sorted(sys.modules), file=sys.stderr)
 """
     folder = saved[1] if source == "model" else run
-    done = subprocess.run([sys.executable, "-c", code, str(folder), str(tmp_path / "grid.png")], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder), str(tmp_path / "grid.png")], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     modules = set(done.stderr.split())
     assert "ganzoo.models.model" in modules and (tmp_path / "grid.png").is_file()
-    assert not modules & {"ganzoo.engine.optimizers", "ganzoo.engine.trainer", "ganzoo.runs.train", "torch._dynamo", "torch._inductor", "huggingface_hub"}
+    assert not modules & {
+        "ganzoo.engine.optimizers",
+        "ganzoo.engine.trainer",
+        "ganzoo.runs.train",
+        "torch._dynamo",
+        "torch._inductor",
+        "huggingface_hub",
+    }
 
 
 def test_a_folder_of_another_format_says_so(saved):

@@ -25,7 +25,12 @@ RIGHT = {name: sha256(data) for name, data in model_files().items()}
 @pytest.fixture(scope="module")
 def hub():
     hub = LoopbackHub()
-    extra = {"pickle.bin": b"never", "README.md": b"---\nlibrary_name: ganzoo\n---\n", "code.py": b"never", ".gitattributes": b"x"}
+    extra = {
+        "pickle.bin": b"never",
+        "README.md": b"---\nlibrary_name: ganzoo\n---\n",
+        "code.py": b"never",
+        ".gitattributes": b"x",
+    }
     hub.put(REPO, model_files() | extra)
     yield hub
     hub.close()
@@ -38,7 +43,10 @@ def head(hub, repo: str = REPO) -> str:
 def test_only_configuration_and_weights_are_fetched(hub, client):
     answer = client("pull", REPO, cache="only")
     assert answer["files"] == RIGHT and answer["commit"] == head(hub)
-    assert {Path(entry["path"]).name for entry in hub.requests("GET") if entry["spot"].startswith("get")} == {"config.json", RIGHT[WEIGHTS]}
+    assert {Path(entry["path"]).name for entry in hub.requests("GET") if entry["spot"].startswith("get")} == {
+        "config.json",
+        RIGHT[WEIGHTS],
+    }
     assert all(entry["token"] is None for entry in hub.log)
 
 
@@ -59,7 +67,9 @@ def test_a_commit_or_a_tag_may_be_named(hub, client):
     for revision, commit, seed in ((first, first, 1), ("v1", first, 1), (None, second, 2), ("main", second, 2)):
         answer = client("pull", "owner/two", cache="two", revision=revision)
         assert (answer["commit"], answer["files"][WEIGHTS]) == (commit, sha256(model_files(seed)[WEIGHTS]))
-    assert client("pull", "owner/two", cache="fresh", revision=first)["files"][WEIGHTS] == sha256(model_files(1)[WEIGHTS])
+    assert client("pull", "owner/two", cache="fresh", revision=first)["files"][WEIGHTS] == sha256(
+        model_files(1)[WEIGHTS]
+    )
 
 
 def test_loading_by_name_draws_the_same_images(client, tmp_path):
@@ -71,7 +81,9 @@ def test_loading_by_name_draws_the_same_images(client, tmp_path):
 
 def cached(folder: Path) -> dict[str, Path]:
     """Every real file of a cache that may become part of a model, by its path there."""
-    found = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()}
+    found = {
+        str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()
+    }
     return {name: path for name, path in found.items() if "/blobs/" in name or "/snapshots/" in name}
 
 
@@ -86,23 +98,43 @@ def damage(folder: Path) -> None:
 def check(answer: dict, client: Client, cache: str, looked: bool = True) -> None:
     """Right bytes or one line; and either way only right bytes in the cache, and nothing outside it."""
     if "error" in answer:
-        assert answer["kind"] in ("HubError", "Unreachable", "UsageError") and re.search(r"[.?]\)?\.?$", answer["error"]), answer
+        assert answer["kind"] in ("HubError", "Unreachable", "UsageError") and re.search(
+            r"[.?]\)?\.?$", answer["error"]
+        ), answer
     else:
         assert answer["files"] == RIGHT, answer
-    wrong = [name for name, path in cached(client.folder / cache).items() if sha256(path.read_bytes()) not in RIGHT.values()]
+    wrong = [
+        name for name, path in cached(client.folder / cache).items() if sha256(path.read_bytes()) not in RIGHT.values()
+    ]
     assert wrong == [] or not looked
     assert {path.name for path in client.folder.iterdir()} <= {"home", *client.caches}
     assert not list(client.folder.rglob("*escaped*")) and not Path("/tmp/escaped").exists()
 
 
 SPOTS = ("info", "head config", "get config", "head weights", "get weights")
-REFUSALS = {"500", "503", "429", "429 soon", "429 late", "401", "403", "404", "404 repository", "416", "stall", "reset", "closed"}
+REFUSALS = {
+    "500",
+    "503",
+    "429",
+    "429 soon",
+    "429 late",
+    "401",
+    "403",
+    "404",
+    "404 repository",
+    "416",
+    "stall",
+    "reset",
+    "closed",
+}
 OF_BODIES = {"reset in body", "half", "shorter", "flipped", "zeros"}
 PASSING = {"500", "503", "429", "429 soon", "slow", "reset", "closed", "reset in body", "half"}
 KEPT = {"500", "503", "429", "429 soon", "429 late", "stall", "reset", "closed", "html", "half"}
 REPRESENTATIVE = {"503", "429 late", "stall", "reset in body", "flipped", "etag ../", "commit ../", "html", "loop"}
 CASES = [
-    pytest.param(spot, kind, marks=() if kind in REPRESENTATIVE else pytest.mark.slow) for spot in SPOTS for kind in (*FAULTS, *LIES)
+    pytest.param(spot, kind, marks=() if kind in REPRESENTATIVE else pytest.mark.slow)
+    for spot in SPOTS
+    for kind in (*FAULTS, *LIES)
 ]
 
 
@@ -120,11 +152,15 @@ def test_right_bytes_or_one_line(hub, client, spot, kind):
             damage(client.folder / cache)
         hub.faults[:] = [Fault(spot, kind, 1 if state == "once" else -1)]
         answer = client("pull", REPO, cache=cache, seconds=seconds)
-        looked = state != "damaged" or spot != "info" or "error" not in answer  # what no commit is known of is not looked at
+        looked = (
+            state != "damaged" or spot != "info" or "error" not in answer
+        )  # what no commit is known of is not looked at
         check(answer, client, cache, looked)
         expect(answer, spot, kind, state)
         hub.faults.clear()
-        assert client("pull", REPO, cache=cache)["files"] == RIGHT, f"{state}: what is left is no hindrance once the Hub is well"
+        assert client("pull", REPO, cache=cache)["files"] == RIGHT, (
+            f"{state}: what is left is no hindrance once the Hub is well"
+        )
 
 
 def expect(answer: dict, spot: str, kind: str, state: str) -> None:
@@ -134,7 +170,11 @@ def expect(answer: dict, spot: str, kind: str, state: str) -> None:
         assert "error" not in answer, answer
     if state in ("always", "damaged") and spot != "info" and (kind in REFUSALS or by_body):
         assert "error" in answer, answer
-    if state == "always" and spot == "info" and (kind in REFUSALS or kind in ("half", "zeros", "html", "nested", "loop")):
+    if (
+        state == "always"
+        and spot == "info"
+        and (kind in REFUSALS or kind in ("half", "zeros", "html", "nested", "loop"))
+    ):
         assert "error" in answer, answer
     if state == "warm" and (spot != "info" or kind in KEPT | {"slow"}):
         assert "error" not in answer, answer
@@ -180,12 +220,20 @@ TRANSFORMERS = {"config.json": b'{"model_type": "bert"}', "README.md": b"---\nli
 REPOSITORIES = {
     "transformers": (TRANSFORMERS, {}, "no ganzoo model: config.json is not .* 'transformers'"),
     "nothing": ({"README.md": b"text"}, {}, "no ganzoo model: it has no config.json"),
-    "weightless": ({"config.json": model_files()["config.json"]}, {}, "no whole ganzoo model: it has no model.safetensors"),
+    "weightless": (
+        {"config.json": model_files()["config.json"]},
+        {},
+        "no whole ganzoo model: it has no model.safetensors",
+    ),
     "swapped": (model_files() | {WEIGHTS: model_files(3)[WEIGHTS]}, {}, "not the file that its config.json describes"),
     "large-config": ({"config.json": b" " * 70_000, WEIGHTS: b"x"}, {}, "larger than 65536 bytes"),
     "large-weights": (altered(model_files(), weights={"size": 3 * 10**9}), {}, "more than the 2000000000"),
     "newer": (altered(model_files(), format=2), {}, "owner/newer cannot be used: config.json: format:? 2 is not one"),
-    "remote-code": (altered(model_files(), auto_map={"AutoModel": "code.Model"}), {}, "cannot be used: config.json: .*auto_map"),
+    "remote-code": (
+        altered(model_files(), auto_map={"AutoModel": "code.Model"}),
+        {},
+        "cannot be used: config.json: .*auto_map",
+    ),
     "gated": (model_files(), {"gated": True}, "gated: accept its terms on the Hub, then log in with `hf auth login`"),
     "private": (model_files(), {"private": True}, "no model 'owner/private', or it is private: .*`hf auth login`"),
 }
@@ -265,7 +313,9 @@ def test_a_cache_that_cannot_be_written_is_one_line(client):
 def test_many_processes_pull_into_one_cache(hub, client):
     clients = [Client(client.folder, hub.endpoint) for _ in range(2)]
     for one in clients:
-        one.process.stdin.write(json.dumps({"do": "pull", "words": [REPO], "cache": str(client.folder / "shared")}) + "\n")
+        one.process.stdin.write(
+            json.dumps({"do": "pull", "words": [REPO], "cache": str(client.folder / "shared")}) + "\n"
+        )
         one.process.stdin.flush()
     assert all(json.loads(one.process.stdout.readline())["files"] == RIGHT for one in clients)
     for one in clients:
@@ -281,7 +331,14 @@ def test_the_command_prints_where_the_model_lies(hub, client, tmp_path):
     assert done["code"] == 0 and {path.name for path in (tmp_path / "copy").iterdir()} == set(RIGHT)
     assert client("load", str(tmp_path / "copy"))["images"] == client("load", REPO, cache="command")["images"]
     half = client("cli", "pull", str(tmp_path / "copy"), "--dtype", "float16", "--out", str(tmp_path / "half"))
-    assert half["code"] == 0 and (tmp_path / "half" / WEIGHTS).stat().st_size < 0.7 * (tmp_path / "copy" / WEIGHTS).stat().st_size
-    for words in (["pull", REPO, "--dtype", "float16"], ["pull", REPO, "--out", str(tmp_path / "copy")], ["pull", str(tmp_path / "copy")]):
+    assert (
+        half["code"] == 0
+        and (tmp_path / "half" / WEIGHTS).stat().st_size < 0.7 * (tmp_path / "copy" / WEIGHTS).stat().st_size
+    )
+    for words in (
+        ["pull", REPO, "--dtype", "float16"],
+        ["pull", REPO, "--out", str(tmp_path / "copy")],
+        ["pull", str(tmp_path / "copy")],
+    ):
         done = client("cli", *words, cache="command")
         assert done["code"] == 2 and done["err"].count("\n") == 1, done

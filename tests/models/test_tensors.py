@@ -83,7 +83,9 @@ def test_the_whole_corpus_takes_little_memory(tmp_path):
 def within_limits(paths, described) -> int:
     """0 if all are refused with less than 64 MB; 1 if something else happens; 2 if more is needed."""
     try:
-        pages, resident = (int(number) * resource.getpagesize() for number in open("/proc/self/statm").read().split()[:2])
+        pages, resident = (
+            int(number) * resource.getpagesize() for number in open("/proc/self/statm").read().split()[:2]
+        )
         resource.setrlimit(resource.RLIMIT_AS, (pages + 300 * 2**20,) * 2)
         for path, weights in zip(paths, described, strict=True):
             try:
@@ -162,7 +164,9 @@ def test_the_size_and_the_hash_of_the_config_count(tmp_path):
         read_tensors(path, WANTED, WeightsFile(file=right.file, size=1000, sha256=right.sha256, dtype="float32"))
     for mmap in (True, False):
         with pytest.raises(CheckpointError, match="its sha256 differs"):
-            read_tensors(path, WANTED, WeightsFile(file=right.file, size=right.size, sha256="1" * 64, dtype="float32"), mmap=mmap)
+            read_tensors(
+                path, WANTED, WeightsFile(file=right.file, size=right.size, sha256="1" * 64, dtype="float32"), mmap=mmap
+            )
 
 
 @pytest.mark.parametrize("mmap", [True, False])
@@ -177,7 +181,11 @@ def test_a_dead_model_is_loaded_when_asked(tmp_path, mmap):
 def test_tensors_that_are_not_aligned_are_read(tmp_path):
     order = {"flag": ("U8", [1]), "a.weight": ("F32", [2, 3]), "count": ("I64", [])}
     path = put(tmp_path / "model.safetensors", hostile_weights.entries(order))
-    wanted = {"flag": torch.empty(1, dtype=torch.uint8), "a.weight": torch.empty(2, 3), "count": torch.empty((), dtype=torch.int64)}
+    wanted = {
+        "flag": torch.empty(1, dtype=torch.uint8),
+        "a.weight": torch.empty(2, 3),
+        "count": torch.empty((), dtype=torch.int64),
+    }
     for mmap in (True, False):
         found = read_tensors(path, wanted, describe(path), mmap=mmap)
         assert found["a.weight"].tolist() == [[0, 0, 0], [0, 0, 0]] and found["count"].item() == 0
@@ -269,7 +277,8 @@ def test_a_changed_or_replaced_file_is_hashed_again(tmp_path, monkeypatch, hashe
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"{", b'{"format": 1}', b'{"format": 2, "checked": {}}', b'{"format": 1, "checked": {"1:2": 3}}']
+    "content",
+    [b"", b"[]", b"{", b'{"format": 1}', b'{"format": 2, "checked": {}}', b'{"format": 1, "checked": {"1:2": 3}}'],
 )
 def test_a_damaged_record_of_checks_costs_a_check(tmp_path, cache, hashed, monkeypatch, content):
     path = put(tmp_path / "model.safetensors", good())

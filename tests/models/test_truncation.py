@@ -38,7 +38,9 @@ def test_values_by_hand():
     """Φ(1) = 0.841345; at t = 0.5, where Φ(-t) = 0.308538 and Φ(t) = 0.691463, 1 goes to Φ⁻¹(0.308538 + 0.841345·0.382925)."""
     found = Plain().truncate(torch.tensor([[1.0, -1.0, 0.0, 100.0]]), 0.5)[0]
     assert found.tolist() == pytest.approx([0.333733, -0.333733, 0.0, 0.5], abs=1e-6)
-    assert cumulative(float(found[0])) == pytest.approx(cumulative(-0.5) + cumulative(1.0) * (cumulative(0.5) - cumulative(-0.5)), abs=1e-6)
+    assert cumulative(float(found[0])) == pytest.approx(
+        cumulative(-0.5) + cumulative(1.0) * (cumulative(0.5) - cumulative(-0.5)), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("truncation", [0.3, 0.7, 2.0])
@@ -49,7 +51,9 @@ def test_it_is_the_distribution_of_drawing_again_what_lies_outside(truncation):
     resampled = many[many.abs() <= truncation][:200_000].sort().values
     ours = Plain().truncate(torch.randn(len(resampled) // 4, 4, generator=random), truncation).flatten().sort().values
     shared = torch.linspace(0.001, 0.999, 99)
-    torch.testing.assert_close(torch.quantile(ours, shared), torch.quantile(resampled, shared), rtol=0, atol=0.015 * truncation)
+    torch.testing.assert_close(
+        torch.quantile(ours, shared), torch.quantile(resampled, shared), rtol=0, atol=0.015 * truncation
+    )
     density = math.exp(-(truncation**2) / 2) / math.sqrt(2 * math.pi)
     variance = 1 - 2 * truncation * density / (cumulative(truncation) - cumulative(-truncation))
     assert float(ours.var()) == pytest.approx(variance, rel=0.02) and ours.abs().max() <= truncation
@@ -85,7 +89,13 @@ def test_infogan_scales_its_noise_and_leaves_the_codes_alone():
     plain, found = model.latent(300, seed=1), model.latent(300, 1, 0.5)
     category, continuous = model.generator.codes
     assert (category.start, category.size, category.kind) == (5, 3, "categorical")
-    assert (continuous.start, continuous.size, continuous.kind, continuous.low, continuous.high) == (8, 2, "continuous", -1, 1)
+    assert (continuous.start, continuous.size, continuous.kind, continuous.low, continuous.high) == (
+        8,
+        2,
+        "continuous",
+        -1,
+        1,
+    )
     assert torch.equal(found[:, :5], plain[:, :5] * 0.5) and torch.equal(found[:, 5:], plain[:, 5:])
     assert torch.equal(plain[:, 5:8].sum(1), torch.ones(300)) and plain[:, 8:].abs().max() <= 1
 
@@ -99,12 +109,17 @@ def test_images_of_truncated_latents():
     calm = model.sample(32, seed=2, truncation=0.1)
     assert calm.std(0).mean() < 0.5 * model.sample(32, seed=2).std(0).mean()
     torch.testing.assert_close(calm, model.draw(model.latent(32, 2, 0.1)), rtol=0, atol=1e-5)
-    torch.testing.assert_close(torch.cat(list(model.stream(32, 2, truncation=0.1, batch_size=5))), calm, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        torch.cat(list(model.stream(32, 2, truncation=0.1, batch_size=5))), calm, rtol=0, atol=1e-5
+    )
 
 
 def test_a_prior_of_its_own_is_not_truncated_by_guess():
     model = tiny.model_of(OfItsOwn(), ImageSpec(2, 1))
-    with pytest.raises(UsageError, match="OfItsOwn draws latents of its own and does not say how to truncate them: leave truncation out"):
+    with pytest.raises(
+        UsageError,
+        match="OfItsOwn draws latents of its own and does not say how to truncate them: leave truncation out",
+    ):
         model.sample(2, truncation=0.7)
 
 
@@ -127,7 +142,9 @@ def test_a_walk_between_two_latents_ends_at_both():
     assert walk.shape == (5, 1, 2, 2)
     torch.testing.assert_close(walk[[0, -1]], model.draw(pair))
     middle = math.sqrt(2)
-    torch.testing.assert_close(walk[2].flatten(), torch.tensor([middle, middle, 0, 0]).tanh(), msg="half way along the sphere")
+    torch.testing.assert_close(
+        walk[2].flatten(), torch.tensor([middle, middle, 0, 0]).tanh(), msg="half way along the sphere"
+    )
 
 
 def test_a_walk_between_seeds_is_one_between_their_first_latents():

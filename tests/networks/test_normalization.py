@@ -136,7 +136,10 @@ def test_attention_starts_as_nothing_and_mixes_by_likeness():
     assert torch.equal(attention(x), x)
     attention.scale.data.fill_(0.5)
     query, key, value = attention.query(x), attention.key(x), attention.value(x)
-    pooled = [torch.stack([t[:, :, i : i + 2, j : j + 2].amax((2, 3)) for i in (0, 2) for j in (0, 2)], 2) for t in (key, value)]
+    pooled = [
+        torch.stack([t[:, :, i : i + 2, j : j + 2].amax((2, 3)) for i in (0, 2) for j in (0, 2)], 2)
+        for t in (key, value)
+    ]
     assert query.shape[1] == 2 and value.shape[1] == 8
     mixed = torch.zeros(2, 8, 4, 4)
     for i in range(4):

@@ -11,7 +11,9 @@ from ganzoo.cli import main
 def test_train_push_load_draws_the_same_images(tmp_path, monkeypatch):
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "images"))
     with pytest.raises(SystemExit) as ended:
-        main(small.arguments(small.images(tmp_path / "grey.npz"), tmp_path / "run", "--set", "training.ema=0.5", steps=2))
+        main(
+            small.arguments(small.images(tmp_path / "grey.npz"), tmp_path / "run", "--set", "training.ema=0.5", steps=2)
+        )
     assert ended.value.code == 0
     hub = LoopbackHub()
     client = Client(tmp_path / "client", hub.endpoint)

@@ -53,7 +53,11 @@ def test_the_samples_are_a_picture_and_the_card_is_metadata_and_text(hub, client
     assert head["samples.png"].startswith(b"\x89PNG")
     _, metadata, text = head["README.md"].decode().split("---\n", 2)
     facts = yaml.safe_load(metadata)
-    assert facts["library_name"] == "ganzoo" and facts["license"] == "cc-by-4.0" and facts["tags"] == ["gan", "dcgan", "32x32", "tiny"]
+    assert (
+        facts["library_name"] == "ganzoo"
+        and facts["license"] == "cc-by-4.0"
+        and facts["tags"] == ["gan", "dcgan", "32x32", "tiny"]
+    )
     code = re.search(r"```python\n(.*?)```", text, re.S)[1]
     assert code.count("\n") == 3 and 'ganzoo.load("owner/card")' in code
     assert "![Samples, drawn with seed 0](samples.png)" in text and "arxiv.org/abs/1511.06434" in text
@@ -65,10 +69,16 @@ def test_the_same_again_is_no_commit(hub, client, model):
     hub.log.clear()
     second = client("push", model, "owner/again", token=WRITER, cache="another")
     assert (second["commit"], second["changed"]) == (first["commit"], False)
-    assert len(hub.repositories["owner/again"].commits) == 2 and not hub.requests("POST", "/commit/") and not hub.requests("PUT")
+    assert (
+        len(hub.repositories["owner/again"].commits) == 2
+        and not hub.requests("POST", "/commit/")
+        and not hub.requests("PUT")
+    )
     third = client("push", model, "owner/again", token=WRITER, dtype="float16")
     assert third["changed"] and len(hub.repositories["owner/again"].commits) == 3
-    assert len(hub.repositories["owner/again"].head["model.safetensors"]) < 0.7 * len(model_files()["model.safetensors"])
+    assert len(hub.repositories["owner/again"].head["model.safetensors"]) < 0.7 * len(
+        model_files()["model.safetensors"]
+    )
 
 
 def test_private_message_and_tag(hub, client, model):
@@ -77,7 +87,10 @@ def test_private_message_and_tag(hub, client, model):
     assert client("push", model, "team/private", token=WRITER, tag="v1")["changed"] is False
     answer = client("push", model, "team/private", token=WRITER, tag="v1", dtype="bfloat16")
     assert "already has a tag 'v1'" in answer["error"]
-    assert client("pull", "team/private", revision="v1", token=WRITER)["commit"] == hub.repositories["team/private"].refs["v1"]
+    assert (
+        client("pull", "team/private", revision="v1", token=WRITER)["commit"]
+        == hub.repositories["team/private"].refs["v1"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +109,19 @@ def test_the_discriminator_goes_along_when_asked_and_comes_back(hub, client, run
     head = hub.repositories["owner/both"].head
     assert set(head) == PUBLISHED | {"discriminator.safetensors"}
     assert set(client("pull", "owner/both", cache="generator")["files"]) == {"config.json", "model.safetensors"}
-    assert set(client("pull", "owner/both", cache="both", discriminator=True)["files"]) == set(FILES) - {"README.md", "samples.png"}
+    assert set(client("pull", "owner/both", cache="both", discriminator=True)["files"]) == set(FILES) - {
+        "README.md",
+        "samples.png",
+    }
     client("push", "owner/both", "owner/copy", token=WRITER, discriminator=True)
     assert hub.repositories["owner/copy"].head["discriminator.safetensors"] == head["discriminator.safetensors"]
     client("push", run, "owner/both", token=WRITER)
     assert set(hub.repositories["owner/both"].head) == PUBLISHED
     for source in (model, "owner/both"):
-        assert "discriminator" in client("push", source, "owner/none", token=WRITER, discriminator=True, cache="x")["error"]
+        assert (
+            "discriminator"
+            in client("push", source, "owner/none", token=WRITER, discriminator=True, cache="x")["error"]
+        )
     assert "no discriminator" in client("pull", "owner/both", discriminator=True)["error"]
 
 
@@ -131,7 +150,10 @@ def test_names_that_are_refused(client, model, repo):
 def test_somebody_elses_repository_and_files_are_not_written_over(hub, client, model):
     hub.put("stranger/model", model_files() | {"README.md": b"---\nlibrary_name: ganzoo\n---\n"})
     answer = client("push", model, "stranger/model", token=WRITER)
-    assert "does not let you write to 'stranger'" in answer["error"] and len(hub.repositories["stranger/model"].commits) == 1
+    assert (
+        "does not let you write to 'stranger'" in answer["error"]
+        and len(hub.repositories["stranger/model"].commits) == 1
+    )
     for name, files in {"bert": {"config.json": b"{}"}, "pictures": {"a.png": b"x"}}.items():
         hub.put(f"owner/{name}", files)
         assert "did not publish" in client("push", model, f"owner/{name}", token=WRITER)["error"]
@@ -146,7 +168,9 @@ def test_somebody_pushed_meanwhile(hub, client, model, monkeypatch):
     real = LoopbackHub.on_commit
 
     def meanwhile(self, *request):
-        hub.put("owner/race", hub.repositories["owner/race"].head | {"README.md": b"---\nlibrary_name: ganzoo\n---\ntheirs"})
+        hub.put(
+            "owner/race", hub.repositories["owner/race"].head | {"README.md": b"---\nlibrary_name: ganzoo\n---\ntheirs"}
+        )
         return real(self, *request)
 
     monkeypatch.setattr(LoopbackHub, "on_commit", meanwhile)
@@ -163,7 +187,23 @@ def test_an_answer_that_is_lost_after_the_commit_is_found_again(hub, client, mod
 
 
 SPOTS = ("create", "yaml", "preupload", "batch", "put", "verify", "commit", "info", "get weights")
-KINDS = ("500", "503", "429", "429 soon", "401", "403", "404", "416", "slow", "stall", "reset", "closed", "half", "flipped", "zeros")
+KINDS = (
+    "500",
+    "503",
+    "429",
+    "429 soon",
+    "401",
+    "403",
+    "404",
+    "416",
+    "slow",
+    "stall",
+    "reset",
+    "closed",
+    "half",
+    "flipped",
+    "zeros",
+)
 SOME = {"503", "reset"}
 CASES = [pytest.param(spot, kind, marks=() if kind in SOME else pytest.mark.slow) for spot in SPOTS for kind in KINDS]
 
@@ -181,7 +221,9 @@ def test_published_whole_or_one_line_and_nothing_changed(hub, client, model, spo
         repository = hub.repositories.get(name)
         commits = len(repository.commits) if repository else 0
         assert commits <= 2 and (commits == 2 or "error" in answer), answer
-        assert "error" in answer or kind in ("slow", "flipped") or times == 1 or spot == "verify" or spot == "yaml", answer
+        assert "error" in answer or kind in ("slow", "flipped") or times == 1 or spot == "verify" or spot == "yaml", (
+            answer
+        )
         if commits == 2:
             assert set(repository.head) == PUBLISHED
         hub.faults.clear()
@@ -191,11 +233,28 @@ def test_published_whole_or_one_line_and_nothing_changed(hub, client, model, spo
 
 
 def config(**changes) -> ModelConfig:
-    facts = {"variant": "dcgan", "generator": Part("dcgan"), "image": ImageSpec(32, 1), "latent_dim": 100, "licence": "mit"}
+    facts = {
+        "variant": "dcgan",
+        "generator": Part("dcgan"),
+        "image": ImageSpec(32, 1),
+        "latent_dim": 100,
+        "licence": "mit",
+    }
     return ModelConfig(**{**facts, "provider": Provider(distribution="ganzoo", version="0.1.0"), **changes})
 
 
-HOSTILE = ["a: #b", "|pipe|", "new\nline", "---\nlicense: mit\n---", "<script>alert(1)</script>", "`code`", "[link](http://x)", "\u202ebidi", "'\"", "x" * 5000]
+HOSTILE = [
+    "a: #b",
+    "|pipe|",
+    "new\nline",
+    "---\nlicense: mit\n---",
+    "<script>alert(1)</script>",
+    "`code`",
+    "[link](http://x)",
+    "\u202ebidi",
+    "'\"",
+    "x" * 5000,
+]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -213,7 +272,10 @@ def test_nothing_in_a_card_has_a_meaning_of_its_own(text):
     )
     _, metadata, body = card.split("---\n", 2)
     facts = yaml.safe_load(metadata)
-    assert set(facts) <= {"library_name", "pipeline_tag", "license", "license_name", "tags"} and facts["library_name"] == "ganzoo"
+    assert (
+        set(facts) <= {"library_name", "pipeline_tag", "license", "license_name", "tags"}
+        and facts["library_name"] == "ganzoo"
+    )
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9._-]*", tag) for tag in facts["tags"])
     assert "<script" not in body and "\u202e" not in body and len(card) < 10_000
     rows = [line for line in body.splitlines() if line.startswith("|")]
@@ -228,7 +290,9 @@ def test_a_data_set_without_a_name_gives_no_tag():
 
 def test_the_command_prints_the_commit(hub, client, model):
     done = client("cli", "push", model, "owner/command", "--licence", "mit", "--private", token=WRITER)
-    assert done["code"] == 0 and done["out"].strip() == f"owner/command@{hub.repositories['owner/command'].refs['main']}"
+    assert (
+        done["code"] == 0 and done["out"].strip() == f"owner/command@{hub.repositories['owner/command'].refs['main']}"
+    )
     done = client("cli", "push", model, "owner/command")
     assert done["code"] == 2 and done["err"].count("\n") == 1 and "hf auth login" in done["err"]
 

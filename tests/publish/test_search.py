@@ -49,8 +49,16 @@ def hub():
 def test_all_models_of_ganzoo_and_no_other_over_several_pages(hub, client):
     found = client("search")["found"]
     assert [model["name"] for model in found] == list(MODELS)
-    assert [(model["variant"], model["size"]) for model in found] == [(variant, size) for variant, size, _ in MODELS.values()]
-    assert found[0] == {"name": "owner/dcgan-fashion", "variant": "dcgan", "size": 32, "downloads": 100, "modified": "2026-05-17"}
+    assert [(model["variant"], model["size"]) for model in found] == [
+        (variant, size) for variant, size, _ in MODELS.values()
+    ]
+    assert found[0] == {
+        "name": "owner/dcgan-fashion",
+        "variant": "dcgan",
+        "size": 32,
+        "downloads": 100,
+        "modified": "2026-05-17",
+    }
     assert len(hub.requests("GET", "/api/models")) == 3
 
 
@@ -116,9 +124,17 @@ def test_pages_without_end_end(hub, client, monkeypatch):
 
 
 ODD = [
-    [1, 2], ["text"], {"a": 1}, [{"id": "owner/x", "tags": "no list"}], [{"id": 7}], [{}], [{"id": "../../x"}],
-    [{"id": "owner/\x1b[31m", "tags": []}], [{"id": "owner/x", "lastModified": "never"}], [{"id": "owner/x", "tags": [1, None, "\x1b[2J"], "downloads": "many"}],
-]  # fmt: skip
+    [1, 2],
+    ["text"],
+    {"a": 1},
+    [{"id": "owner/x", "tags": "no list"}],
+    [{"id": 7}],
+    [{}],
+    [{"id": "../../x"}],
+    [{"id": "owner/\x1b[31m", "tags": []}],
+    [{"id": "owner/x", "lastModified": "never"}],
+    [{"id": "owner/x", "tags": [1, None, "\x1b[2J"], "downloads": "many"}],
+]
 
 
 @pytest.mark.parametrize("answer", ODD, ids=json.dumps)
@@ -130,7 +146,9 @@ def test_odd_answers_are_left_out_or_one_line(client, monkeypatch, answer):
     assert "error" in got or all(model["name"] == "owner/x" and model["variant"] is None for model in got["found"]), got
 
 
-@pytest.mark.parametrize(("options", "words"), [({"limit": 0}, "ask for 1 to"), ({"variant": "a b"}, "no name of a variant")])
+@pytest.mark.parametrize(
+    ("options", "words"), [({"limit": 0}, "ask for 1 to"), ({"variant": "a b"}, "no name of a variant")]
+)
 def test_requests_that_are_refused(client, options, words):
     assert words in client("search", **options)["error"]
 

@@ -57,7 +57,15 @@ def seen(tmp_path_factory):
     place = tmp_path_factory.mktemp("api1")
     files = {f"api1_plugin/{file.name}": file.read_bytes() for file in (SOURCE / "api1_plugin").glob("*.py")}
     site = install([Distribution("api1-plugin", files, ("api1 = api1_plugin",))], place / "site")
-    finished = run("-c", PROBE, folders=[site], cwd=place, GANZOO_CACHE=str(place / "cache"), GANZOO_LOAD_PLUGINS="api1-plugin", OMP_NUM_THREADS="1")
+    finished = run(
+        "-c",
+        PROBE,
+        folders=[site],
+        cwd=place,
+        GANZOO_CACHE=str(place / "cache"),
+        GANZOO_LOAD_PLUGINS="api1-plugin",
+        OMP_NUM_THREADS="1",
+    )
     assert finished.returncode == 0, finished.stderr
     return json.loads(finished.stdout.splitlines()[-1])
 
@@ -80,7 +88,9 @@ def test_it_trains_resumes_saves_and_loads(seen):
 
 def test_it_scores(seen):
     numbers = seen["numbers"]
-    assert set(numbers) == {f"{name}[api1-thumbnails]" for name in ("api1-mean-gap", "api1-features", "api1-chance", "frechet")}
+    assert set(numbers) == {
+        f"{name}[api1-thumbnails]" for name in ("api1-mean-gap", "api1-features", "api1-chance", "frechet")
+    }
     assert numbers["api1-features[api1-thumbnails]"] == 32 and numbers["api1-mean-gap[api1-thumbnails]"] > 0
 
 

@@ -49,7 +49,11 @@ def here(place, monkeypatch):
 REFUSED = {
     "torch": (["torch"], UsageError, "torch itself is installed with pip"),
     "ganzoo": (["good-plugin", "ganzoo>=0.1"], UsageError, "ganzoo itself is installed"),
-    "unknown": (["not-there-at-all"], PluginError, "pip cannot install that .exit code 1.; its own words stand above. Nothing was changed"),
+    "unknown": (
+        ["not-there-at-all"],
+        PluginError,
+        "pip cannot install that .exit code 1.; its own words stand above. Nothing was changed",
+    ),
     "other torch": (["wants-old-torch"], PluginError, "Nothing was changed"),
     "other ganzoo": (["wants-new-ganzoo"], PluginError, "Nothing was changed"),
     "a wheel of ganzoo": (["wheels/ganzoo-99-py3-none-any.whl"], UsageError, "ganzoo itself is installed"),
@@ -68,7 +72,9 @@ def test_what_is_refused_changes_nothing(here, monkeypatch, name):
 
 def test_options_cannot_put_another_ganzoo_in_place():
     planned = [packages.Planned("Ganzoo", "99", "file:///x", False)]
-    with pytest.raises(UsageError, match=f"would install Ganzoo 99 over {__version__}, which plugins must not. Nothing was changed"):
+    with pytest.raises(
+        UsageError, match=f"would install Ganzoo 99 over {__version__}, which plugins must not. Nothing was changed"
+    ):
         refuse_replacing(planned)
 
 
@@ -84,9 +90,16 @@ def test_a_dry_run_says_what_comes_from_where_and_installs_nothing(here):
 
 @pytest.mark.parametrize(
     ("word", "name"),
-    [("My_Plugin[x]>=1; python_version>'3'", "my-plugin"), ("./torch", ""), (".", ""), ("git+https://example.org/torch", ""),
-     ("C:\\torch", ""), ("torch @ https://example.org/x.whl", "torch"), ("some/where/my_plugin-1.0-py3-none-any.whl", "my-plugin")],
-)  # fmt: skip
+    [
+        ("My_Plugin[x]>=1; python_version>'3'", "my-plugin"),
+        ("./torch", ""),
+        (".", ""),
+        ("git+https://example.org/torch", ""),
+        ("C:\\torch", ""),
+        ("torch @ https://example.org/x.whl", "torch"),
+        ("some/where/my_plugin-1.0-py3-none-any.whl", "my-plugin"),
+    ],
+)
 def test_the_name_in_a_requirement(word, name):
     assert name_in(word) == name
 
@@ -101,9 +114,13 @@ def test_an_environment_without_pip_is_told_the_command(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("ganzoo", "removes plugins, not ganzoo itself"), ("GANZOO", "not ganzoo itself"),
-     ("click", "No installed distribution 'click' has a ganzoo plugin"), ("torch", "what is no plugin is for pip to remove")],
-)  # fmt: skip
+    [
+        ("ganzoo", "removes plugins, not ganzoo itself"),
+        ("GANZOO", "not ganzoo itself"),
+        ("click", "No installed distribution 'click' has a ganzoo plugin"),
+        ("torch", "what is no plugin is for pip to remove"),
+    ],
+)
 def test_what_is_not_removed(name, expected):
     with pytest.raises(UsageError, match=expected):
         removable([name])
@@ -114,16 +131,25 @@ def test_installed_looked_at_and_removed(place):
     before = place.files()
     done = place.run("ganzoo", "install", "good-plugin", "raises", "no-plugin", GANZOO_LOAD_PLUGINS="")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert f"good-plugin:good-plugin 1.0 works with ganzoo {__version__} (plugin API {API_VERSION}) and adds\n  variants: good\n" in done.stdout
+    assert (
+        f"good-plugin:good-plugin 1.0 works with ganzoo {__version__} (plugin API {API_VERSION}) and adds\n  variants: good\n"
+        in done.stdout
+    )
     last = done.stderr.splitlines()[-1]
     assert "raises:raises 1.0 does not load: RuntimeError: out of order (ganzoo uninstall raises)" in last
     assert "no-plugin has no plugin, no entry point of the group ganzoo (pip uninstall no-plugin)" in last
     assert "Running: " in done.stderr and "Note: GANZOO_LOAD_PLUGINS= decides" in done.stderr
     again = place.run("ganzoo", "install", "good-plugin")
-    assert again.returncode == 0 and "nothing: what was asked for is installed already" in again.stderr and "variants: good" in again.stdout
+    assert (
+        again.returncode == 0
+        and "nothing: what was asked for is installed already" in again.stderr
+        and "variants: good" in again.stdout
+    )
     assert "Plugin raises:raises is broken" in again.stderr
     gone = place.run("ganzoo", "uninstall", "Good_Plugin", "raises")
-    assert gone.returncode == 0 and "good-plugin:good-plugin 1.0 is gone, and with it\n  variants: good\n" in gone.stdout, gone.stderr
+    assert (
+        gone.returncode == 0 and "good-plugin:good-plugin 1.0 is gone, and with it\n  variants: good\n" in gone.stdout
+    ), gone.stderr
     assert "raises:raises 1.0 is gone, and with it\n  nothing\n" in gone.stdout
     assert place.run("pip", "uninstall", "--yes", "no-plugin").returncode == 0
     assert place.files() == before

@@ -17,7 +17,9 @@ from paths import ROOT
 
 from ganzoo import __version__
 
-NOT_BUILT = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "dist", ".*", "tests", "docs", "benchmarks", "runs")
+NOT_BUILT = shutil.ignore_patterns(
+    "__pycache__", "*.egg-info", "build", "dist", ".*", "tests", "docs", "benchmarks", "runs"
+)
 STANDALONE = """\
 [project]
 name = "my-dcgan"
@@ -47,7 +49,9 @@ def source(tmp_path_factory):
 def built(source, tmp_path_factory):
     """The folder with an sdist and the wheel that was built from that sdist."""
     folder = tmp_path_factory.mktemp("built")
-    done = subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -70,7 +74,9 @@ def packaged(source: Path) -> set[str]:
     """Every file of a checkout that belongs into the wheel."""
     files = {file.relative_to(source) for file in (source / "ganzoo").rglob("*") if file.is_file()}
     files |= {file.relative_to(source / "plugins") for file in (source / "plugins").rglob("*") if file.is_file()}
-    wanted = {file.as_posix() for file in files if file.suffix == ".py" or file.name == "py.typed" or "files" in file.parts}
+    wanted = {
+        file.as_posix() for file in files if file.suffix == ".py" or file.name == "py.typed" or "files" in file.parts
+    }
     return {name for name in wanted if "__pycache__" not in name}
 
 
@@ -94,12 +100,20 @@ def test_the_sdist_is_enough_to_build_all(built):
 
 def test_from_a_checkout_comes_what_comes_from_an_sdist(installed, wheel):
     files = {file.relative_to(installed).as_posix() for file in installed.rglob("*") if file.is_file()}
-    ours = {name for name in files if "__pycache__" not in name and not name.startswith("bin/") and ".dist-info/" not in name}
+    ours = {
+        name
+        for name in files
+        if "__pycache__" not in name and not name.startswith("bin/") and ".dist-info/" not in name
+    }
     assert ours == {name for name in wheel if ".dist-info/" not in name}
 
 
 def test_nothing_else_is_installed(installed):
-    assert {entry.name for entry in installed.iterdir()} - {"bin"} == {"ganzoo", "ganzoo_plugins", f"ganzoo-{__version__}.dist-info"}
+    assert {entry.name for entry in installed.iterdir()} - {"bin"} == {
+        "ganzoo",
+        "ganzoo_plugins",
+        f"ganzoo-{__version__}.dist-info",
+    }
 
 
 def test_the_installed_package_lists_the_same_variants(installed, tmp_path):
@@ -138,7 +152,9 @@ for variant in ganzoo.variants():
 """
     done = run("-c", probe, folders=[installed], cwd=tmp_path, GANZOO_LOAD_PLUGINS="", HF_HUB_OFFLINE="1")
     assert done.returncode == 0, done.stderr
-    assert {"dcgan.fashion-mnist", "infogan.fashion-mnist", "lsgan.fashion-mnist", "wgan-gp.fashion-mnist"} <= set(done.stdout.split())
+    assert {"dcgan.fashion-mnist", "infogan.fashion-mnist", "lsgan.fashion-mnist", "wgan-gp.fashion-mnist"} <= set(
+        done.stdout.split()
+    )
 
 
 def test_a_builtin_copied_out_is_a_plugin_of_its_own(installed, tmp_path):

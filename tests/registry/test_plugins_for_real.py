@@ -58,8 +58,14 @@ def add_weights(source: Path, monkeypatch) -> None:
     kept = write_model(source / "ganzoo_blobs" / "files" / "shapes", config, state).weights
     card = source / "ganzoo_blobs" / "__init__.py"
     facts = f'image=ImageSpec(32, 1), sha256="{kept.sha256}", licence="MIT", package_file="ganzoo_blobs:files/shapes"'
-    text = card.read_text().replace("import Part, Training, Variant,", "import ImageSpec, Part, Training, Variant, Weights,")
-    card.write_text(text.replace("            sizes=", f'            weights={{"blobs.shapes": Weights({facts})}},\n            sizes=', 1))
+    text = card.read_text().replace(
+        "import Part, Training, Variant,", "import ImageSpec, Part, Training, Variant, Weights,"
+    )
+    card.write_text(
+        text.replace(
+            "            sizes=", f'            weights={{"blobs.shapes": Weights({facts})}},\n            sizes=', 1
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -80,22 +86,34 @@ def test_installed_used_and_removed(place):
     before = place.files()
     done = place.run("ganzoo", "install", "ganzoo-hinge-waves", "ganzoo-blobs", "--", "--find-links", "wheels")
     assert done.returncode == 0, done.stderr
-    assert "ganzoo-hinge-waves:hinge-waves 0.1.0 works with ganzoo" in done.stdout and "  losses: hinge-waves\n" in done.stdout
+    assert (
+        "ganzoo-hinge-waves:hinge-waves 0.1.0 works with ganzoo" in done.stdout
+        and "  losses: hinge-waves\n" in done.stdout
+    )
     assert "  datasets: blobs-shapes\n  metrics: blobs-distance\n" in done.stdout
     rows = {row["name"]: row for row in json.loads(place.run("ganzoo", "list", "--json").stdout)}
     assert (rows["hinge-waves"]["distribution"], rows["blobs"]["weights"]) == ("ganzoo-hinge-waves", ["blobs.shapes"])
     used = place.run("python", "-c", USED)
-    assert used.returncode == 0 and "blobs-distance[fashion-cnn]" in used.stdout and used.stdout.endswith(" []\n"), used.stderr
-    words = small.arguments(Path("grey.npz"), Path("runs/hinge"), "--set", "loss.margin=2", variant="hinge-waves", steps=2)
+    assert used.returncode == 0 and "blobs-distance[fashion-cnn]" in used.stdout and used.stdout.endswith(" []\n"), (
+        used.stderr
+    )
+    words = small.arguments(
+        Path("grey.npz"), Path("runs/hinge"), "--set", "loss.margin=2", variant="hinge-waves", steps=2
+    )
     trained = place.run("ganzoo", *words)
     assert trained.returncode == 0, trained.stderr
     gone = place.run("ganzoo", "uninstall", "ganzoo-hinge-waves", "ganzoo-blobs")
     assert gone.returncode == 0 and "ganzoo-blobs:blobs 0.1.0 is gone" in gone.stdout, gone.stderr
     assert place.files() == before
-    for command in (["sample", "./runs/hinge", "--out", "x.png"], ["train", "--out", "runs/hinge", "--resume", "--steps", "3"]):
+    for command in (
+        ["sample", "./runs/hinge", "--out", "x.png"],
+        ["train", "--out", "runs/hinge", "--resume", "--steps", "3"],
+    ):
         lost = place.run("ganzoo", *command)
         assert lost.returncode in (1, 2) and len(lost.stderr.splitlines()) == 1, lost.stderr
-        assert "'hinge-waves'" in lost.stderr and re.search("'ganzoo-hinge-waves('| 0.1.0').* install that", lost.stderr), lost.stderr
+        assert "'hinge-waves'" in lost.stderr and re.search(
+            "'ganzoo-hinge-waves('| 0.1.0').* install that", lost.stderr
+        ), lost.stderr
 
 
 @pytest.mark.slow

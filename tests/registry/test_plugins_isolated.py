@@ -80,7 +80,10 @@ def test_alone(alone, name, builtins):
 
 
 def test_a_name_that_two_claim_is_nobodys(listed, folder):
-    assert "The variant 'waves' is registered by clash-one:clash-one and clash-two:clash-two: none is used" in listed.stderr
+    assert (
+        "The variant 'waves' is registered by clash-one:clash-one and clash-two:clash-two: none is used"
+        in listed.stderr
+    )
     finished = run("-m", "ganzoo", "show", "waves", folders=[folder], GANZOO_LOAD_PLUGINS="clash-two,clash-one")
     assert finished.returncode == 1
     assert "clash-one:clash-one and clash-two:clash-two" in finished.stderr.splitlines()[-1]
@@ -91,7 +94,10 @@ def test_a_name_that_two_claim_is_nobodys(listed, folder):
 def test_a_builtin_keeps_its_name(listed):
     provider = {row["name"]: row["distribution"] for row in json.loads(listed.stdout)}
     assert provider["dcgan"] == "ganzoo"
-    assert "The variant 'dcgan' is registered by ganzoo:dcgan and takes-dcgan:takes-dcgan: the built-in one" in listed.stderr
+    assert (
+        "The variant 'dcgan' is registered by ganzoo:dcgan and takes-dcgan:takes-dcgan: the built-in one"
+        in listed.stderr
+    )
 
 
 def test_two_distributions_may_use_one_entry_point_name(listed):
@@ -102,7 +108,9 @@ def test_two_distributions_may_use_one_entry_point_name(listed):
 def test_names_of_distributions_are_normalized(listed, folder, builtins):
     provider = {row["name"]: row["distribution"] for row in json.loads(listed.stdout)}
     assert provider["good-second"] == "good-second-plugin"
-    chosen = run("-m", "ganzoo", "list", "--json", folders=[folder], GANZOO_LOAD_PLUGINS="Good.Second_plugin, good--first")
+    chosen = run(
+        "-m", "ganzoo", "list", "--json", folders=[folder], GANZOO_LOAD_PLUGINS="Good.Second_plugin, good--first"
+    )
     assert names(chosen) == builtins | {"good-first", "good-second"}
 
 

@@ -18,7 +18,15 @@ from ganzoo.registry.registry import Registry, registry
 
 def card(name: str, **changes) -> Variant:
     part = Part("test")
-    settings = {"summary": "A test.", "paper": "", "year": 2024, "generator": part, "discriminator": part, "loss": part, "sizes": (32,)}
+    settings = {
+        "summary": "A test.",
+        "paper": "",
+        "year": 2024,
+        "generator": part,
+        "discriminator": part,
+        "loss": part,
+        "sizes": (32,),
+    }
     return Variant(name=name, **settings | changes)
 
 
@@ -78,7 +86,11 @@ def test_part_hooks_are_called_once_and_only_when_asked(plugin):
 
 
 def test_a_part_hook_that_fails_takes_the_plugin_out_with_its_reason(plugin):
-    bad = plugin("bad", register_variants=lambda register: register(card("x")), register_losses=lambda register: register("../x", dict))
+    bad = plugin(
+        "bad",
+        register_variants=lambda register: register(card("x")),
+        register_losses=lambda register: register("../x", dict),
+    )
     good = plugin("good", register_losses=lambda register: register("hinge", dict))
     found = Registry([bad, good])
     assert found.names("variants") == ["x"] and found.warnings == []
@@ -111,10 +123,15 @@ def test_the_name_of_a_plugin_that_breaks_goes_to_the_other(plugin):
 
 
 def test_a_builtin_keeps_its_name_from_any_number(plugin):
-    plugins = [plugin(name, register_losses=lambda register, name=name: register("hinge", name.upper)) for name in ("ganzoo", "a", "b")]
+    plugins = [
+        plugin(name, register_losses=lambda register, name=name: register("hinge", name.upper))
+        for name in ("ganzoo", "a", "b")
+    ]
     found = Registry(plugins)
     assert found.claim("losses", "hinge").plugin is plugins[0]
-    assert found.warnings == ["The loss 'hinge' is registered by ganzoo:p and a:p and b:p: the built-in one of ganzoo:p is used."]
+    assert found.warnings == [
+        "The loss 'hinge' is registered by ganzoo:p and a:p and b:p: the built-in one of ganzoo:p is used."
+    ]
 
 
 def test_one_module_is_one_plugin(plugin):
@@ -143,9 +160,20 @@ def test_a_plugin_may_look_up_parts_when_its_own_part_hook_is_called(plugin):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("summary", 1), ("paper", None), ("year", "2024"), ("generator", "dcgan"), ("loss", None), ("sizes", [32]), ("tags", (1,)),
-     ("regularizers", ("r1",)), ("augmentation", "ada"), ("training", {}), ("weights", ())],
-)  # fmt: skip
+    [
+        ("summary", 1),
+        ("paper", None),
+        ("year", "2024"),
+        ("generator", "dcgan"),
+        ("loss", None),
+        ("sizes", [32]),
+        ("tags", (1,)),
+        ("regularizers", ("r1",)),
+        ("augmentation", "ada"),
+        ("training", {}),
+        ("weights", ()),
+    ],
+)
 def test_a_variant_of_wrong_types_is_refused(plugin, field, value):
     wrong = plugin("a", register_variants=lambda register: register(card("x", **{field: value})))
     Registry([wrong])
@@ -153,7 +181,9 @@ def test_a_variant_of_wrong_types_is_refused(plugin, field, value):
 
 
 def test_a_variant_may_have_no_discriminator(plugin):
-    assert Registry([plugin("a", register_variants=lambda register: register(card("vae", discriminator=None)))]).names("variants") == ["vae"]
+    assert Registry([plugin("a", register_variants=lambda register: register(card("vae", discriminator=None)))]).names(
+        "variants"
+    ) == ["vae"]
 
 
 def test_this_process_has_one_registry_with_all_builtins():
@@ -194,7 +224,11 @@ def test_a_line_that_is_no_entry_point_is_named(tmp_path, monkeypatch, line):
     ("folder", "metadata", "expected"),
     [
         ("My_Plugin-3.1", "Name: other\nVersion: 1\n", ("my-plugin", "3.1")),
-        ("nameless", "Metadata-Version: 2.1\nName: My.Plugin\nVersion: 2.0.post1\n\nName: body\n", ("my-plugin", "2.0.post1")),
+        (
+            "nameless",
+            "Metadata-Version: 2.1\nName: My.Plugin\nVersion: 2.0.post1\n\nName: body\n",
+            ("my-plugin", "2.0.post1"),
+        ),
         ("nameless", "", ("nameless-dist-info", "unknown")),
     ],
 )
@@ -244,7 +278,9 @@ def test_a_finder_of_somebody_else_is_asked(tmp_path, monkeypatch):
     class Finder:
         @staticmethod
         def find_distributions(context):
-            return [PathDistribution(Path(distribution(tmp_path, "hidden-3.0", "[ganzoo]\nhidden = hidden_gan\n").path))]
+            return [
+                PathDistribution(Path(distribution(tmp_path, "hidden-3.0", "[ganzoo]\nhidden = hidden_gan\n").path))
+            ]
 
         @staticmethod
         def find_spec(name, path=None, target=None):

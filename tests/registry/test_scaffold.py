@@ -17,7 +17,14 @@ from ganzoo.registry.registry import registry
 from ganzoo.registry.scaffold import CLAIMS, checked_name, rendered, write_plugin
 
 SCOPES = tuple(CLAIMS)
-SHARED = {"pyproject.toml", "README.md", "LICENSE", ".gitignore", ".github/workflows/tests.yml", "tests/test_my_waves.py"}
+SHARED = {
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    ".gitignore",
+    ".github/workflows/tests.yml",
+    "tests/test_my_waves.py",
+}
 PACKAGE = {"ganzoo_my_waves/__init__.py", "ganzoo_my_waves/model.py"}
 
 
@@ -49,7 +56,9 @@ def test_what_the_plugin_is_needs_no_torch_and_how_it_works_uses_the_contract_al
     assert not [node for node in card.body if isinstance(node, ast.Import)]
     model = ast.parse(files["ganzoo_my_waves/model.py"])
     assert f"\nganzoo_api = {API_VERSION}\n" in files["ganzoo_my_waves/__init__.py"]
-    imported = {node.module for node in model.body if isinstance(node, ast.ImportFrom) and node.module.startswith("ganzoo")}
+    imported = {
+        node.module for node in model.body if isinstance(node, ast.ImportFrom) and node.module.startswith("ganzoo")
+    }
     assert imported <= {"ganzoo", "ganzoo.losses", "ganzoo.networks"}
 
 
@@ -94,12 +103,18 @@ WRONG = {
 def test_names_that_cannot_be(name, tmp_path):
     word, expected = WRONG[name]
     done = small.forked_ganzoo("new", "--out", str(tmp_path / "out"), "--", word, cwd=tmp_path)
-    assert done.returncode == 2 and done.stdout == "" and len(done.stderr.splitlines()) == 1 and list(tmp_path.iterdir()) == []
+    assert (
+        done.returncode == 2
+        and done.stdout == ""
+        and len(done.stderr.splitlines()) == 1
+        and list(tmp_path.iterdir()) == []
+    )
     assert done.stderr.startswith("Error: ") and expected in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize(
-    ("name", "scope", "kind"), [("dcgan", "gan", "variant"), ("non-saturating", "loss", "loss"), ("dcgan-newmu", "gan", "generator")]
+    ("name", "scope", "kind"),
+    [("dcgan", "gan", "variant"), ("non-saturating", "loss", "loss"), ("dcgan-newmu", "gan", "generator")],
 )
 def test_names_that_are_taken(tmp_path, name, scope, kind):
     with pytest.raises(UsageError, match=f"The {kind} '{name}' is there already, from ganzoo"):
@@ -120,7 +135,11 @@ def test_what_is_in_the_way_stays(tmp_path, kind):
 
 def test_half_a_plugin_is_never_left(tmp_path, monkeypatch):
     real = ganzoo.registry.scaffold.rendered
-    monkeypatch.setattr(ganzoo.registry.scaffold, "rendered", lambda name, scope: real(name, scope) | {"README.md/x": "a folder that is a file"})
+    monkeypatch.setattr(
+        ganzoo.registry.scaffold,
+        "rendered",
+        lambda name, scope: real(name, scope) | {"README.md/x": "a folder that is a file"},
+    )
     with pytest.raises(ganzoo.registry.scaffold.GanzooError, match="cannot be written"):
         write_plugin("waves", "loss", tmp_path / "out", registry())
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,5 @@
 """What the collapse watch measures and when it speaks, and what real runs do when training goes wrong."""
 
-
 import pytest
 import small
 import torch
@@ -38,7 +37,9 @@ def test_one_image_under_noise_has_hardly_any_diversity():
     fake = real[:1] + torch.rand(40, 1, 32, 32, generator=random) - 0.5
     assert spread(fake).fine / spread(real).fine > 0.4
     assert compare(fake, real)["diversity"] < LEAST_DIVERSITY
-    assert compare(real + torch.rand(40, 1, 32, 32, generator=random) - 0.5, real)["diversity"] == pytest.approx(1, abs=0.1)
+    assert compare(real + torch.rand(40, 1, 32, 32, generator=random) - 0.5, real)["diversity"] == pytest.approx(
+        1, abs=0.1
+    )
 
 
 def test_samples_of_one_distribution_are_as_diverse_and_have_no_distance_on_average():
@@ -66,7 +67,11 @@ def test_energy_distance_by_hand():
 
 def test_energy_distance_does_not_grow_with_the_number_of_pixels():
     fake, real = torch.zeros(4, 1, 2, 2), torch.ones(4, 1, 2, 2)
-    assert compare(fake, real)["energy_distance"] == compare(fake.repeat(1, 1, 4, 4), real.repeat(1, 1, 4, 4))["energy_distance"] == 2
+    assert (
+        compare(fake, real)["energy_distance"]
+        == compare(fake.repeat(1, 1, 4, 4), real.repeat(1, 1, 4, 4))["energy_distance"]
+        == 2
+    )
 
 
 def test_equal_real_images_allow_equal_samples():
@@ -89,8 +94,13 @@ def test_the_first_steps_draw_one_grey():
 
 def test_a_saturated_discriminator_is_told_after_500_steps_in_a_row():
     watch = CollapseWatch()
-    perfect, fair = {"critic.real": 0.001, "critic.fake": -0.002, "generator.fake": 9.0}, {"critic.real": 0.5, "critic.fake": 0.0}
-    lines = [bool(watch.see_terms(terms, {"critic"})) for terms in [perfect] * 499 + [fair] + [perfect] * (SATURATED_FOR + 5)]
+    perfect, fair = (
+        {"critic.real": 0.001, "critic.fake": -0.002, "generator.fake": 9.0},
+        {"critic.real": 0.5, "critic.fake": 0.0},
+    )
+    lines = [
+        bool(watch.see_terms(terms, {"critic"})) for terms in [perfect] * 499 + [fair] + [perfect] * (SATURATED_FOR + 5)
+    ]
     assert [number for number, told in enumerate(lines) if told] == [499 + SATURATED_FOR]
     assert not CollapseWatch().see_terms({"generator.fake": 0.0}, {"critic"})
 
@@ -150,7 +160,10 @@ def run_of(tmp_path, monkeypatch):
 
     class Two(Loss):
         def discriminator(self, turn):
-            return {"real": self.level + 0 * turn.logits(turn.real).mean(), "fake": 0 * turn.logits(turn.fake.detach()).mean()}
+            return {
+                "real": self.level + 0 * turn.logits(turn.real).mean(),
+                "fake": 0 * turn.logits(turn.fake.detach()).mean(),
+            }
 
         def generator(self, turn):
             return {"fake": turn.logits(turn.fake).mean()}
@@ -160,7 +173,12 @@ def run_of(tmp_path, monkeypatch):
         loss.level = level
         training = Training(batch_size=4, steps=steps)
         trainer = Trainer(
-            generator=Grey(image), discriminator=Flat(image), loss=loss, batches=RandomBatches(image, 4), image=image, training=training
+            generator=Grey(image),
+            discriminator=Flat(image),
+            loss=loss,
+            batches=RandomBatches(image, 4),
+            image=image,
+            training=training,
         )
         folder = RunFolder(tmp_path / "run")
         folder.path.mkdir(exist_ok=True)
@@ -286,7 +304,9 @@ def test_a_last_step_that_breaks_the_weights_is_noticed(run_of):
     def poisoned():
         terms = step()
         if loop.trainer.step_number == 20:
-            loop.trainer.optimizers["discriminator"].state[loop.trainer.discriminator.weight]["exp_avg"].fill_(float("inf"))
+            loop.trainer.optimizers["discriminator"].state[loop.trainer.discriminator.weight]["exp_avg"].fill_(
+                float("inf")
+            )
         return terms
 
     loop.trainer.step = poisoned
@@ -296,11 +316,20 @@ def test_a_last_step_that_breaks_the_weights_is_noticed(run_of):
 
 def test_a_learning_rate_of_a_million_ends_with_code_3(tmp_path):
     data = small.images(tmp_path / "tiny.npz")
-    rates = ("--set", "training.generator_lr=1e6", "--set", "training.discriminator_lr=1e6", "--checkpoint-every", "1000")
+    rates = (
+        "--set",
+        "training.generator_lr=1e6",
+        "--set",
+        "training.discriminator_lr=1e6",
+        "--checkpoint-every",
+        "1000",
+    )
     words = small.arguments(data, tmp_path / "run", *rates, variant="wgan-gp", steps=300)
     ended = small.ganzoo(*words, GANZOO_CACHE=str(tmp_path / "cache"))
     assert ended.returncode == 3, ended.stderr
     error = [line for line in ended.stderr.splitlines() if line.startswith("Error:")]
-    assert len(error) == 1 and "term '" in error[0] and "phase '" in error[0] and "There was no checkpoint yet" in error[0]
+    assert (
+        len(error) == 1 and "term '" in error[0] and "phase '" in error[0] and "There was no checkpoint yet" in error[0]
+    )
     assert "Traceback" not in ended.stderr
     assert small.records(tmp_path / "run")[-1]["event"] == "diverged"

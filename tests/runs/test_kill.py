@@ -178,7 +178,9 @@ def test_killed_between_the_last_checkpoint_and_the_tidying_after_it(data, whole
         import ganzoo.runs.loop
 
         retain = ganzoo.runs.loop.retain
-        ganzoo.runs.loop.retain = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL) if len(small.steps_of(run)) == 4 else retain(*arguments)
+        ganzoo.runs.loop.retain = lambda *arguments: (
+            os.kill(os.getpid(), signal.SIGKILL) if len(small.steps_of(run)) == 4 else retain(*arguments)
+        )
 
     with forked(words(data, run), log, prepare) as (_, ended):
         while not ended():

@@ -44,7 +44,11 @@ def call(*words) -> int:
 def words_for(workplace: Path, name: str, out: Path, steps: int, *more: str) -> list[str]:
     variant = registry().get("variants", name)
     size = min(variant.sizes)
-    data = small.images(workplace / f"{size}.npz", 24, size) if not (workplace / f"{size}.npz").exists() else workplace / f"{size}.npz"
+    data = (
+        small.images(workplace / f"{size}.npz", 24, size)
+        if not (workplace / f"{size}.npz").exists()
+        else workplace / f"{size}.npz"
+    )
     options = [word for option in SMALLEST.get(name, ()) for word in ("--set", f"discriminator.{option}")]
     options += ["--set", "generator.label_size=4"] if name == "lsgan-conditional" else []
     options += ["--set", "loss.width=8"] if name == "vae" else []
@@ -53,7 +57,9 @@ def words_for(workplace: Path, name: str, out: Path, steps: int, *more: str) -> 
 
 
 def builtin_variants() -> list[str]:
-    return [variant.name for variant in registry().variants() if registry().claim("variants", variant.name).plugin.builtin]
+    return [
+        variant.name for variant in registry().variants() if registry().claim("variants", variant.name).plugin.builtin
+    ]
 
 
 @pytest.mark.parametrize("name", builtin_variants())
@@ -80,7 +86,9 @@ def test_a_run_whose_plugin_is_gone_says_who_provided_it(workplace, tmp_path, ca
 
 
 def test_steps_are_not_added_to_a_run_whose_schedules_are_measured_by_them(workplace, tmp_path, capsys):
-    assert call(*words_for(workplace, "dcgan", tmp_path / "run", 2, "--set", "training.schedules.generator_lr.end=0")) == 0
+    assert (
+        call(*words_for(workplace, "dcgan", tmp_path / "run", 2, "--set", "training.schedules.generator_lr.end=0")) == 0
+    )
     assert call("train", "--out", tmp_path / "run", "--resume", "--steps", "3") == 2
     assert "variant.training.steps: 2 before, 3 now" in capsys.readouterr().err
 
@@ -89,7 +97,10 @@ def test_steps_are_not_added_to_a_run_whose_schedules_are_measured_by_them(workp
 def run(workplace):
     """A finished run of six steps; tests copy it before they change it."""
     out = workplace / "run"
-    assert call(*small.arguments(workplace / "grey.npz", out, "--checkpoint-every", "1", "--sample-every", "3", steps=6)) == 0
+    assert (
+        call(*small.arguments(workplace / "grey.npz", out, "--checkpoint-every", "1", "--sample-every", "3", steps=6))
+        == 0
+    )
     return out
 
 
@@ -114,7 +125,9 @@ def test_the_folder_holds_what_it_promises(run, workplace):
 def test_the_last_three_and_the_best_are_kept(run):
     from ganzoo.checkpoints.checkpoint import load_checkpoint
 
-    distances = {record["step"]: record["samples"]["energy_distance"] for record in small.records(run) if "samples" in record}
+    distances = {
+        record["step"]: record["samples"]["energy_distance"] for record in small.records(run) if "samples" in record
+    }
     best = min(distances, key=distances.get)
     assert set(small.steps_of(run)) == {4, 5, 6, best}
     for step in small.steps_of(run):
@@ -125,7 +138,9 @@ def test_the_last_three_and_the_best_are_kept(run):
 def test_a_best_one_that_is_old_stays(workplace, tmp_path, monkeypatch):
     from ganzoo.runs.sample_monitor import Looks
 
-    monkeypatch.setattr(Looks, "measure", lambda looks: {"diversity": 1.0, "energy_distance": abs(looks.trainer.step_number - 2.0)})
+    monkeypatch.setattr(
+        Looks, "measure", lambda looks: {"diversity": 1.0, "energy_distance": abs(looks.trainer.step_number - 2.0)}
+    )
     words = small.arguments(workplace / "grey.npz", tmp_path / "run", "--checkpoint-every", "1", "--keep", "2", steps=6)
     assert call(*words) == 0
     assert small.steps_of(tmp_path / "run") == [6, 5, 2]
@@ -178,7 +193,10 @@ CHANGES = {
     "option": (["--set", "generator.width=8"], ["variant.generator.options.width: 4 before, 8 now"]),
     "data": (["--data", "OTHER"], ["data.fingerprint: "]),
     "precision": (["--precision", "bf16"], ['precision: "fp32" before, "bf16" now']),
-    "two": (["--seed", "1", "--set", "training.generator_lr=1"], ["seed: 0 before, 1 now", "variant.training.generator_lr: 0.0002 before, 1"]),
+    "two": (
+        ["--seed", "1", "--set", "training.generator_lr=1"],
+        ["seed: 0 before, 1 now", "variant.training.generator_lr: 0.0002 before, 1"],
+    ),
 }
 
 

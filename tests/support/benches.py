@@ -19,7 +19,14 @@ import ganzoo.bench.trained  # noqa: F401 - before any fork, or every child woul
 VARIANTS = ("dcgan", "vae", "wgan-gp", "infogan")
 TRAINING = ("--train", "--image-size", "32", "--steps", "6", "--points", "2", "--eval-images", "20", "--quiet")
 WIDTHS = ("--set", "training.batch_size=4", "--set", "generator.width=4", "--set", "dcgan:discriminator.width=4")
-TROUBLE = ("--set", "wgan-gp:discriminator.width=4", "--set", "wgan-gp:training.generator_lr=1e30", "--set", "infogan:generator.width=-1")
+TROUBLE = (
+    "--set",
+    "wgan-gp:discriminator.width=4",
+    "--set",
+    "wgan-gp:training.generator_lr=1e30",
+    "--set",
+    "infogan:generator.width=-1",
+)
 MEASURES = ("--metric", "frechet", "--metric", "classes")
 
 
@@ -34,7 +41,21 @@ def data(tmp_path_factory):
 
 def words(data: Path, out: Path, *more: str) -> list[str]:
     """The words of the tiny matrix: eight cells, of which two diverge and two cannot be built."""
-    return ["bench", *VARIANTS, *TRAINING, "--data", str(data), "--seeds", "2", *WIDTHS, *TROUBLE, *MEASURES, "--out", str(out), *more]
+    return [
+        "bench",
+        *VARIANTS,
+        *TRAINING,
+        "--data",
+        str(data),
+        "--seeds",
+        "2",
+        *WIDTHS,
+        *TROUBLE,
+        *MEASURES,
+        "--out",
+        str(out),
+        *more,
+    ]
 
 
 def rows(folder: Path) -> list[dict]:

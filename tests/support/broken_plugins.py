@@ -17,31 +17,66 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "missing-name": ("from ganzoo import Nothing", "cannot import name 'Nothing'"),
     "syntax-error": ("def register_variants(:", "SyntaxError"),
     "not-utf8": (b"name = '\xe9\xff'\n", "SyntaxError"),
-    "runtime-error": ("raise RuntimeError('first line\\nsecond \\x1b[31mline')", "RuntimeError: first line second \\x1b[31mline"),
+    "runtime-error": (
+        "raise RuntimeError('first line\\nsecond \\x1b[31mline')",
+        "RuntimeError: first line second \\x1b[31mline",
+    ),
     "recursion": ("def again():\n    again()\nagain()", "RecursionError"),
     "exit-at-import": ("raise SystemExit(3)", "SystemExit: 3"),
     "exit-in-hook": (HOOK + "def register_variants(register):\n    raise SystemExit", "SystemExit: no message"),
     "base-exception": ("raise BaseException('outside')", "BaseException: outside"),
     "unprintable-error": (UNPRINTABLE + "raise Bad", "Bad: no readable message"),
     "hook-raises": (HOOK + "def register_variants(register):\n    1 / 0", "ZeroDivisionError"),
-    "not-a-variant": (HOOK + "def register_variants(register):\n    register(42)", "takes register(Variant), got register(42)"),
-    "not-a-card": (HOOK + "def register_variants(register):\n    register('x', int)", "got register('x', <class 'int'>)"),
+    "not-a-variant": (
+        HOOK + "def register_variants(register):\n    register(42)",
+        "takes register(Variant), got register(42)",
+    ),
+    "not-a-card": (
+        HOOK + "def register_variants(register):\n    register('x', int)",
+        "got register('x', <class 'int'>)",
+    ),
     "bad-repr": (UNPRINTABLE + HOOK + "def register_variants(register):\n    register(Bad())", "got register(a Bad)"),
     "no-name": (REGISTER + "register(Variant(name=None, summary='', sizes=(32,), **rest))", "None cannot be a name"),
-    "path-name": (REGISTER + "register(Variant(name='../x', summary='', sizes=(32,), **rest))", "'../x' cannot be a name"),
-    "no-summary": (REGISTER + "register(Variant(name='none', summary=None, sizes=(32,), **rest))", "'none' cannot have summary=None"),
-    "text-size": (REGISTER + "register(Variant(name='text', summary='', sizes=('32',), **rest))", "cannot have sizes=('32',)"),
-    "two-lines": (REGISTER + "register(Variant(name='two', summary='a\\nb', sizes=(32,), **rest))", "must be one line, got 'a\\nb'"),
-    "twice": (REGISTER + "[register(Variant(name='two', summary='', sizes=(32,), **rest)) for _ in '12']", "'two' twice"),
-    "wrong-form": (HOOK + "def register_variants(register, more, other):\n    pass", "register_variants(register, more, other)"),
+    "path-name": (
+        REGISTER + "register(Variant(name='../x', summary='', sizes=(32,), **rest))",
+        "'../x' cannot be a name",
+    ),
+    "no-summary": (
+        REGISTER + "register(Variant(name='none', summary=None, sizes=(32,), **rest))",
+        "'none' cannot have summary=None",
+    ),
+    "text-size": (
+        REGISTER + "register(Variant(name='text', summary='', sizes=('32',), **rest))",
+        "cannot have sizes=('32',)",
+    ),
+    "two-lines": (
+        REGISTER + "register(Variant(name='two', summary='a\\nb', sizes=(32,), **rest))",
+        "must be one line, got 'a\\nb'",
+    ),
+    "twice": (
+        REGISTER + "[register(Variant(name='two', summary='', sizes=(32,), **rest)) for _ in '12']",
+        "'two' twice",
+    ),
+    "wrong-form": (
+        HOOK + "def register_variants(register, more, other):\n    pass",
+        "register_variants(register, more, other)",
+    ),
     "keyword-form": (HOOK + "def register_variants(*, register):\n    pass", "TypeError"),
-    "misspelt-hook": (HOOK + "def register_varaints(register):\n    pass", "'register_varaints'. Did you mean 'register_variants'?"),
+    "misspelt-hook": (
+        HOOK + "def register_varaints(register):\n    pass",
+        "'register_varaints'. Did you mean 'register_variants'?",
+    ),
     "no-hook": ("def register_variants(register):\n    pass", "marked with @ganzoo.hookimpl"),
-    "wrapper": ("from ganzoo import hookimpl\n@hookimpl(wrapper=True)\ndef register_losses(register):\n    return (yield)", "may not wrap"),
+    "wrapper": (
+        "from ganzoo import hookimpl\n@hookimpl(wrapper=True)\ndef register_losses(register):\n    return (yield)",
+        "may not wrap",
+    ),
     "asks-too-early": ("import ganzoo\nganzoo.variants()", "while plugins are still being loaded"),
 }
 MISSING_MODULE = Distribution("missing-module", {}, ("missing-module = missing_module",))
-MISSING_ATTRIBUTE = simple("missing-attribute", variant("lost"), entry_points=("missing-attribute = missing_attribute:plugin",))
+MISSING_ATTRIBUTE = simple(
+    "missing-attribute", variant("lost"), entry_points=("missing-attribute = missing_attribute:plugin",)
+)
 MEDDLER = """
 import os, random, signal, sys, warnings
 print("noise at import")
@@ -54,7 +89,12 @@ sys.stdout = sys.__stdout__ = None
 
 GOOD = [
     simple("good-first", variant("good-first")),
-    simple("good_Second.Plugin", variant("good-second"), files={"good_second.py": variant("good-second")}, entry_points=("s = good_second",)),
+    simple(
+        "good_Second.Plugin",
+        variant("good-second"),
+        files={"good_second.py": variant("good-second")},
+        entry_points=("s = good_second",),
+    ),
     simple("meddler", variant("meddled", before=MEDDLER) + '    print("noise in the hook")\n'),
     simple("newer", variant("newer") + "@hookimpl(optionalhook=True)\ndef register_schedulers(register): pass\n"),
     simple("same-name-one", variant("same-one"), entry_points=("same = same_name_one",)),
@@ -63,7 +103,17 @@ GOOD = [
     simple("metadata-lost", variant("lost-metadata")),
     simple("metadata-not-utf8", variant("latin")),
 ]
-GOOD_VARIANTS = {"good-first", "good-second", "meddled", "newer", "same-one", "same-two", "nameless", "lost-metadata", "latin"}
+GOOD_VARIANTS = {
+    "good-first",
+    "good-second",
+    "meddled",
+    "newer",
+    "same-one",
+    "same-two",
+    "nameless",
+    "lost-metadata",
+    "latin",
+}
 CLASHING = [
     simple("clash-one", variant("waves")),
     simple("clash-two", variant("waves")),

@@ -91,7 +91,10 @@ class IdlePhaseLoss(TinyLoss):
 
     def discriminator(self, turn):
         fake = turn.fake.detach()
-        return {"real": nn.functional.softplus(-turn.logits(turn.real)).mean(), "fake": nn.functional.softplus(turn.logits(fake)).mean()}
+        return {
+            "real": nn.functional.softplus(-turn.logits(turn.real)).mean(),
+            "fake": nn.functional.softplus(turn.logits(fake)).mean(),
+        }
 
 
 class DetachedGenerator(TinyGenerator):
@@ -238,7 +241,11 @@ MISTAKES = [
     ("card", "sizes must be 4 to 4096 pixels, got 3", {"sizes": (8, 3)}),
     ("card", "tags are lower-case words", {"tags": ("Two Words",)}),
     ("card", "no optimizer is called", {"training": Training(optimizer="adan")}),
-    ("parts", "generator.widht: unknown option. Did you mean 'width'?", {"parts": {"generator": Part("tiny", {"widht": 3})}}),
+    (
+        "parts",
+        "generator.widht: unknown option. Did you mean 'width'?",
+        {"parts": {"generator": Part("tiny", {"widht": 3})}},
+    ),
     ("parts", "loss: No loss is called 'tony'. Did you mean 'tiny'?", {"parts": {"loss": Part("tony")}}),
     ("parts", "generator.width: Expected `int`, got `str`", {"parts": {"generator": Part("tiny", {"width": "wide"})}}),
     ("shapes", "in [-1, 1], so end in tanh or rescale", {"generator": UnboundedGenerator}),
@@ -248,10 +255,18 @@ MISTAKES = [
     ("seeds", "Two builds of seed 0 differ in generator.last.bias", {"generator": ChanceGenerator}),
     ("seeds", "Two trainings of seed 0 differ in generator.embedding.weight after step 1", {"loss": UnseededLoss}),
     ("seeds", "Seeds 0 and 1 build the same weights", {"generator": SeedingGenerator}),
-    ("gradients", "Phase 'discriminator' of broken_variants.MeddlingLoss changes generator.last.bias", {"loss": MeddlingLoss}),
+    (
+        "gradients",
+        "Phase 'discriminator' of broken_variants.MeddlingLoss changes generator.last.bias",
+        {"loss": MeddlingLoss},
+    ),
     ("gradients", "calls no backward", {"loss": BackwardLoss}),
     ("gradients", "updates the generator, and nothing of it moved", {"loss": IdlePhaseLoss}),
-    ("parameters", "generator.embedding.weight, generator.first.weight, generator.first.bias never got a gradient", {"generator": DetachedGenerator}),
+    (
+        "parameters",
+        "generator.embedding.weight, generator.first.weight, generator.first.bias never got a gradient",
+        {"generator": DetachedGenerator},
+    ),
     ("parameters", "loss.encoder.bias, loss.encoder.weight can learn, but no phase", {"loss": NeverUpdatedLoss}),
     ("inputs", "changed the real images (turn.real) in place", {"discriminator": InPlaceDiscriminator}),
     ("inputs", "changed the latents (turn.latent) in place", {"generator": InPlaceGenerator}),

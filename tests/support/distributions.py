@@ -49,7 +49,12 @@ def write_wheel(distribution: Distribution, folder: Path) -> Path:
     """Writes the wheel with METADATA, WHEEL, entry_points.txt and RECORD as the specification of wheels asks."""
     stem = f"{distribution.name.replace('-', '_').replace('.', '_')}-{distribution.version}"
     info = f"{stem}.dist-info"
-    headers = ["Metadata-Version: 2.1", f"Name: {distribution.name}", f"Version: {distribution.version}", *distribution.headers]
+    headers = [
+        "Metadata-Version: 2.1",
+        f"Name: {distribution.name}",
+        f"Version: {distribution.version}",
+        *distribution.headers,
+    ]
     files = {path: text.encode() if isinstance(text, str) else text for path, text in distribution.files.items()}
     files[f"{info}/METADATA"] = "\n".join([*headers, "", ""]).encode()
     files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -78,12 +83,23 @@ def install(distributions: Iterable[Distribution], target: Path) -> Path:
 
 def pip_install(target: Path, *arguments: str | Path) -> None:
     """`pip install --target` of local files without their dependencies and without an index."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--no-index",
+    ]
     done = subprocess.run([*command, "--target", target, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-def run(*arguments: str, folders: Iterable[Path] = (), cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess:
+def run(
+    *arguments: str, folders: Iterable[Path] = (), cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess:
     """Runs `python <arguments>` in a fresh process that also sees the distributions in `folders`, the first one first."""
     inherited = os.environ.get("PYTHONPATH")
     paths = [str(folder) for folder in folders] + ([inherited] if inherited else [])

@@ -10,7 +10,8 @@ import venv
 from pathlib import Path
 
 SCRIPTS = {"ganzoo": "from ganzoo.cli import main\nmain()\n"} | {
-    name: f"import runpy\nrunpy.run_module({name!r}, run_name='__main__', alter_sys=True)\n" for name in ("pip", "pytest")
+    name: f"import runpy\nrunpy.run_module({name!r}, run_name='__main__', alter_sys=True)\n"
+    for name in ("pip", "pytest")
 }
 # No index, and no new environment to build in: nothing is downloaded.
 PIP = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
@@ -32,7 +33,11 @@ class Environment:
             script = self.scripts / name
             script.write_text(f"#!{self.python}\n{source}")
             script.chmod(0o755)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PIP_", "GANZOO_", "PYTHONPATH"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("HF_", "PIP_", "GANZOO_", "PYTHONPATH"))
+        }
         path = os.pathsep.join([str(self.scripts), os.environ.get("PATH", "")])
         cache = {"GANZOO_CACHE": str(folder / "cache"), "HF_HOME": str(folder / "hub"), "VIRTUAL_ENV": str(self.prefix)}
         self.settings = kept | SETTINGS | cache | {"PATH": path} | settings
@@ -42,7 +47,9 @@ class Environment:
         """Runs a program of the environment and returns what came of it."""
         program = self.scripts / words[0]
         place = {"cwd": cwd or self.folder, "env": self.settings | settings}
-        return subprocess.run([program if program.exists() else words[0], *words[1:]], **place, capture_output=True, text=True)
+        return subprocess.run(
+            [program if program.exists() else words[0], *words[1:]], **place, capture_output=True, text=True
+        )
 
     def files(self) -> set[Path]:
         """Every file of the environment but what Python compiles on the way."""

@@ -23,7 +23,10 @@ CANARY = b"touch canary"
 def header(**changes) -> dict:
     """A right header; `changes` replace fields of a.weight, one that is None is left out."""
     entry = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]} | changes
-    right = {"dtype": "F32", "shape": [3], "data_offsets": [24, 36]}, {"dtype": "I64", "shape": [], "data_offsets": [36, 44]}
+    right = (
+        {"dtype": "F32", "shape": [3], "data_offsets": [24, 36]},
+        {"dtype": "I64", "shape": [], "data_offsets": [36, 44]},
+    )
     first = {key: value for key, value in entry.items() if value is not None}
     return {"__metadata__": {"format": "pt"}, "a.weight": first, "a.bias": right[0], "count": right[1]}
 
@@ -85,23 +88,46 @@ def truncations() -> dict:
     cuts |= {"no data": len(whole) - len(DATA), "a byte short": len(whole) - 1}
     found = {f"truncated: {name}": (whole[:cut], "truncated|empty") for name, cut in cuts.items()}
     appended = {"a byte": b"\0", "a zip": archive({"x": b"y"}), "zeros": bytes(4096), "another file": whole}
-    return found | {f"appended: {name}": (whole + more, "bytes follow the last tensor") for name, more in appended.items()}
+    return found | {
+        f"appended: {name}": (whole + more, "bytes follow the last tensor") for name, more in appended.items()
+    }
 
 
 def lengths() -> dict:
     whole = good()
-    claims = {0: "would be 0 bytes", 1: "would be 1 bytes", 2: "JSON", 2**63: "would be", 2**64 - 1: "would be", 5 * 2**20: "would be"}
-    claims |= {len(whole): "truncated", len(whole) - 8: "JSON|UTF-8", len(whole) - len(DATA) - 9: "JSON", 2**22: "truncated"}
+    claims = {
+        0: "would be 0 bytes",
+        1: "would be 1 bytes",
+        2: "JSON",
+        2**63: "would be",
+        2**64 - 1: "would be",
+        5 * 2**20: "would be",
+    }
+    claims |= {
+        len(whole): "truncated",
+        len(whole) - 8: "JSON|UTF-8",
+        len(whole) - len(DATA) - 9: "JSON",
+        2**22: "truncated",
+    }
     return {f"length {claim}": (struct.pack("<Q", claim) + whole[8:], why) for claim, why in claims.items()}
 
 
 def not_a_header() -> dict:
     plain = json.dumps(header())
     texts = {
-        "words": "not json at all", "a list": "[]", "a number": "12", "null": "null", "a string": '"x"', "leading space": " " + plain,
-        "trailing comma": plain[:-1] + ",}", "single quotes": plain.replace('"', "'"), "cut": plain[:-1], "two objects": plain + plain,
-        "byte-order mark": "\ufeff" + plain, "comment": "/**/" + plain,
-    }  # fmt: skip
+        "words": "not json at all",
+        "a list": "[]",
+        "a number": "12",
+        "null": "null",
+        "a string": '"x"',
+        "leading space": " " + plain,
+        "trailing comma": plain[:-1] + ",}",
+        "single quotes": plain.replace('"', "'"),
+        "cut": plain[:-1],
+        "two objects": plain + plain,
+        "byte-order mark": "\ufeff" + plain,
+        "comment": "/**/" + plain,
+    }
     found = {f"not a header: {name}": (text(value), "JSON") for name, value in texts.items()}
     found["not a header: nested 100000"] = (text('{"a":' * 100_000 + "1" + "}" * 100_000), "more than|nested")
     found["not a header: nested 900"] = (text('{"a":' * 900 + "1" + "}" * 900), "nested|must have")
@@ -115,12 +141,28 @@ def not_a_header() -> dict:
 
 
 def wrong_fields() -> dict:
-    offsets = [[0, 23], [0, 25], [-24, 0], [24, 0], [0.0, 24.0], ["0", "24"], [False, 24], [0], [0, 12, 24], {}, None, 24]
+    offsets = [
+        [0, 23],
+        [0, 25],
+        [-24, 0],
+        [24, 0],
+        [0.0, 24.0],
+        ["0", "24"],
+        [False, 24],
+        [0],
+        [0, 12, 24],
+        {},
+        None,
+        24,
+    ]
     offsets += [[0, 2**63], [2**63, 2**63 + 24], [0, 2**70], [None, 24], [[0], [24]]]
     shapes = [[2, -3], [2.0, 3], ["2", 3], [True, 6], [1] * 9, [6, 6], [2**32, 2**32], [2**31, 2**31, 4]]
     shapes += [[[2, 3]], [None], {}, "23", None, [0, 3]]
     dtypes = ["F33", "f32", "", "F64", "F8_E4M3", "F8_E5M2", "U16", "C64", "float32", 3, [], {}, "F32" * 1000, None]
-    found = {f"offsets {value}": (file_of(header(data_offsets=value), DATA), "data_offsets|instead of|bytes") for value in offsets}
+    found = {
+        f"offsets {value}": (file_of(header(data_offsets=value), DATA), "data_offsets|instead of|bytes")
+        for value in offsets
+    }
     found |= {f"shape {value}": (file_of(header(shape=value), DATA), "shape|needs|must have") for value in shapes}
     found |= {f"dtype {str(value)[:20]}": (file_of(header(dtype=value), DATA), "dtype|must have") for value in dtypes}
     found["field too many"] = (file_of(header(strides=[3, 1]), DATA), "nothing else")
@@ -133,12 +175,17 @@ def wrong_fields() -> dict:
 
 
 def too_much() -> dict:
-    many = json.dumps({f"t{number}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for number in range(25_000)})
+    many = json.dumps(
+        {f"t{number}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for number in range(25_000)}
+    )
     return {
         "25000 tensors": (text(many, b""), "more than the 20000"),
         "4 MB of empty lists": (text('{"a":[' + "[]," * 1_300_000 + "[]]}", b""), "more than the 20000"),
         "4 MB of numbers": (text('{"a":[' + "0," * 2_000_000 + "0]}", b""), "more than the 20000"),
-        "4 MB of keys": (text("{" + ",".join(f'"{number}":0' for number in range(350_000)) + "}", b""), "more than the 20000"),
+        "4 MB of keys": (
+            text("{" + ",".join(f'"{number}":0' for number in range(350_000)) + "}", b""),
+            "more than the 20000",
+        ),
         "20 MB of metadata": (text(json.dumps({"__metadata__": {"a": "x" * 20_000_000}}), b""), "would be"),
         "a header of 100 MB": (sparse(200_000_000, 100_000_000), "would be"),
         "a header of 4 MB of zeros": (sparse(200_000_000, 4_000_000), "JSON"),
@@ -149,7 +196,9 @@ def too_much() -> dict:
 def layouts() -> dict:
     def at(*places):
         named = zip("abcd", places, strict=False)
-        return file_of({name: {"dtype": "F32", "shape": [1], "data_offsets": list(place)} for name, place in named}, bytes(16))
+        return file_of(
+            {name: {"dtype": "F32", "shape": [1], "data_offsets": list(place)} for name, place in named}, bytes(16)
+        )
 
     found = {
         "overlap": (at((0, 4), (0, 4), (4, 8), (8, 12)), "overlaps"),
@@ -160,7 +209,13 @@ def layouts() -> dict:
         "beyond the end": (at((0, 4), (4, 8), (8, 12), (16, 20)), "hole"),
         "tensors that are not there": (at((0, 4), (4, 8), (8, 12), (12, 16))[:-4], "truncated"),
     }
-    names = {"path": "../../etc/passwd", "NUL": "a\0b", "a megabyte": "x" * 1_000_000, "empty": "", "dunder": "__class__"}
+    names = {
+        "path": "../../etc/passwd",
+        "NUL": "a\0b",
+        "a megabyte": "x" * 1_000_000,
+        "empty": "",
+        "dunder": "__class__",
+    }
     names["escape"] = "\x1b[2J\n\r"
     found |= {f"name: {name}": (with_name(value), "2 tensors differ.*is unknown") for name, value in names.items()}
     return found
@@ -173,7 +228,10 @@ def other_tensors() -> dict:
         "all missing": ({}, "3 tensors differ"),
         "extra": (right | {"b": ("F32", [1])}, "1 tensor differs: 'b' is unknown"),
         "an empty extra": (right | {"b": ("F32", [0])}, "'b' is unknown"),
-        "renamed": ({"weight": right["a.weight"], "a.bias": right["a.bias"], "count": right["count"]}, "2 tensors differ"),
+        "renamed": (
+            {"weight": right["a.weight"], "a.bias": right["a.bias"], "count": right["count"]},
+            "2 tensors differ",
+        ),
         "transposed": (right | {"a.weight": ("F32", [3, 2])}, r"'a.weight' is \(3, 2\), not \(2, 3\)"),
         "flat": (right | {"a.weight": ("F32", [6])}, r"is \(6,\), not"),
         "one more dimension": (right | {"a.weight": ("F32", [1, 2, 3])}, r"is \(1, 2, 3\), not"),
@@ -199,11 +257,16 @@ def other_kinds() -> dict:
         4: b"\x80\x04\x95\x20\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93\x8c\x0c" + CANARY + b"\x85R.",
         5: b"\x80\x05}\x94\x8c\x01a\x94K\x01s.",
     }
-    found = {f"pickle of protocol {number}": (content, "a pickle.*ganzoo convert") for number, content in pickles.items()}
+    found = {
+        f"pickle of protocol {number}": (content, "a pickle.*ganzoo convert") for number, content in pickles.items()
+    }
     found |= {
         "old torch": (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.", "a pickle.*ganzoo convert"),
         "pickle of a dict in text": (b"(dp0\nVa\np1\nI1\ns.", "a pickle"),
-        "torch": (archive({"archive/data.pkl": pickles[2], "archive/data/0": b"\0" * 64}), "torch checkpoint.*ganzoo convert"),
+        "torch": (
+            archive({"archive/data.pkl": pickles[2], "archive/data/0": b"\0" * 64}),
+            "torch checkpoint.*ganzoo convert",
+        ),
         "npz": (archive({"a.npy": b"\x93NUMPY\x01\0"}), "numpy.*ganzoo convert"),
         "zip": (archive({"readme.txt": b"x"}), "zip archive"),
         "zip bomb": (archive({"zeros": b"\0" * 1000}), "zip archive"),
@@ -212,7 +275,10 @@ def other_kinds() -> dict:
         "npy": (b"\x93NUMPY\x01\0v\0{'descr': '<f4'}", "numpy array"),
         "HTML": (b"<!DOCTYPE html>\n<html><body>404</body></html>", "web page"),
         "html without a doctype": (b"\n\n<HTML><head>" + b" " * 100, "web page"),
-        "LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9\n", "Git LFS pointer"),
+        "LFS pointer": (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9\n",
+            "Git LFS pointer",
+        ),
         "JSON error": (b'{"error": "Repository not found"}', "JSON text"),
         "PNG": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(20), "picture"),
         "JPEG": (b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(20), "picture"),
@@ -220,11 +286,20 @@ def other_kinds() -> dict:
         "zeros": (bytes(5000), "nothing but zeros"),
         "random": (random.Random(3).randbytes(5000), "not valid safetensors"),
         "line ends translated": (good().replace(b"}", b"}\r\n"), "JSON|truncated|must have|follow"),
-    }  # fmt: skip
+    }
     return found
 
 
 def corpus() -> dict[str, tuple[bytes | Callable[[Path], None], str]]:
     """Every case by name: what lies in the file, and the reason (a regular expression) with which it must be refused."""
-    parts = (truncations(), lengths(), not_a_header(), wrong_fields(), too_much(), layouts(), other_tensors(), other_kinds())
+    parts = (
+        truncations(),
+        lengths(),
+        not_a_header(),
+        wrong_fields(),
+        too_much(),
+        layouts(),
+        other_tensors(),
+        other_kinds(),
+    )
     return {name: case for part in parts for name, case in part.items()}

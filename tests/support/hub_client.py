@@ -24,8 +24,17 @@ class Client:
     """A process that does what it is asked, with a clean set of HF_* variables and what is given."""
 
     def __init__(self, folder: Path, endpoint: str, **environment: str):
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_") and name not in ("HUGGING_FACE_HUB_TOKEN",)}
-        settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "home"), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("HF_") and name not in ("HUGGING_FACE_HUB_TOKEN",)
+        }
+        settings = {
+            "HF_ENDPOINT": endpoint,
+            "HF_HOME": str(folder / "home"),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+        }
         self.folder, self.caches = folder, set()
         self.noise = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
@@ -38,7 +47,14 @@ class Client:
         )
 
     def __call__(
-        self, do: str, *words: str, cache: str = "cache", token: str | None = None, seconds: float = 10.0, deadline: float = 60.0, **options
+        self,
+        do: str,
+        *words: str,
+        cache: str = "cache",
+        token: str | None = None,
+        seconds: float = 10.0,
+        deadline: float = 60.0,
+        **options,
     ) -> dict:
         """The answer to one request; a crash, a second line or anything printed besides fails the test."""
         folder = self.folder / cache

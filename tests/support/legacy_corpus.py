@@ -31,7 +31,11 @@ class Gadget:
 
 def tensors(seed: int = 0) -> dict[str, torch.Tensor]:
     random = torch.Generator().manual_seed(seed)
-    return {"first.weight": torch.randn(5, 3, generator=random), "first.count": torch.tensor(7), "last": torch.randn(4, generator=random)}
+    return {
+        "first.weight": torch.randn(5, 3, generator=random),
+        "first.count": torch.tensor(7),
+        "last": torch.randn(4, generator=random),
+    }
 
 
 def good(folder: Path) -> dict[str, tuple[Path, str | None, dict[str, torch.Tensor]]]:
@@ -40,14 +44,23 @@ def good(folder: Path) -> dict[str, tuple[Path, str | None, dict[str, torch.Tens
     shared = torch.arange(6.0)
     odd = {"half": plain["last"].half(), "brain": plain["last"].bfloat16(), "double": plain["last"].double()}
     wide = {"turned": plain["first.weight"].T, "part": torch.arange(20.0)[3:15:3]}
-    training = {"epoch": 3, "loss": torch.tensor(0.5), "model": plain, "optimizer": torch.optim.Adam([nn.Parameter(shared)]).state_dict()}
+    training = {
+        "epoch": 3,
+        "loss": torch.tensor(0.5),
+        "model": plain,
+        "optimizer": torch.optim.Adam([nn.Parameter(shared)]).state_dict(),
+    }
     pair = {"netG": plain, "netD": tensors(1), "steps": 9}
     saved = {
         "state dict": (plain, None, plain),
         "training": (training, None, plain),
         "nested": ({"state_dict": pair}, "state_dict.netG", plain),
         "ordered": (OrderedDict((f"module.{name}", value) for name, value in plain.items()), None, plain),
-        "parameter": ({name: nn.Parameter(value) if value.is_floating_point() else value for name, value in plain.items()}, None, plain),
+        "parameter": (
+            {name: nn.Parameter(value) if value.is_floating_point() else value for name, value in plain.items()},
+            None,
+            plain,
+        ),
         "tied": ({"one": shared, "two": shared}, None, {"one": shared, "two": shared}),
         "half": (odd, None, odd),
         "not contiguous": (wide, None, wide),
@@ -91,16 +104,34 @@ def bad(folder: Path, canary: Path) -> dict[str, tuple[Path, str]]:
     add("zip without its last byte", "damaged or truncated", whole[:-1])
     add("half of a legacy file", "damaged", old[: len(old) // 2])
     add("legacy file without its last byte", "damaged", old[:-1])
-    add("legacy storage of 8 GB", "", saved({"w": big}, legacy=True).replace(struct.pack("<i", 70_001), struct.pack("<i", 2**31 - 1)))
+    add(
+        "legacy storage of 8 GB",
+        "",
+        saved({"w": big}, legacy=True).replace(struct.pack("<i", 70_001), struct.pack("<i", 2**31 - 1)),
+    )
     add("empty", "is empty", b"")
     add("missing storage", "damaged", rewritten(whole, lambda name, data: None if name.endswith("data/0") else data))
     add("short storage", "damaged", rewritten(whole, lambda name, data: data[:8] if name.endswith("data/0") else data))
     add("deflate bomb", "is compressed", rewritten(saved({"w": torch.zeros(10**6)}), compression=zipfile.ZIP_DEFLATED))
     add("two entries of one name", "two entries", rewritten(whole, twice=True))
-    add("entry that leads out", "leads out", rewritten(whole, rename=lambda name: name.replace("archive/data/0", "archive/../../data/0")))
-    add("no table", "torch.save did not write", rewritten(whole, lambda name, data: None if name.endswith("data.pkl") else data))
-    add("TorchScript", "TorchScript", rewritten(whole, rename=lambda name: name.replace("version", "code/__torch__.py")))
-    add("deep pickle", "nested too deep", rewritten(whole, lambda name, data: deep() if name.endswith("data.pkl") else data))
+    add(
+        "entry that leads out",
+        "leads out",
+        rewritten(whole, rename=lambda name: name.replace("archive/data/0", "archive/../../data/0")),
+    )
+    add(
+        "no table",
+        "torch.save did not write",
+        rewritten(whole, lambda name, data: None if name.endswith("data.pkl") else data),
+    )
+    add(
+        "TorchScript", "TorchScript", rewritten(whole, rename=lambda name: name.replace("version", "code/__torch__.py"))
+    )
+    add(
+        "deep pickle",
+        "nested too deep",
+        rewritten(whole, lambda name, data: deep() if name.endswith("data.pkl") else data),
+    )
     add("tar", "tar archive", tar(old))
     add("renamed safetensors", "name it .safetensors", safetensors.torch.save(tensors()))
     add("gzip", "gzip", gzip.compress(whole))
@@ -108,10 +139,20 @@ def bad(folder: Path, canary: Path) -> dict[str, tuple[Path, str]]:
     add("LFS pointer", "Git LFS", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
     add("script", "script", f"#!/usr/bin/env python\nopen({str(canary)!r}, 'w')\n".encode())
     add("noise", "not a file that torch.save wrote", bytes(range(1, 255)) * 9)
-    add("array of objects", "dtype object", array(numpy.array([gadgets(folder, canary)["system"]], dtype=object)), ".npy")
+    add(
+        "array of objects",
+        "dtype object",
+        array(numpy.array([gadgets(folder, canary)["system"]], dtype=object)),
+        ".npy",
+    )
     add("array of records", "plain numbers", array(numpy.zeros(3, dtype=[("a", "f4")])), ".npy")
     add("complex array", "plain numbers", array(numpy.zeros(3, dtype="c8")), ".npy")
-    add("array of a billion", "", array(numpy.zeros(3, dtype="f4")).replace(b"(3,), }       ", b"(99999999999,)}"), ".npy")
+    add(
+        "array of a billion",
+        "",
+        array(numpy.zeros(3, dtype="f4")).replace(b"(3,), }       ", b"(99999999999,)}"),
+        ".npy",
+    )
     add("half an array", "damaged", array(numpy.zeros(30))[:-40], ".npy")
     add("npz bomb", "too many", bomb(), ".npz")
     add("half an npz", "damaged or truncated", bomb()[:-30], ".npz")
@@ -173,7 +214,9 @@ def array(value) -> bytes:
     return buffer.getvalue()
 
 
-def rewritten(data: bytes, change=lambda name, data: data, rename=lambda name: name, compression=zipfile.ZIP_STORED, twice=False) -> bytes:
+def rewritten(
+    data: bytes, change=lambda name, data: data, rename=lambda name: name, compression=zipfile.ZIP_STORED, twice=False
+) -> bytes:
     """A zip with its entries changed (None leaves one out), renamed, compressed, or the last of them there twice."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(buffer, "w", compression) as target:

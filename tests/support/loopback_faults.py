@@ -97,7 +97,11 @@ def zeros(answer: Answer) -> None:
 
 
 def html(answer: Answer) -> None:
-    answer.status, answer.body, answer.headers = 200, b"<html>Please log in to the hotel's network</html>", {"Content-Type": "text/html"}
+    answer.status, answer.body, answer.headers = (
+        200,
+        b"<html>Please log in to the hotel's network</html>",
+        {"Content-Type": "text/html"},
+    )
 
 
 def page_of_json(answer: Answer) -> None:

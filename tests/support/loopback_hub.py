@@ -79,7 +79,9 @@ class LoopbackHub:
 
     def answer(self, method: str, target: str, body: bytes, token: str | None, origin: str) -> Answer:
         path = unquote(urlsplit(target).path)
-        routes = [(route, re.fullmatch(pattern, path)) for route, methods, pattern in ROUTES if method in methods.split("|")]
+        routes = [
+            (route, re.fullmatch(pattern, path)) for route, methods, pattern in ROUTES if method in methods.split("|")
+        ]
         route, match = next(((route, match) for route, match in routes if match), ("unknown", None))
         spot = spot_of(route, method, path)
         with self.lock:  # decided here, sent outside: an answer that stalls must not stop others
@@ -123,7 +125,11 @@ class LoopbackHub:
 
     def on_list(self, match, query, body, token) -> Answer:
         wanted, words = set(query.get("filter", [])), query.get("search", [""])[0].lower()
-        rows = [facts(name, r, *r.files("main")) for name, r in self.repositories.items() if not r.private and words in name.lower()]
+        rows = [
+            facts(name, r, *r.files("main"))
+            for name, r in self.repositories.items()
+            if not r.private and words in name.lower()
+        ]
         rows = sorted((row for row in rows if wanted <= set(row["tags"])), key=lambda row: -row["downloads"])
         start = int(query.get("cursor", ["0"])[0])
         answer = as_json(rows[start : start + self.page])
@@ -149,7 +155,11 @@ class LoopbackHub:
         if not is_large(path):
             return Answer(307, b"", headers | {"Location": f"/api/resolve-cache/models/{match['name']}/{sha}/{path}"})
         linked = {"X-Linked-Etag": f'"{oid(path, data)}"', "X-Linked-Size": str(len(data))}
-        return Answer(302, b"", headers | linked | {"Location": f"{self.cdn}/lfs/{oid(path, data)}", "ETag": 'W/"of the redirect"'})
+        return Answer(
+            302,
+            b"",
+            headers | linked | {"Location": f"{self.cdn}/lfs/{oid(path, data)}", "ETag": 'W/"of the redirect"'},
+        )
 
     def on_small(self, match, query, body, token) -> Answer:
         data = self.repositories[match["name"]].commits[match["revision"]][match["path"]]
@@ -184,7 +194,14 @@ class LoopbackHub:
         for file in json.loads(body)["files"]:
             path, data = file["path"], repository.head.get(file["path"])
             mode = "lfs" if is_large(path) else "regular"
-            rows.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": None if data is None else oid(path, data)})
+            rows.append(
+                {
+                    "path": path,
+                    "uploadMode": mode,
+                    "shouldIgnore": False,
+                    "oid": None if data is None else oid(path, data),
+                }
+            )
         return as_json({"files": rows})
 
     def on_batch(self, match, query, body, token) -> Answer:
@@ -226,7 +243,14 @@ class LoopbackHub:
             else:
                 return refused(400)
         sha = repository.add(files)
-        return as_json({"success": True, "commitOid": sha, "commitUrl": f"{self.endpoint}/{match['name']}/commit/{sha}", "hookOutput": ""})
+        return as_json(
+            {
+                "success": True,
+                "commitOid": sha,
+                "commitUrl": f"{self.endpoint}/{match['name']}/commit/{sha}",
+                "hookOutput": "",
+            }
+        )
 
     def on_tag(self, match, query, body, token) -> Answer:
         repository = self.writable(match["name"], token)

@@ -28,7 +28,9 @@ def blocks(page: str) -> list[tuple[str, str]]:
 def commands(block: str) -> list[str]:
     """The commands of a console block, those over several lines as one."""
     joined = block.replace("\\\n", " ").splitlines()
-    assert all(line.startswith("$ ") for line in joined), f"what a program answers belongs into a block of text: {block}"
+    assert all(line.startswith("$ ") for line in joined), (
+        f"what a program answers belongs into a block of text: {block}"
+    )
     return [" ".join(line[2:].split()) for line in joined]
 
 
@@ -71,7 +73,9 @@ class Reader:
 
     def _done(self, *words: str, shown: str = "") -> None:
         done = self.environment.run(*words, cwd=self.cwd)
-        assert done.returncode == 0 and "Traceback" not in done.stderr, f"{shown or words[-1]}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0 and "Traceback" not in done.stderr, (
+            f"{shown or words[-1]}\n{done.stdout}\n{done.stderr}"
+        )
         self.said.append(done.stdout)
         self.learn(shown, done.stdout)
 

@@ -48,8 +48,17 @@ def narrow(variant: str) -> list[str]:
 
 def ganzoo(*words: str, cwd: Path | None = None, **environment: str | None) -> subprocess.CompletedProcess:
     """Runs `python -m ganzoo` in a fresh process; an environment variable that is None is taken away."""
-    settings = {key: value for key, value in (os.environ | {"OMP_NUM_THREADS": "1"} | environment).items() if value is not None}
-    return subprocess.run([sys.executable, "-m", "ganzoo", *words], env=settings, cwd=cwd, capture_output=True, encoding="utf-8", errors="replace")
+    settings = {
+        key: value for key, value in (os.environ | {"OMP_NUM_THREADS": "1"} | environment).items() if value is not None
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "ganzoo", *words],
+        env=settings,
+        cwd=cwd,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+    )
 
 
 def forked_ganzoo(*words: str, cwd: Path, prepare=lambda: None) -> subprocess.CompletedProcess:

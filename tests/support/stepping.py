@@ -29,7 +29,11 @@ def small_trainer(name, image, batch_size=4, *, generator=None, discriminator=No
     """The trainer of a registered variant with changed options, so that it is small."""
     variant = registry().get("variants", name)
     parts = {"generator": generator or {}, "discriminator": discriminator or {}, "loss": loss or {}}
-    changed = {role: replace(getattr(variant, role), options={**getattr(variant, role).options, **more}) for role, more in parts.items() if more}
+    changed = {
+        role: replace(getattr(variant, role), options={**getattr(variant, role).options, **more})
+        for role, more in parts.items()
+        if more
+    }
     variant = replace(variant, **changed, training=replace(variant.training, batch_size=batch_size, **training))
     return build_trainer(variant, image, RandomBatches(image, batch_size), registry())
 
@@ -49,7 +53,11 @@ class Visit:
 
 
 def _parameters(trainer):
-    return {f"{role}.{name}": p.detach().clone() for role, module in trainer.modules().items() for name, p in module.named_parameters()}
+    return {
+        f"{role}.{name}": p.detach().clone()
+        for role, module in trainer.modules().items()
+        for name, p in module.named_parameters()
+    }
 
 
 def step_by_phase(trainer):

@@ -38,7 +38,9 @@ class TinyGenerator(Generator):
 
     def forward(self, latent, label=None):
         start = latent if label is None else latent + self.embedding(label)
-        return self.last(self.first(start).relu()).tanh().view(-1, self.image.channels, self.image.size, self.image.size)
+        return (
+            self.last(self.first(start).relu()).tanh().view(-1, self.image.channels, self.image.size, self.image.size)
+        )
 
 
 class TinyDiscriminator(nn.Module):
@@ -68,10 +70,14 @@ class TinyLoss(Loss):
         return {"fake": softplus(-turn.logits(turn.fake)).mean()}
 
 
-def tiny(monkeypatch, *, generator=TinyGenerator, discriminator=TinyDiscriminator, loss=TinyLoss, parts=None, **card) -> Registry:
+def tiny(
+    monkeypatch, *, generator=TinyGenerator, discriminator=TinyDiscriminator, loss=TinyLoss, parts=None, **card
+) -> Registry:
     """A registry of the tiny variant alone, some of whose factories or fields may be others; `parts` are what the card names."""
     module = ModuleType("tiny_plugin")
-    fields = {"generator": Part("tiny"), "discriminator": Part("tiny"), "loss": Part("tiny")} | (parts or {}) | CARD | card
+    fields = (
+        {"generator": Part("tiny"), "discriminator": Part("tiny"), "loss": Part("tiny")} | (parts or {}) | CARD | card
+    )
 
     def register_variants(register):
         register(Variant(name=NAME, **fields))

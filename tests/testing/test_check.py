@@ -79,14 +79,20 @@ def test_an_unknown_check_or_size_is_refused(monkeypatch):
 
 LISTING = {
     "heavy-gan": (variant("heavy-gan", before="import tqdm"), "heavy_gan imports tqdm, for which every command waits"),
-    "sleepy-gan": (variant("sleepy-gan", before="import time\ntime.sleep(1.2)"), "s to load, for which every command waits"),
+    "sleepy-gan": (
+        variant("sleepy-gan", before="import time\ntime.sleep(1.2)"),
+        "s to load, for which every command waits",
+    ),
 }
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     bad = simple("bad-card", variant("bad-card").replace("A test.", "no sentence"))
-    return install([simple(name, source) for name, (source, _) in LISTING.items()] + [bad], tmp_path_factory.mktemp("check") / "site")
+    return install(
+        [simple(name, source) for name, (source, _) in LISTING.items()] + [bad],
+        tmp_path_factory.mktemp("check") / "site",
+    )
 
 
 def test_the_command_says_what_failed(folder):
@@ -98,18 +104,40 @@ def test_the_command_says_what_failed(folder):
 
 
 def test_the_command_checks_a_distribution(folder):
-    finished = run("-m", "ganzoo", "check", "--dist", "Bad_Card", "--only", "card", "--only", "parts", folders=[folder], GANZOO_LOAD_PLUGINS="bad-card")
+    finished = run(
+        "-m",
+        "ganzoo",
+        "check",
+        "--dist",
+        "Bad_Card",
+        "--only",
+        "card",
+        "--only",
+        "parts",
+        folders=[folder],
+        GANZOO_LOAD_PLUGINS="bad-card",
+    )
     lines = finished.stdout.splitlines()
     assert finished.returncode == 1, finished.stderr
-    assert lines[0] == "bad-card" and lines[1].split()[:2] == ["card", "failed"] and lines[2].split()[:2] == ["parts", "ok"]
+    assert (
+        lines[0] == "bad-card"
+        and lines[1].split()[:2] == ["card", "failed"]
+        and lines[2].split()[:2] == ["parts", "ok"]
+    )
     assert lines[3].startswith("1 variant(s): 1 ok, 1 failed, 0 skipped")
 
 
 @pytest.mark.parametrize(
     ("words", "reason"),
-    [((), "Say what to check"), (("dcgan", "--all"), "Say what to check"), (("--dist", "nobody"), "No installed distribution 'nobody'"),
-     (("dcgn",), "Did you mean 'dcgan'"), (("vae", "--only", "crad"), "Did you mean 'card'"), (("vae", "--size", "30"), "declares 28, 32, 64 pixels")],
-)  # fmt: skip
+    [
+        ((), "Say what to check"),
+        (("dcgan", "--all"), "Say what to check"),
+        (("--dist", "nobody"), "No installed distribution 'nobody'"),
+        (("dcgn",), "Did you mean 'dcgan'"),
+        (("vae", "--only", "crad"), "Did you mean 'card'"),
+        (("vae", "--size", "30"), "declares 28, 32, 64 pixels"),
+    ],
+)
 def test_the_command_refuses(words, reason, capfd):
     from ganzoo.cli import main
 

@@ -14,11 +14,20 @@ from ganzoo.registry.registry import Registry
 
 SLEEP = 4.0  # past the time after which a plugin that is still loading is named
 PLUGINS = {
-    "hangs": (variant("hanging", before=f"import time\ntime.sleep({SLEEP})"), "s to load, for which every command waits"),
+    "hangs": (
+        variant("hanging", before=f"import time\ntime.sleep({SLEEP})"),
+        "s to load, for which every command waits",
+    ),
     "exits": ("raise SystemExit(3)", "is broken and left out: SystemExit: 3"),
-    "prints": (variant("loud", before="print('hello\\nthere')"), "prints while it is loaded ('hello'); a plugin prints nothing"),
+    "prints": (
+        variant("loud", before="print('hello\\nthere')"),
+        "prints while it is loaded ('hello'); a plugin prints nothing",
+    ),
     "imports-torch": (variant("heavy", before="import torch"), "imports torch, which slows every command"),
-    "newer-api": (variant("future", before="ganzoo_api = 2"), "is written for plugin API 2, this ganzoo has 1: update ganzoo"),
+    "newer-api": (
+        variant("future", before="ganzoo_api = 2"),
+        "is written for plugin API 2, this ganzoo has 1: update ganzoo",
+    ),
     "odd-api": (variant("odd", before="ganzoo_api = '1'"), "its ganzoo_api must be a whole number from 1, got '1'"),
 }
 WORKING = {"hanging", "loud", "heavy"}
@@ -26,7 +35,9 @@ WORKING = {"hanging", "loud", "heavy"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    target = install([simple(name, source) for name, (source, _) in PLUGINS.items()], tmp_path_factory.mktemp("misbehaving") / "site")
+    target = install(
+        [simple(name, source) for name, (source, _) in PLUGINS.items()], tmp_path_factory.mktemp("misbehaving") / "site"
+    )
     (target / "torch.py").write_text("")  # stands in for the real one, which takes seconds
     return target
 
@@ -77,7 +88,9 @@ def test_what_is_deprecated_names_plugin_and_replacement(monkeypatch, capfd):
     deprecated(plugin, "register_things", "write register_others")
     listing.tell_warnings(found)
     lines = [line for line in capfd.readouterr().err.splitlines() if "register_things" in line]
-    assert lines == ["Warning: Plugin old-gan:old uses register_things, which plugin API 2 will not have; write register_others."]
+    assert lines == [
+        "Warning: Plugin old-gan:old uses register_things, which plugin API 2 will not have; write register_others."
+    ]
 
 
 def test_a_quick_plugin_has_no_note(folder):

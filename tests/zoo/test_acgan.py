@@ -19,7 +19,10 @@ SMALL = {"generator": {"latent_dim": 6, "width": 4}, "discriminator": {"width": 
 
 
 def test_the_discriminator_is_the_ports():
-    golden, discriminator = load_file(GOLDEN / "acgan.safetensors"), without_dropout(part("discriminators", "acgan", CIFAR))
+    golden, discriminator = (
+        load_file(GOLDEN / "acgan.safetensors"),
+        without_dropout(part("discriminators", "acgan", CIFAR)),
+    )
     weights_of(discriminator)
     with torch.no_grad():
         logits, classes = discriminator(golden["images"], classes=True)
@@ -30,7 +33,12 @@ def test_the_discriminator_is_the_ports():
 def test_counts_are_those_of_the_papers_layers():
     generator = 110 * 384 * 16 + 384 * 16 + 25 * (384 * 192 + 192 * 96 + 96 * 3) + 2 * (192 + 96)
     widths = [16, 32, 64, 128, 256, 512]
-    discriminator = 9 * (3 * 16 + sum(a * b for a, b in zip(widths, widths[1:], strict=False))) + 2 * sum(widths[1:]) + 8192 * 11 + 11
+    discriminator = (
+        9 * (3 * 16 + sum(a * b for a, b in zip(widths, widths[1:], strict=False)))
+        + 2 * sum(widths[1:])
+        + 8192 * 11
+        + 11
+    )
     assert count_parameters(part("generators", "acgan", CIFAR)) == generator
     assert count_parameters(part("discriminators", "acgan", CIFAR)) == discriminator
 
@@ -78,7 +86,11 @@ def by_hand(rows, label, real):
 
 
 def test_terms_by_hand():
-    real, fake, label = [[0.5, 1.0, 0.0, -1.0], [2.0, 0.0, 0.0, 3.0]], [[-1.0, 0.5, 0.5, 0.0], [1.0, 2.0, -2.0, 0.0]], [0, 2]
+    real, fake, label = (
+        [[0.5, 1.0, 0.0, -1.0], [2.0, 0.0, 0.0, 3.0]],
+        [[-1.0, 0.5, 0.5, 0.0], [1.0, 2.0, -2.0, 0.0]],
+        [0, 2],
+    )
     turn = scripted_turn(scores, real=torch.tensor(real), fake=torch.tensor(fake), label=torch.tensor(label))
     loss = AuxiliaryClassifier(CIFAR)
     terms = {name: term.item() for name, term in loss.discriminator(turn).items()}
@@ -86,7 +98,9 @@ def test_terms_by_hand():
     expected |= dict(zip(("fake", "fake-class"), by_hand(fake, label, real=False), strict=True))
     assert terms == pytest.approx(expected, rel=1e-5)
     terms = {name: term.item() for name, term in loss.generator(turn).items()}
-    assert terms == pytest.approx(dict(zip(("fake", "fake-class"), by_hand(fake, label, real=True), strict=True)), rel=1e-5)
+    assert terms == pytest.approx(
+        dict(zip(("fake", "fake-class"), by_hand(fake, label, real=True), strict=True)), rel=1e-5
+    )
     other = AuxiliaryClassifier(CIFAR, class_weight=0.5, classify_fakes=False)
     assert set(other.discriminator(turn)) == {"real", "fake", "real-class"}
     assert other.generator(turn)["fake-class"].item() == pytest.approx(terms["fake-class"] / 2)
@@ -121,4 +135,8 @@ def test_images_that_the_networks_are_not_made_for_are_refused():
 def test_settings_are_the_papers():
     training = registry().get("variants", "acgan").training
     assert (training.optimizer, training.batch_size, training.steps) == ("adam", 100, 50_000)
-    assert (training.generator_lr, training.discriminator_lr, training.optimizer_options["betas"]) == (2e-4, 2e-4, (0.5, 0.999))
+    assert (training.generator_lr, training.discriminator_lr, training.optimizer_options["betas"]) == (
+        2e-4,
+        2e-4,
+        (0.5, 0.999),
+    )

@@ -47,7 +47,11 @@ def test_translation_by_known_shifts():
     down, right = torch.tensor([0, 2, -3, 1]), torch.tensor([0, -1, 0, 4])
     moved = diffaugment.translated(images, down, right)
     assert torch.equal(moved[0], images[0])
-    assert torch.equal(moved[1, :, 2:, :-1], images[1, :, :-2, 1:]) and not moved[1, :, :2].any() and not moved[1, :, :, -1:].any()
+    assert (
+        torch.equal(moved[1, :, 2:, :-1], images[1, :, :-2, 1:])
+        and not moved[1, :, :2].any()
+        and not moved[1, :, :, -1:].any()
+    )
     assert torch.equal(moved[2, :, :-3], images[2, :, 3:]) and not moved[2, :, -3:].any()
     assert torch.equal(moved[3, :, 1:, 4:], images[3, :, :-1, :-4])
 
@@ -85,7 +89,9 @@ def test_gradients_flow_through_every_step_twice():
         torch.manual_seed(1)
         return augmentation(x).pow(3)
 
-    assert torch.autograd.gradcheck(cubed, images, fast_mode=True) and torch.autograd.gradgradcheck(cubed, images, fast_mode=True)
+    assert torch.autograd.gradcheck(cubed, images, fast_mode=True) and torch.autograd.gradgradcheck(
+        cubed, images, fast_mode=True
+    )
 
 
 # -- adaptive augmentation -------------------------------------------------------------------------------------------
@@ -106,8 +112,13 @@ def test_placements_move_images_as_they_say():
     image, inner = smooth(), (..., slice(4, 12), slice(4, 12))
     shifted = matrices.resampled(image, matrices.shift(-3 * one, none))
     torch.testing.assert_close(shifted[..., 3:], image[..., :-3], rtol=0, atol=1e-10)
-    torch.testing.assert_close(shifted[..., :3], image[..., 1:4].flip(-1), rtol=0, atol=1e-10)  # reflected at the border
-    close = {"rtol": 0, "atol": 0.03}  # the filter is not quite symmetric: what is mirrored moves by a fifth of a pixel, as in the official code
+    torch.testing.assert_close(
+        shifted[..., :3], image[..., 1:4].flip(-1), rtol=0, atol=1e-10
+    )  # reflected at the border
+    close = {
+        "rtol": 0,
+        "atol": 0.03,
+    }  # the filter is not quite symmetric: what is mirrored moves by a fifth of a pixel, as in the official code
     torch.testing.assert_close(matrices.resampled(image, matrices.scaling(-one, one)), image.flip(3), **close)
     turned = matrices.resampled(image, matrices.rotation(math.pi / 2 * one))
     torch.testing.assert_close(turned, torch.rot90(image, 1, (2, 3)), **close)
@@ -152,7 +163,9 @@ def test_every_transformation_happens_as_often_as_p_says():
     # Mirror and quarter turns draw the neutral one too; a shift by less than half a pixel is one of 5 whole shifts each way.
     assert share(augmentation.colouring(many), plain) == pytest.approx(1 - 0.7**4 * 0.85, abs=0.03)
     augmentation.pipeline = "g"
-    assert share(augmentation.placement(many), same) == pytest.approx(1 - 0.7**4, abs=0.03), "both rotations together have p"
+    assert share(augmentation.placement(many), same) == pytest.approx(1 - 0.7**4, abs=0.03), (
+        "both rotations together have p"
+    )
     augmentation.pipeline = "b"
     still = 0.85 * (1 - 0.3 * 0.75) * (1 - 0.3 * (1 - (1 / 4) ** 2))
     assert share(augmentation.placement(many), same) == pytest.approx(1 - still, abs=0.03)
@@ -161,7 +174,9 @@ def test_every_transformation_happens_as_often_as_p_says():
 def test_p_moves_by_the_formula():
     augmentation = part("ada", interval=4, images=1000)
     for step in range(8):
-        augmentation.observe(torch.tensor([1.0, 2.0, 3.0, 4.0, -1.0, 1.0, 1.0, 1.0, 1.0, 1.0], dtype=DOUBLE))  # the mean sign is 0.8
+        augmentation.observe(
+            torch.tensor([1.0, 2.0, 3.0, 4.0, -1.0, 1.0, 1.0, 1.0, 1.0, 1.0], dtype=DOUBLE)
+        )  # the mean sign is 0.8
         augmentation.adapt(1)
         assert augmentation.p.item() == pytest.approx([0, 0, 0, 0.04, 0.04, 0.04, 0.04, 0.08][step])
     for _ in range(4):
@@ -188,7 +203,9 @@ def test_ada_can_be_differentiated_twice_as_r1_needs():
         torch.manual_seed(1)
         return augmentation(x).pow(3)
 
-    assert torch.autograd.gradcheck(cubed, images, fast_mode=True) and torch.autograd.gradgradcheck(cubed, images, fast_mode=True)
+    assert torch.autograd.gradcheck(cubed, images, fast_mode=True) and torch.autograd.gradgradcheck(
+        cubed, images, fast_mode=True
+    )
     assert zero_centred_penalty(lambda x: cubed(x).sum((1, 2, 3)), images) > 0
 
 
@@ -203,12 +220,16 @@ def test_options_of_ada_that_mean_nothing_are_refused(options):
 
 @pytest.mark.parametrize(("name", "options"), [("diffaugment", {}), ("ada", {"start": 0.8})])
 def test_how_a_batch_is_split_changes_nothing(name, options):
-    whole, split = (make(batch_size=8, more={"augmentation": part(name, **options)}, accumulate=count) for count in (1, 4))
+    whole, split = (
+        make(batch_size=8, more={"augmentation": part(name, **options)}, accumulate=count) for count in (1, 4)
+    )
     for _ in range(2):
         expected, terms = whole.step(), split.step()
         for key, value in expected.items():
             torch.testing.assert_close(terms[key], value, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(split.modules()["augmentation"].state_dict(), whole.modules()["augmentation"].state_dict())
+    torch.testing.assert_close(
+        split.modules()["augmentation"].state_dict(), whole.modules()["augmentation"].state_dict()
+    )
 
 
 def test_real_and_fake_images_get_draws_of_their_own():

@@ -104,7 +104,9 @@ def test_both_step_from_the_same_parameters_on_the_same_fakes():
     assert [visit.phase for visit in visits] == ["generator", "discriminator"] and len(calls) == 1
     for visit in visits:
         assert visit.changed and visit.changed <= names_of(trainer, visit.phase)
-    assert terms["discriminator.fake"].item() == pytest.approx(-0.5 * terms["generator.fake"].item(), rel=1e-5), "one L(G), before either moved"
+    assert terms["discriminator.fake"].item() == pytest.approx(-0.5 * terms["generator.fake"].item(), rel=1e-5), (
+        "one L(G), before either moved"
+    )
     assert trainer.batches_taken == 1
     expected = 0.5 + 0.001 * (0.5 * terms["discriminator.real"] - terms["generator.fake"]).item()
     assert trainer.loss.k.item() == pytest.approx(expected)

@@ -63,7 +63,9 @@ def test_errors_gradients_and_balance_are_the_official_ones():
     with torch.no_grad():
         for images, name in ((fake, "AE_G"), (real, "AE_x")):
             drawn = ((discriminator.reconstruct(images) + 1) * 127.5).clamp(0, 255)
-            assert close(drawn[:, :, ::5, ::5], tensors[name]) and close(((fake + 1) * 127.5).clamp(0, 255)[:, :, ::5, ::5], tensors["G"])
+            assert close(drawn[:, :, ::5, ::5], tensors[name]) and close(
+                ((fake + 1) * 127.5).clamp(0, 255)[:, :, ::5, ::5], tensors["G"]
+            )
 
     loss = part("losses", "began", IMAGE).double()
     loss.k.fill_(tensors["k_before"].item())

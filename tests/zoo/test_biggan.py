@@ -23,7 +23,9 @@ def counts(name, image):
     variant = registry().get("variants", name)
     with torch.device("meta"):
         options = [{**part.options, "initialization": "normal"} for part in (variant.generator, variant.discriminator)]
-        return count_parameters(part("generators", "biggan", image, **options[0])), count_parameters(part("discriminators", "biggan", image, **options[1]))
+        return count_parameters(part("generators", "biggan", image, **options[0])), count_parameters(
+            part("discriminators", "biggan", image, **options[1])
+        )
 
 
 def test_counts_are_those_of_the_official_code():
@@ -44,7 +46,9 @@ def test_networks_give_what_the_official_code_gives(name):
     official = under(tensors, "discriminator") | under(tensors, "after")
     vectors = layout.convert(official, layout.recognises(shapes(tensors, "discriminator")))
     compared = [name for name in vectors if name.endswith(".u")]
-    assert len(compared) == len(under(tensors, "after")) and all(close(discriminator.state_dict()[name], vectors[name]) for name in compared)
+    assert len(compared) == len(under(tensors, "after")) and all(
+        close(discriminator.state_dict()[name], vectors[name]) for name in compared
+    )
 
 
 def shapes(tensors, role):
@@ -56,7 +60,9 @@ def shapes(tensors, role):
 def test_what_is_not_quite_official_is_not_recognised(name, role):
     layout, found = AjbrockBigGAN(), shapes(golden(name), role)
     match = layout.recognises(found)
-    assert match.image == ImageSpec(int(name[-2:]), 3, 2) and match.part.options["width"] == (1 if (name, role) == ("biggan-64", "generator") else 2)
+    assert match.image == ImageSpec(int(name[-2:]), 3, 2) and match.part.options["width"] == (
+        1 if (name, role) == ("biggan-64", "generator") else 2
+    )
     assert match.part.options["attention"] == {"biggan-32": 0, "biggan-64": 8}[name]
     assert layout.recognises({}) is None and layout.recognises({**found, "extra": (3,)}) is None
     for missing in [key for key in found if not key.endswith("sv0")][::9]:
@@ -74,7 +80,9 @@ def test_shapes_and_range(name, channels):
         generator = part("generators", "biggan", image, **variant.generator.options | SMALL["generator"])
         images = generator(generator.latent(3, torch.Generator().manual_seed(0)), label)
         assert images.shape == (3, channels, size, size) and images.abs().max() <= 1 and images.min() < 0 < images.max()
-        assert part("discriminators", "biggan", image, **variant.discriminator.options | SMALL["discriminator"])(images, label).shape == (3,)
+        assert part("discriminators", "biggan", image, **variant.discriminator.options | SMALL["discriminator"])(
+            images, label
+        ).shape == (3,)
 
 
 def test_what_the_networks_are_not_made_for_is_refused():
@@ -97,7 +105,9 @@ def test_every_block_hears_the_class_and_its_own_chunk_of_the_latent():
     latent = torch.arange(8.0)[None]
     generator(latent, torch.tensor([1]))
     for number, condition in enumerate(seen):
-        assert torch.equal(condition[0], torch.cat([generator.shared.weight[1], latent[0, 2 * number + 2 : 2 * number + 4]]))
+        assert torch.equal(
+            condition[0], torch.cat([generator.shared.weight[1], latent[0, 2 * number + 2 : 2 * number + 4]])
+        )
 
 
 def test_attention_stands_at_half_the_size_from_64_pixels_on():
@@ -130,7 +140,9 @@ def test_the_discriminator_steps_first_and_fakes_take_no_real_batch(name, repeat
     visits, terms = step_by_phase(trainer)
     phases = [visit.phase for visit in visits]
     assert phases == ["discriminator"] * 2 * repeats + ["generator"] * 2 and trainer.batches_taken == repeats
-    assert all(visit.changed <= names_of(trainer, visit.phase) for visit in visits) and all(term.isfinite() for term in terms.values())
+    assert all(visit.changed <= names_of(trainer, visit.phase) for visit in visits) and all(
+        term.isfinite() for term in terms.values()
+    )
 
 
 def test_samples_of_the_average_use_standing_statistics():

@@ -15,7 +15,14 @@ from ganzoo.registry.registry import registry
 DIGITS = ImageSpec(28, 1, 10)
 SMALL = {
     "generator": {"latent_dim": 6, "latent_width": 4, "label_width": 5, "width": 8},
-    "discriminator": {"units": 4, "pieces": 2, "label_units": 3, "label_pieces": 2, "joint_units": 4, "joint_pieces": 2},
+    "discriminator": {
+        "units": 4,
+        "pieces": 2,
+        "label_units": 3,
+        "label_pieces": 2,
+        "joint_units": 4,
+        "joint_pieces": 2,
+    },
 }
 
 
@@ -55,13 +62,24 @@ def test_counts_are_those_of_the_papers_layers():
 def test_weights_start_as_documented():
     torch.manual_seed(0)
     generator, discriminator = part("generators", "cgan", DIGITS), part("discriminators", "cgan", DIGITS)
-    reaches = [math.sqrt(6 / 100), math.sqrt(50 / 1000), math.sqrt(6 / 1200), math.sqrt(3 / 1200), 0.005, 0.5, 0.005, 0.005]
+    reaches = [
+        math.sqrt(6 / 100),
+        math.sqrt(50 / 1000),
+        math.sqrt(6 / 1200),
+        math.sqrt(3 / 1200),
+        0.005,
+        0.5,
+        0.005,
+        0.005,
+    ]
     for layer, reach in zip(linear_layers(generator) + linear_layers(discriminator), reaches, strict=True):
         assert layer.weight.abs().max() <= reach
         assert layer.weight.std().item() == pytest.approx(reach / math.sqrt(3), rel=0.1)
     assert not any(layer.bias.any() for layer in [*linear_layers(generator)[2:], *linear_layers(discriminator)])
     assert part("generators", "cgan", DIGITS, label_reach=2.0).from_label.weight.abs().max() > 1
-    assert part("generators", "cgan", DIGITS, label_width=200).from_label.weight.abs().max().item() == pytest.approx(0.5, rel=0.01)
+    assert part("generators", "cgan", DIGITS, label_width=200).from_label.weight.abs().max().item() == pytest.approx(
+        0.5, rel=0.01
+    )
     assert part("discriminators", "cgan", DIGITS, label_reach=0.1).from_label.linear.weight.abs().max() <= 0.1
 
 
@@ -88,7 +106,10 @@ def test_the_first_layer_learns_from_standardized_latents():
 
 def test_half_of_the_hidden_units_is_dropped():
     for kind in ("generators", "discriminators"):
-        assert [layer.p for layer in part(kind, "cgan", DIGITS).modules() if isinstance(layer, nn.Dropout)] == [0.5, 0.5]
+        assert [layer.p for layer in part(kind, "cgan", DIGITS).modules() if isinstance(layer, nn.Dropout)] == [
+            0.5,
+            0.5,
+        ]
 
 
 def test_latents_fill_the_unit_cube():
@@ -130,4 +151,6 @@ def test_settings_are_the_papers():
     trainer = small_trainer("cgan", DIGITS, **SMALL)
     trainer._schedules.at(1000)
     group = trainer.optimizers["discriminator"].param_groups[0]
-    assert group["lr"] == pytest.approx(0.1 / 1.00004**1000) and group["momentum"] == pytest.approx(0.5 + 0.2 * 1000 / 125_000)
+    assert group["lr"] == pytest.approx(0.1 / 1.00004**1000) and group["momentum"] == pytest.approx(
+        0.5 + 0.2 * 1000 / 125_000
+    )

@@ -96,7 +96,9 @@ def test_loss_is_binary_cross_entropy():
     terms = loss.discriminator(turn)
     assert terms["real"].item() == pytest.approx(-(math.log(probability(1)) + math.log(probability(-3))) / 2)
     assert terms["fake"].item() == pytest.approx(-(math.log(1 - probability(0.5)) + math.log(1 - probability(2))) / 2)
-    assert loss.generator(turn)["fake"].item() == pytest.approx(-(math.log(probability(0.5)) + math.log(probability(2))) / 2)
+    assert loss.generator(turn)["fake"].item() == pytest.approx(
+        -(math.log(probability(0.5)) + math.log(probability(2))) / 2
+    )
 
 
 @pytest.fixture

@@ -53,7 +53,9 @@ def library(monkeypatch):
     """A transformers of version 5.0.0 that is the stand-in."""
     calls = ("get_verbosity", "set_verbosity", "is_progress_bar_enabled", "disable_progress_bar")
     logging = types.SimpleNamespace(CRITICAL=50, **dict.fromkeys(calls, lambda *_: 0))
-    found = types.SimpleNamespace(__version__="5.0.0", Dinov2Model=StandIn, Dinov2Config=dict, utils=types.SimpleNamespace(logging=logging))
+    found = types.SimpleNamespace(
+        __version__="5.0.0", Dinov2Model=StandIn, Dinov2Config=dict, utils=types.SimpleNamespace(logging=logging)
+    )
     monkeypatch.setitem(sys.modules, "transformers", found)
     others = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "5.0.0" if name == "transformers" else others(name))
@@ -88,7 +90,9 @@ def test_it_is_an_extractor(library, weights):
     assert features.shape == (60, 4) and not features.requires_grad and StandIn.largest == model.AT_ONCE
     assert extractor.classes == () and extractor.network.network.positions.shape == (1, 257, 4)
     white = extractor.network(torch.ones(1, 3, 4, 4))[0, 0] / 0.5
-    assert white.item() == pytest.approx(sum((1 - m) / d for m, d in zip(model.MEAN, model.DEVIATION, strict=True)) / 3, rel=1e-6)
+    assert white.item() == pytest.approx(
+        sum((1 - m) / d for m, d in zip(model.MEAN, model.DEVIATION, strict=True)) / 3, rel=1e-6
+    )
 
 
 def test_the_fingerprint_follows_the_weights_that_were_loaded(library, weights, monkeypatch):
@@ -180,14 +184,19 @@ def hub(weights, monkeypatch):
     monkeypatch.delenv("GANZOO_DINOV2_SMALL_WEIGHTS")
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *names, revision: found.kept)
     monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", lambda url: found.metadata(url))
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *names, revision: found.asked.append((*names, revision)) or str(weights))
+    monkeypatch.setattr(
+        "huggingface_hub.hf_hub_download",
+        lambda *names, revision: found.asked.append((*names, revision)) or str(weights),
+    )
     return found
 
 
 def test_the_file_is_fetched_at_its_commit(library, weights, hub):
     build()
     assert hub.asked[1:] == [("facebook/dinov2-small", "model.safetensors", "ed25f3a31f01632728cabb09d1542f84ab7b0056")]
-    assert hub.asked[0].endswith("/facebook/dinov2-small/resolve/ed25f3a31f01632728cabb09d1542f84ab7b0056/model.safetensors")
+    assert hub.asked[0].endswith(
+        "/facebook/dinov2-small/resolve/ed25f3a31f01632728cabb09d1542f84ab7b0056/model.safetensors"
+    )
 
 
 def test_a_file_that_was_fetched_before_is_not_asked_for_but_checked(library, weights, hub):

@@ -20,10 +20,16 @@ transformers = pytest.importorskip("transformers", "5.0")
 
 TINY = replace(published.SMALL, width=16, depth=2, heads=2)
 OFFICIAL = {
-    "embeddings.cls_token": "cls_token", "embeddings.mask_token": "mask_token", "embeddings.position_embeddings": "pos_embed",
-    "embeddings.patch_embeddings.projection": "patch_embed.proj", "encoder.layer": "blocks", "attention.output.dense": "attn.proj",
-    "layer_scale1.lambda1": "ls1.gamma", "layer_scale2.lambda1": "ls2.gamma", "layernorm": "norm",
-}  # fmt: skip
+    "embeddings.cls_token": "cls_token",
+    "embeddings.mask_token": "mask_token",
+    "embeddings.position_embeddings": "pos_embed",
+    "embeddings.patch_embeddings.projection": "patch_embed.proj",
+    "encoder.layer": "blocks",
+    "attention.output.dense": "attn.proj",
+    "layer_scale1.lambda1": "ls1.gamma",
+    "layer_scale2.lambda1": "ls2.gamma",
+    "layernorm": "norm",
+}
 PARTS = ("query", "key", "value")
 
 
@@ -41,7 +47,9 @@ def official(name: str, shape: tuple[int, ...]) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """What transformers saves of a network of these weights: config.json and model.safetensors, 518 pixels as published."""
-    config = transformers.Dinov2Config(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=518, patch_size=14)
+    config = transformers.Dinov2Config(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=518, patch_size=14
+    )
     network = transformers.Dinov2Model(config)
     found = tmp_path_factory.mktemp("dinov2")
     network.save_pretrained(found)

@@ -62,7 +62,13 @@ def test_grey_is_the_same_grey_thrice_and_rounded_to_bytes():
     images = torch.rand(2, 1, 30, 20, generator=torch.Generator().manual_seed(0)) * 2 - 1
     grey, colour = model.as_bytes(images), model.as_bytes(images.expand(-1, 3, -1, -1))
     assert torch.equal(model.resized(grey), model.resized(colour))
-    assert model.as_bytes(torch.tensor([-1.0, -0.999, 0.0, 1.0, 1.5]).reshape(1, 1, 1, 5)).flatten().tolist() == [0, 0, 128, 255, 255]
+    assert model.as_bytes(torch.tensor([-1.0, -0.999, 0.0, 1.0, 1.5]).reshape(1, 1, 1, 5)).flatten().tolist() == [
+        0,
+        0,
+        128,
+        255,
+        255,
+    ]
     with pytest.raises(UsageError, match="not \\(1, 2, 4, 4\\)"):
         model.as_bytes(torch.zeros(1, 2, 4, 4))
 
@@ -81,5 +87,7 @@ def test_positions_are_those_of_the_official_scale():
     found = model.interpolated(positions)
     assert found.shape == (1, 257, 5) and torch.equal(found[:, 0], positions[:, 0])
     assert numpy.abs(found[0, 1:].numpy() - expected).max() < 2e-5
-    to_size = nn.functional.interpolate(positions[:, 1:].reshape(1, 37, 37, 5).permute(0, 3, 1, 2), (16, 16), mode="bicubic")
+    to_size = nn.functional.interpolate(
+        positions[:, 1:].reshape(1, 37, 37, 5).permute(0, 3, 1, 2), (16, 16), mode="bicubic"
+    )
     assert (found[0, 1:] - to_size[0].flatten(1).T).abs().max() > 0.1

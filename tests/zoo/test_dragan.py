@@ -76,7 +76,9 @@ def test_penalty_of_a_linear_discriminator_is_the_distance_of_its_slope_from_one
     draw = lambda *shape: torch.rand(6, *shape, generator=random)  # noqa: E731
     turn = scripted_turn(lambda x: x.flatten(1) @ slope, real=draw(1, 4, 4), fake=draw(1, 4, 4), uniform=draw)
     assert DRAGAN(GREY28).discriminator(turn)["penalty"].item() == pytest.approx(10 * (5 - 1) ** 2, rel=1e-5)
-    assert DRAGAN(GREY28, penalty=2, unit_range=True).discriminator(turn)["penalty"].item() == pytest.approx(2 * (10 - 1) ** 2, rel=1e-5)
+    assert DRAGAN(GREY28, penalty=2, unit_range=True).discriminator(turn)["penalty"].item() == pytest.approx(
+        2 * (10 - 1) ** 2, rel=1e-5
+    )
 
 
 def test_a_discriminator_that_is_flat_somewhere_is_no_reason_for_nan():
@@ -93,7 +95,9 @@ def test_latents_are_uniform_from_minus_one_to_one():
     generator = part("generators", "dragan", GREY28, width=2)
     latent = generator.latent(200, torch.Generator().manual_seed(0))
     assert latent.abs().max() <= 1 and latent.var().item() == pytest.approx(1 / 3, rel=0.03)
-    assert torch.equal(generator.truncate(latent, 0.25), latent * 0.25) and torch.equal(generator.truncate(latent, 3.0), latent)
+    assert torch.equal(generator.truncate(latent, 0.25), latent * 0.25) and torch.equal(
+        generator.truncate(latent, 3.0), latent
+    )
     assert torch.equal(generator.between(torch.zeros(1, 100), torch.ones(1, 100), 0.25), torch.full((1, 100), 0.25))
 
 

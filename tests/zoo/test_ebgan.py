@@ -29,7 +29,9 @@ def ports_autoencoder():
             ours.data.copy_(tensorflow_numbers(f"discriminator/{scope}/{name}", ours))
     for layer in layers["d_fc3"], layers["d_bn3"]:
         for ours in (layer.weight.data, layer.bias.data):
-            ours.copy_(ours.clone().unflatten(0, (14, 14, 64)).permute(2, 0, 1, *range(3, ours.dim() + 2)).flatten(0, 2))
+            ours.copy_(
+                ours.clone().unflatten(0, (14, 14, 64)).permute(2, 0, 1, *range(3, ours.dim() + 2)).flatten(0, 2)
+            )
     weight = layers["d_fc6"].weight.data
     weight.copy_(weight.clone().unflatten(1, (14, 14, 64)).permute(0, 3, 1, 2).flatten(1))
     return network
@@ -43,7 +45,9 @@ def test_the_autoencoder_is_the_ports_and_the_pulling_away_term_the_papers():
     drawn = network.decoder(codes)
     assert close(codes, tensors["code"]) and close(drawn[:, :, ::3, ::3], tensors["drawn"])
     energies = (drawn - pixels).flatten(1).norm(dim=1)
-    assert energies.square().sum().sqrt().item() / 4 == pytest.approx(tensors["error"].item(), rel=1e-5), "the port's is of the whole batch"
+    assert energies.square().sum().sqrt().item() / 4 == pytest.approx(tensors["error"].item(), rel=1e-5), (
+        "the port's is of the whole batch"
+    )
     assert pulling_away(codes).item() == pytest.approx(tensors["pulling_squared"].item(), rel=1e-5)
     assert tensors["pulling_squared"].item() == pytest.approx(tensors["pulling_by_pairs"].item(), rel=1e-6)
 
@@ -57,7 +61,9 @@ def test_the_margin_is_that_of_another_code():
     assert terms["real"].item() == pytest.approx(tensors["ebgan.loss_real"].item(), rel=1e-5)
     assert terms["fake"].item() == pytest.approx(tensors["ebgan.loss_fake"].item(), rel=1e-5)
     turn = scripted_turn(lambda images, codes: (images, None), fake=fake)
-    assert Energy(GREY, pulling=0.0).generator(turn)["fake"].item() == pytest.approx(tensors["ebgan.loss_generator"].item(), rel=1e-5)
+    assert Energy(GREY, pulling=0.0).generator(turn)["fake"].item() == pytest.approx(
+        tensors["ebgan.loss_generator"].item(), rel=1e-5
+    )
 
 
 def test_counts_of_the_port_at_28():

@@ -46,7 +46,9 @@ def test_networks_and_losses_are_the_recipes():
     torch.testing.assert_close((fake.flatten(1) + 1) / 2, golden["fake"], rtol=0, atol=1e-5)
     torch.testing.assert_close(discriminator(real), golden["logits_real"], rtol=0, atol=1e-5)
     turn = scripted_turn(discriminator, real=real, fake=fake)
-    assert sum(Adversarial(image).discriminator(turn).values()).item() == pytest.approx(golden["d_obj"].item(), abs=1e-5)
+    assert sum(Adversarial(image).discriminator(turn).values()).item() == pytest.approx(
+        golden["d_obj"].item(), abs=1e-5
+    )
     assert Adversarial(image).generator(turn)["fake"].item() == pytest.approx(golden["g_obj"].item(), abs=1e-5)
 
 
@@ -120,7 +122,10 @@ def test_objectives_by_hand(objective):
 
 def test_both_learn_at_once_from_the_networks_as_they_were():
     """One step of the engine is one of plain gradient descent on both losses at the old weights, as `get_gradients` has it."""
-    options = {"generator": SMALL["generator"], "discriminator": {**SMALL["discriminator"], "input_dropout": 0.0, "dropout": 0.0}}
+    options = {
+        "generator": SMALL["generator"],
+        "discriminator": {**SMALL["discriminator"], "input_dropout": 0.0, "dropout": 0.0},
+    }
     trainer = small_trainer("gan", GREY28, **options)
     calls = count_calls(trainer.generator)
     modules = trainer.generator, trainer.discriminator
@@ -198,12 +203,22 @@ def test_the_layout_draws_what_the_tutorials_draw(prefix, slope):
 def test_the_layout_reads_discriminators_too_and_nothing_else():
     theirs, layout = perceptron(16, 6, 1, prefix="disc."), Perceptrons()
     match = layout.recognises({name: tuple(value.shape) for name, value in theirs.items()})
-    assert (match.role, match.image, match.part.options) == ("discriminator", ImageSpec(4, 1), {"hidden": [6], "slope": 0.01})
+    assert (match.role, match.image, match.part.options) == (
+        "discriminator",
+        ImageSpec(4, 1),
+        {"hidden": [6], "slope": 0.01},
+    )
     discriminator = build_part("discriminator", match.part, match.image, registry())
     discriminator.load_state_dict(layout.convert(theirs, match))
     shapes = {name: tuple(value.shape) for name, value in perceptron(5, 7, 16).items()}
     assert layout.recognises(shapes) is not None
-    for wrong in ({"0.bias": (6,)}, {"2.weight": (16, 8)}, {"2.weight": (17, 7), "2.bias": (17,)}, {"3.weight": (1,)}, {"x.4.weight": (1, 1)}):
+    for wrong in (
+        {"0.bias": (6,)},
+        {"2.weight": (16, 8)},
+        {"2.weight": (17, 7), "2.bias": (17,)},
+        {"3.weight": (1,)},
+        {"x.4.weight": (1, 1)},
+    ):
         assert layout.recognises({**shapes, **wrong}) is None
     assert layout.recognises({name: shape for name, shape in shapes.items() if name != "2.bias"}) is None
 

@@ -30,7 +30,10 @@ def same(ours, tensors, prefix):
 
 def test_one_iteration_is_the_official_one():
     tensors = golden("geometric-gan")
-    generator, discriminator = official(tensors, "generators", "theory.G"), official(tensors, "discriminators", "theory.D")
+    generator, discriminator = (
+        official(tensors, "generators", "theory.G"),
+        official(tensors, "discriminators", "theory.D"),
+    )
     loss, logits = Geometric(GREY32, decay=1 / 4), []
 
     def score(images):
@@ -38,14 +41,20 @@ def test_one_iteration_is_the_official_one():
         return logits[-1]
 
     fake = generator(tensors["theory.latent.0"].flatten(1)).detach()
-    terms = loss.discriminator(scripted_turn(score, real=tensors["theory.real"], fake=fake, discriminator=discriminator))
-    assert close(logits[0], tensors["theory.outD_real"].flatten()) and close(logits[1], tensors["theory.outD_fake"].flatten())
+    terms = loss.discriminator(
+        scripted_turn(score, real=tensors["theory.real"], fake=fake, discriminator=discriminator)
+    )
+    assert close(logits[0], tensors["theory.outD_real"].flatten()) and close(
+        logits[1], tensors["theory.outD_fake"].flatten()
+    )
     for name in ("real", "fake"):
         assert terms[name].item() == pytest.approx(tensors[f"theory.errD_{name}"].item(), rel=1e-5)
     optimizer = torch.optim.RMSprop(discriminator.parameters(), lr=2e-4)
     sum(terms.values()).backward()
     last = len(list(discriminator.parameters())) - 1
-    tensors[f"theory.D.gradient.{last}"] += tensors[f"theory.D.{last}"] / 4  # which the official optimizer adds to the gradient
+    tensors[f"theory.D.gradient.{last}"] += (
+        tensors[f"theory.D.{last}"] / 4
+    )  # which the official optimizer adds to the gradient
     assert same([parameter.grad for parameter in discriminator.parameters()], tensors, "theory.D.gradient")
     optimizer.step()
     assert same(discriminator.parameters(), tensors, "theory.D.after")
@@ -67,7 +76,12 @@ def test_one_iteration_is_the_official_one():
 def score_turn():
     network = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
     network[1].weight.data = torch.tensor([[1.0, 2.0, -2.0]])
-    return scripted_turn(lambda images: images, real=torch.tensor([0.5, 1.0, 3.0, -1.0]), fake=torch.tensor([0.0, 0.5, -2.0, 3.0]), discriminator=network)
+    return scripted_turn(
+        lambda images: images,
+        real=torch.tensor([0.5, 1.0, 3.0, -1.0]),
+        fake=torch.tensor([0.0, 0.5, -2.0, 3.0]),
+        discriminator=network,
+    )
 
 
 def test_terms_by_hand():
@@ -87,7 +101,10 @@ def test_the_decay_is_the_optimizers_weight_decay_of_the_last_layer_alone():
     first, last = turn.discriminator
     assert torch.equal(last.weight.grad, 0.5 * last.weight) and first.weight.grad is None and last.bias.grad is None
     discriminator = part("discriminators", "dcgan", GREY32, width=4)
-    assert last_weight(discriminator) is [layer for layer in discriminator.modules() if isinstance(layer, nn.Conv2d)][-1].weight
+    assert (
+        last_weight(discriminator)
+        is [layer for layer in discriminator.modules() if isinstance(layer, nn.Conv2d)][-1].weight
+    )
     with pytest.raises(PluginError, match="last layer"):
         last_weight(nn.BatchNorm2d(3))
 
@@ -104,5 +121,9 @@ def test_the_generator_steps_ten_times_with_fresh_latents():
 
 def test_the_card_is_the_script():
     variant = registry().get("variants", "geometric-gan")
-    assert (variant.training.optimizer, variant.training.generator_lr, variant.training.batch_size) == ("rmsprop", 2e-4, 64)
+    assert (variant.training.optimizer, variant.training.generator_lr, variant.training.batch_size) == (
+        "rmsprop",
+        2e-4,
+        64,
+    )
     assert (variant.generator.name, variant.discriminator.name) == ("dcgan", "dcgan")

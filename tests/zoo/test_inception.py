@@ -61,7 +61,9 @@ def test_it_is_an_extractor_with_classes(library, weights):
     features = extractor.network(torch.rand(120, 1, 5, 5) * 2 - 1)
     assert features.shape == (120, 6) and not features.requires_grad and StandIn.largest == model.AT_ONCE
     assert extractor.network.classify(features).shape == (120, len(extractor.classes)) == (120, 1008)
-    assert torch.equal(extractor.network(torch.zeros(1, 3, 4, 4)), extractor.network(torch.zeros(1, 1, 4, 4)))  # grey is the same grey thrice
+    assert torch.equal(
+        extractor.network(torch.zeros(1, 3, 4, 4)), extractor.network(torch.zeros(1, 1, 4, 4))
+    )  # grey is the same grey thrice
 
 
 def test_logits_have_no_bias(library, weights):

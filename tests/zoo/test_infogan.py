@@ -35,7 +35,9 @@ def counts(image):
 
 
 def test_counts_of_the_mnist_networks():
-    generator = 74 * 1024 + 1024 + 2 * 1024 + 1024 * 6272 + 6272 + 2 * 6272 + 128 * 64 * 16 + 64 + 2 * 64 + 64 * 1 * 16 + 1
+    generator = (
+        74 * 1024 + 1024 + 2 * 1024 + 1024 * 6272 + 6272 + 2 * 6272 + 128 * 64 * 16 + 64 + 2 * 64 + 64 * 1 * 16 + 1
+    )
     shared = 1 * 64 * 16 + 64 + 64 * 128 * 16 + 128 + 2 * 128 + 6272 * 1024 + 1024 + 2 * 1024
     heads = 1024 + 1 + 1024 * 128 + 128 + 2 * 128 + 128 * 14 + 14
     assert counts(GREY28) == (generator, shared + heads)
@@ -45,7 +47,19 @@ def test_counts_at_64_have_one_stage_more():
     features = 8 * 8 * 256
     generator = 74 * 1024 + 1024 + 2 * 1024 + 1024 * features + features + 2 * features
     generator += 256 * 128 * 16 + 128 + 2 * 128 + 128 * 64 * 16 + 64 + 2 * 64 + 64 * 3 * 16 + 3
-    shared = 3 * 64 * 16 + 64 + 64 * 128 * 16 + 128 + 2 * 128 + 128 * 256 * 16 + 256 + 2 * 256 + features * 1024 + 1024 + 2 * 1024
+    shared = (
+        3 * 64 * 16
+        + 64
+        + 64 * 128 * 16
+        + 128
+        + 2 * 128
+        + 128 * 256 * 16
+        + 256
+        + 2 * 256
+        + features * 1024
+        + 1024
+        + 2 * 1024
+    )
     heads = 1024 + 1 + 1024 * 128 + 128 + 2 * 128 + 128 * 14 + 14
     assert counts(ImageSpec(64, 3)) == (generator, shared + heads)
 
@@ -55,7 +69,10 @@ def test_counts_at_64_have_one_stage_more():
 def test_shapes_and_range(size, channels):
     torch.manual_seed(0)
     image = ImageSpec(size, channels)
-    generator, discriminator = part("generators", "infogan", image, width=2), part("discriminators", "infogan", image, width=2)
+    generator, discriminator = (
+        part("generators", "infogan", image, width=2),
+        part("discriminators", "infogan", image, width=2),
+    )
     images = generator(generator.latent(3, torch.Generator().manual_seed(0)))
     assert images.shape == (3, channels, size, size)
     assert images.abs().max() <= 1
@@ -104,7 +121,9 @@ def test_initial_weights_follow_the_official_ops():
 def test_negative_log_likelihood_of_a_code_at_its_mean_is_half_log_two_pi():
     codes = torch.tensor([[0.3, -0.9], [0.0, 1.0]])
     assert continuous_log_likelihood(codes, codes).tolist() == pytest.approx([-2 * math.log(2 * math.pi) / 2] * 2)
-    assert continuous_log_likelihood(codes, codes + 2).tolist() == pytest.approx([-math.log(2 * math.pi) - 2 * 4 / 2] * 2)
+    assert continuous_log_likelihood(codes, codes + 2).tolist() == pytest.approx(
+        [-math.log(2 * math.pi) - 2 * 4 / 2] * 2
+    )
 
 
 def test_category_log_likelihood_is_guarded_against_zero():
@@ -129,7 +148,9 @@ def test_information_of_a_perfect_head_is_the_entropy_and_means_alternate_with_d
     unused = torch.tensor([[5.0], [-3.0]])
     parameters = torch.cat([codes[:, :3] * 100, codes[:, 3:4], unused, codes[:, 4:], unused], 1)
     squares = (0.4**2 + 0.7**2 + 1 + 0.2**2) / 2
-    assert mutual_information(codes, parameters, categories=3).item() == pytest.approx(math.log(3) + squares / 2, rel=1e-5)
+    assert mutual_information(codes, parameters, categories=3).item() == pytest.approx(
+        math.log(3) + squares / 2, rel=1e-5
+    )
     grouped = torch.cat([codes[:, :3] * 100, codes[:, 3:], unused, unused], 1)
     assert mutual_information(codes, grouped, categories=3) < mutual_information(codes, parameters, categories=3)
 
@@ -157,10 +178,15 @@ def test_discriminator_phase_trains_the_code_head_and_the_generator_phase_draws_
         assert visit.changed <= names_of(trainer, visit.phase)
         still = names_of(trainer, visit.phase) - visit.changed
         assert all(name.endswith("bias") for name in still), "only a bias before batch norm may stand still"
-    assert {"discriminator.codes.0.weight", "discriminator.codes.3.weight", "discriminator.codes.3.bias"} <= visits[0].changed
+    assert {"discriminator.codes.0.weight", "discriminator.codes.3.weight", "discriminator.codes.3.bias"} <= visits[
+        0
+    ].changed
     assert not torch.equal(visits[0].turn.latent, visits[1].turn.latent)
     assert all(term.isfinite() for term in terms.values())
-    assert set(terms) == {f"discriminator.{name}" for name in ("real", "fake", "information")} | {"generator.fake", "generator.information"}
+    assert set(terms) == {f"discriminator.{name}" for name in ("real", "fake", "information")} | {
+        "generator.fake",
+        "generator.information",
+    }
 
 
 def test_without_information_the_code_head_stands_still():

@@ -30,7 +30,9 @@ def counts(name, image):
 def test_counts_of_vgg_at_112():
     generator = 1024 * 256 * 49 + 256 * 49 + 2 * 256 + 4 * (conv(256, 256, 3) + 2 * 256)
     generator += conv(256, 128, 3) + 2 * 128 + conv(128, 64, 3) + 2 * 64 + conv(64, 3, 3)
-    discriminator = conv(3, 64, 5) + conv(64, 128, 5) + 2 * 128 + conv(128, 256, 5) + 2 * 256 + conv(256, 512, 5) + 2 * 512
+    discriminator = (
+        conv(3, 64, 5) + conv(64, 128, 5) + 2 * 128 + conv(128, 256, 5) + 2 * 256 + conv(256, 512, 5) + 2 * 512
+    )
     discriminator += 512 * 49 + 1
     assert counts("lsgan", ImageSpec(112, 3)) == (generator, discriminator)
 
@@ -55,7 +57,9 @@ def test_counts_of_mcgan_with_its_3740_characters():
     assert counts("lsgan-conditional", ImageSpec(28, 1, 3740)) == (generator, discriminator)
 
 
-@pytest.mark.parametrize(("name", "small", "classes"), [("lsgan", SMALL, 0), ("lsgan-conditional", SMALL_CONDITIONAL, 3)])
+@pytest.mark.parametrize(
+    ("name", "small", "classes"), [("lsgan", SMALL, 0), ("lsgan-conditional", SMALL_CONDITIONAL, 3)]
+)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_shapes_and_range(name, small, classes, channels):
     torch.manual_seed(0)
@@ -147,13 +151,16 @@ def test_the_official_sum_is_the_batch_size_times_the_mean():
     mean, total = LeastSquares(GREY28), LeastSquares(GREY28, reduction="sum")
     for phase in ("discriminator", "generator"):
         means, sums = getattr(mean, phase)(score_turn()), getattr(total, phase)(score_turn())
-        assert {name: term.item() for name, term in sums.items()} == pytest.approx({name: 3 * term.item() for name, term in means.items()})
+        assert {name: term.item() for name, term in sums.items()} == pytest.approx(
+            {name: 3 * term.item() for name, term in means.items()}
+        )
     with pytest.raises(ValueError, match="known: mean, sum"):
         LeastSquares(GREY28, reduction="median")
 
 
 @pytest.mark.parametrize(
-    ("name", "image", "small"), [("lsgan", GREY28, SMALL), ("lsgan-conditional", ImageSpec(28, 1, 3), SMALL_CONDITIONAL)]
+    ("name", "image", "small"),
+    [("lsgan", GREY28, SMALL), ("lsgan-conditional", ImageSpec(28, 1, 3), SMALL_CONDITIONAL)],
 )
 def test_discriminator_learns_first_then_the_generator_on_the_same_fakes(name, image, small):
     trainer = small_trainer(name, image, **small)

@@ -28,7 +28,9 @@ SMALL = {"width": 4, "blocks": 1}
 def test_counts_of_the_cifar_preset(classes, counts):
     image = ImageSpec(32, 3, classes)
     with torch.device("meta"):
-        assert tuple(count_parameters(part(kind, "r3gan", image)) for kind in ("generators", "discriminators")) == counts
+        assert (
+            tuple(count_parameters(part(kind, "r3gan", image)) for kind in ("generators", "discriminators")) == counts
+        )
 
 
 @pytest.fixture(scope="module", params=["r3gan", "r3gan-conditional"])
@@ -77,7 +79,9 @@ def test_losses_penalties_and_gradients_are_the_official_ones(official):
     turn = scripted_turn(lambda images: discriminator(images, label), real=stored["real"], fake=fake.detach())
     terms = loss.discriminator(turn)
     wanted = {"pair": stored["discriminator_pair"], "r1": 0.35 * stored["r1"], "r2": 0.35 * stored["r2"]}
-    assert {name: term.item() for name, term in terms.items()} == pytest.approx({name: value.item() for name, value in wanted.items()}, rel=1e-5)
+    assert {name: term.item() for name, term in terms.items()} == pytest.approx(
+        {name: value.item() for name, value in wanted.items()}, rel=1e-5
+    )
     sum(terms.values()).backward()
     compare_gradients(discriminator, beginning_with(stored, "gradient.D."), beginning_with(stored, "D."), matches[1])
     discriminator.requires_grad_(False)
@@ -99,7 +103,10 @@ def compare_gradients(network, gradients, weights, match):
 
 @pytest.mark.parametrize("change", ["kernel", "extra", "missing", "groups", "colours", "huge"])
 def test_what_is_not_quite_the_official_network_is_not_recognised(change):
-    shapes = {name: tuple(value.shape) for name, value in beginning_with(load_file(GOLDEN / "r3gan.safetensors"), "G.Model.").items()}
+    shapes = {
+        name: tuple(value.shape)
+        for name, value in beginning_with(load_file(GOLDEN / "r3gan.safetensors"), "G.Model.").items()
+    }
     assert R3GAN().recognises(shapes) is not None, "without the wrapper's prefix too"
     if change == "kernel":
         shapes["MainLayers.1.Layers.1.LinearLayer2.Layer.weight"] = (16, 4, 5, 5)
@@ -143,7 +150,10 @@ def test_down_is_a_quarter_of_the_transpose_of_up():
 def test_initialization_follows_the_gains_of_the_paper():
     torch.manual_seed(0)
     image = ImageSpec(32, 3, 10)
-    generator, discriminator = part("generators", "r3gan", image, width=256), part("discriminators", "r3gan", image, width=256)
+    generator, discriminator = (
+        part("generators", "r3gan", image, width=256),
+        part("discriminators", "r3gan", image, width=256),
+    )
     block = generator.main[1]
     gain = math.sqrt(2 / 1.04) * 8**-0.25
     assert block.expand.weight.std().item() == pytest.approx(gain / math.sqrt(256), rel=0.02)
@@ -164,7 +174,10 @@ def test_shapes_range_and_labels(name, size, channels, classes):
     variant = registry().get("variants", name)
     assert size in variant.sizes and variant.labels == "optional"
     image = ImageSpec(size, channels, classes)
-    generator, discriminator = part("generators", "r3gan", image, **SMALL), part("discriminators", "r3gan", image, **SMALL)
+    generator, discriminator = (
+        part("generators", "r3gan", image, **SMALL),
+        part("discriminators", "r3gan", image, **SMALL),
+    )
     latent, label = generator.latent(3, torch.Generator().manual_seed(0)), torch.tensor([0, 2, 1]) if classes else None
     images = generator.eval()(latent, label)
     assert images.shape == (3, channels, size, size) and images.abs().max() <= 1 and images.std() > 0.1
@@ -205,7 +218,9 @@ def test_terms_by_hand():
     terms = loss.discriminator(turn)
     pairs = functional.softplus(torch.tensor([-1.5, 6.0])).mean().item()
     assert {name: term.item() for name, term in terms.items()} == pytest.approx({"pair": pairs, "r1": 9.0, "r2": 9.0})
-    assert loss.generator(turn)["pair"].item() == pytest.approx(functional.softplus(torch.tensor([1.5, -6.0])).mean().item())
+    assert loss.generator(turn)["pair"].item() == pytest.approx(
+        functional.softplus(torch.tensor([1.5, -6.0])).mean().item()
+    )
     loss.share = 0.1
     assert loss.discriminator(turn)["r1"].item() == pytest.approx(0.9)
 
@@ -224,7 +239,8 @@ def test_each_phase_has_real_images_of_its_own_and_moves_its_network():
 
 
 @pytest.mark.parametrize(
-    ("name", "batch", "gamma", "images_of_half_life"), [("r3gan", 512, 0.05, 5_000_000), ("r3gan-64", 256, 2.0, 500_000)]
+    ("name", "batch", "gamma", "images_of_half_life"),
+    [("r3gan", 512, 0.05, 5_000_000), ("r3gan-64", 256, 2.0, 500_000)],
 )
 def test_schedules_are_those_of_the_presets(name, batch, gamma, images_of_half_life):
     settings = registry().get("variants", name).training
@@ -246,7 +262,10 @@ def test_schedules_are_those_of_the_presets(name, batch, gamma, images_of_half_l
 def test_the_first_average_is_the_generator_itself():
     trainer = small_trainer("r3gan", ImageSpec(32, 1), generator=SMALL, discriminator=SMALL)
     trainer.step()
-    assert all(torch.equal(mean, live) for mean, live in zip(trainer.ema.parameters(), trainer.generator.parameters(), strict=True))
+    assert all(
+        torch.equal(mean, live)
+        for mean, live in zip(trainer.ema.parameters(), trainer.generator.parameters(), strict=True)
+    )
 
 
 def test_an_average_has_one_schedule_and_its_half_life_starts_from_its_decay():
@@ -256,6 +275,8 @@ def test_an_average_has_one_schedule_and_its_half_life_starts_from_its_decay():
         small_trainer("r3gan", ImageSpec(32, 1), generator=SMALL, discriminator=SMALL, schedules=both)
     assert half_life(0.5 ** (1 / 20)) == pytest.approx(20) and half_life(0.0) == 0
     alone = {"ema_half_life": replace(variant.training.schedules["ema_half_life"], start=None, end=0.2)}
-    trainer = small_trainer("r3gan", ImageSpec(32, 1), generator=SMALL, discriminator=SMALL, schedules=alone, ema=0.5 ** (1 / 20), steps=200)
+    trainer = small_trainer(
+        "r3gan", ImageSpec(32, 1), generator=SMALL, discriminator=SMALL, schedules=alone, ema=0.5 ** (1 / 20), steps=200
+    )
     assert trainer._schedules.at(0)["ema"] == pytest.approx(0.5 ** (1 / 20))
     assert trainer._schedules.at(200)["ema"] == pytest.approx(0.5 ** (1 / 40))

@@ -38,7 +38,11 @@ def network_with(stored, prefix, network):
     options = {"width": 2} | ({"latent_dim": 5} if network == "G" else {})
     module = part(kind, "sndcgan" if network == "G" else "relativistic", GREY, **options)
     tensors = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
-    weights = {rename(f"{network}.{name}"): value for name, value in tensors.items() if re.match(r"(model|dense)\.", name) and not name.endswith("weight_v")}
+    weights = {
+        rename(f"{network}.{name}"): value
+        for name, value in tensors.items()
+        if re.match(r"(model|dense)\.", name) and not name.endswith("weight_v")
+    }
     module.load_state_dict(weights)
     return module
 
@@ -65,7 +69,11 @@ def test_one_step_of_each_network_is_the_official_one(stored, name):
     assert close(logits[0], stored[f"{prefix}.D.real_logits"]) and close(logits[1], stored[f"{prefix}.D.fake_logits"])
     assert total.item() == pytest.approx(stored[f"{prefix}.D.loss"].item(), rel=1e-5)
     for parameter, value in discriminator.named_parameters():
-        theirs = next(key for key in stored if key.startswith(f"{prefix}.D.gradient.") and rename(f"D.{key.split('gradient.')[1]}") == parameter)
+        theirs = next(
+            key
+            for key in stored
+            if key.startswith(f"{prefix}.D.gradient.") and rename(f"D.{key.split('gradient.')[1]}") == parameter
+        )
         assert close(value.grad, stored[theirs]) or stored[theirs].abs().max() < 1e-7, parameter
 
     discriminator = network_with(stored, f"{prefix}.D.after.", "D").requires_grad_(False)
@@ -84,7 +92,10 @@ def by_hand(name):
     above, below = r - f.mean(), f - r.mean()
     return {
         "rsgan": (softplus(f - r).mean(), softplus(r - f).mean()),
-        "rasgan": ((softplus(-above).mean() + softplus(below).mean()) / 2, (softplus(above).mean() + softplus(-below).mean()) / 2),
+        "rasgan": (
+            (softplus(-above).mean() + softplus(below).mean()) / 2,
+            (softplus(above).mean() + softplus(-below).mean()) / 2,
+        ),
         "ralsgan": (((above - 1) ** 2 + (below + 1) ** 2).mean() / 2, ((above + 1) ** 2 + (below - 1) ** 2).mean() / 2),
         "rahinge": ((relu(1 - above) + relu(1 + below)).mean() / 2, (relu(1 + above) + relu(1 - below)).mean() / 2),
     }[name]
@@ -94,7 +105,9 @@ def by_hand(name):
 def test_terms_by_hand_and_their_symmetry(name):
     loss = part("losses", name, GREY)
     turn, swapped = (scripted_turn(lambda x: x, real=real, fake=fake) for real, fake in ((REAL, FAKE), (FAKE, REAL)))
-    discriminator, generator = (sum(getattr(loss, phase)(turn).values()).item() for phase in ("discriminator", "generator"))
+    discriminator, generator = (
+        sum(getattr(loss, phase)(turn).values()).item() for phase in ("discriminator", "generator")
+    )
     assert (discriminator, generator) == pytest.approx(tuple(value.item() for value in by_hand(name)))
     assert sum(loss.discriminator(swapped).values()).item() == pytest.approx(generator), "swapping real and fake"
     assert discriminator != pytest.approx(generator, rel=0.01)

@@ -35,11 +35,15 @@ def test_counts_of_the_official_networks_at_128_pixels():
         assert count_parameters(part("discriminators", "sagan", image)) == discriminator
 
 
-@pytest.mark.parametrize(("size", "given", "expected"), [(128, None, 32), (64, None, 32), (32, None, 16), (32, 8, 8), (32, 0, None)])
+@pytest.mark.parametrize(
+    ("size", "given", "expected"), [(128, None, 32), (64, None, 32), (32, None, 16), (32, 8, 8), (32, 0, None)]
+)
 def test_attention_stands_where_it_should(size, given, expected):
     torch.manual_seed(0)
     image, seen = ImageSpec(size, 1), []
-    networks = [part(kind, "sagan", image, width=2, attention=given).eval() for kind in ("generators", "discriminators")]
+    networks = [
+        part(kind, "sagan", image, width=2, attention=given).eval() for kind in ("generators", "discriminators")
+    ]
     for network in networks:
         for layer in network.modules():
             if isinstance(layer, SelfAttention):

@@ -20,11 +20,22 @@ IMAGE = ImageSpec(128, 3, 3)
 SCOPES = {  # theirs for ours: attention follows the generator's third block and the discriminator's second
     "generators": {"input.0": "g_snh0", "blocks.3": "g_non_local", "output.0": "g_bn", "output.2": "g_snconv_last"}
     | {f"blocks.{ours}": f"g_block{theirs}" for ours, theirs in ((0, 1), (1, 2), (2, 3), (4, 4), (5, 5))},
-    "discriminators": {"blocks.0": "d_optimized_block1", "blocks.2": "d_non_local", "output": "d_sn_linear", "embedding": "d_embedding"}
+    "discriminators": {
+        "blocks.0": "d_optimized_block1",
+        "blocks.2": "d_non_local",
+        "output": "d_sn_linear",
+        "embedding": "d_embedding",
+    }
     | {f"blocks.{ours}": f"d_block{theirs}" for ours, theirs in ((1, 2), (3, 3), (4, 4), (5, 5), (6, 6))},
 }
 LAYERS = {
-    "generators": {"convolution1": "snconv1", "convolution2": "snconv2", "shortcut": "snconv3", "norm1": "cbn_0", "norm2": "cbn_1"},
+    "generators": {
+        "convolution1": "snconv1",
+        "convolution2": "snconv2",
+        "shortcut": "snconv3",
+        "norm1": "cbn_0",
+        "norm2": "cbn_1",
+    },
     "discriminators": {"convolution1": "sn_conv1", "convolution2": "sn_conv2", "shortcut": "sn_conv3"},
 }
 ATTENTION = {"query": "sn_conv_theta", "key": "sn_conv_phi", "value": "sn_conv_g", "output": "sn_conv_attn"}
@@ -73,7 +84,9 @@ def official(kind, **options):
         if isinstance(layer, SelfAttention):
             layer.scale.data.fill_(0.7)
             filled.add(f"{path}.scale")
-    assert filled == {name for name in network.state_dict() if not name.endswith("num_batches_tracked")}, "every number is official"
+    assert filled == {name for name in network.state_dict() if not name.endswith("num_batches_tracked")}, (
+        "every number is official"
+    )
     return network, vectors
 
 
@@ -81,7 +94,9 @@ def moved(vectors, tensors, role):
     """Whether our vectors point where theirs do after their passes."""
     after = {name: value for name, value in under(tensors, "after").items() if name.startswith(f"model/{role}")}
     turn = {"model/g_snh0/u": lambda u: u.view(4, 4, -1).permute(2, 0, 1).flatten()}
-    return set(after) == set(vectors) and all(close(u, turn.get(name, torch.flatten)(after[name])) for name, u in vectors.items())
+    return set(after) == set(vectors) and all(
+        close(u, turn.get(name, torch.flatten)(after[name])) for name, u in vectors.items()
+    )
 
 
 @torch.no_grad()
@@ -100,12 +115,16 @@ def test_the_discriminator_and_the_loss_are_the_official_ones():
     discriminator, vectors = official("discriminators", width=8)
     images = torch.from_numpy(numpy.repeat(numpy.repeat(tensors["pixels"].numpy(), 16, 2), 16, 3)).double()
     for number in (0, 1):
-        assert close(discriminator(images, tensors["label"]), tensors[f"logits.{number}"]), "the second pass has moved the vectors"
+        assert close(discriminator(images, tensors["label"]), tensors[f"logits.{number}"]), (
+            "the second pass has moved the vectors"
+        )
     assert moved(vectors, tensors, "d_")
     logits = discriminator.eval()(images, tensors["label"])
     assert close(logits, tensors["logits.2"]), "a pass that keeps the vectors"
     loss = part("losses", "sngan", IMAGE, critic_steps=1, generator_first=False, generator_batch=1, dequantize=False)
     turn = scripted_turn(lambda images, label=None: logits, real=images, fake=images, random_label=lambda: None)
     terms = loss.discriminator(turn)
-    assert (terms["real"].item(), terms["fake"].item()) == pytest.approx((tensors["d_real"].item(), tensors["d_fake"].item()), rel=1e-5)
+    assert (terms["real"].item(), terms["fake"].item()) == pytest.approx(
+        (tensors["d_real"].item(), tensors["d_fake"].item()), rel=1e-5
+    )
     assert loss.generator(turn)["fake"].item() == pytest.approx(tensors["g"].item(), rel=1e-5)

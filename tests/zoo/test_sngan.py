@@ -20,12 +20,18 @@ LAYOUTS = {"mimicry-sngan-32": MimicrySNGAN, "mimicry-sngan-64": MimicrySNGAN, "
 
 def counts(name, image, **options):
     with torch.device("meta"):
-        return count_parameters(part("generators", name, image)), count_parameters(part("discriminators", name, image, **options))
+        return count_parameters(part("generators", name, image)), count_parameters(
+            part("discriminators", name, image, **options)
+        )
 
 
 @pytest.mark.parametrize(
     ("image", "expected"),
-    [(COLOUR32, (4_276_739, 1_053_825)), (COLOUR64, (12_220_675, 10_141_441)), (ImageSpec(32, 3, 10), (4_304_387, 1_055_105))],
+    [
+        (COLOUR32, (4_276_739, 1_053_825)),
+        (COLOUR64, (12_220_675, 10_141_441)),
+        (ImageSpec(32, 3, 10), (4_304_387, 1_055_105)),
+    ],
 )
 def test_counts_are_those_of_mimicry_and_the_official_discriminator_lacks_one_bias(image, expected):
     assert counts("sngan", image, bias=True) == expected
@@ -33,7 +39,16 @@ def test_counts_are_those_of_mimicry_and_the_official_discriminator_lacks_one_bi
 
 
 def test_counts_of_the_plain_networks_follow_the_papers_table():
-    generator = 128 * 512 * 16 + 512 * 16 + 512 * 256 * 16 + 256 * 128 * 16 + 128 * 64 * 16 + 3 * (256 + 128 + 64) + 64 * 3 * 9 + 3
+    generator = (
+        128 * 512 * 16
+        + 512 * 16
+        + 512 * 256 * 16
+        + 256 * 128 * 16
+        + 128 * 64 * 16
+        + 3 * (256 + 128 + 64)
+        + 64 * 3 * 9
+        + 3
+    )
     widths = [3, 64, 64, 128, 128, 256, 256, 512]
     kernels = [3, 4, 3, 4, 3, 4, 3]
     discriminator = sum(a * b * k * k + b for a, b, k in zip(widths, widths[1:], kernels, strict=False)) + 512 * 16 + 1
@@ -51,9 +66,13 @@ def test_networks_give_what_mimicry_gives(name):
         assert close(generator.eval()(tensors["latent"], label), tensors["drawn"])
         assert close(generator.train()(tensors["latent"], label), tensors["drawn_in_training"])
         for number in (0, 1):
-            assert close(discriminator(tensors["images"], label), tensors[f"logits.{number}"]), "the second pass has moved the vectors"
+            assert close(discriminator(tensors["images"], label), tensors[f"logits.{number}"]), (
+                "the second pass has moved the vectors"
+            )
     theirs = under(tensors, "after")
-    vectors = layout.convert(under(tensors, "discriminator") | theirs, layout.recognises(shapes(tensors, "discriminator")))
+    vectors = layout.convert(
+        under(tensors, "discriminator") | theirs, layout.recognises(shapes(tensors, "discriminator"))
+    )
     ours = discriminator.state_dict()
     compared = [key for key in ours if key.endswith(".u")]
     assert len(compared) == len(theirs) and all(close(ours[key], vectors[key]) for key in compared)
@@ -85,7 +104,9 @@ def test_shapes_and_range(name, channels):
         generator = part("generators", variant.generator.name, image, **SMALL["generator"])
         images = generator(generator.latent(3, torch.Generator().manual_seed(0)), label)
         assert images.shape == (3, channels, size, size) and images.abs().max() <= 1 and images.min() < 0 < images.max()
-        assert part("discriminators", variant.discriminator.name, image, **SMALL["discriminator"])(images, label).shape == (3,)
+        assert part("discriminators", variant.discriminator.name, image, **SMALL["discriminator"])(
+            images, label
+        ).shape == (3,)
 
 
 def test_images_that_the_networks_are_not_made_for_are_refused():
@@ -98,17 +119,28 @@ def test_images_that_the_networks_are_not_made_for_are_refused():
 
 def test_initial_weights_are_glorots_with_a_gain_in_blocks():
     torch.manual_seed(0)
-    generator, discriminator = part("generators", "sngan", COLOUR32), part("discriminators", "sngan", ImageSpec(32, 3, 10))
+    generator, discriminator = (
+        part("generators", "sngan", COLOUR32),
+        part("discriminators", "sngan", ImageSpec(32, 3, 10)),
+    )
     layers = {
         math.sqrt(2): [generator.blocks[1].convolution2, discriminator.blocks[2].convolution1],
-        1.0: [generator.blocks[1].shortcut, generator.input[0], generator.output[2], discriminator.blocks[1].shortcut, discriminator.embedding],
+        1.0: [
+            generator.blocks[1].shortcut,
+            generator.input[0],
+            generator.output[2],
+            discriminator.blocks[1].shortcut,
+            discriminator.embedding,
+        ],
     }
     for gain, found in layers.items():
         for layer in found:
             fan_in, fan_out = torch.nn.init._calculate_fan_in_and_fan_out(layer.weight)
             assert layer.weight.abs().max().item() == pytest.approx(gain * math.sqrt(6 / (fan_in + fan_out)), rel=0.02)
     for network in (generator, discriminator):
-        assert not any(value.any() for name, value in network.named_parameters() if name.endswith("bias") and "norm" not in name)
+        assert not any(
+            value.any() for name, value in network.named_parameters() if name.endswith("bias") and "norm" not in name
+        )
 
 
 def test_hinge_and_cross_entropy_by_hand():
@@ -120,13 +152,17 @@ def test_hinge_and_cross_entropy_by_hand():
     )
     hinge = SNGAN(COLOUR32, dequantize=False)
     terms = hinge.discriminator(turn)
-    assert terms["real"].item() == pytest.approx((0 + 0.5 + 2) / 3) and terms["fake"].item() == pytest.approx((0 + 1 + 2) / 3)
+    assert terms["real"].item() == pytest.approx((0 + 0.5 + 2) / 3) and terms["fake"].item() == pytest.approx(
+        (0 + 1 + 2) / 3
+    )
     assert hinge.generator(turn)["fake"].item() == pytest.approx(2 / 3)
     entropy = SNGAN(COLOUR32, objective="non-saturating", dequantize=False)
     terms = entropy.discriminator(turn)
     assert terms["real"].item() == pytest.approx(sum(math.log1p(math.exp(-r)) for r in (2.0, 0.5, -1.0)) / 3)
     assert terms["fake"].item() == pytest.approx(sum(math.log1p(math.exp(f)) for f in (-3.0, 0.0, 1.0)) / 3)
-    assert entropy.generator(turn)["fake"].item() == pytest.approx(sum(math.log1p(math.exp(-f)) for f in (-3.0, 0.0, 1.0)) / 3)
+    assert entropy.generator(turn)["fake"].item() == pytest.approx(
+        sum(math.log1p(math.exp(-f)) for f in (-3.0, 0.0, 1.0)) / 3
+    )
 
 
 def test_real_images_are_scaled_and_dequantized_as_in_the_official_code():
@@ -158,7 +194,9 @@ def test_fakes_have_labels_of_their_own_and_the_discriminator_is_told_them():
     trainer.step()
     fakes, reals = [seen[0], *seen[2::2]], seen[1::2]
     assert all(torch.equal(told, made) for told, made in zip(fakes, drawn, strict=True))
-    assert all(set(label.tolist()) == {0, 1, 2} for label in fakes) and not any(torch.equal(a, b) for a, b in zip(fakes[1:], reals, strict=True))
+    assert all(set(label.tolist()) == {0, 1, 2} for label in fakes) and not any(
+        torch.equal(a, b) for a, b in zip(fakes[1:], reals, strict=True)
+    )
 
 
 def test_the_projection_adds_the_inner_product_of_features_and_class():
@@ -175,5 +213,9 @@ def test_the_projection_adds_the_inner_product_of_features_and_class():
 def test_the_plain_networks_train_as_their_authors_command_says():
     variant = registry().get("variants", "sndcgan")
     training, options = variant.training, variant.loss.options
-    assert (training.generator_lr, training.discriminator_lr, training.optimizer_options["betas"]) == (2e-4, 2e-4, (0.5, 0.999))
+    assert (training.generator_lr, training.discriminator_lr, training.optimizer_options["betas"]) == (
+        2e-4,
+        2e-4,
+        (0.5, 0.999),
+    )
     assert (training.batch_size, training.steps, training.schedules, options["critic_steps"]) == (64, 100_000, {}, 1)

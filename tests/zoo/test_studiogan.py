@@ -64,7 +64,10 @@ def test_what_is_not_quite_official_is_not_recognised(name, role):
 
 
 def test_options_are_those_of_the_run():
-    found = {name: [GOLDEN[name]().recognises(shapes(golden(f"studio-{name}"), role)).part.options for role in ROLES] for name in GOLDEN}
+    found = {
+        name: [GOLDEN[name]().recognises(shapes(golden(f"studio-{name}"), role)).part.options for role in ROLES]
+        for name in GOLDEN
+    }
     assert found["big-resnet-32"] == [
         {"latent_dim": 8, "width": 2, "spectral": True, "attention": 2, "chunked": True, "shared_dim": 5},
         {"width": 4, "spectral": True, "attention": 1},
@@ -73,7 +76,14 @@ def test_options_are_those_of_the_run():
         {"latent_dim": 6, "width": 2, "spectral": False, "attention": 0},
         {"width": 4, "spectral": False, "attention": 1},
     ]
-    assert found["big-resnet-64"][0] == {"latent_dim": 10, "width": 1, "spectral": True, "attention": 1, "chunked": True, "shared_dim": 5}
+    assert found["big-resnet-64"][0] == {
+        "latent_dim": 10,
+        "width": 1,
+        "spectral": True,
+        "attention": 1,
+        "chunked": True,
+        "shared_dim": 5,
+    }
 
 
 def test_a_class_table_as_wide_as_the_latent_is_told_from_a_chunk():
@@ -99,10 +109,21 @@ def test_a_checkpoint_as_it_is_saved_becomes_a_model(tmp_path):
         weight.grad = torch.ones_like(weight)
         optimizer.step()
         files[role] = tmp_path / f"model={letter}-best-weights-step=100000.pth"
-        more = {"seed": 0, "run_name": "CIFAR10-BigGAN", "step": 1, "topk": "initialize", "best_fid": 5.0, "lecam_emas": {"decay": 0.9}}
-        torch.save({"state_dict": state, "optimizer": optimizer.state_dict(), **(more if letter == "D" else {})}, files[role])
+        more = {
+            "seed": 0,
+            "run_name": "CIFAR10-BigGAN",
+            "step": 1,
+            "topk": "initialize",
+            "best_fid": 5.0,
+            "lecam_emas": {"decay": 0.9},
+        }
+        torch.save(
+            {"state_dict": state, "optimizer": optimizer.state_dict(), **(more if letter == "D" else {})}, files[role]
+        )
     said = []
-    request = Request(files=[files["generator"]], variant="biggan", out=tmp_path / "out", discriminator=[files["discriminator"]])
+    request = Request(
+        files=[files["generator"]], variant="biggan", out=tmp_path / "out", discriminator=[files["discriminator"]]
+    )
     model = convert(request, registry(), said.append)
     assert "layout studiogan-big-resnet, 32×32 colour images of 3 classes" in said[0]
     assert model.config.generator.name == "studiogan-residual" and model.config.discriminator.options["width"] == 4
@@ -117,14 +138,25 @@ def test_counts_are_those_of_the_official_code():
     counts = {}
     with torch.device("meta"):
         for name, drawn, judged in (
-            ("biggan", {"latent_dim": 80, "width": 96, "chunked": True, "spectral": True, "attention": 2}, {"width": 96, "attention": 1}),
+            (
+                "biggan",
+                {"latent_dim": 80, "width": 96, "chunked": True, "spectral": True, "attention": 2},
+                {"width": 96, "attention": 1},
+            ),
             ("sngan", {"latent_dim": 128, "width": 64}, {"width": 64}),
         ):
-            made = part("generators", "studiogan-residual", colour, **drawn), part("discriminators", "studiogan-residual", colour, **judged)
+            made = (
+                part("generators", "studiogan-residual", colour, **drawn),
+                part("discriminators", "studiogan-residual", colour, **judged),
+            )
             counts[name] = tuple(map(count_parameters, made))
         made = [part(kind, "studiogan-convolutional", ImageSpec(32, 3)) for kind in ("generators", "discriminators")]
         counts["dcgan"] = tuple(map(count_parameters, made))
-    assert counts == {"biggan": (9_416_196, 2_415_170), "sngan": (4_304_387, 1_055_105), "dcgan": (3_812_355, 2_931_009)}
+    assert counts == {
+        "biggan": (9_416_196, 2_415_170),
+        "sngan": (4_304_387, 1_055_105),
+        "dcgan": (3_812_355, 2_931_009),
+    }
 
 
 @pytest.mark.parametrize("kind", ["studiogan-residual", "studiogan-convolutional"])

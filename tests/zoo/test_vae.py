@@ -18,9 +18,15 @@ DIGITS = ImageSpec(28, 1)
 def test_parameter_count_and_names_are_those_of_the_reference():
     decoder, loss = Decoder(DIGITS), EvidenceLowerBound(DIGITS)
     assert count_parameters(decoder) + count_parameters(loss) == 652_824
-    shapes = {name: tuple(value.shape) for module in (decoder, loss.encoder) for name, value in module.state_dict().items()}
+    shapes = {
+        name: tuple(value.shape) for module in (decoder, loss.encoder) for name, value in module.state_dict().items()
+    }
     weights = {"fc1": (400, 784), "fc21": (20, 400), "fc22": (20, 400), "fc3": (400, 20), "fc4": (784, 400)}
-    assert shapes == {f"{name}.{kind}": shape if kind == "weight" else shape[:1] for name, shape in weights.items() for kind in ("weight", "bias")}
+    assert shapes == {
+        f"{name}.{kind}": shape if kind == "weight" else shape[:1]
+        for name, shape in weights.items()
+        for kind in ("weight", "bias")
+    }
 
 
 @pytest.mark.parametrize("image", [ImageSpec(28, 1), ImageSpec(32, 3), ImageSpec(64, 1)])
@@ -47,12 +53,19 @@ def test_both_terms_by_hand():
 
     generator.latent_dim = 1
     turn = SimpleNamespace(
-        real=torch.full((3, 1, 1, 1), 2 * pixel - 1), label=None, generator=generator, normal=lambda n: torch.full((3, n), noise)
+        real=torch.full((3, 1, 1, 1), 2 * pixel - 1),
+        label=None,
+        generator=generator,
+        normal=lambda n: torch.full((3, n), noise),
     )
     terms = loss.elbo(turn)
     decoded = 1 / (1 + math.exp(-(mean + noise * math.exp(log_variance / 2))))
-    assert terms["pixels"].item() == pytest.approx(-pixel * math.log(decoded) - (1 - pixel) * math.log(1 - decoded), rel=1e-6)
-    assert terms["divergence"].item() == pytest.approx(-0.5 * (1 + log_variance - mean**2 - math.exp(log_variance)), rel=1e-6)
+    assert terms["pixels"].item() == pytest.approx(
+        -pixel * math.log(decoded) - (1 - pixel) * math.log(1 - decoded), rel=1e-6
+    )
+    assert terms["divergence"].item() == pytest.approx(
+        -0.5 * (1 + log_variance - mean**2 - math.exp(log_variance)), rel=1e-6
+    )
 
 
 def test_pixels_are_summed_and_the_batch_is_averaged():
@@ -60,7 +73,9 @@ def test_pixels_are_summed_and_the_batch_is_averaged():
     loss, decoder = EvidenceLowerBound(image, latent_dim=2, width=4), Decoder(image, latent_dim=2, width=4)
     for parameter in [*loss.parameters(), *decoder.parameters()]:
         torch.nn.init.zeros_(parameter)
-    turn = SimpleNamespace(real=torch.zeros(5, 1, 28, 28), label=None, generator=decoder, normal=lambda n: torch.zeros(5, n))
+    turn = SimpleNamespace(
+        real=torch.zeros(5, 1, 28, 28), label=None, generator=decoder, normal=lambda n: torch.zeros(5, n)
+    )
     terms = loss.elbo(turn)
     assert terms["pixels"].item() == pytest.approx(784 * math.log(2), rel=1e-5) and terms["divergence"].item() == 0
 
@@ -97,11 +112,19 @@ def test_checkpoints_of_the_reference_are_recognised_and_their_decoder_taken():
     match = layout.recognises({name: tuple(tensor.shape) for name, tensor in tensors.items()})
     assert match.part.options == {"latent_dim": 3, "width": 5} and match.image == DIGITS
     taken = layout.convert(tensors, match)
-    assert taken.keys() == decoder.state_dict().keys() and all(torch.equal(value, tensors[name]) for name, value in taken.items())
+    assert taken.keys() == decoder.state_dict().keys() and all(
+        torch.equal(value, tensors[name]) for name, value in taken.items()
+    )
 
 
-@pytest.mark.parametrize("change", [{"fc5.bias": (3,)}, {"fc4.weight": (785, 5)}, {"fc21.weight": (4, 5)}, {"fc3.weight": (5,)}])
+@pytest.mark.parametrize(
+    "change", [{"fc5.bias": (3,)}, {"fc4.weight": (785, 5)}, {"fc21.weight": (4, 5)}, {"fc3.weight": (5,)}]
+)
 def test_other_autoencoders_are_not(change):
     encoder = EvidenceLowerBound(DIGITS, latent_dim=3, width=5).encoder
-    shapes = {name: tuple(t.shape) for m in (encoder, Decoder(DIGITS, latent_dim=3, width=5)) for name, t in m.state_dict().items()}
+    shapes = {
+        name: tuple(t.shape)
+        for m in (encoder, Decoder(DIGITS, latent_dim=3, width=5))
+        for name, t in m.state_dict().items()
+    }
     assert PytorchExamplesVAE().recognises(shapes) and PytorchExamplesVAE().recognises({**shapes, **change}) is None

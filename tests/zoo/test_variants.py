@@ -18,7 +18,9 @@ def subject(request):
         yield found
 
 
-@pytest.mark.parametrize("check", [check if check in QUICK else pytest.param(check, marks=pytest.mark.slow) for check in CHECKS])
+@pytest.mark.parametrize(
+    "check", [check if check in QUICK else pytest.param(check, marks=pytest.mark.slow) for check in CHECKS]
+)
 @pytest.mark.parametrize("subject", NAMES, indirect=True, scope="module")
 def test_variant(subject, check):
     found = outcome(subject, check)

@@ -1,6 +1,5 @@
 """WGAN held against martinarjovsky/WassersteinGAN: its networks and one iteration of its loop, counts, clipping, order and schedule."""
 
-
 import pytest
 import torch
 from paths import GOLDEN
@@ -59,9 +58,14 @@ def test_one_iteration_is_the_official_one(name):
 def test_the_critic_of_the_layout_scores_real_images_high():
     golden = load_file(GOLDEN / "wgan.safetensors")
     critic = golden_network(golden, "wgan", "critic", "after").train()
-    theirs = {key.removeprefix("critic_after."): value for key, value in golden.items() if key.startswith("critic_after.")}
+    theirs = {
+        key.removeprefix("critic_after."): value for key, value in golden.items() if key.startswith("critic_after.")
+    }
     match = LAYOUTS["wgan"].recognises({key: tuple(value.shape) for key, value in theirs.items()})
-    assert match == Match(Part("dcgan", {"width": 2}), ImageSpec(16, 1), "discriminator", match.note) and "sign was turned" in match.note
+    assert (
+        match == Match(Part("dcgan", {"width": 2}), ImageSpec(16, 1), "discriminator", match.note)
+        and "sign was turned" in match.note
+    )
     last = next(value for key, value in theirs.items() if "final" in key)
     assert torch.equal(critic.main[-1].weight, -last)
 
@@ -72,7 +76,9 @@ def test_counts_are_those_of_the_repository():
         assert count_parameters(part("generators", variant.generator.name, image)) == 3_576_704
         assert count_parameters(part("discriminators", variant.discriminator.name, image)) == 2_765_568
         hidden = 2 * (512 * 512 + 512)
-        assert count_parameters(part("generators", "wgan-mlp", image)) == 100 * 512 + 512 + hidden + 512 * 12_288 + 12_288
+        assert (
+            count_parameters(part("generators", "wgan-mlp", image)) == 100 * 512 + 512 + hidden + 512 * 12_288 + 12_288
+        )
         assert count_parameters(part("discriminators", "wgan-mlp", image)) == 12_288 * 512 + 512 + hidden + 512 + 1
 
 
@@ -91,7 +97,9 @@ def test_perceptrons_take_every_size_and_draw_within_the_range(channels):
 
 
 def test_terms_are_means_of_scores():
-    turn = scripted_turn(lambda x: x, discriminator=torch.nn.Linear(1, 1), real=torch.tensor([1.0, 3.0]), fake=torch.tensor([-4.0, 8.0]))
+    turn = scripted_turn(
+        lambda x: x, discriminator=torch.nn.Linear(1, 1), real=torch.tensor([1.0, 3.0]), fake=torch.tensor([-4.0, 8.0])
+    )
     loss = WassersteinClipped(GREY32)
     assert {name: term.item() for name, term in loss.discriminator(turn).items()} == {"real": -2, "fake": 2}
     assert loss.generator(turn)["fake"].item() == -2
@@ -104,7 +112,9 @@ def test_weights_are_clipped_before_the_step_batch_norms_too():
     trainer.step()
     for name, weight in trainer.discriminator.named_parameters():
         assert weight.abs().max() <= 0.01 + 5e-4 + 1e-6, f"{name}: RMSprop's first step is ten learning rates"
-    assert any(weight.abs().max() > 0.01 for weight in trainer.discriminator.parameters()), "the step comes after the clipping"
+    assert any(weight.abs().max() > 0.01 for weight in trainer.discriminator.parameters()), (
+        "the step comes after the clipping"
+    )
 
 
 def test_schedule_of_critic_steps():
@@ -128,7 +138,9 @@ def test_critic_learns_first_on_fresh_images_then_the_generator_on_fresh_latents
     assert trainer.batches_taken == 12, "the generator's phase draws no real images"
     latents = [visit.turn.latent for visit in visits]
     assert not any(torch.equal(a, b) for i, a in enumerate(latents) for b in latents[i + 1 :])
-    assert visits[-1].changed <= names_of(trainer, "generator") and visits[0].changed <= names_of(trainer, "discriminator")
+    assert visits[-1].changed <= names_of(trainer, "generator") and visits[0].changed <= names_of(
+        trainer, "discriminator"
+    )
     assert all(term.isfinite() for term in terms.values())
 
 
@@ -149,7 +161,10 @@ def reference_names(latent_dim, widths, channels):
     for name, inputs, outputs in zip(stage, wide, wide[1:], strict=False):
         shapes[f"main.{name}:{inputs}-{outputs}:convt.weight"] = (inputs, outputs, 4, 4)
         if name != "final":
-            shapes |= {f"main.{name}:{outputs}:batchnorm.{kind}": (outputs,) for kind in ("weight", "bias", "running_mean", "running_var")}
+            shapes |= {
+                f"main.{name}:{outputs}:batchnorm.{kind}": (outputs,)
+                for kind in ("weight", "bias", "running_mean", "running_var")
+            }
     return shapes
 
 
@@ -161,7 +176,9 @@ def test_the_layout_reads_old_checkpoints_of_every_size():
         assert match == Match(Part("dcgan", {"latent_dim": 100, "width": 8}), ImageSpec(size, 3))
         ours = build_part("generator", match.part, match.image, registry()).state_dict()
         made = layout.convert({name: torch.zeros(shape) for name, shape in shapes.items()}, match)
-        assert {name: value.shape for name, value in made.items()} == {name: value.shape for name, value in ours.items()}
+        assert {name: value.shape for name, value in made.items()} == {
+            name: value.shape for name, value in ours.items()
+        }
 
 
 @pytest.mark.parametrize("change", ["kernel", "extra", "missing", "channels", "name"])

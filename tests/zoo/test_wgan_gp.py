@@ -13,7 +13,12 @@ from ganzoo_plugins.wgan_gp.model import DoublingConvolution, HalvingConvolution
 from ganzoo_plugins.wgan_gp.resnet import Normalization
 
 GREY28, RGB32, RGB64 = ImageSpec(28, 1), ImageSpec(32, 3), ImageSpec(64, 3)
-SMALL = {"wgan-gp": {"width": 4}, "wgan-gp-mnist": {"width": 4}, "wgan-gp-resnet": {"width": 8}, "wgan-gp-resnet-64": {"width": 4}}
+SMALL = {
+    "wgan-gp": {"width": 4},
+    "wgan-gp-mnist": {"width": 4},
+    "wgan-gp-resnet": {"width": 8},
+    "wgan-gp-resnet-64": {"width": 4},
+}
 
 
 def conv(inputs, outputs, kernel, bias=True):
@@ -31,7 +36,9 @@ def counts(variant_name, image):
 
 
 def test_counts_of_gan_cifar():
-    generator = 128 * 8192 + 8192 + 2 * 8192 + conv(512, 256, 5) + 2 * 256 + conv(256, 128, 5) + 2 * 128 + conv(128, 3, 5)
+    generator = (
+        128 * 8192 + 8192 + 2 * 8192 + conv(512, 256, 5) + 2 * 256 + conv(256, 128, 5) + 2 * 128 + conv(128, 3, 5)
+    )
     critic = conv(3, 128, 5) + conv(128, 256, 5) + conv(256, 512, 5) + 8192 + 1
     assert counts("wgan-gp", RGB32) == (generator, critic)
 
@@ -72,7 +79,9 @@ def test_shapes_and_range(name, channels):
     for size in variant.sizes:
         image = ImageSpec(size, channels)
         generator = part("generators", variant.generator.name, image, **{**variant.generator.options, **SMALL[name]})
-        critic = part("discriminators", variant.discriminator.name, image, **{**variant.discriminator.options, **SMALL[name]})
+        critic = part(
+            "discriminators", variant.discriminator.name, image, **{**variant.discriminator.options, **SMALL[name]}
+        )
         images = generator(generator.latent(3, torch.Generator().manual_seed(0)))
         assert images.shape == (3, channels, size, size)
         assert images.abs().max() <= 1
@@ -80,7 +89,9 @@ def test_shapes_and_range(name, channels):
         assert critic(images).shape == (3,)
 
 
-@pytest.mark.parametrize(("name", "size"), [("wgan-gp", 24), ("wgan-gp", 8), ("wgan-gp-resnet", 64), ("wgan-gp-resnet-64", 32)])
+@pytest.mark.parametrize(
+    ("name", "size"), [("wgan-gp", 24), ("wgan-gp", 8), ("wgan-gp-resnet", 64), ("wgan-gp-resnet-64", 32)]
+)
 def test_sizes_that_the_networks_cannot_reach_are_refused(name, size):
     for kind in ("generators", "discriminators"):
         with pytest.raises(ValueError, match=f"not {size}"):
@@ -95,7 +106,9 @@ def test_same_padding_puts_the_odd_pixel_at_the_end(pixels, first):
     layer.convolution.weight.data[0, 0, 0, 0] = 1
     x = torch.arange(1.0, pixels**2 + 1).view(1, 1, pixels, pixels)
     starts = [2 * i + first for i in range(math.ceil(pixels / 2))]
-    expected = [[x[0, 0, row, column].item() if row >= 0 and column >= 0 else 0.0 for column in starts] for row in starts]
+    expected = [
+        [x[0, 0, row, column].item() if row >= 0 and column >= 0 else 0.0 for column in starts] for row in starts
+    ]
     assert layer(x)[0, 0].tolist() == expected
 
 

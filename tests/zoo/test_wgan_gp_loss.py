@@ -11,7 +11,12 @@ from ganzoo.registry.registry import registry
 from ganzoo_plugins.wgan_gp.model import WassersteinGP, dequantized
 
 GREY28, RGB32 = ImageSpec(28, 1), ImageSpec(32, 3)
-SMALL = {"wgan-gp": {"width": 4}, "wgan-gp-mnist": {"width": 4}, "wgan-gp-resnet": {"width": 8}, "wgan-gp-resnet-64": {"width": 4}}
+SMALL = {
+    "wgan-gp": {"width": 4},
+    "wgan-gp-mnist": {"width": 4},
+    "wgan-gp-resnet": {"width": 8},
+    "wgan-gp-resnet-64": {"width": 4},
+}
 
 
 def linear_turn(slope, offset=0.0):
@@ -23,7 +28,9 @@ def linear_turn(slope, offset=0.0):
 
 
 def test_terms_are_means_of_scores():
-    turn = scripted_turn(lambda x: x.flatten(1).sum(1), real=torch.tensor([[1.0], [3.0]]), fake=torch.tensor([[-4.0], [8.0]]))
+    turn = scripted_turn(
+        lambda x: x.flatten(1).sum(1), real=torch.tensor([[1.0], [3.0]]), fake=torch.tensor([[-4.0], [8.0]])
+    )
     turn.uniform = lambda *shape: torch.full((2, *shape[-1:]), 0.5)
     terms = WassersteinGP(GREY28).discriminator(turn)
     assert (terms["real"].item(), terms["fake"].item(), terms["penalty"].item()) == (-2, 2, 0)
@@ -34,7 +41,9 @@ def test_penalty_of_a_linear_critic_is_the_distance_of_its_slope_from_one():
     slope = torch.zeros(16)
     slope[3], slope[7] = 3.0, 4.0
     assert WassersteinGP(GREY28).discriminator(linear_turn(slope))["penalty"].item() == pytest.approx(10 * (5 - 1) ** 2)
-    assert WassersteinGP(GREY28, penalty=2).discriminator(linear_turn(slope / 10))["penalty"].item() == pytest.approx(2 * (0.5 - 1) ** 2)
+    assert WassersteinGP(GREY28, penalty=2).discriminator(linear_turn(slope / 10))["penalty"].item() == pytest.approx(
+        2 * (0.5 - 1) ** 2
+    )
 
 
 def test_unit_range_measures_the_slope_in_pixels_from_0_to_1():
@@ -55,7 +64,9 @@ def test_penalty_of_the_mnist_variant_equals_the_official_formula_on_unit_images
     official = 10 * (gradient.square().sum((1, 2, 3)).sqrt() - 1).square().mean()
     turn = scripted_turn(critic, real=real * 2 - 1, fake=fake * 2 - 1, uniform=lambda *_: mix)
     options = registry().get("variants", "wgan-gp-mnist").loss.options
-    assert WassersteinGP(GREY28, **options).discriminator(turn)["penalty"].item() == pytest.approx(official.item(), rel=1e-4)
+    assert WassersteinGP(GREY28, **options).discriminator(turn)["penalty"].item() == pytest.approx(
+        official.item(), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -83,7 +94,9 @@ def test_later_steps_train_the_generator_first(name):
     for visit in visits[1:]:
         still = learns - visit.changed
         assert visit.changed <= learns
-        assert all(name.endswith("bias") for name in still), "only a bias, which a difference of scores does not see, may stand still"
+        assert all(name.endswith("bias") for name in still), (
+            "only a bias, which a difference of scores does not see, may stand still"
+        )
     latents = [visit.turn.latent for visit in visits]
     assert not any(torch.equal(a[:4], b[:4]) for i, a in enumerate(latents) for b in latents[i + 1 :])
     assert all(term.isfinite() for term in terms.values())
@@ -91,7 +104,9 @@ def test_later_steps_train_the_generator_first(name):
 
 def test_critic_steps_and_penalty_are_options():
     small = {"width": 4}
-    trainer = small_trainer("wgan-gp", ImageSpec(16, 1), generator=small, discriminator=small, loss={"critic_steps": 2, "penalty": 0.0})
+    trainer = small_trainer(
+        "wgan-gp", ImageSpec(16, 1), generator=small, discriminator=small, loss={"critic_steps": 2, "penalty": 0.0}
+    )
     terms = trainer.step()
     assert trainer.batches_taken == 2
     assert terms["discriminator.penalty"] == 0
@@ -138,7 +153,9 @@ def test_dequantized_pixels_fill_the_range_without_gaps():
     bytes_ = torch.tensor([0.0, 1.0, 128.0, 255.0])
     images = 2 * (bytes_ / 255 - 0.5)
     assert dequantized(images, torch.zeros(4)).tolist() == pytest.approx([-1, -1 + 1 / 128, 0, 1 - 1 / 128], abs=1e-6)
-    assert dequantized(images, torch.ones(4)).tolist() == pytest.approx([-1 + 1 / 128, -1 + 2 / 128, 1 / 128, 1], abs=1e-6)
+    assert dequantized(images, torch.ones(4)).tolist() == pytest.approx(
+        [-1 + 1 / 128, -1 + 2 / 128, 1 / 128, 1], abs=1e-6
+    )
 
 
 def test_dequantization_changes_what_the_critic_sees_of_real_images():

@@ -15,7 +15,9 @@ SIGNIFICANT = 0.05
 SETTINGS = "no variant with the same settings in common"
 SHOWN = 4  # names of a side that a message lists before it counts the others
 KINDS = {"train": "trained for the bench", "pretrained": "trained before it"}
-UNPAIRED = "Seeds are not paired: one seed draws unrelated numbers in two variants, so both sides are independent samples."
+UNPAIRED = (
+    "Seeds are not paired: one seed draws unrelated numbers in two variants, so both sides are independent samples."
+)
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,22 @@ class Side:
     def of(cls, rows: Sequence[Row], metric: str, which: str) -> Side:
         values = [value_of(getattr(row, which), metric) for row in rows]
         states = [row.status for row in rows]
-        return cls(rows[0].cell.name, len(rows), tuple(value for value in values if value is not None), states.count("diverged"),
-                   states.count("failed"), sum(row.collapsed for row in rows))  # fmt: skip
+        return cls(
+            rows[0].cell.name,
+            len(rows),
+            tuple(value for value in values if value is not None),
+            states.count("diverged"),
+            states.count("failed"),
+            sum(row.collapsed for row in rows),
+        )
 
     def told(self) -> dict:
         """Counts, mean and deviation for programs."""
-        stated = {"mean": mean(self.scores) if self.scores else None, "deviation": deviation(self.scores)} if self.scores else {}
+        stated = (
+            {"mean": mean(self.scores) if self.scores else None, "deviation": deviation(self.scores)}
+            if self.scores
+            else {}
+        )
         return {**asdict(self), "scores": list(self.scores), "mean": None, "deviation": None} | stated
 
 
@@ -88,14 +100,23 @@ class Outcome:
     reason: str = ""
 
 
-def compare(one: Path, other: Path | None = None, *, variants: tuple[str, str] | None = None, metrics: Sequence[str] = (), which: str = "best"):
+def compare(
+    one: Path,
+    other: Path | None = None,
+    *,
+    variants: tuple[str, str] | None = None,
+    metrics: Sequence[str] = (),
+    which: str = "best",
+):
     """The Outcome for all variants that both files have, or for two `variants`, the first of `one`, the second of `other` or of `one`.
 
     Exact permutation tests of the difference of means, Welch intervals, Hedges' g, p-values corrected by Holm over all comparisons
     that are made. `metrics` may leave out the extractor. UsageError if there is nothing to compare, CheckpointError for damaged files.
     """
     ours, theirs = read_rows(one), read_rows(other or one)
-    ours, theirs = (only(ours, variants[0], one), only(theirs, variants[1], other or one)) if variants else (ours, theirs)
+    ours, theirs = (
+        (only(ours, variants[0], one), only(theirs, variants[1], other or one)) if variants else (ours, theirs)
+    )
     pairs = paired(ours, theirs, by_name=variants is None)
     protocols = read_protocols(one.parent) | read_protocols((other or one).parent)
     if not pairs:
@@ -106,7 +127,9 @@ def compare(one: Path, other: Path | None = None, *, variants: tuple[str, str] |
     pairs = [same for mine, yours in pairs for same in by_protocol(mine, yours)]
     names = chosen(metrics_of([*ours, *theirs]), metrics)
     found = [judged(mine, yours, metric, which) for mine, yours in pairs for metric in names]
-    told = [one for one in found if metrics or any(side.scores for side in one.sides)]  # a number that neither can have was not asked for
+    told = [
+        one for one in found if metrics or any(side.scores for side in one.sides)
+    ]  # a number that neither can have was not asked for
     return Outcome(tuple(corrected(told or found)))
 
 
@@ -115,7 +138,9 @@ def only(rows: list[Row], name: str, file: Path) -> list[Row]:
     if not kept:
         raise UsageError(f"{file} has no variant '{name}'.{did_you_mean(name, {row.cell.name for row in rows})}")
     if len({row.changes for row in kept}) > 1:
-        raise UsageError(f"{file} has '{name}' with several settings, which are not one variant: compare two files of one each.")
+        raise UsageError(
+            f"{file} has '{name}' with several settings, which are not one variant: compare two files of one each."
+        )
     return kept
 
 
@@ -133,10 +158,16 @@ def paired(ours: Iterable[Row], theirs: Iterable[Row], *, by_name: bool) -> list
     return [(mine[key], yours[key]) for key in sorted(mine.keys() & yours.keys())]
 
 
-def nothing_common(ours: list[Row], theirs: list[Row], files: tuple[Path, Path], known: Mapping[str, dict], *, by_name: bool) -> str:
+def nothing_common(
+    ours: list[Row], theirs: list[Row], files: tuple[Path, Path], known: Mapping[str, dict], *, by_name: bool
+) -> str:
     """Why rows of two files make no pairs: which of kind, data set, budget, name and settings they do not share, and, if they have no
     protocol in common, every field in which two of theirs differ, a line each."""
-    steps = [("kind of cell", lambda row: KINDS[row.kind]), ("data set", lambda row: row.cell.data), ("budget", told_budget)]
+    steps = [
+        ("kind of cell", lambda row: KINDS[row.kind]),
+        ("data set", lambda row: row.cell.data),
+        ("budget", told_budget),
+    ]
     steps += [("variant", lambda row: row.cell.name)] if by_name else []
     pairs = [(ours, theirs)]
     for what, own in steps:
@@ -204,7 +235,11 @@ def protocols_differ(first: str, second: str, known: Mapping[str, dict]) -> Outc
     absent = [key[:12] for key in (first, second) if key not in known]
     reason = f"the rows follow different protocols, {first[:12]} and {second[:12]}: they are not ranked"
     if absent:
-        return Outcome((), (), f"{reason}. In what they differ cannot be told: no protocol.json for {' and '.join(absent)} beside the files")
+        return Outcome(
+            (),
+            (),
+            f"{reason}. In what they differ cannot be told: no protocol.json for {' and '.join(absent)} beside the files",
+        )
     return Outcome((), tuple(differences(known[first], known[second])), reason)
 
 
@@ -229,14 +264,27 @@ def judged(mine: list[Row], yours: list[Row], metric: str, which: str) -> Compar
     if min(len(one), len(other)) < 2:
         return Comparison(mine[0].cell.data, mine[0].kind, settings, metric, sides, apart)
     p, exact = permutation_test(one, other)
-    return Comparison(mine[0].cell.data, mine[0].kind, settings, metric, sides, apart, welch_interval(one, other), p, exact,
-                      smallest_p(len(one), len(other)), hedges_g(one, other))  # fmt: skip
+    return Comparison(
+        mine[0].cell.data,
+        mine[0].kind,
+        settings,
+        metric,
+        sides,
+        apart,
+        welch_interval(one, other),
+        p,
+        exact,
+        smallest_p(len(one), len(other)),
+        hedges_g(one, other),
+    )
 
 
 def corrected(found: list[Comparison]) -> list[Comparison]:
     """Holm's correction over all comparisons that have a p-value, and the least value that it could have given each."""
     tested = [place for place, comparison in enumerate(found) if comparison.p is not None]
-    first = len(tested) * min((found[place].smallest_p for place in tested), default=1)  # what rejects the first, and without it none
+    first = len(tested) * min(
+        (found[place].smallest_p for place in tested), default=1
+    )  # what rejects the first, and without it none
     for place, value in zip(tested, holm([found[place].p for place in tested]), strict=True):
         least = min(1.0, max(found[place].smallest_p, first))
         found[place] = replace(found[place], corrected_p=value, smallest_corrected_p=least)

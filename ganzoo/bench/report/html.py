@@ -22,13 +22,25 @@ if TYPE_CHECKING:
 def render(report: Report) -> str:
     body = [tag("h1", "Bench report"), tag("p", words.overview(report.rows), class_="lead"), *protocols_differ(report)]
     if len(report.sections) > 1:
-        links = [tag("li", tag("a", words.heading(s), href=f"#s{n}"), " ", tag("code", s.protocol[:12])) for n, s in enumerate(report.sections)]
+        links = [
+            tag("li", tag("a", words.heading(s), href=f"#s{n}"), " ", tag("code", s.protocol[:12]))
+            for n, s in enumerate(report.sections)
+        ]
         body.append(tag("nav", tag("ul", *links), aria_label="Sections"))
     body += [of_section(report, section, number) for number, section in enumerate(report.sections)]
-    body.append(tag("section", tag("h2", "How to read this"), tag("ul", *(tag("li", line) for line in words.READING)), class_="prose"))
+    body.append(
+        tag(
+            "section",
+            tag("h2", "How to read this"),
+            tag("ul", *(tag("li", line) for line in words.READING)),
+            class_="prose",
+        )
+    )
     for key, protocol in report.protocols.items():
         text = Markup("\n").join(map(_line, json.dumps(protocol, indent=2, sort_keys=True).splitlines()))
-        body.append(tag("details", tag("summary", "Protocol ", tag("code", key)), tag("pre", Markup(text), tabindex="0")))
+        body.append(
+            tag("details", tag("summary", "Protocol ", tag("code", key)), tag("pre", Markup(text), tabindex="0"))
+        )
     return document(join(body))
 
 
@@ -39,13 +51,16 @@ def _line(text: str) -> Markup:
 def document(body: Markup) -> str:
     """The whole page; its policy lets nothing in from outside, and runs no script but the one of this file."""
     policy = f"default-src 'none'; img-src data:; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}; base-uri 'none'; form-action 'none'"
-    head = join([
-        Markup('<meta charset="utf-8">'),
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
-        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Markup('<meta name="color-scheme" content="light dark">'),
-        tag("title", "Bench report"), tag("style", Markup(STYLE)),
-    ])  # fmt: skip
+    head = join(
+        [
+            Markup('<meta charset="utf-8">'),
+            Markup(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
+            Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+            Markup('<meta name="color-scheme" content="light dark">'),
+            tag("title", "Bench report"),
+            tag("style", Markup(STYLE)),
+        ]
+    )
     page = tag("body", tag("main", body), tag("script", Markup(SCRIPT)))
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n{page}</html>\n'
 
@@ -58,18 +73,29 @@ def protocols_differ(report: Report) -> list[Markup]:
     told = words.several(report.sections, report.protocols)
     if not told:
         return []
-    parts = [tag("p", tag("strong", "Rows of different protocols are never ranked together:"), " each protocol has its own sections.")]
+    parts = [
+        tag(
+            "p",
+            tag("strong", "Rows of different protocols are never ranked together:"),
+            " each protocol has its own sections.",
+        )
+    ]
     for sentence, fields in told:
         parts.append(tag("p", sentence))
         if fields:
-            rows = [tag("tr", tag("th", name, scope="row"), tag("td", one), tag("td", other)) for name, one, other in fields]
+            rows = [
+                tag("tr", tag("th", name, scope="row"), tag("td", one), tag("td", other)) for name, one, other in fields
+            ]
             head = tag("tr", *(tag("th", title, scope="col") for title in ("field", "there", "here")))
             parts.append(scrolling("Differences of protocols", tag("table", tag("thead", head), tag("tbody", *rows))))
     return [tag("div", *parts, class_="notice")]
 
 
 def of_section(report: Report, section: Section, number: int) -> Markup:
-    parts = [tag("h2", words.heading(section)), tag("p", "Protocol ", tag("code", section.protocol[:12]), class_="quiet")]
+    parts = [
+        tag("h2", words.heading(section)),
+        tag("p", "Protocol ", tag("code", section.protocol[:12]), class_="quiet"),
+    ]
     parts.append(table(tables.standing(section)))
     plots = [plot for plot in (charts.seeds_chart(section), *_curves(section)) if plot]
     if plots:
@@ -96,9 +122,21 @@ def _curves(section: Section) -> list[Markup | None]:
 def gallery(place: int, summary, pictures: list[Picture]) -> Markup:
     """The first seed's samples, the others' behind a click."""
     first, *others = pictures
-    more = tag("details", tag("summary", words.counted(len(others), "other seed")), *(shown(picture) for picture in others)) if others else None
+    more = (
+        tag(
+            "details", tag("summary", words.counted(len(others), "other seed")), *(shown(picture) for picture in others)
+        )
+        if others
+        else None
+    )
     name = tag("h4", charts.swatch(place), " ", summary.name)
-    return tag("div", name, tag("p", " ".join(summary.settings), class_="quiet") if summary.settings else None, shown(first), more)
+    return tag(
+        "div",
+        name,
+        tag("p", " ".join(summary.settings), class_="quiet") if summary.settings else None,
+        shown(first),
+        more,
+    )
 
 
 def shown(picture: Picture) -> Markup:
@@ -107,7 +145,11 @@ def shown(picture: Picture) -> Markup:
     caption = tag("figcaption", seed + state + (", collapsed" if picture.row.collapsed else ""))
     if picture.png is None:
         return tag("figure", tag("p", f"No picture: {picture.missing}.", class_="quiet"), caption)
-    image = Markup(tag("img", src=Markup(picture.uri), alt=f"samples of {picture.row.cell.name}, {seed}", loading="lazy").removesuffix("</img>"))
+    image = Markup(
+        tag(
+            "img", src=Markup(picture.uri), alt=f"samples of {picture.row.cell.name}, {seed}", loading="lazy"
+        ).removesuffix("</img>")
+    )
     return tag("figure", image, caption)
 
 

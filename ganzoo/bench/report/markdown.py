@@ -46,7 +46,11 @@ def of_section(report: Report, section: Section) -> list[str]:
     parts = [f"## {escaped(words.heading(section))}", f"Protocol {section.protocol[:12]}."]
     for table in (tables.standing(section), *tables.tables(section)):
         lines = [tuple(cell(text) for text in row) for row in table.rows]
-        parts += [f"### {table.title}", grid(table.columns, lines, table), *([escaped(table.note)] if table.note else [])]
+        parts += [
+            f"### {table.title}",
+            grid(table.columns, lines, table),
+            *([escaped(table.note)] if table.note else []),
+        ]
     galleries = report.galleries(section)
     if galleries:
         parts += ["### Samples", *pictures([(summary.name, found[0]) for _, summary, found in galleries])]
@@ -70,7 +74,9 @@ def pictures(found: list[tuple[str, Picture]]) -> list[str]:
     for start in range(0, len(found), ACROSS):
         some = found[start : start + ACROSS]
         names = [f"{name}, seed {picture.row.cell.seed}" for name, picture in some]
-        shown = [f"![{escaped(name)}]({quote(picture.path)})" if picture.path else escaped(f"no picture: {picture.missing}")
-                 for name, (_, picture) in zip(names, some, strict=True)]  # fmt: skip
+        shown = [
+            f"![{escaped(name)}]({quote(picture.path)})" if picture.path else escaped(f"no picture: {picture.missing}")
+            for name, (_, picture) in zip(names, some, strict=True)
+        ]
         parts.append(grid(names, [shown]))
     return parts

@@ -14,7 +14,9 @@ class Markup(str):
 
 def clean(text: object) -> str:
     """One line in which no control character, unpaired surrogate or change of writing direction is left."""
-    return "".join(BLANK.get(c) or ("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c) for c in str(text))
+    return "".join(
+        BLANK.get(c) or ("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c) for c in str(text)
+    )
 
 
 def escaped(text: object) -> Markup:
@@ -25,8 +27,9 @@ def tag(name: str, *content: object, **attributes: object) -> Markup:
     """An element; `class_` and `stroke_width` are written class and stroke-width, True is an attribute without a value, None is none."""
     stated = "".join(
         f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escaped(value)}"')
-        for key, value in attributes.items() if value is not None and value is not False
-    )  # fmt: skip
+        for key, value in attributes.items()
+        if value is not None and value is not False
+    )
     return Markup(f"<{name}{stated}>{join(content)}</{name}>")
 
 

@@ -30,9 +30,16 @@ def overview(rows: Iterable[Row]) -> str:
     """How many cells there are and how they ended."""
     rows = list(rows)
     names, data = {row.cell.name for row in rows}, {row.cell.data for row in rows}
-    ended = [counted(count, word, word) for word in ("diverged", "failed") if (count := sum(row.status == word for row in rows))]
+    ended = [
+        counted(count, word, word)
+        for word in ("diverged", "failed")
+        if (count := sum(row.status == word for row in rows))
+    ]
     collapsed = sum(row.collapsed for row in rows)
-    wrong = ", ".join([*ended, *([f"{collapsed:,} collapsed"] if collapsed else [])]) or "none diverged, failed or collapsed"
+    wrong = (
+        ", ".join([*ended, *([f"{collapsed:,} collapsed"] if collapsed else [])])
+        or "none diverged, failed or collapsed"
+    )
     spent = sum(row.times.training_seconds or 0 for row in rows)
     trained = f" {duration(spent)} of training in all." if spent else ""
     return f"{counted(len(rows), 'cell')}: {counted(len(names), 'variant')} on {counted(len(data), 'data set')}; {wrong}.{trained}"
@@ -53,14 +60,26 @@ def budget(section: Section) -> str:
     return f" for {stated['steps']:,.0f} steps each" if "steps" in stated else ""
 
 
-def several(found: Iterable[Section], protocols: Mapping[str, dict]) -> list[tuple[str, list[tuple[str, str, str]] | None]]:
+def several(
+    found: Iterable[Section], protocols: Mapping[str, dict]
+) -> list[tuple[str, list[tuple[str, str, str]] | None]]:
     """For each protocol after the first: a sentence, and its differences from the first (None where one of the two is not known)."""
     keys = list(dict.fromkeys(section.protocol for section in found))
     told = []
     for key in keys[1:]:
         if keys[0] in protocols and key in protocols:
-            told.append((f"Protocol {key[:12]} differs from {keys[0][:12]} in:", differences(protocols[keys[0]], protocols[key])))
+            told.append(
+                (
+                    f"Protocol {key[:12]} differs from {keys[0][:12]} in:",
+                    differences(protocols[keys[0]], protocols[key]),
+                )
+            )
         else:
             absent = " and ".join(name[:12] for name in (keys[0], key) if name not in protocols)
-            told.append((f"Protocol {key[:12]} is not {keys[0][:12]}; in what they differ cannot be told, {absent} being absent here.", None))
+            told.append(
+                (
+                    f"Protocol {key[:12]} is not {keys[0][:12]}; in what they differ cannot be told, {absent} being absent here.",
+                    None,
+                )
+            )
     return told

@@ -11,7 +11,17 @@ from ganzoo.bench.report.statistics import bootstrap_interval, deviation, mean
 from ganzoo.bench.row import Row, Score
 
 LOWER = ("frechet", "kernel", "class-divergence")
-HIGHER = ("precision", "recall", "density", "coverage", "class-score", "modes", "modes-tenth", "code-agreement", "label-agreement")
+HIGHER = (
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "class-score",
+    "modes",
+    "modes-tenth",
+    "code-agreement",
+    "label-agreement",
+)
 FIRST = "frechet"  # what ranks where the protocol does not say
 MINUTES = (1 / 60, 1 / 12, 1 / 6, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 240, 480, 960, 1440, 2880)
 COLUMNS = 5
@@ -76,15 +86,23 @@ class Summary:
         """Seeds that ran, and those of them that diverged, failed or collapsed; a seed may do more than one of these."""
         states = [row.status for row in self.rows]
         collapsed = sum(row.collapsed for row in self.rows)
-        return {"seeds": len(states), "diverged": states.count("diverged"), "failed": states.count("failed"), "collapsed": collapsed}
+        return {
+            "seeds": len(states),
+            "diverged": states.count("diverged"),
+            "failed": states.count("failed"),
+            "collapsed": collapsed,
+        }
 
     def curves(self, metric: str) -> list[tuple[int, list[Point]]]:
         """(seed, its scores in order) for each seed that has any."""
         found = []
         for row in self.rows:
             seconds = [*row.times.point_seconds, *[None] * len(row.points)]
-            points = [Point(point.images, when, value) for point, when in zip(row.points, seconds, strict=False)
-                      if (value := value_of(point, metric)) is not None and point.images is not None]  # fmt: skip
+            points = [
+                Point(point.images, when, value)
+                for point, when in zip(row.points, seconds, strict=False)
+                if (value := value_of(point, metric)) is not None and point.images is not None
+            ]
             if points:
                 found.append((row.cell.seed, points))
         return found
@@ -121,11 +139,17 @@ class Section:
         """(rank, summary), the best mean of the best scores first; no rank without a score or without a direction."""
         if self.ranking is None or not direction(self.ranking):
             return [(None, summary) for summary in self.summaries]
-        scored = [(estimate.mean * -direction(self.ranking), summary) for summary in self.summaries
-                  if (estimate := summary.estimate(self.ranking, "best") or summary.estimate(self.ranking, "final"))]  # fmt: skip
+        scored = [
+            (estimate.mean * -direction(self.ranking), summary)
+            for summary in self.summaries
+            if (estimate := summary.estimate(self.ranking, "best") or summary.estimate(self.ranking, "final"))
+        ]
         scored.sort(key=lambda pair: pair[0])
         places = [(1 + sum(value < own for value, _ in scored), summary) for own, summary in scored]
-        return [*places, *((None, summary) for summary in self.summaries if all(summary is not other for _, other in scored))]
+        return [
+            *places,
+            *((None, summary) for summary in self.summaries if all(summary is not other for _, other in scored)),
+        ]
 
     @cached_property
     def minutes(self) -> list[float]:
@@ -150,7 +174,9 @@ def sections(rows: Iterable[Row], rankings: dict[str, str] | None = None) -> lis
     """Rows of any order as sections; `rankings` gives the metric that ranks, by protocol, where it is not the Fréchet distance."""
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.protocol, row.kind, row.cell.data, json.dumps(row.budget, sort_keys=True)), []).append(row)
+        groups.setdefault((row.protocol, row.kind, row.cell.data, json.dumps(row.budget, sort_keys=True)), []).append(
+            row
+        )
     return [_section(group, (rankings or {}).get(group[0].protocol)) for _, group in sorted(groups.items())]
 
 
@@ -161,15 +187,23 @@ def _section(rows: list[Row], asked: str | None) -> Section:
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
         groups.setdefault((row.cell.name, row.changes), []).append(row)
-    summaries = tuple(Summary(name, settings, tuple(sorted(group, key=lambda row: row.cell.seed)))
-                      for (name, settings), group in sorted(groups.items()))  # fmt: skip
+    summaries = tuple(
+        Summary(name, settings, tuple(sorted(group, key=lambda row: row.cell.seed)))
+        for (name, settings), group in sorted(groups.items())
+    )
     first = rows[0]
     return Section(first.protocol, first.cell.data, first.kind, first.budget, summaries, tuple(metrics), ranking)
 
 
 def metrics_of(rows: Iterable[Row]) -> list[str]:
     """Every number that rows carry, the known ones in the order of this module, then the others by name; deviations left out."""
-    found = {name for row in rows for score in (row.best, row.final, *row.points) if score is not None for name in score.scores}
+    found = {
+        name
+        for row in rows
+        for score in (row.best, row.final, *row.points)
+        if score is not None
+        for name in score.scores
+    }
     order = {name: place for place, name in enumerate((*LOWER[:2], *HIGHER, *LOWER[2:]))}
     kept = [name for name in found if not name.partition("[")[0].endswith("-deviation")]
     return sorted(kept, key=lambda name: (order.get(name.partition("[")[0], len(order)), name))

@@ -27,7 +27,9 @@ class Axis:
     logarithmic: bool = False
 
     @classmethod
-    def of(cls, values: list[float], start: float, end: float, *, from_zero: bool = False, logarithm: bool = False) -> Axis:
+    def of(
+        cls, values: list[float], start: float, end: float, *, from_zero: bool = False, logarithm: bool = False
+    ) -> Axis:
         low, high = min(values), max(values)
         if logarithm and low > 0 and high / low > LOGARITHMIC:
             return cls(low / 1.1, high * 1.1, start, end, True)
@@ -60,14 +62,24 @@ def colour(place: int) -> str:
 
 
 def swatch(place: int) -> Markup:
-    return tag("svg", tag("path", d="M1 5H21", class_=f"thick {colour(place)}"), class_="swatch", viewBox="0 0 22 10", aria_hidden="true")
+    return tag(
+        "svg",
+        tag("path", d="M1 5H21", class_=f"thick {colour(place)}"),
+        class_="swatch",
+        viewBox="0 0 22 10",
+        aria_hidden="true",
+    )
 
 
 def tick_text(value: float) -> str:
     if abs(value) >= 1000:
-        unit, letter = next((unit, letter) for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if abs(value) >= unit)
+        unit, letter = next(
+            (unit, letter) for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if abs(value) >= unit
+        )
         return f"{value / unit:g}{letter}"
-    return f"{value:.{min(6, decimals(value, 3))}f}".rstrip("0").rstrip(".") if 1e-4 < abs(value) < 1 else f"{value:.4g}"
+    return (
+        f"{value:.{min(6, decimals(value, 3))}f}".rstrip("0").rstrip(".") if 1e-4 < abs(value) < 1 else f"{value:.4g}"
+    )
 
 
 def frame(across: Axis, up: Axis | None, label: str, height: float) -> Markup:
@@ -75,12 +87,16 @@ def frame(across: Axis, up: Axis | None, label: str, height: float) -> Markup:
     parts = []
     for tick in across.ticks():
         place = across(tick)
-        parts += [tag("path", d=f"M{place} {TOP}V{height - BOTTOM}", class_="grid"),
-                  tag("text", tick_text(tick), x=place, y=height - BOTTOM + 17, text_anchor="middle")]  # fmt: skip
+        parts += [
+            tag("path", d=f"M{place} {TOP}V{height - BOTTOM}", class_="grid"),
+            tag("text", tick_text(tick), x=place, y=height - BOTTOM + 17, text_anchor="middle"),
+        ]
     for tick in up.ticks() if up else []:
         place = up(tick)
-        parts += [tag("path", d=f"M{LEFT} {place}H{WIDTH - RIGHT}", class_="grid"),
-                  tag("text", tick_text(tick), x=LEFT - 6, y=place + 4, text_anchor="end")]  # fmt: skip
+        parts += [
+            tag("path", d=f"M{LEFT} {place}H{WIDTH - RIGHT}", class_="grid"),
+            tag("text", tick_text(tick), x=LEFT - 6, y=place + 4, text_anchor="end"),
+        ]
     middle = (across.start + across.end) / 2
     return join([*parts, tag("text", label, x=middle, y=height - 7, text_anchor="middle", class_="label")])
 
@@ -92,7 +108,10 @@ def drawing(title: str, height: float, *content: Markup) -> Markup:
 def curves(section: Section, against: str) -> Markup | None:
     """The ranking metric against "images" or "seconds": seeds as thin lines, their mean thick; None if no seed has two such points."""
     unit, label = _unit(section, against)
-    found = [(place, summary, _lines(summary, section.ranking, against, unit)) for place, summary in enumerate(order(section))]
+    found = [
+        (place, summary, _lines(summary, section.ranking, against, unit))
+        for place, summary in enumerate(order(section))
+    ]
     every = [point for _, _, lines in found for line, _ in lines for point in line]
     if not any(len(line) > 1 for _, _, lines in found for line, _ in lines) or max(x for x, _ in every) <= 0:
         return None
@@ -119,8 +138,10 @@ def _unit(section: Section, against: str) -> tuple[float, str]:
 def _lines(summary: Summary, metric: str, against: str, unit: float) -> list[tuple[Line, bool]]:
     """The points of each seed, and whether it came to its end."""
     ended = {row.cell.seed: row.status == "done" for row in summary.rows}
-    lines = [([(x / unit, point.value) for point in points if (x := getattr(point, against)) is not None], ended[seed])
-             for seed, points in summary.curves(metric)]  # fmt: skip
+    lines = [
+        ([(x / unit, point.value) for point in points if (x := getattr(point, against)) is not None], ended[seed])
+        for seed, points in summary.curves(metric)
+    ]
     return [(line, done) for line, done in lines if line]
 
 
@@ -128,13 +149,24 @@ def _series(place: int, summary: Summary, lines: list[tuple[Line, bool]], across
     parts = [tag("path", d=_path(line, across, up), class_="thin") for line, _ in lines]
     complete = [line for line, done in lines if done]
     if complete:
-        thick = [(mean([x for x, _ in points]), mean([y for _, y in points])) for points in zip(*complete, strict=False)]
+        thick = [
+            (mean([x for x, _ in points]), mean([y for _, y in points])) for points in zip(*complete, strict=False)
+        ]
         parts += [tag("path", d=_path(thick, across, up), class_="thick")]
-        parts += [tag("circle", tag("title", f"{summary.name}: {number(y)}"), cx=across(x), cy=up(y), r=2.6) for x, y in thick]
+        parts += [
+            tag("circle", tag("title", f"{summary.name}: {number(y)}"), cx=across(x), cy=up(y), r=2.6) for x, y in thick
+        ]
     for line, done in lines:
         if not done:
             x, y = across(line[-1][0]), up(line[-1][1])
-            parts.append(tag("path", tag("title", f"{summary.name}: a seed ended early"), d=f"M{x - 4} {y - 4}l8 8m0 -8l-8 8", class_="cross"))
+            parts.append(
+                tag(
+                    "path",
+                    tag("title", f"{summary.name}: a seed ended early"),
+                    d=f"M{x - 4} {y - 4}l8 8m0 -8l-8 8",
+                    class_="cross",
+                )
+            )
     return tag("g", *parts, class_=colour(place))
 
 
@@ -144,21 +176,34 @@ def _path(line: Line, across: Axis, up: Axis) -> str:
 
 def seeds_chart(section: Section) -> Markup | None:
     """One row a variant, best first: a dot for the best score of every seed, a bar for the interval of their mean."""
-    found = [(place, summary, summary.estimate(section.ranking, "best")) for place, summary in enumerate(order(section))] if section.ranking else []
+    found = (
+        [(place, summary, summary.estimate(section.ranking, "best")) for place, summary in enumerate(order(section))]
+        if section.ranking
+        else []
+    )
     found = [(place, summary, estimate) for place, summary, estimate in found if estimate]
     if not found:
         return None
     height = TOP + 36 * len(found) + BOTTOM
-    across = Axis.of([value for _, _, estimate in found for value in estimate.values], 14, WIDTH - RIGHT, logarithm=True)
-    rows = [_seed_row(place, summary.name, estimate, across, TOP + 36 * line) for line, (place, summary, estimate) in enumerate(found)]
+    across = Axis.of(
+        [value for _, _, estimate in found for value in estimate.values], 14, WIDTH - RIGHT, logarithm=True
+    )
+    rows = [
+        _seed_row(place, summary.name, estimate, across, TOP + 36 * line)
+        for line, (place, summary, estimate) in enumerate(found)
+    ]
     scale = ", logarithmic" if across.logarithmic else ""
     title = f"Best {section.ranking} of every seed; bar: 95 % interval of the mean{scale}"
-    return tag("figure", drawing(title, height, frame(across, None, section.ranking, height), *rows), tag("figcaption", title))
+    return tag(
+        "figure", drawing(title, height, frame(across, None, section.ranking, height), *rows), tag("figcaption", title)
+    )
 
 
 def _seed_row(place: int, name: str, estimate, across: Axis, top: float) -> Markup:
     y = top + 26
-    parts = [tag("text", tag("title", name), name if len(name) <= 56 else f"{name[:55]}…", x=16, y=top + 14, class_="name")]
+    parts = [
+        tag("text", tag("title", name), name if len(name) <= 56 else f"{name[:55]}…", x=16, y=top + 14, class_="name")
+    ]
     if estimate.interval:
         low, high = map(across, estimate.interval)
         parts.append(tag("rect", x=low, y=y - 4, width=round(max(high - low, 1), 2), height=8, rx=2, class_="bar"))

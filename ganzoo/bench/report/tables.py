@@ -107,12 +107,27 @@ def standing(section: Section) -> Table:
     """The ranking: best and final of the metric that ranks, seeds and what became of them."""
     rows = []
     for rank, summary in section.ranked:
-        best, final = (summary.estimate(section.ranking, which) if section.ranking else None for which in ("best", "final"))
+        best, final = (
+            summary.estimate(section.ranking, which) if section.ranking else None for which in ("best", "final")
+        )
         count = summary.counts["seeds"]
-        rows.append((variant(summary), Text(NONE if rank is None else str(rank), rank), seeds(summary), estimated(best, count), interval(best),
-                     estimated(final, count), interval(final)))  # fmt: skip
+        rows.append(
+            (
+                variant(summary),
+                Text(NONE if rank is None else str(rank), rank),
+                seeds(summary),
+                estimated(best, count),
+                interval(best),
+                estimated(final, count),
+                interval(final),
+            )
+        )
     columns = ("variant", "rank", "seeds", "best, mean ± s.d.", "95 % interval", "final, mean ± s.d.", "95 % interval")
-    note = f"By {explained(section.ranking)}, the mean of the best scores." if section.ranking else "No score has a direction: nothing is ranked."
+    note = (
+        f"By {explained(section.ranking)}, the mean of the best scores."
+        if section.ranking
+        else "No score has a direction: nothing is ranked."
+    )
     if any(summary.counts["diverged"] + summary.counts["failed"] for summary in section.summaries):
         note += " A seed that diverged or failed may have no score: a mean of fewer seeds than ran is the more flattering one."
     return Table("Ranking", columns, tuple(rows), note, tuple(range(len(rows))))
@@ -142,19 +157,34 @@ def by_time(section: Section) -> Table | None:
     for summary in order(section):
         found = [summary.within(section.ranking, minutes) for minutes in section.minutes]
         rows.append((variant(summary), *(estimated(estimate, summary.counts["seeds"]) for estimate in found)))
-    hour = "" if 60 in section.minutes else f" No run trained for an hour; the longest took {duration(section.minutes[-1] * 60)}."
+    hour = (
+        ""
+        if 60 in section.minutes
+        else f" No run trained for an hour; the longest took {duration(section.minutes[-1] * 60)}."
+    )
     note = f"{explained(section.ranking)}; a run that ended sooner keeps its best. Scores during training may be of fewer images than those above, "
     note += f"and compare with each other alone. Times are of the machine that is named below.{hour}"
-    return Table("Best score within a time of training", ("variant", *(duration(60 * m) for m in section.minutes)), tuple(rows), note,
-                 tuple(range(len(rows))))  # fmt: skip
+    return Table(
+        "Best score within a time of training",
+        ("variant", *(duration(60 * m) for m in section.minutes)),
+        tuple(rows),
+        note,
+        tuple(range(len(rows))),
+    )
 
 
 COSTS = (
-    ("generator parameters", "generator_parameters"), ("discriminator parameters", "discriminator_parameters"),
-    ("loss parameters", "loss_parameters"), ("generator MACs an image", "generator_macs"), ("discriminator MACs an image", "discriminator_macs"),
-    ("images/s training", "training_images_per_second"), ("images/s drawing", "sampling_images_per_second"),
-    ("peak memory, MiB", "peak_memory_bytes"), ("training", "training_seconds"), ("evaluation", "evaluation_seconds"),
-)  # fmt: skip
+    ("generator parameters", "generator_parameters"),
+    ("discriminator parameters", "discriminator_parameters"),
+    ("loss parameters", "loss_parameters"),
+    ("generator MACs an image", "generator_macs"),
+    ("discriminator MACs an image", "discriminator_macs"),
+    ("images/s training", "training_images_per_second"),
+    ("images/s drawing", "sampling_images_per_second"),
+    ("peak memory, MiB", "peak_memory_bytes"),
+    ("training", "training_seconds"),
+    ("evaluation", "evaluation_seconds"),
+)
 
 
 def costs(section: Section) -> Table:
@@ -190,8 +220,14 @@ def troubles(section: Section) -> Table | None:
             state = ", ".join([row.status, *(["collapsed"] if row.collapsed else [])])
             told = [row.error or "", *(f"step {event.step:,}: {event.text or event.event}" for event in row.events[:5])]
             more = [f"and {len(row.events) - 5} events more"] if len(row.events) > 5 else []
-            rows.append((variant(summary), Text(str(row.cell.seed), row.cell.seed), Text(state, state),
-                         Text("; ".join(filter(None, [*told, *more])) or NONE, None)))  # fmt: skip
+            rows.append(
+                (
+                    variant(summary),
+                    Text(str(row.cell.seed), row.cell.seed),
+                    Text(state, state),
+                    Text("; ".join(filter(None, [*told, *more])) or NONE, None),
+                )
+            )
     if not rows:
         return None
     return Table("What went wrong", ("variant", "seed", "ended", "told"), tuple(rows), words=(0, 2, 3))

@@ -19,7 +19,12 @@ def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     for name in names:
         own = [row for row in rows if row["cell"]["name"] == name]
         best = _values(own, "best", labels[0])
-        cells = [name, _counted(own), *(_told(_values(own, "best", label)) for label in labels), _told(_values(own, "final", labels[0]))]
+        cells = [
+            name,
+            _counted(own),
+            *(_told(_values(own, "best", label)) for label in labels),
+            _told(_values(own, "final", labels[0])),
+        ]
         lines.append((mean(best) if best else float("inf"), cells))
     head = ["", "cells", *labels, f"final {labels[0].partition('[')[0]}"]
     return _aligned([head, *(cells for _, cells in sorted(lines, key=lambda line: line[0]))])
@@ -39,7 +44,9 @@ def _values(rows: Iterable[Mapping[str, Any]], state: str, label: str) -> list[f
 def _counted(rows: Sequence[Mapping[str, Any]]) -> str:
     """How many cells there are and what became of those that did not go well."""
     words = {"diverged": "diverged", "failed": "failed"}
-    bad = [f"{count} {word}" for status, word in words.items() if (count := sum(row["status"] == status for row in rows))]
+    bad = [
+        f"{count} {word}" for status, word in words.items() if (count := sum(row["status"] == status for row in rows))
+    ]
     bad += [f"{count} collapsed"] if (count := sum(row["collapsed"] for row in rows)) else []
     return " ".join([str(len(rows)), f"({', '.join(bad)})"] if bad else [str(len(rows))])
 

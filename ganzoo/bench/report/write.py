@@ -48,7 +48,11 @@ class Report:
 
     def galleries(self, section: Section) -> list[tuple[int, Summary, Sequence[Picture]]]:
         """(place, summary, pictures) in the order of the ranking, of those that have any."""
-        return [(place, summary, found) for place, summary in enumerate(order(section)) if (found := self.pictures_of(summary))]
+        return [
+            (place, summary, found)
+            for place, summary in enumerate(order(section))
+            if (found := self.pictures_of(summary))
+        ]
 
 
 def write_report(folder: Path) -> None:

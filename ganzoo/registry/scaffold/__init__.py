@@ -20,12 +20,23 @@ LONGEST = 40
 PREFIX = f"{GROUP}-"
 
 HINGE = ("Margins instead of probabilities on DCGAN's networks.", "https://arxiv.org/abs/1705.02894", 2017)
-PENALIZED = ("A small convolutional GAN with a penalty on the discriminator's gradient.", "https://arxiv.org/abs/1801.04406", 2018)
+PENALIZED = (
+    "A small convolutional GAN with a penalty on the discriminator's gradient.",
+    "https://arxiv.org/abs/1801.04406",
+    2018,
+)
 # What a plugin registers under its name, or under its name and an ending, by how much of it is its own.
 CLAIMS = {
     "loss": {"variants": "", "losses": ""},
     "gan": {"variants": "", "generators": "", "discriminators": "", "losses": ""},
-    "full": {"variants": "", "generators": "", "discriminators": "", "losses": "", "datasets": "-shapes", "metrics": "-distance"},
+    "full": {
+        "variants": "",
+        "generators": "",
+        "discriminators": "",
+        "losses": "",
+        "datasets": "-shapes",
+        "metrics": "-distance",
+    },
 }
 SHARED = {
     "pyproject.toml": ("pyproject.toml",),
@@ -84,7 +95,9 @@ def refuse_taken(name: str, scope: str, registry: Registry) -> None:
     for kind, ending in CLAIMS[scope].items():
         if name + ending in registry.names(kind):
             owner = registry.claim(kind, name + ending).plugin.distribution
-            raise UsageError(f"The {SINGULAR[kind]} '{name + ending}' is there already, from {owner}: choose another name.")
+            raise UsageError(
+                f"The {SINGULAR[kind]} '{name + ending}' is there already, from {owner}: choose another name."
+            )
     if any(plugin.distribution == PREFIX + name for plugin in registry.plugins):
         raise UsageError(f"A distribution {PREFIX}{name} is installed already: choose another name.")
 
@@ -98,7 +111,9 @@ def rendered(name: str, scope: str) -> dict[str, str]:
     texts = {path: "".join(_template(part).substitute(values) for part in names) for path, names in templates.items()}
     if scope == "full":  # the tests of the data set and the metric use what the card defines
         test = places["test"]
-        texts[test] = texts[test].replace(f"from {package}.model", f"from {package} import distance, shapes\nfrom {package}.model", 1)
+        texts[test] = texts[test].replace(
+            f"from {package}.model", f"from {package} import distance, shapes\nfrom {package}.model", 1
+        )
     return texts
 
 

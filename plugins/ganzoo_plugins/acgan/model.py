@@ -71,7 +71,11 @@ class ACGANGenerator(Generator):
         sizes = resolutions(image)
         self.latent_dim, self.classes = latent_dim, image.classes
         widths = [width * 2**i for i in reversed(range(len(sizes) - 1))]
-        layers: list[nn.Module] = [nn.Linear(latent_dim + image.classes, widths[0] * 16), nn.ReLU(), Reshape(widths[0], 4, 4)]
+        layers: list[nn.Module] = [
+            nn.Linear(latent_dim + image.classes, widths[0] * 16),
+            nn.ReLU(),
+            Reshape(widths[0], 4, 4),
+        ]
         for wide, narrow, size in zip(widths, widths[1:], sizes[1:], strict=False):
             layers += [Doubling(wide, narrow, size), nn.BatchNorm2d(narrow), nn.ReLU()]
         self.main = nn.Sequential(*layers, Doubling(width, image.channels, image.size), nn.Tanh())
@@ -101,7 +105,9 @@ class ACGANDiscriminator(nn.Module):
         self.source, self.classes = nn.Linear(widths[-1] * 16, 1), nn.Linear(widths[-1] * 16, image.classes)
         initialize(self)
 
-    def forward(self, images: Tensor, label: Tensor | None = None, classes: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(
+        self, images: Tensor, label: Tensor | None = None, classes: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
         features = self.features(images)
         logits = self.source(features).flatten()
         return (logits, self.classes(features)) if classes else logits
@@ -128,7 +134,11 @@ class AuxiliaryClassifier(Loss):
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
         (real, real_class), (fake, fake_class) = self.judged(turn, turn.real), self.judged(turn, turn.fake)
-        terms = {"real": functional.softplus(-real).mean(), "fake": functional.softplus(fake).mean(), "real-class": real_class}
+        terms = {
+            "real": functional.softplus(-real).mean(),
+            "fake": functional.softplus(fake).mean(),
+            "real-class": real_class,
+        }
         return {**terms, "fake-class": fake_class} if self.classify_fakes else terms
 
     def generator(self, turn: Turn) -> dict[str, Tensor]:

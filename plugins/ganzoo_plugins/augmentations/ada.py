@@ -40,7 +40,9 @@ class Adaptive(Augmentation):
         if not pipeline or set(pipeline) - set(GROUPS.values()):
             raise ValueError(f"pipeline must be made of the letters b, g and c, got '{pipeline}'")
         if interval < 1 or images < 1 or start < 0:
-            raise ValueError(f"interval and images must be at least 1 and start at least 0, not {interval}, {images} and {start}")
+            raise ValueError(
+                f"interval and images must be at least 1 and start at least 0, not {interval}, {images} and {start}"
+            )
         self.pipeline, self.target, self.interval, self.images = pipeline, target, interval, images
         self.start = float(start)
         self.register_buffer("p", torch.tensor(float(start)))
@@ -92,7 +94,12 @@ class Adaptive(Augmentation):
         turns = self._chosen(images, (self.uniform(images) * 4).floor(), 0.0)
         moves = self._chosen(images, self.uniform(images, 2) * 0.25 - 0.125, 0.0)
         right, down = (moves[:, 0] * images.shape[3]).round(), (moves[:, 1] * images.shape[2]).round()
-        return inverse @ scaling(1 - 2 * mirrored, torch.ones_like(mirrored)) @ rotation(math.pi / 2 * turns) @ shift(-right, -down)
+        return (
+            inverse
+            @ scaling(1 - 2 * mirrored, torch.ones_like(mirrored))
+            @ rotation(math.pi / 2 * turns)
+            @ shift(-right, -down)
+        )
 
     def _bent(self, images: Tensor, inverse: Tensor) -> Tensor:
         """Scale, rotation before and after a change of aspect, and a shift; p is the chance that at least one rotation happens."""
@@ -102,7 +109,9 @@ class Adaptive(Augmentation):
         aspect = self._chosen(images, torch.exp2(0.2 * self.normal(images)), 1.0)
         after = self._chosen(images, (self.uniform(images) * 2 - 1) * math.pi, 0.0, turning)
         moves = self._chosen(images, 0.125 * self.normal(images, 2), 0.0)
-        inverse = inverse @ scaling(1 / size, 1 / size) @ rotation(before) @ scaling(1 / aspect, aspect) @ rotation(after)
+        inverse = (
+            inverse @ scaling(1 / size, 1 / size) @ rotation(before) @ scaling(1 / aspect, aspect) @ rotation(after)
+        )
         return inverse @ shift(-moves[:, 0] * images.shape[3], -moves[:, 1] * images.shape[2])
 
     def colouring(self, images: Tensor) -> Tensor:

@@ -10,9 +10,19 @@ from torch.nn import functional
 
 # The low-pass filter of the wavelet sym6 (Daubechies 1992), as tabulated; together with its mirror image it reconstructs perfectly.
 SYM6 = (
-    0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633, 0.4910559419267466, 0.787641141030194,
-    0.3379294217276218, -0.07263752278646252, -0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148,
-)  # fmt: skip
+    0.015404109327027373,
+    0.0034907120842174702,
+    -0.11799011114819057,
+    -0.048311742585633,
+    0.4910559419267466,
+    0.787641141030194,
+    0.3379294217276218,
+    -0.07263752278646252,
+    -0.021060292512300564,
+    0.04472490177066578,
+    0.0017677118642428036,
+    -0.007800708325034148,
+)
 REACH = len(SYM6) // 4
 
 
@@ -127,7 +137,9 @@ def _doubled(images: Tensor) -> Tensor:
 def _halved(images: Tensor) -> Tensor:
     across, along = _filters(images, 1.0)
     images, channels = images[:, :, 1:-1, 1:-1], images.shape[1]
-    return functional.conv2d(functional.conv2d(images, across, stride=(1, 2), groups=channels), along, stride=(2, 1), groups=channels)
+    return functional.conv2d(
+        functional.conv2d(images, across, stride=(1, 2), groups=channels), along, stride=(2, 1), groups=channels
+    )
 
 
 class _Sampled(torch.autograd.Function):

@@ -108,7 +108,10 @@ class Equilibrium(Loss):
     """
 
     phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",), fresh=False))
-    short_run = {"gamma": 1.0, "rate": 0.3}  # at 0.001 k is still near 0 when all errors have become small, and stays there
+    short_run = {
+        "gamma": 1.0,
+        "rate": 0.3,
+    }  # at 0.001 k is still near 0 when all errors have become small, and stays there
 
     def __init__(self, image: ImageSpec, gamma: float = 0.5, rate: float = 0.001):
         super().__init__()

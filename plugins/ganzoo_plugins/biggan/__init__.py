@@ -8,7 +8,9 @@ TAGS = ("conditional", "resnet", "residual", "hinge", "spectral-norm", "projecti
 
 def hinge(critic_steps: int) -> Part:
     """The hinge loss of `sngan`, the discriminator first, as many fakes as real images, no noise on these."""
-    return Part("sngan", {"critic_steps": critic_steps, "generator_first": False, "generator_batch": 1, "dequantize": False})
+    return Part(
+        "sngan", {"critic_steps": critic_steps, "generator_first": False, "generator_batch": 1, "dequantize": False}
+    )
 
 
 @hookimpl

@@ -42,7 +42,11 @@ def our_name(name: str, role: str) -> str:
     if first == "blocks" and len(rest) > 2:
         number, place, layer, *ending = rest
         if layer in ("bn1", "bn2") and ending:
-            ending = ["normalize", *ending] if ending[0].startswith("running") else [{"bias": "shift"}.get(ending[0], ending[0]), *ending[1:]]
+            ending = (
+                ["normalize", *ending]
+                if ending[0].startswith("running")
+                else [{"bias": "shift"}.get(ending[0], ending[0]), *ending[1:]]
+            )
         if place == "0":
             return ".".join(["blocks", number, place, LAYERS.get(layer, layer), *ending])
         return ".".join(["blocks", number, place, ATTENTION.get(layer, layer), *ending])
@@ -70,7 +74,11 @@ class AjbrockBigGAN(Layout):
             return None
         found = {our_name(name, match.role): shape for name, shape in shapes.items()}
         found.pop("", None)
-        return match if ours == {name: shape[-1:] if name.endswith(".u") else shape for name, shape in found.items()} else None
+        return (
+            match
+            if ours == {name: shape[-1:] if name.endswith(".u") else shape for name, shape in found.items()}
+            else None
+        )
 
     def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         made = {our_name(name, match.role): tensor for name, tensor in tensors.items()}

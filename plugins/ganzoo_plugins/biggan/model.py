@@ -89,7 +89,10 @@ class BigGANGenerator(Generator):
         condition = shared_dim + (chunk if hierarchical else 0)
 
         def norm(channels: int) -> ConditionalBatchNorm:
-            layers = [SpectralLinear(condition, channels, bias=False) if shared_dim else nn.Embedding(image.classes, channels) for _ in range(2)]
+            layers = [
+                SpectralLinear(condition, channels, bias=False) if shared_dim else nn.Embedding(image.classes, channels)
+                for _ in range(2)
+            ]
             return ConditionalBatchNorm(channels, *layers, eps=EPSILON)
 
         self.shared = nn.Embedding(image.classes, shared_dim) if shared_dim else None

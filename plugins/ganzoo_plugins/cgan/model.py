@@ -59,8 +59,18 @@ class CGANGenerator(UniformGenerator):
         self.latent_dim, self.classes = latent_dim, image.classes
         self.from_latent, self.from_label = nn.Linear(latent_dim, latent_width), nn.Linear(image.classes, label_width)
         self.main = nn.Sequential(
-            *[nn.ReLU(), nn.Dropout(dropout), nn.Linear(latent_width + label_width, width), nn.ReLU(), nn.Dropout(dropout)],
-            *[nn.Linear(width, image.channels * image.size**2), nn.Sigmoid(), Reshape(image.channels, image.size, image.size)],
+            *[
+                nn.ReLU(),
+                nn.Dropout(dropout),
+                nn.Linear(latent_width + label_width, width),
+                nn.ReLU(),
+                nn.Dropout(dropout),
+            ],
+            *[
+                nn.Linear(width, image.channels * image.size**2),
+                nn.Sigmoid(),
+                Reshape(image.channels, image.size, image.size),
+            ],
         )
         self.initialize(math.sqrt(50 / label_width) if label_reach is None else label_reach)
 

@@ -82,7 +82,10 @@ class Newmu(Layout):
             for parameter, theirs in zip(generator.parameters(), tensors.values(), strict=True):
                 parameter.copy_(theirs.flip(2, 3) if theirs.dim() == 4 else theirs.T if theirs.dim() == 2 else theirs)
         keep_statistics(generator)
-        return {name: value.float() if value.is_floating_point() else value for name, value in generator.state_dict().items()}
+        return {
+            name: value.float() if value.is_floating_point() else value
+            for name, value in generator.state_dict().items()
+        }
 
 
 def network(match: Match) -> nn.Module:

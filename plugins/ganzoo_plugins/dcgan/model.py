@@ -47,7 +47,12 @@ class DCGANGenerator(Generator):
         layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, widths[0], 4, 1, 0, bias=False)]
         for wide, narrow in zip(widths, widths[1:], strict=False):
             layers += [nn.BatchNorm2d(wide), nn.ReLU(True), nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)]
-        layers += [nn.BatchNorm2d(width), nn.ReLU(True), nn.ConvTranspose2d(width, image.channels, 4, 2, 1, bias=False), nn.Tanh()]
+        layers += [
+            nn.BatchNorm2d(width),
+            nn.ReLU(True),
+            nn.ConvTranspose2d(width, image.channels, 4, 2, 1, bias=False),
+            nn.Tanh(),
+        ]
         self.main = nn.Sequential(*layers)
         initialize(self)
 

@@ -27,14 +27,20 @@ class NewmuGenerator(Generator):
     drawn from: "uniform" in [-1, 1] or "normal".
     """
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 100, width: int = 128, prior: Literal["uniform", "normal"] = "uniform"):
+    def __init__(
+        self, image: ImageSpec, latent_dim: int = 100, width: int = 128, prior: Literal["uniform", "normal"] = "uniform"
+    ):
         super().__init__()
         if prior not in ("uniform", "normal"):
             raise ValueError(f"prior must be uniform or normal, not {prior!r}")
         self.latent_dim, self.prior = latent_dim, prior
         widths = [width * 2**i for i in reversed(range(stages(image)))]
         features = widths[0] * 16
-        layers: list[nn.Module] = [nn.Linear(latent_dim, features, bias=False), nn.BatchNorm1d(features, EPSILON), nn.ReLU(True)]
+        layers: list[nn.Module] = [
+            nn.Linear(latent_dim, features, bias=False),
+            nn.BatchNorm1d(features, EPSILON),
+            nn.ReLU(True),
+        ]
         layers += [Reshape(widths[0], 4, 4)]
         for wide, narrow in zip(widths, widths[1:], strict=False):
             layers += [doubling(wide, narrow), nn.BatchNorm2d(narrow, EPSILON), nn.ReLU(True)]

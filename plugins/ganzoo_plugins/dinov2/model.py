@@ -105,7 +105,9 @@ def transformers_of(weights: Weights) -> ModuleType:
     except importlib.metadata.PackageNotFoundError:
         raise PluginError(f"'{weights.name}' needs transformers: install ganzoo with its extra 'dinov2'.") from None
     if tuple(map(int, re.findall(r"\d+", version)[:2])) < LEAST_VERSION:
-        raise PluginError(f"transformers {version} is too old: 5.0 or newer is needed (install ganzoo with its extra 'dinov2').")
+        raise PluginError(
+            f"transformers {version} is too old: 5.0 or newer is needed (install ganzoo with its extra 'dinov2')."
+        )
     try:
         import transformers
 
@@ -121,15 +123,29 @@ def network_of(library: ModuleType, weights: Weights, tensors: dict[str, Tensor]
     name = "embeddings.position_embeddings"
     state = tensors | {name: interpolated(tensors[name])}
     shape = {"hidden_size": weights.width, "num_hidden_layers": weights.depth, "num_attention_heads": weights.heads}
-    rest = {"image_size": SIZE, "patch_size": PATCH, "num_channels": 3, "hidden_act": "gelu", "layer_norm_eps": 1e-6, "qkv_bias": True}
+    rest = {
+        "image_size": SIZE,
+        "patch_size": PATCH,
+        "num_channels": 3,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-6,
+        "qkv_bias": True,
+    }
     config = library.Dinov2Config(**shape, **rest, mlp_ratio=EXPANSION, use_swiglu_ffn=False)
     with quiet(library):
         network, report = library.Dinov2Model.from_pretrained(
-            None, config=config, state_dict=state, dtype=torch.float32, attn_implementation="sdpa", output_loading_info=True
+            None,
+            config=config,
+            state_dict=state,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            output_loading_info=True,
         )
     faults = {kind: names for kind, names in report.items() if names}
     if faults:
-        raise PluginError(f"transformers {library.__version__} does not take the tensors of '{weights.name}': {str(faults)[:200]}.")
+        raise PluginError(
+            f"transformers {library.__version__} does not take the tensors of '{weights.name}': {str(faults)[:200]}."
+        )
     return network
 
 

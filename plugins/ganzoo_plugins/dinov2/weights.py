@@ -46,13 +46,23 @@ class Weights:
 
 
 SMALL = Weights(
-    "dinov2-vit-s-14", "facebook/dinov2-small", "ed25f3a31f01632728cabb09d1542f84ab7b0056",
-    "ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1", width=384, depth=12, heads=6,
-)  # fmt: skip
+    "dinov2-vit-s-14",
+    "facebook/dinov2-small",
+    "ed25f3a31f01632728cabb09d1542f84ab7b0056",
+    "ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1",
+    width=384,
+    depth=12,
+    heads=6,
+)
 LARGE = Weights(
-    "dinov2-vit-l-14", "facebook/dinov2-large", "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c",
-    "399fba97a95f22c36834418bc69373364a99af3a1153da1c0fb31db567c92e23", width=1024, depth=24, heads=16,
-)  # fmt: skip
+    "dinov2-vit-l-14",
+    "facebook/dinov2-large",
+    "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c",
+    "399fba97a95f22c36834418bc69373364a99af3a1153da1c0fb31db567c92e23",
+    width=1024,
+    depth=24,
+    heads=16,
+)
 
 
 def read(weights: Weights) -> tuple[dict[str, Tensor], str]:
@@ -66,11 +76,19 @@ def read(weights: Weights) -> tuple[dict[str, Tensor], str]:
     try:
         data = file.read_bytes()
     except OSError as problem:
-        raise CheckpointError(f"{file} cannot be read: {problem.strerror}. It must be {FILE} from {weights.url}.") from problem
+        raise CheckpointError(
+            f"{file} cannot be read: {problem.strerror}. It must be {FILE} from {weights.url}."
+        ) from problem
     found = hashlib.sha256(data).hexdigest()
     if found != expected:
-        remedy = f"If these weights are meant, set {weights.sha256_variable} to that." if named else "Delete it, and it is fetched again."
-        raise CheckpointError(f"{file} is not the file of sha256 {expected} that {weights.url} is: it has {found}. {remedy}")
+        remedy = (
+            f"If these weights are meant, set {weights.sha256_variable} to that."
+            if named
+            else "Delete it, and it is fetched again."
+        )
+        raise CheckpointError(
+            f"{file} is not the file of sha256 {expected} that {weights.url} is: it has {found}. {remedy}"
+        )
     return checked(tensors_of(data, file), weights, file), found
 
 
@@ -94,7 +112,9 @@ def fetched(weights: Weights) -> Path:
     if isinstance(kept, str):
         return Path(kept).resolve()  # not the link to it: the client would only link a damaged file again
     try:
-        get_hf_file_metadata(hf_hub_url(weights.repository, FILE, revision=weights.commit))  # fails at once where a download tries for long
+        get_hf_file_metadata(
+            hf_hub_url(weights.repository, FILE, revision=weights.commit)
+        )  # fails at once where a download tries for long
         return Path(hf_hub_download(weights.repository, FILE, revision=weights.commit))
     except Exception as problem:  # the client and its transport have no common error
         reason = " ".join(f"{type(problem).__name__}: {problem}".split())[:200]
@@ -143,6 +163,13 @@ def shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
     for layer in (f"encoder.layer.{number}." for number in range(weights.depth)):
         for name, shape in linear.items():
             found |= {f"{layer}{name}.weight": shape, f"{layer}{name}.bias": shape[:1]}
-        for name in ("norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias", "layer_scale1.lambda1", "layer_scale2.lambda1"):
+        for name in (
+            "norm1.weight",
+            "norm1.bias",
+            "norm2.weight",
+            "norm2.bias",
+            "layer_scale1.lambda1",
+            "layer_scale2.lambda1",
+        ):
             found[layer + name] = (width,)
     return found | {"layernorm.weight": (width,), "layernorm.bias": (width,)}

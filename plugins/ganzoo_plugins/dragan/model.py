@@ -34,7 +34,9 @@ class DRAGANGenerator(UniformGenerator):
         super().__init__()
         self.latent_dim = latent_dim
         pixels, shape = image.channels * image.size**2, (image.channels, image.size, image.size)
-        self.main = nn.Sequential(nn.Linear(latent_dim, width), nn.ReLU(), nn.Linear(width, pixels), nn.Sigmoid(), Reshape(*shape))
+        self.main = nn.Sequential(
+            nn.Linear(latent_dim, width), nn.ReLU(), nn.Linear(width, pixels), nn.Sigmoid(), Reshape(*shape)
+        )
         initialize(self)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
@@ -46,7 +48,9 @@ class DRAGANDiscriminator(nn.Module):
 
     def __init__(self, image: ImageSpec, width: int = 128):
         super().__init__()
-        self.main = nn.Sequential(nn.Flatten(), nn.Linear(image.channels * image.size**2, width), LeakyReLU(0.0), nn.Linear(width, 1))
+        self.main = nn.Sequential(
+            nn.Flatten(), nn.Linear(image.channels * image.size**2, width), LeakyReLU(0.0), nn.Linear(width, 1)
+        )
         initialize(self)
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
@@ -101,7 +105,11 @@ class DRAGAN(Loss):
         squared = squared_gradient_norm(lambda images: self.gradient_scale * turn.logits(images), between)
         # ReLUs can all be off at a point, and the root has no slope at 0
         penalty = (squared.clamp_min(TINY).sqrt() - 1).square().mean()
-        return {"real": functional.softplus(-real).mean(), "fake": functional.softplus(fake).mean(), "penalty": self.penalty * penalty}
+        return {
+            "real": functional.softplus(-real).mean(),
+            "fake": functional.softplus(fake).mean(),
+            "penalty": self.penalty * penalty,
+        }
 
     def generator(self, turn: Turn) -> dict[str, Tensor]:
         return {"fake": functional.softplus(-turn.logits(turn.fake)).mean()}

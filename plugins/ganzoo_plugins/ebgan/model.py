@@ -28,12 +28,16 @@ class EnergyAutoencoder(nn.Module):
             raise ValueError(f"EBGAN's autoencoder halves the image: its size must be even, not {image.size}")
         side = image.size // 2
         features = width * side**2
-        self.encoder = nn.Sequential(nn.Conv2d(image.channels, width, 4, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(features, code_size))
+        self.encoder = nn.Sequential(
+            nn.Conv2d(image.channels, width, 4, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(features, code_size)
+        )
         start = [nn.Linear(code_size, features), nn.BatchNorm1d(features), nn.ReLU(), Reshape(width, side, side)]
         self.decoder = nn.Sequential(*start, nn.ConvTranspose2d(width, image.channels, 4, 2, 1), nn.Sigmoid())
         self.apply(initialize)
 
-    def forward(self, images: Tensor, label: Tensor | None = None, codes: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(
+        self, images: Tensor, label: Tensor | None = None, codes: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
         code = self.encoder(images)
         lost = self.decoder(code) - (images + 1) / 2
         energies = torch.linalg.vector_norm(lost.flatten(1), dim=1)

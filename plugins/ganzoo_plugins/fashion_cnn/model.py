@@ -14,11 +14,22 @@ from ganzoo.errors import CheckpointError, UsageError
 FILE = Path(__file__).parent / "files" / "fashion-cnn.safetensors"
 SHA256 = "ea71344103e988f25fa9a873c80f4962937cdef398c1852cd1cd197ccbfa5d31"
 CLASSES = (
-    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
-)  # fmt: skip
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 SIZE, FEATURES = 28, 128
 GREY = (0.299, 0.587, 0.114)
-PREPROCESSING = f"RGB to grey by ITU-R BT.601 {GREY}; antialiased bilinear to {SIZE}x{SIZE} unless it is that; values in [-1, 1]"
+PREPROCESSING = (
+    f"RGB to grey by ITU-R BT.601 {GREY}; antialiased bilinear to {SIZE}x{SIZE} unless it is that; values in [-1, 1]"
+)
 
 
 class LargestOfFour(nn.Module):
@@ -47,7 +58,9 @@ class FashionCNN(nn.Module):
     def __init__(self):
         super().__init__()
         layers = [*block(1, 24), *block(24, 64), *block(64, 96), nn.Flatten()]
-        self.body = nn.Sequential(*layers, nn.Linear(96 * 3 * 3, FEATURES, bias=False), nn.BatchNorm1d(FEATURES), nn.ReLU())
+        self.body = nn.Sequential(
+            *layers, nn.Linear(96 * 3 * 3, FEATURES, bias=False), nn.BatchNorm1d(FEATURES), nn.ReLU()
+        )
         self.output = nn.Linear(FEATURES, len(CLASSES))
 
     @classmethod
@@ -91,7 +104,9 @@ def read_weights(file: Path, sha256: str) -> dict[str, Tensor]:
     except OSError as problem:
         raise CheckpointError(f"{file} cannot be read: {problem.strerror}. Install ganzoo again.") from problem
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise CheckpointError(f"{file} is damaged: its sha256 is not that of the weights of fashion-cnn. Install ganzoo again.")
+        raise CheckpointError(
+            f"{file} is damaged: its sha256 is not that of the weights of fashion-cnn. Install ganzoo again."
+        )
     return load(data)
 
 

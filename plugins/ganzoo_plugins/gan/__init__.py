@@ -54,7 +54,9 @@ def register_variants(register):
             loss=Part("non-saturating"),
             sizes=(28, 32),
             tags=("unconditional", "mlp", "modern"),
-            training=Training(optimizer="adam", optimizer_options={"betas": (0.5, 0.999)}, batch_size=64, steps=100_000),
+            training=Training(
+                optimizer="adam", optimizer_options={"betas": (0.5, 0.999)}, batch_size=64, steps=100_000
+            ),
         )
     )
 

@@ -21,12 +21,18 @@ class Perceptrons(Layout):
     """
 
     variants = ("gan-mlp-modern",)
-    summary = "linear layers in one Sequential, without normalization (yunjey/pytorch-tutorial, Aladdin Persson's first GAN)"
+    summary = (
+        "linear layers in one Sequential, without normalization (yunjey/pytorch-tutorial, Aladdin Persson's first GAN)"
+    )
 
     def recognises(self, shapes: Shapes) -> Match | None:
         layers = numbered(shapes)
         weights = [shapes[names["weight"]] for _, names in sorted(layers.items())]
-        if len(weights) < 2 or any(len(shape) != 2 for shape in weights) or list(sorted(layers)) != list(range(0, 2 * len(weights), 2)):
+        if (
+            len(weights) < 2
+            or any(len(shape) != 2 for shape in weights)
+            or list(sorted(layers)) != list(range(0, 2 * len(weights), 2))
+        ):
             return None
         if any(shapes[names["bias"]] != shapes[names["weight"]][:1] for names in layers.values()):
             return None
@@ -45,7 +51,11 @@ class Perceptrons(Layout):
     def convert(self, tensors, match: Match) -> dict[str, Tensor]:
         first = 1 if match.role == "discriminator" else 0  # ours flattens the images in layer 0
         layers = numbered({name: tuple(tensor.shape) for name, tensor in tensors.items()})
-        return {f"main.{number + first}.{kind}": tensors[name] for number, names in layers.items() for kind, name in names.items()}
+        return {
+            f"main.{number + first}.{kind}": tensors[name]
+            for number, names in layers.items()
+            for kind, name in names.items()
+        }
 
 
 def numbered(shapes: Shapes) -> dict[int, dict[str, str]]:

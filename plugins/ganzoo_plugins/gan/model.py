@@ -39,7 +39,11 @@ class GANGenerator(UniformGenerator):
         self.latent_dim = latent_dim
         self.main = nn.Sequential(
             *[nn.Linear(latent_dim, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()],
-            *[nn.Linear(width, image.channels * image.size**2), nn.Sigmoid(), Reshape(image.channels, image.size, image.size)],
+            *[
+                nn.Linear(width, image.channels * image.size**2),
+                nn.Sigmoid(),
+                Reshape(image.channels, image.size, image.size),
+            ],
         )
         initialize(self, 0.05)
 
@@ -58,7 +62,9 @@ class GANDiscriminator(nn.Module):
     A fifth of the pixels and half of the hidden units are dropped while either network learns.
     """
 
-    def __init__(self, image: ImageSpec, units: int = 240, pieces: int = 5, input_dropout: float = 0.2, dropout: float = 0.5):
+    def __init__(
+        self, image: ImageSpec, units: int = 240, pieces: int = 5, input_dropout: float = 0.2, dropout: float = 0.5
+    ):
         super().__init__()
         self.main = nn.Sequential(
             *[nn.Flatten(), nn.Dropout(input_dropout), Maxout(image.channels * image.size**2, units, pieces)],

@@ -16,7 +16,9 @@ def register_variants(register):
             loss=Part("geometric"),
             sizes=(64, 32),
             tags=("unconditional", "convolutional", "hinge"),
-            training=Training(optimizer="rmsprop", generator_lr=2e-4, discriminator_lr=2e-4, batch_size=64, steps=50 * 3166),
+            training=Training(
+                optimizer="rmsprop", generator_lr=2e-4, discriminator_lr=2e-4, batch_size=64, steps=50 * 3166
+            ),
         )
     )
 

@@ -20,7 +20,9 @@ def last_weight(discriminator: nn.Module) -> Tensor:
     """The weight of the last layer, whose features the hyperplane divides; PluginError if nothing has one."""
     weights = [parameter for parameter in discriminator.parameters() if parameter.dim() > 1]
     if not weights:
-        raise PluginError(f"The loss 'geometric' needs a discriminator with a last layer; {type(discriminator).__name__} has no matrix of weights.")
+        raise PluginError(
+            f"The loss 'geometric' needs a discriminator with a last layer; {type(discriminator).__name__} has no matrix of weights."
+        )
     return weights[-1]
 
 

@@ -36,15 +36,19 @@ class Weights:
 
 
 INCEPTION = Weights(
-    "inception-v3-compat", "2048",
+    "inception-v3-compat",
+    "2048",
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
-    "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2", "GANZOO_INCEPTION_WEIGHTS",
-)  # fmt: skip
+    "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    "GANZOO_INCEPTION_WEIGHTS",
+)
 CLIP = Weights(
-    "clip-vit-b-32", "clip",
+    "clip-vit-b-32",
+    "clip",
     "https://openaipublic.azureedge.net/clip/models/40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
-    "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af", "GANZOO_CLIP_WEIGHTS",
-)  # fmt: skip
+    "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
+    "GANZOO_CLIP_WEIGHTS",
+)
 
 
 class Published(nn.Module):
@@ -90,14 +94,20 @@ def network_class(weights: Weights) -> type[nn.Module]:
     try:
         version = importlib.metadata.version("torch-fidelity")
     except importlib.metadata.PackageNotFoundError:
-        raise PluginError(f"'{weights.network}' needs torch-fidelity: install ganzoo with its extra 'inception'.") from None
+        raise PluginError(
+            f"'{weights.network}' needs torch-fidelity: install ganzoo with its extra 'inception'."
+        ) from None
     if tuple(map(int, re.findall(r"\d+", version)[:3])) < LEAST_VERSION:
-        raise PluginError(f"torch-fidelity {version} is too old: 0.4.0 or newer is needed (install ganzoo with its extra 'inception').")
+        raise PluginError(
+            f"torch-fidelity {version} is too old: 0.4.0 or newer is needed (install ganzoo with its extra 'inception')."
+        )
     try:
         import torch_fidelity
     except Exception as problem:  # a torchvision for another torch fails with a RuntimeError
         reason = f"{type(problem).__name__}: {' '.join(str(problem).split())[:200]}"
-        raise PluginError(f"torch-fidelity {version} cannot be imported; it needs a torchvision that fits this torch. {reason}") from problem
+        raise PluginError(
+            f"torch-fidelity {version} cannot be imported; it needs a torchvision that fits this torch. {reason}"
+        ) from problem
     return torch_fidelity.FeatureExtractorInceptionV3 if weights is INCEPTION else torch_fidelity.FeatureExtractorCLIP
 
 
@@ -110,9 +120,13 @@ def checked(weights: Weights) -> bytes:
     try:
         data = file.read_bytes()
     except OSError as problem:
-        raise CheckpointError(f"{file} cannot be read: {problem.strerror}. It must be {weights.file} from {weights.url}.") from problem
+        raise CheckpointError(
+            f"{file} cannot be read: {problem.strerror}. It must be {weights.file} from {weights.url}."
+        ) from problem
     if hashlib.sha256(data).hexdigest() != weights.sha256:
-        raise CheckpointError(f"{file} is not {weights.file}: its sha256 is not {weights.sha256}. Fetch it from {weights.url}.")
+        raise CheckpointError(
+            f"{file} is not {weights.file}: its sha256 is not {weights.sha256}. Fetch it from {weights.url}."
+        )
     return data
 
 
@@ -123,4 +137,6 @@ def fetch(weights: Weights, file: Path) -> None:
         torch.hub.download_url_to_file(weights.url, str(file), hash_prefix=weights.sha256, progress=False)
     except (OSError, RuntimeError) as problem:
         reason = " ".join(str(problem).split())[:200]
-        raise GanzooError(f"{weights.url} cannot be fetched ({reason}). Fetch it elsewhere and set {weights.variable} to the file.") from problem
+        raise GanzooError(
+            f"{weights.url} cannot be fetched ({reason}). Fetch it elsewhere and set {weights.variable} to the file."
+        ) from problem

@@ -29,7 +29,9 @@ def stages(image: ImageSpec) -> int:
     while size % 2 == 0 and size >= 2 * SMALLEST:
         count, size = count + 1, size // 2
     if count < 2 or size >= 2 * SMALLEST:
-        raise ValueError(f"InfoGAN draws squares of 28, 32, 64 ... pixels, whose repeated halves end below 14, not {image.size}")
+        raise ValueError(
+            f"InfoGAN draws squares of 28, 32, 64 ... pixels, whose repeated halves end below 14, not {image.size}"
+        )
     return count
 
 
@@ -49,7 +51,9 @@ def initialize(module: nn.Module) -> None:
 def check_codes(categories: int, continuous: int) -> None:
     """ValueError unless there are at least two categories and no negative number of continuous codes."""
     if categories < 2 or continuous < 0:
-        raise ValueError(f"InfoGAN needs at least 2 categories and 0 continuous codes, not {categories} and {continuous}")
+        raise ValueError(
+            f"InfoGAN needs at least 2 categories and 0 continuous codes, not {categories} and {continuous}"
+        )
 
 
 class InfoGANGenerator(Generator):
@@ -102,7 +106,9 @@ class InfoGANDiscriminator(nn.Module):
     pixels in [0, 1].
     """
 
-    def __init__(self, image: ImageSpec, categories: int = 10, continuous: int = 2, width: int = 64, leak: float = 0.01):
+    def __init__(
+        self, image: ImageSpec, categories: int = 10, continuous: int = 2, width: int = 64, leak: float = 0.01
+    ):
         super().__init__()
         check_codes(categories, continuous)
         count = stages(image)
@@ -118,7 +124,9 @@ class InfoGANDiscriminator(nn.Module):
         self.codes = nn.Sequential(*hidden, nn.Linear(CODE_HIDDEN, categories + 2 * continuous))
         initialize(self)
 
-    def forward(self, images: Tensor, label: Tensor | None = None, codes: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(
+        self, images: Tensor, label: Tensor | None = None, codes: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
         features = self.shared((images + 1) / 2)
         logits = self.output(features).flatten()
         return (logits, self.codes(features)) if codes else logits
@@ -142,7 +150,9 @@ def mutual_information(codes: Tensor, parameters: Tensor, categories: int) -> Te
     """
     category, continuous = codes[:, :categories], codes[:, categories:]
     logits, means = parameters[:, :categories], parameters[:, categories::2]
-    prior = category_log_likelihood(category, torch.zeros_like(logits)) + continuous_log_likelihood(continuous, torch.zeros_like(means))
+    prior = category_log_likelihood(category, torch.zeros_like(logits)) + continuous_log_likelihood(
+        continuous, torch.zeros_like(means)
+    )
     posterior = category_log_likelihood(category, logits) + continuous_log_likelihood(continuous, means)
     return (posterior - prior).mean()
 

@@ -69,7 +69,12 @@ class LSGANGenerator(UniformGenerator):
         self.latent_dim = latent_dim
         start = image.size // 2 ** stages(image)
         doublings = [(4 * width, True), (4 * width, True), (2 * width, False), (width, False)][-stages(image) :]
-        layers = [nn.Linear(latent_dim, 4 * width * start**2), Reshape(4 * width, start, start), nn.BatchNorm2d(4 * width), nn.ReLU()]
+        layers = [
+            nn.Linear(latent_dim, 4 * width * start**2),
+            Reshape(4 * width, start, start),
+            nn.BatchNorm2d(4 * width),
+            nn.ReLU(),
+        ]
         inputs = 4 * width
         for outputs, keeps in doublings:
             layers += [Doubling(inputs, outputs, 3), nn.BatchNorm2d(outputs), nn.ReLU()]
@@ -133,7 +138,12 @@ class ConditionalGenerator(UniformGenerator):
         start = image.size // 4
         features = width * start**2
         self.main = nn.Sequential(
-            *[nn.Linear(latent_dim + label_size, features), nn.BatchNorm1d(features), nn.ReLU(), Reshape(width, start, start)],
+            *[
+                nn.Linear(latent_dim + label_size, features),
+                nn.BatchNorm1d(features),
+                nn.ReLU(),
+                Reshape(width, start, start),
+            ],
             *[Doubling(width, width, 5), nn.BatchNorm2d(width), nn.ReLU()],
             *[Doubling(width, image.channels, 5), nn.Sigmoid()],
         )
@@ -155,7 +165,9 @@ class ConditionalDiscriminator(nn.Module):
         self.label = ClassVector(image, label_size)
         first, second = image.channels + label_size, width + label_size
         self.convolution1 = nn.Sequential(Halving(image.channels, first), nn.LeakyReLU(0.2))
-        self.convolution2 = nn.Sequential(Halving(first + label_size, second), nn.BatchNorm2d(second), nn.LeakyReLU(0.2), nn.Flatten())
+        self.convolution2 = nn.Sequential(
+            Halving(first + label_size, second), nn.BatchNorm2d(second), nn.LeakyReLU(0.2), nn.Flatten()
+        )
         features = second * (image.size // 4) ** 2
         self.hidden = nn.Sequential(nn.Linear(features + label_size, hidden), nn.BatchNorm1d(hidden), nn.LeakyReLU(0.2))
         self.output = nn.Linear(hidden + label_size, 1)

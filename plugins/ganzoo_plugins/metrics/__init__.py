@@ -74,7 +74,9 @@ def _agreements(fake):
 
     found, (count, seen) = {}, (fake.logits.shape[1], fake.logits.argmax(1))
     if fake.codes is not None:
-        found["code-agreement"] = max(code_agreement(code, seen, int(code.max()) + 1, count).accuracy for code in fake.codes.T)
+        found["code-agreement"] = max(
+            code_agreement(code, seen, int(code.max()) + 1, count).accuracy for code in fake.codes.T
+        )
     if fake.labels is not None:
         found["label-agreement"] = float((seen == fake.labels).double().mean())
     return found

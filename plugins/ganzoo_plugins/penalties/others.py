@@ -80,7 +80,9 @@ class Orthogonal(Regularizer):
     parameter of two or more dimensions with all but its first flattened; embeddings are left out.
     """
 
-    def __init__(self, image: ImageSpec, network: Literal["generator", "discriminator"] = "generator", strength: float = 1e-4):
+    def __init__(
+        self, image: ImageSpec, network: Literal["generator", "discriminator"] = "generator", strength: float = 1e-4
+    ):
         super().__init__()
         if network not in ("generator", "discriminator"):
             raise ValueError(f"network must be generator or discriminator, not {network}")
@@ -88,8 +90,12 @@ class Orthogonal(Regularizer):
 
     def forward(self, turn: Turn) -> dict[str, Tensor]:
         network = getattr(turn, self.network)
-        embeddings = {id(p) for module in network.modules() if isinstance(module, nn.Embedding) for p in module.parameters()}
-        weights = [p.flatten(1) for p in network.parameters() if p.ndim >= 2 and p.requires_grad and id(p) not in embeddings]
+        embeddings = {
+            id(p) for module in network.modules() if isinstance(module, nn.Embedding) for p in module.parameters()
+        }
+        weights = [
+            p.flatten(1) for p in network.parameters() if p.ndim >= 2 and p.requires_grad and id(p) not in embeddings
+        ]
         return {"rows": self.strength / 2 * sum(_overlap(weight) for weight in weights)}
 
 

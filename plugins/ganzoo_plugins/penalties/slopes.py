@@ -55,7 +55,9 @@ class GradientPenalty(Slope):
     `one_sided` counts only norms above `target` (section 4 of the paper, and Petzka et al. 2018).
     """
 
-    def __init__(self, image: ImageSpec, penalty: float = 10.0, target: float = 1.0, one_sided: bool = False, every: int = 1):
+    def __init__(
+        self, image: ImageSpec, penalty: float = 10.0, target: float = 1.0, one_sided: bool = False, every: int = 1
+    ):
         super().__init__(every)
         self.penalty, self.target, self.one_sided = penalty, target, one_sided
 
@@ -78,4 +80,6 @@ class DraganPenalty(Slope):
     def forward(self, turn: Turn) -> dict[str, Tensor]:
         real = turn.real
         noisy = real + self.spread * real.std(correction=0) * turn.uniform(*real.shape[1:])
-        return {"penalty": self.every * self.penalty * gradient_penalty(turn.logits, real, noisy, turn.uniform(1, 1, 1))}
+        return {
+            "penalty": self.every * self.penalty * gradient_penalty(turn.logits, real, noisy, turn.uniform(1, 1, 1))
+        }

@@ -44,7 +44,10 @@ class R3GAN(Layout):
             ours = network(match)
         except (ValueError, RuntimeError):
             return None
-        found = {name: tuple(shape)[::-1] if name == "label.weight" else tuple(shape) for name, shape in renamed(shapes, ours).items()}
+        found = {
+            name: tuple(shape)[::-1] if name == "label.weight" else tuple(shape)
+            for name, shape in renamed(shapes, ours).items()
+        }
         return match if found == {name: tuple(value.shape) for name, value in ours.state_dict().items()} else None
 
     def convert(self, tensors, match: Match) -> dict[str, Tensor]:
@@ -67,15 +70,26 @@ def guess(shapes: Shapes) -> Match | None:
         return None
     last = blocks[-1][0]
     per_stage = [[number for stage, number in blocks if stage == wanted] for wanted in range(last + 1)]
-    mixes = [shapes.get(f"MainLayers.{stage}.Layers.{numbers[0]}.LinearLayer2.Layer.weight", ()) for stage, numbers in enumerate(per_stage) if numbers]
+    mixes = [
+        shapes.get(f"MainLayers.{stage}.Layers.{numbers[0]}.LinearLayer2.Layer.weight", ())
+        for stage, numbers in enumerate(per_stage)
+        if numbers
+    ]
     if len(mixes) != last + 1 or any(len(shape) != 4 for shape in mixes):
         return None
     drawn = "AggregationLayer.Layer.weight" in shapes
     mixes = mixes if drawn else mixes[::-1]
     widths, embedding = [shape[0] // 2 for shape in mixes], shapes.get("EmbeddingLayer.weight", (0, 0))
     border = shapes.get("AggregationLayer.Layer.weight" if drawn else "ExtractionLayer.Layer.weight", ())
-    basis = shapes.get("MainLayers.0.Layers.0.Basis" if drawn else f"MainLayers.{last}.Layers.{len(per_stage[-1])}.Basis.weight", ())
-    if len(border) != 4 or len(embedding) != 2 or len(basis) != (3 if drawn else 4) or not 1 <= basis[-1] << last <= LARGEST:
+    basis = shapes.get(
+        "MainLayers.0.Layers.0.Basis" if drawn else f"MainLayers.{last}.Layers.{len(per_stage[-1])}.Basis.weight", ()
+    )
+    if (
+        len(border) != 4
+        or len(embedding) != 2
+        or len(basis) != (3 if drawn else 4)
+        or not 1 <= basis[-1] << last <= LARGEST
+    ):
         return None
     channels = border[0 if drawn else 1]
     if channels not in (1, 3):
@@ -113,7 +127,9 @@ def our_name(name: str, ours: nn.Module) -> str:
     """Our name of one of their tensors in a network like `ours`."""
     drawn = isinstance(ours, R3GANGenerator)
     fixed = {"EmbeddingLayer.weight": "label.weight"}
-    fixed["AggregationLayer.Layer.weight" if drawn else "ExtractionLayer.Layer.weight"] = f"main.{len(ours.main) - 1 if drawn else 0}.weight"
+    fixed["AggregationLayer.Layer.weight" if drawn else "ExtractionLayer.Layer.weight"] = (
+        f"main.{len(ours.main) - 1 if drawn else 0}.weight"
+    )
     place = re.fullmatch(r"MainLayers\.(\d{1,2})\.Layers\.(\d{1,2})\.(.+)", name)
     if place is None:
         return fixed.get(name, name)

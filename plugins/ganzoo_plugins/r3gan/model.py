@@ -179,7 +179,9 @@ class R3GANDiscriminator(nn.Module):
     With classes the linear layer gives `width` features, whose product with the label's row is the logit.
     """
 
-    def __init__(self, image: ImageSpec, width: int = 768, group_width: int = 16, blocks: int = 2, full_width_stages: int = 4):
+    def __init__(
+        self, image: ImageSpec, width: int = 768, group_width: int = 16, blocks: int = 2, full_width_stages: int = 4
+    ):
         super().__init__()
         self.blocks = blocks
         side, count = stages(image)

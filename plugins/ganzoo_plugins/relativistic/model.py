@@ -27,10 +27,14 @@ class RelativisticDiscriminator(nn.Module):
     convolution but the last. Convolutions start from N(0, 0.02), biases and the linear layer as torch has them.
     """
 
-    def __init__(self, image: ImageSpec, width: int = 64, normalization: Literal["spectral", "batch", "none"] = "spectral"):
+    def __init__(
+        self, image: ImageSpec, width: int = 64, normalization: Literal["spectral", "batch", "none"] = "spectral"
+    ):
         super().__init__()
         if image.size % 8 or image.size < 16:
-            raise ValueError(f"this discriminator judges squares whose size is a multiple of 8 and at least 16 pixels, not {image.size}")
+            raise ValueError(
+                f"this discriminator judges squares whose size is a multiple of 8 and at least 16 pixels, not {image.size}"
+            )
         if normalization not in ("spectral", "batch", "none"):
             raise ValueError(f"normalization must be spectral, batch or none, not {normalization!r}")
         convolution = SpectralConv2d if normalization == "spectral" else nn.Conv2d

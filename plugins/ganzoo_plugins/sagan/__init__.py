@@ -13,10 +13,21 @@ def register_variants(register):
             year=2018,
             generator=Part("sagan"),
             discriminator=Part("sagan"),
-            loss=Part("sngan", {"critic_steps": 1, "generator_first": False, "generator_batch": 1, "dequantize": False}),
+            loss=Part(
+                "sngan", {"critic_steps": 1, "generator_first": False, "generator_batch": 1, "dequantize": False}
+            ),
             sizes=(64, 32),
             labels="optional",
-            tags=("conditional", "unconditional", "resnet", "residual", "hinge", "spectral-norm", "projection", "attention"),
+            tags=(
+                "conditional",
+                "unconditional",
+                "resnet",
+                "residual",
+                "hinge",
+                "spectral-norm",
+                "projection",
+                "attention",
+            ),
             training=Training(
                 optimizer="adam",
                 optimizer_options={"betas": (0.0, 0.999)},

@@ -44,7 +44,11 @@ def our_name(name: str, role: str) -> str:
         if part in ("b1", "b2") and ending.startswith("bn."):
             ending = ending.replace("bn", "normalize", 1)
         return f"blocks.{number}.{LAYERS.get(part, part)}.{ENDINGS.get(ending, ending)}"
-    ends = {"l1": "input.0", "b": "output.0", "c": "output.2"} if role == "generator" else {"l": "output", "l_y": "embedding"}
+    ends = (
+        {"l1": "input.0", "b": "output.0", "c": "output.2"}
+        if role == "generator"
+        else {"l": "output", "l_y": "embedding"}
+    )
     kind = layer if layer in ends else layer.rstrip("56")
     return f"{ends.get(kind, layer)}.{ENDINGS.get(ending, ending)}"
 
@@ -89,7 +93,12 @@ class MimicrySNGAN(Layout):
             return None
         table = shapes.get("block2.b1.embed.weight", (0,))
         size = SIZES[blocks]
-        options = {"latent_dim": first[1], "width": last[1] // GENERATOR[size][-1], "upsampling": "bilinear", "epsilon": 1e-5}
+        options = {
+            "latent_dim": first[1],
+            "width": last[1] // GENERATOR[size][-1],
+            "upsampling": "bilinear",
+            "epsilon": 1e-5,
+        }
         return Match(Part("sngan", options), ImageSpec(size, last[0], table[0]), note=self.note)
 
     def _discriminator(self, shapes: Shapes) -> Match | None:

@@ -40,7 +40,11 @@ def widths_of(image: ImageSpec, table: dict[int, tuple[int, ...]], width: int) -
 
 def initialize(module: nn.Module) -> None:
     """Glorot's uniform weights, √2 times as wide in the 3×3 convolutions of blocks; biases 0."""
-    in_blocks = {layer for block in module.modules() for layer in (getattr(block, "convolution1", 0), getattr(block, "convolution2", 0))}
+    in_blocks = {
+        layer
+        for block in module.modules()
+        for layer in (getattr(block, "convolution1", 0), getattr(block, "convolution2", 0))
+    }
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear, SpectralEmbedding)):
             nn.init.xavier_uniform_(layer.weight, math.sqrt(2) if layer in in_blocks else 1.0)
@@ -79,7 +83,8 @@ class SNGANGenerator(Generator):
         norm = self.norm_of(image.classes, epsilon)
         self.input = nn.Sequential(nn.Linear(latent_dim, widths[0] * 16), Reshape(widths[0], 4, 4))
         self.blocks = nn.ModuleList(
-            GeneratorBlock(wide, narrow, convolution, norm, upsampling) for wide, narrow in zip(widths, widths[1:], strict=False)
+            GeneratorBlock(wide, narrow, convolution, norm, upsampling)
+            for wide, narrow in zip(widths, widths[1:], strict=False)
         )
         last = convolution(widths[-1], image.channels, 3)
         self.output = nn.Sequential(BatchNorm(widths[-1], eps=epsilon), LeakyReLU(0.0), last, nn.Tanh())
@@ -117,7 +122,15 @@ class SNGANDiscriminator(nn.Module):
         widths = [image.channels, *widths_of(image, DISCRIMINATOR, width)]
         halvings = HALVINGS[image.size]
         blocks = [
-            DiscriminatorBlock(narrow, wide, narrow if number else wide, spectral_convolution, number < halvings, number == 0, activated_shortcut)
+            DiscriminatorBlock(
+                narrow,
+                wide,
+                narrow if number else wide,
+                spectral_convolution,
+                number < halvings,
+                number == 0,
+                activated_shortcut,
+            )
             for number, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False))
         ]
         self.blocks = nn.Sequential(*blocks, LeakyReLU(0.0))

@@ -57,7 +57,9 @@ class ConvolutionalGenerator(Generator):
     `attention` is the number of the block after which it stands, from 1; 0: nowhere.
     """
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 128, width: int = 64, spectral: bool = False, attention: int = 0):
+    def __init__(
+        self, image: ImageSpec, latent_dim: int = 128, width: int = 64, spectral: bool = False, attention: int = 0
+    ):
         super().__init__()
         check(image, attention)
         self.latent_dim, self.classes, layers = latent_dim, image.classes, Layers(spectral)
@@ -96,7 +98,9 @@ class ConvolutionalDiscriminator(nn.Module):
             if number == attention:
                 self.blocks.append(SelfAttention(outputs, layers.attention))
             inputs = outputs
-        self.last = nn.Sequential(layers.convolution(inputs, 2 * inputs, 3), layers.discriminator_norm(2 * inputs), LeakyReLU(0.0))
+        self.last = nn.Sequential(
+            layers.convolution(inputs, 2 * inputs, 3), layers.discriminator_norm(2 * inputs), LeakyReLU(0.0)
+        )
         self.output = Judgement(2 * inputs, image.classes, layers)
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:

@@ -54,7 +54,9 @@ class Layers:
 
     def made(self, layer: nn.Module) -> nn.Module:
         """The layer with its first weights."""
-        if not layer.weight.is_meta:  # a network of shapes alone is made for every file that is looked at, and there this is slow
+        if (
+            not layer.weight.is_meta
+        ):  # a network of shapes alone is made for every file that is looked at, and there this is slow
             nn.init.orthogonal_(layer.weight)
             if getattr(layer, "bias", None) is not None:
                 nn.init.zeros_(layer.bias)
@@ -90,7 +92,9 @@ class Layers:
         """Batch norm whose scale and shift are linear in a condition of so many numbers; its own where that is 0."""
         if not condition:
             return BatchNorm(channels, eps=EPSILON)
-        return ConditionalBatchNorm(channels, *(self.linear(condition, channels, bias=False) for _ in range(2)), eps=EPSILON)
+        return ConditionalBatchNorm(
+            channels, *(self.linear(condition, channels, bias=False) for _ in range(2)), eps=EPSILON
+        )
 
     def discriminator_norm(self, channels: int) -> nn.Module:
         """Batch norm where the discriminator has no spectral normalization, nothing where it has."""

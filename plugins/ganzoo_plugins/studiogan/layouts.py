@@ -22,9 +22,21 @@ NETWORKS: dict[tuple[str, str], type[nn.Module]] = {
     ("studiogan-convolutional", "generator"): ConvolutionalGenerator,
     ("studiogan-convolutional", "discriminator"): ConvolutionalDiscriminator,
 }
-ENDINGS = {f"weight_{name}": f"parametrizations.weight.{ours}" for name, ours in (("orig", "original"), ("u", "0.u"), ("v", "0.v"))}
-CONDITIONAL = {"bn": "normalize", "bias": "shift"}  # inside a batch norm; `bias` is a tensor of its own in one without condition
-ATTENTION = {"conv1x1_theta": "query", "conv1x1_phi": "key", "conv1x1_g": "value", "conv1x1_attn": "output", "sigma": "scale"}
+ENDINGS = {
+    f"weight_{name}": f"parametrizations.weight.{ours}"
+    for name, ours in (("orig", "original"), ("u", "0.u"), ("v", "0.v"))
+}
+CONDITIONAL = {
+    "bn": "normalize",
+    "bias": "shift",
+}  # inside a batch norm; `bias` is a tensor of its own in one without condition
+ATTENTION = {
+    "conv1x1_theta": "query",
+    "conv1x1_phi": "key",
+    "conv1x1_g": "value",
+    "conv1x1_attn": "output",
+    "sigma": "scale",
+}
 NORMS = {"bn0": "shortcut_norm", "bn1": "norm1", "bn2": "norm2"}
 RESIDUAL = {"conv2d0": "shortcut", "conv2d1": "convolution1", "conv2d2": "convolution2", **NORMS}
 CONVOLUTIONAL = {"deconv0": "convolution", "conv0": "convolution1", "conv1": "convolution2", "bn1": "norm2"}
@@ -112,7 +124,16 @@ class StudioGAN(Layout):
 class Resnet(StudioGAN):
     """The backbone `resnet`: SNGAN, the projection discriminator, SAGAN, WGAN-GP and others."""
 
-    variants: tuple[str, ...] = ("sngan", "cgan-pd", "sagan", "wgan-gp", "wgan-gp-resnet", "wgan-gp-resnet-64", "dragan", "acgan")
+    variants: tuple[str, ...] = (
+        "sngan",
+        "cgan-pd",
+        "sagan",
+        "wgan-gp",
+        "wgan-gp-resnet",
+        "wgan-gp-resnet-64",
+        "dragan",
+        "acgan",
+    )
     summary = "PyTorch-StudioGAN, backbone resnet, 32 to 512 px (G, G_ema; D without classes or with projection)"
 
     def _generator(self, shapes: Shapes) -> Match | None:
@@ -120,10 +141,16 @@ class Resnet(StudioGAN):
         first, last = weight(shapes, "linear0"), weight(shapes, "conv2d5")
         if size is None or len(first) != 2 or len(last) != 4 or last[0] not in (1, 3) or last[1] < GENERATOR[size][-1]:
             return None
-        options = {"width": last[1] // GENERATOR[size][-1], "spectral": "linear0.weight_orig" in shapes, "attention": attention(shapes)}
+        options = {
+            "width": last[1] // GENERATOR[size][-1],
+            "spectral": "linear0.weight_orig" in shapes,
+            "attention": attention(shapes),
+        }
         return self._conditioned(shapes, options, ImageSpec(size, last[0]), first[1], len(GENERATOR[size]))
 
-    def _conditioned(self, shapes: Shapes, options: dict, image: ImageSpec, latent_dim: int, slots: int) -> Match | None:
+    def _conditioned(
+        self, shapes: Shapes, options: dict, image: ImageSpec, latent_dim: int, slots: int
+    ) -> Match | None:
         """The match, with what the norms of the first block say of the classes."""
         gain = weight(shapes, "blocks.0.0.bn1.gain")
         if gain and len(gain) != 2:
@@ -134,9 +161,19 @@ class Resnet(StudioGAN):
     def _discriminator(self, shapes: Shapes) -> Match | None:
         size = {len(times): size for size, times in DISCRIMINATOR.items()}.get(counted(shapes, "conv2d1"))
         first, table = weight(shapes, "blocks.0.0.conv2d1"), weight(shapes, "embedding")
-        if size is None or len(first) != 4 or first[1] not in (1, 3) or first[0] < DISCRIMINATOR[size][0] or len(table) not in (0, 2):
+        if (
+            size is None
+            or len(first) != 4
+            or first[1] not in (1, 3)
+            or first[0] < DISCRIMINATOR[size][0]
+            or len(table) not in (0, 2)
+        ):
             return None
-        options = {"width": first[0] // DISCRIMINATOR[size][0], "spectral": "linear1.weight_orig" in shapes, "attention": attention(shapes)}
+        options = {
+            "width": first[0] // DISCRIMINATOR[size][0],
+            "spectral": "linear1.weight_orig" in shapes,
+            "attention": attention(shapes),
+        }
         image = ImageSpec(size, first[1], table[0] if table else 0)
         return Match(Part("studiogan-residual", options), image, role="discriminator")
 
@@ -147,7 +184,9 @@ class BigResnet(Resnet):
     variants = ("biggan", "biggan-cifar")
     summary = "PyTorch-StudioGAN, backbone big_resnet, 32 to 512 px (G, G_ema; D without classes or with projection)"
 
-    def _conditioned(self, shapes: Shapes, options: dict, image: ImageSpec, latent_dim: int, slots: int) -> Match | None:
+    def _conditioned(
+        self, shapes: Shapes, options: dict, image: ImageSpec, latent_dim: int, slots: int
+    ) -> Match | None:
         """`latent_dim` is that of the first chunk alone: it has as many numbers as each of the others."""
         shared = shapes.get("shared.weight", ())
         if len(shared) not in (0, 2):
@@ -166,16 +205,33 @@ class DeepConv(StudioGAN):
 
     def _generator(self, shapes: Shapes) -> Match | None:
         first, last, gain = weight(shapes, "linear0"), weight(shapes, "conv4"), weight(shapes, "blocks.0.0.bn0.gain")
-        if counted(shapes, "deconv0") != BLOCKS or len(first) != 2 or len(last) != 4 or last[0] not in (1, 3) or not last[1]:
+        if (
+            counted(shapes, "deconv0") != BLOCKS
+            or len(first) != 2
+            or len(last) != 4
+            or last[0] not in (1, 3)
+            or not last[1]
+        ):
             return None
         if len(gain) not in (0, 2):
             return None
-        options = {"latent_dim": first[1], "width": last[1], "spectral": "linear0.weight_orig" in shapes, "attention": attention(shapes)}
+        options = {
+            "latent_dim": first[1],
+            "width": last[1],
+            "spectral": "linear0.weight_orig" in shapes,
+            "attention": attention(shapes),
+        }
         return Match(Part("studiogan-convolutional", options), ImageSpec(32, last[0], gain[1] if gain else 0))
 
     def _discriminator(self, shapes: Shapes) -> Match | None:
         first, table = weight(shapes, "blocks.0.0.conv0"), weight(shapes, "embedding")
-        if counted(shapes, "conv0") != BLOCKS or len(first) != 4 or first[1] not in (1, 3) or not first[0] or len(table) not in (0, 2):
+        if (
+            counted(shapes, "conv0") != BLOCKS
+            or len(first) != 4
+            or first[1] not in (1, 3)
+            or not first[0]
+            or len(table) not in (0, 2)
+        ):
             return None
         options = {"width": first[0], "spectral": "linear1.weight_orig" in shapes, "attention": attention(shapes)}
         image = ImageSpec(32, first[1], table[0] if table else 0)

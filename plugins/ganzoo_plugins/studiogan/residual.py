@@ -39,7 +39,9 @@ def halvings(size: int) -> int:
 def check(image: ImageSpec, attention: int, blocks: dict[int, tuple[int, ...]]) -> tuple[int, ...]:
     """The multiples of the width at the image's size; ValueError for other sizes, and for attention after a block that is not there."""
     if image.size not in blocks:
-        raise ValueError(f"StudioGAN's residual networks are for {', '.join(map(str, blocks))} pixels, not {image.size}")
+        raise ValueError(
+            f"StudioGAN's residual networks are for {', '.join(map(str, blocks))} pixels, not {image.size}"
+        )
     times = blocks[image.size]
     count = len(times) - (1 if blocks is GENERATOR else 0)
     if not 0 <= attention <= count:
@@ -68,7 +70,9 @@ class ResidualGenerator(Generator):
         super().__init__()
         times = check(image, attention, GENERATOR)
         if chunked and latent_dim % len(times):
-            raise ValueError(f"latent_dim must be a multiple of {len(times)}, a chunk for the start and for each block, not {latent_dim}")
+            raise ValueError(
+                f"latent_dim must be a multiple of {len(times)}, a chunk for the start and for each block, not {latent_dim}"
+            )
         self.latent_dim, self.classes, layers = latent_dim, image.classes, Layers(spectral)
         self.chunk = latent_dim // len(times) if chunked else 0
         known = shared_dim if chunked else image.classes
@@ -78,7 +82,9 @@ class ResidualGenerator(Generator):
         self.input = nn.Sequential(layers.linear(self.chunk or latent_dim, widths[0] * 16), Reshape(widths[0], 4, 4))
         self.blocks = nn.ModuleList()
         for number, (wide, narrow) in enumerate(zip(widths, widths[1:], strict=False), 1):
-            self.blocks.append(GeneratorBlock(wide, narrow, layers.convolution, lambda channels: layers.norm(channels, condition)))
+            self.blocks.append(
+                GeneratorBlock(wide, narrow, layers.convolution, lambda channels: layers.norm(channels, condition))
+            )
             if number == attention:
                 self.blocks.append(SelfAttention(narrow, layers.attention))
         last = layers.convolution(widths[-1], image.channels, 3)
@@ -114,7 +120,10 @@ class DiscriminatorBlock(nn.Module):
         self.down, self.first, self.activated_shortcut = down, first, layers.spectral and not first
         self.norm1 = nn.Identity() if first else layers.discriminator_norm(inputs)
         self.norm2 = layers.discriminator_norm(outputs)
-        self.convolution1, self.convolution2 = layers.convolution(inputs, outputs, 3), layers.convolution(outputs, outputs, 3)
+        self.convolution1, self.convolution2 = (
+            layers.convolution(inputs, outputs, 3),
+            layers.convolution(outputs, outputs, 3),
+        )
         changes = down or inputs != outputs
         self.shortcut = layers.convolution(inputs, outputs, 1) if changes else nn.Identity()
         self.shortcut_norm = layers.discriminator_norm(inputs) if changes else nn.Identity()

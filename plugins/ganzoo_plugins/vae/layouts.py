@@ -37,7 +37,11 @@ class PytorchExamplesVAE(Layout):
 
 def with_biases(layers: dict[str, tuple[int, int]]) -> dict[str, tuple[int, ...]]:
     """Names and shapes of linear layers with their biases."""
-    return {f"{name}.{kind}": shape if kind == "weight" else shape[:1] for name, shape in layers.items() for kind in ("weight", "bias")}
+    return {
+        f"{name}.{kind}": shape if kind == "weight" else shape[:1]
+        for name, shape in layers.items()
+        for kind in ("weight", "bias")
+    }
 
 
 def whole_root(pixels: int, channels: int) -> int:

@@ -32,7 +32,10 @@ def critic_names(width: int, image: ImageSpec) -> dict[str, str]:
     wide = [width * 2**i for i in range(stages(image.size))]
     names = {f"main.initial:{image.channels}-{width}:conv": "main.0"}
     for number, (inner, outer) in enumerate(zip(wide, wide[1:], strict=False)):
-        names |= {f"main.pyramid:{inner}-{outer}:conv": f"main.{2 + 3 * number}", f"main.pyramid:{outer}:batchnorm": f"main.{3 + 3 * number}"}
+        names |= {
+            f"main.pyramid:{inner}-{outer}:conv": f"main.{2 + 3 * number}",
+            f"main.pyramid:{outer}:batchnorm": f"main.{3 + 3 * number}",
+        }
     return names | {f"main.final:{wide[-1]}-1:conv": f"main.{3 * len(wide) - 1}"}
 
 
@@ -44,7 +47,11 @@ def stages(size: int) -> int:
 def tensors_of(names: dict[str, str], counters: bool = True) -> dict[str, str]:
     """Names of tensors, theirs to ours, from names of modules."""
     norm = [*NORM, COUNTER] if counters else NORM
-    return {f"{theirs}.{kind}": f"{ours}.{kind}" for theirs, ours in names.items() for kind in (norm if "batchnorm" in theirs else ["weight"])}
+    return {
+        f"{theirs}.{kind}": f"{ours}.{kind}"
+        for theirs, ours in names.items()
+        for kind in (norm if "batchnorm" in theirs else ["weight"])
+    }
 
 
 def network(match: Match) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
@@ -87,7 +94,9 @@ class WassersteinGAN(Layout):
         if ends["initial"].endswith(":convt.weight"):
             match = Match(Part("dcgan", {"latent_dim": first[0], "width": last[0]}), ImageSpec(size, last[1]))
         else:
-            match = Match(Part("dcgan", {"width": first[0]}), ImageSpec(size, first[1]), role="discriminator", note=SIGN)
+            match = Match(
+                Part("dcgan", {"width": first[0]}), ImageSpec(size, first[1]), role="discriminator", note=SIGN
+            )
         given = {name: tuple(shape) for name, shape in shapes.items() if not name.endswith(COUNTER)}
         return match if match.image.channels in (1, 3) and given == expected(match) else None
 
@@ -109,11 +118,22 @@ class WassersteinGANPerceptron(Layout):
             return None
         width, inputs = first
         sizes = {0: (width, inputs), 2: (width, width), 4: (width, width), 6: (last[0], width)}
-        ours = {f"main.{number}.{kind}": shape if kind == "weight" else shape[:1] for number, shape in sizes.items() for kind in ("weight", "bias")}
+        ours = {
+            f"main.{number}.{kind}": shape if kind == "weight" else shape[:1]
+            for number, shape in sizes.items()
+            for kind in ("weight", "bias")
+        }
         if dict(shapes) != ours:
             return None
         judges = last[0] == 1
-        image = next((ImageSpec(side, channels) for channels in (1, 3) if (side := whole_root(inputs if judges else last[0], channels))), None)
+        image = next(
+            (
+                ImageSpec(side, channels)
+                for channels in (1, 3)
+                if (side := whole_root(inputs if judges else last[0], channels))
+            ),
+            None,
+        )
         if image is None:
             return None
         options = {"width": width} if judges else {"latent_dim": inputs, "width": width}

@@ -26,7 +26,9 @@ def resolutions(size: int) -> list[int]:
     while sizes[0] > 4:
         sizes.insert(0, (sizes[0] + 1) // 2)
     if sizes[0] != 4 or len(sizes) < 3:
-        raise ValueError(f"WGAN-GP draws squares of 16, 28, 32, 64 ... pixels, whose repeated halves end at 4, not {size}")
+        raise ValueError(
+            f"WGAN-GP draws squares of 16, 28, 32, 64 ... pixels, whose repeated halves end at 4, not {size}"
+        )
     return sizes
 
 
@@ -83,7 +85,12 @@ class ConvolutionalGenerator(Generator):
     """
 
     def __init__(
-        self, image: ImageSpec, latent_dim: int = 128, width: int = 128, normalize: bool = True, unit_range: bool = False
+        self,
+        image: ImageSpec,
+        latent_dim: int = 128,
+        width: int = 128,
+        normalize: bool = True,
+        unit_range: bool = False,
     ):
         super().__init__()
         self.latent_dim, self.unit_range = latent_dim, unit_range
@@ -162,7 +169,9 @@ class WassersteinGP(Loss):
     ):
         super().__init__()
         if critic_steps < 1 or generator_batch < 1:
-            raise ValueError(f"critic_steps and generator_batch must be at least 1, not {critic_steps} and {generator_batch}")
+            raise ValueError(
+                f"critic_steps and generator_batch must be at least 1, not {critic_steps} and {generator_batch}"
+            )
         self.penalty, self.class_weight, self.generator_class_weight = penalty, class_weight, generator_class_weight
         self.dequantize, self.gradient_scale = dequantize, 2.0 if unit_range else 1.0
         self.classify = image.classes > 0 and max(class_weight, generator_class_weight) > 0
@@ -175,14 +184,21 @@ class WassersteinGP(Loss):
         if not self.classify:
             return {"fake": -turn.logits(turn.fake).mean()}
         scores, classes = turn.logits(turn.fake, classes=True)
-        return {"fake": -scores.mean(), "classes": self.generator_class_weight * functional.cross_entropy(classes, turn.label)}
+        return {
+            "fake": -scores.mean(),
+            "classes": self.generator_class_weight * functional.cross_entropy(classes, turn.label),
+        }
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
         real = dequantized(turn.real, turn.uniform(*turn.real.shape[1:])) if self.dequantize else turn.real
         changed = {"real": True} if self.dequantize else {}  # an adaptive augmentation recognizes only turn.real itself
-        scores, classes = turn.logits(real, classes=True, **changed) if self.classify else (turn.logits(real, **changed), None)
+        scores, classes = (
+            turn.logits(real, classes=True, **changed) if self.classify else (turn.logits(real, **changed), None)
+        )
         terms = {"real": -scores.mean(), "fake": turn.logits(turn.fake).mean()}
-        slope = gradient_penalty(lambda images: self.gradient_scale * turn.logits(images), real, turn.fake, turn.uniform(1, 1, 1))
+        slope = gradient_penalty(
+            lambda images: self.gradient_scale * turn.logits(images), real, turn.fake, turn.uniform(1, 1, 1)
+        )
         terms["penalty"] = self.penalty * slope
         if classes is not None:
             terms["classes"] = self.class_weight * functional.cross_entropy(classes, turn.label)

@@ -28,7 +28,9 @@ def convolution(inputs: int, outputs: int, kernel: int, he: bool = True, bias: b
 def require_size(image: ImageSpec, size: int) -> None:
     """ValueError unless the images have the one size that the networks are made for."""
     if image.size != size:
-        raise ValueError(f"this residual network of WGAN-GP draws and judges {size}×{size} pixels, not {image.size}×{image.size}")
+        raise ValueError(
+            f"this residual network of WGAN-GP draws and judges {size}×{size} pixels, not {image.size}×{image.size}"
+        )
 
 
 def doubled(x: Tensor) -> Tensor:
@@ -80,7 +82,9 @@ class ResidualBlock(nn.Module):
     `bias` is that of the first convolution: gan_64x64.py leaves it out.
     """
 
-    def __init__(self, inputs: int, outputs: int, resample: str, normalization: str, classes: int = 0, bias: bool = True):
+    def __init__(
+        self, inputs: int, outputs: int, resample: str, normalization: str, classes: int = 0, bias: bool = True
+    ):
         super().__init__()
         hidden = inputs if resample == "down" else outputs
         self.before = doubled if resample == "up" else unchanged
@@ -121,12 +125,15 @@ class ResNetGenerator(Generator):
     With `image.classes` the norms inside the blocks have a scale and shift for each class; the last norm has none.
     """
 
-    def __init__(self, image: ImageSpec, latent_dim: int, widths: Sequence[int], classes: int, bias: bool, he_output: bool):
+    def __init__(
+        self, image: ImageSpec, latent_dim: int, widths: Sequence[int], classes: int, bias: bool, he_output: bool
+    ):
         super().__init__()
         self.latent_dim = latent_dim
         self.input = nn.Sequential(linear(latent_dim, widths[0] * 16), Reshape(widths[0], 4, 4))
         self.blocks = nn.ModuleList(
-            ResidualBlock(wide, narrow, "up", "batch", classes, bias) for wide, narrow in zip(widths, widths[1:], strict=False)
+            ResidualBlock(wide, narrow, "up", "batch", classes, bias)
+            for wide, narrow in zip(widths, widths[1:], strict=False)
         )
         last = convolution(widths[-1], image.channels, 3, he=he_output)
         self.output = nn.Sequential(nn.BatchNorm2d(widths[-1]), nn.ReLU(), last, nn.Tanh())
@@ -166,7 +173,9 @@ class ResNetCritic(nn.Module):
         self.output = linear(width, 1)
         self.classes = linear(width, image.classes) if image.classes else None
 
-    def forward(self, images: Tensor, label: Tensor | None = None, classes: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(
+        self, images: Tensor, label: Tensor | None = None, classes: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
         features = self.blocks(images).mean((2, 3))
         scores = self.output(features).flatten()
         return (scores, self.classes(features)) if classes else scores

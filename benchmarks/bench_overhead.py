@@ -131,7 +131,8 @@ def by_run(data: Path, out: Path, options: argparse.Namespace) -> None:
 
 def by_bench(data: Path, out: Path, options: argparse.Namespace) -> None:
     """The matrix of all seeds: protocol, processes, runs, points, scores, pictures, rows."""
-    from ganzoo.bench.run import Request, bench
+    from ganzoo.bench.request import Request
+    from ganzoo.bench.run import bench
     from ganzoo.registry.registry import registry
 
     asked = {

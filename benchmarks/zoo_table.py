@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ganzoo.bench.report.collect import rankings
 from ganzoo.bench.report.summary import Section, Summary, sections
 from ganzoo.bench.report.tables import duration, interval, spread
-from ganzoo.bench.report.write import rankings
 from ganzoo.bench.row import read_protocols, read_rows
 
 SHOWN = ("precision", "recall", "modes-tenth")

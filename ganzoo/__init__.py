@@ -5,8 +5,18 @@ Importing this package imports no torch; `load` does when it is called.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ganzoo.registry.hookspecs import API_VERSION, hookimpl
 from ganzoo.variant import ImageSpec, Part, Schedule, Training, Variant, Weights
+
+if TYPE_CHECKING:
+    import os
+
+    import torch
+
+    from ganzoo.models.model import Model
+    from ganzoo.publish.push import Pushed
 
 __version__ = "0.1.0"
 __all__ = [
@@ -19,6 +29,7 @@ __all__ = [
     "Weights",
     "hookimpl",
     "load",
+    "push",
     "variants",
 ]
 
@@ -32,8 +43,83 @@ def variants(pattern: str = "*") -> list[Variant]:
     return [variant for variant in registry().variants() if fnmatch(variant.name, pattern)]
 
 
-def load(source, **options):
-    """Loads a trained generator as a `Model`: a tag, a Hub repository, a run, a checkpoint or a folder; see `ganzoo.models.load.load`."""
+def load(
+    source: str | os.PathLike[str],
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    compile: bool = False,
+    mmap: bool = True,
+    verify: bool = False,
+    allow_nonfinite: bool = False,
+    average: bool = True,
+) -> Model:
+    """Loads a trained generator, ready to sample from.
+
+    Args:
+        source: a tag of a registered variant ("dcgan.fashion-mnist"), a Hub repository ("owner/name",
+            "owner/name@revision"), a run folder (its newest checkpoint that verifies), a checkpoint, or a model folder.
+        device: where the generator computes.
+        dtype: of its parameters; None means float32, however they are stored.
+        compile: samples through `torch.compile`.
+        mmap: maps the tensors from the file instead of reading them.
+        verify: hashes the weights again, even if their file has not changed since the last load.
+        allow_nonfinite: loads weights that contain NaN or infinity.
+        average: of a run, takes the EMA generator if there is one; False takes the weights being trained.
+
+    Raises:
+        UsageError: if there is no such source.
+        CheckpointError: if a file is damaged, with its name.
+    """
     from ganzoo.models.load import load
 
-    return load(source, **options)
+    return load(
+        source,
+        device=device,
+        dtype=dtype,
+        compile=compile,
+        mmap=mmap,
+        verify=verify,
+        allow_nonfinite=allow_nonfinite,
+        average=average,
+    )
+
+
+def push(
+    model: Model | str | os.PathLike[str],
+    repo: str,
+    *,
+    private: bool = False,
+    message: str | None = None,
+    discriminator: bool = False,
+    dtype: str = "float32",
+    licence: str | None = None,
+    tag: str | None = None,
+) -> Pushed:
+    """Publishes a model on the Hugging Face Hub as `repo` ("owner/name"), which is created if needed.
+
+    Args:
+        model: a loaded `Model`, or any source that `load` takes.
+        repo: "owner/name".
+        private: creates a private repository.
+        message: of the commit; None writes one.
+        discriminator: also publishes the discriminator of a run.
+        dtype: how the numbers are stored: "float32", "float16" or "bfloat16".
+        licence: of the weights, such as "mit"; None keeps what the model states.
+        tag: a git tag for the commit.
+
+    Raises:
+        UsageError, HubError or CheckpointError: each one line.
+    """
+    from ganzoo.publish.push import push
+
+    return push(
+        model,
+        repo,
+        private=private,
+        message=message,
+        discriminator=discriminator,
+        dtype=dtype,
+        licence=licence,
+        tag=tag,
+    )

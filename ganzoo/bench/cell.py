@@ -12,9 +12,9 @@ from ganzoo.bench import costs
 from ganzoo.bench.plan import Cell, Job
 from ganzoo.bench.protocol import plugins_of
 from ganzoo.bench.scorer import Scorer
-from ganzoo.config.schema import one_line
 from ganzoo.errors import GanzooError, InterruptedRun
 from ganzoo.files import pictures
+from ganzoo.files.text import one_line
 from ganzoo.models.load import load
 from ganzoo.models.model import Model
 from ganzoo.registry.registry import Registry

@@ -15,7 +15,8 @@ from ganzoo.bench.plan import Cell, Job
 from ganzoo.bench.results import BenchFolder
 from ganzoo.bench.workers import Patience, Running
 from ganzoo.errors import GanzooError, InterruptedRun, UsageError
-from ganzoo.files.atomic import read_json, write_atomically
+from ganzoo.files.atomic import write_atomically
+from ganzoo.files.strict_json import read_json
 
 RETRIES = 3
 WAIT_SECONDS = 0.2

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganzoo.engine.build import build_part, seeded
+from ganzoo.engine.build import build_part
+from ganzoo.engine.randomness import seeded
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import ImageSpec, Part
 

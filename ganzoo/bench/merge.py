@@ -11,7 +11,9 @@ from ganzoo.bench.protocol import check_same
 from ganzoo.bench.results import BenchFolder, check_plugins
 from ganzoo.bench.row import fingerprint
 from ganzoo.errors import CheckpointError, UsageError
-from ganzoo.files.atomic import FolderLock, disk_errors, read_json, write_atomically
+from ganzoo.files.atomic import disk_errors, write_atomically
+from ganzoo.files.lock import FolderLock
+from ganzoo.files.strict_json import read_json
 
 
 def merge(folders: Sequence[Path], out: Path, report: Callable[[str], None]) -> list[dict[str, Any]]:

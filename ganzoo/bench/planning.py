@@ -12,15 +12,15 @@ from ganzoo.bench.plan import Cell, Job, chosen_variants, common_size, is_patter
 from ganzoo.bench.protocol import protocol_of, ranking
 from ganzoo.bench.scorer import Scorer, default_reference, load
 from ganzoo.data import ImageData
+from ganzoo.engine.device import default_device
 from ganzoo.errors import GanzooError, PluginError, UsageError
-from ganzoo.files.atomic import shorten
+from ganzoo.files.text import shorten
 from ganzoo.metrics.features import Extractor, load_extractor
 from ganzoo.registry.registry import Registry
-from ganzoo.runs.folder import default_device
 from ganzoo.variant import Variant
 
 if TYPE_CHECKING:
-    from ganzoo.bench.run import Request
+    from ganzoo.bench.request import Request
 
 Report = Callable[[str], None]
 REFERENCE = "fashion-mnist-test"

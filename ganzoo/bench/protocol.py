@@ -9,8 +9,8 @@ from typing import Any
 
 from ganzoo.bench.plan import Job
 from ganzoo.bench.row import differences
+from ganzoo.config.parts import KIND_OF, parts_of
 from ganzoo.data import ImageData
-from ganzoo.engine.build import KIND_OF, parts_of
 from ganzoo.errors import UsageError
 from ganzoo.metrics import named
 from ganzoo.metrics.features import Extractor

@@ -13,7 +13,8 @@ from ganzoo.bench import protocol as protocols
 from ganzoo.bench.plan import Cell, cells_from_json, plan_to_json
 from ganzoo.bench.row import changes, checked_row, fingerprint
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
-from ganzoo.files.atomic import disk_errors, move_aside, read_json, remove_leftovers, write_atomically
+from ganzoo.files.atomic import disk_errors, move_aside, remove_leftovers, write_atomically
+from ganzoo.files.strict_json import read_json
 
 
 class BenchFolder:

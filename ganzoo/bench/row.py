@@ -11,7 +11,8 @@ from typing import Any, Literal
 import msgspec
 
 from ganzoo.errors import CheckpointError
-from ganzoo.files.atomic import parse_json, read_bytes, read_json, shorten
+from ganzoo.files.strict_json import parse_json, read_bytes, read_json
+from ganzoo.files.text import shorten
 
 FORMAT = 1
 LARGEST_FILE = 2**30

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,57 +16,20 @@ from ganzoo.bench.plan import Cell, Job, parse_shard
 from ganzoo.bench.planning import effort, plan_scoring, plan_training
 from ganzoo.bench.progress import Matrix
 from ganzoo.bench.protocol import plugins_of
+from ganzoo.bench.request import Request
 from ganzoo.bench.results import BenchFolder
 from ganzoo.bench.row import fingerprint
 from ganzoo.bench.scorer import Scorer
 from ganzoo.bench.trained import count_ahead, tidy
 from ganzoo.bench.worker import described
 from ganzoo.bench.workers import Child, Forked, Fresh, can_fork, keep_freed_memory, run_all
+from ganzoo.engine.device import threads
 from ganzoo.errors import UsageError
-from ganzoo.files.atomic import FolderLock
+from ganzoo.files.lock import FolderLock
 from ganzoo.registry.registry import Registry
-from ganzoo.runs.folder import threads
 from ganzoo.runs.sample_monitor import remembered_real
 
 Report = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a person asks of `ganzoo bench`; None means the default that `bench` documents."""
-
-    out: Path
-    sources: tuple[str, ...] = ()
-    train: bool = False
-    everything: bool = False
-    data: str | None = None
-    reference: str | None = None
-    data_root: Path | None = None
-    image_size: int | None = None
-    channels: int | None = None
-    conditional: bool | None = None
-    seeds: str | None = None
-    steps: int | None = None
-    images: int | None = None
-    minutes: float | None = None
-    settings: tuple[str, ...] = ()
-    generator: tuple[str, ...] = ()
-    discriminator: tuple[str, ...] = ()
-    loss: tuple[str, ...] = ()
-    mixins: tuple[str, ...] = ()
-    points: int | None = None
-    eval_images: int = 10_000
-    point_images: int | None = None
-    extractor: str = "fashion-cnn"
-    metrics: tuple[str, ...] = ()
-    precision: str | None = None
-    device: str = "cpu"
-    threads: int = 1
-    jobs: int | None = None
-    shard: str | None = None
-    ray: str | None = None
-    retry_failed: bool = False
-    quiet: bool = False
 
 
 def bench(request: Request, registry: Registry, report: Report) -> list[dict[str, Any]]:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ganzoo.bench.plan import Job
-from ganzoo.config.schema import one_line
 from ganzoo.data import ImageData, load_images
 from ganzoo.errors import GanzooError, InterruptedRun, PluginError, UsageError
 from ganzoo.files.pictures import to_uint8
+from ganzoo.files.text import one_line
 from ganzoo.metrics import named
 from ganzoo.metrics.features import Extractor, as_images, load_extractor, needs_of, observe
 from ganzoo.metrics.score import measure, observe_real, with_origin

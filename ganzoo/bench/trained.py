@@ -15,9 +15,9 @@ from ganzoo.bench.protocol import plugins_of, ranking
 from ganzoo.bench.scorer import Scorer
 from ganzoo.checkpoints.checkpoint import list_checkpoints, retain
 from ganzoo.checkpoints.manifest import folder_name, is_whole, read_manifest
-from ganzoo.config.schema import one_line
 from ganzoo.errors import DivergedError
 from ganzoo.files.atomic import move_aside, remove
+from ganzoo.files.text import one_line
 from ganzoo.models.load import load
 from ganzoo.models.model import Model
 from ganzoo.registry.registry import Registry

@@ -16,9 +16,9 @@ from ganzoo.bench.scorer import Scorer
 from ganzoo.bench.workers import end_with_parent
 from ganzoo.config.schema import from_json
 from ganzoo.data.load import silent
+from ganzoo.engine.device import threads
 from ganzoo.errors import InterruptedRun
 from ganzoo.registry.registry import registry
-from ganzoo.runs.folder import threads
 
 
 def described(cell: Cell, job: Job, protocol: str) -> str:

@@ -33,12 +33,12 @@ from ganzoo.files.atomic import (
     fsync_folder,
     move_aside,
     new_folder,
-    parse_json,
     remove,
     remove_leftovers,
-    shorten,
     write_file,
 )
+from ganzoo.files.strict_json import parse_json
+from ganzoo.files.text import shorten
 
 __all__ = ["list_checkpoints", "load_checkpoint", "newest_checkpoint", "remove_leftovers"]
 __all__ += ["retain", "save_checkpoint", "set_newer_aside"]

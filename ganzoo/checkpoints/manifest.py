@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.errors import CheckpointError
-from ganzoo.files.atomic import disk_errors, parse_json, read_bytes
+from ganzoo.files.atomic import disk_errors
+from ganzoo.files.strict_json import parse_json, read_bytes
 
 FORMAT = 1
 MANIFEST_BYTES = 4 * 2**20

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ganzoo.errors import CheckpointError
-from ganzoo.files.atomic import shorten
+from ganzoo.files.text import shorten
 
 Tree = Any  # nested dict, list, tuple, int, float, str, bool, None, torch.Tensor; the keys of a dict are str or int
 DEPTH = 64

@@ -123,10 +123,10 @@ def bench(as_json: bool, channels, conditional: bool, **asked) -> None:
     The folder holds report.html, report.md, results.jsonl (one row a cell), protocol.json (how was measured) and samples/. Killed
     at any moment, the same command goes on with what is missing.
     """
-    from ganzoo.cli.listing import loaded_registry
+    from ganzoo.cli.common import loaded_registry
 
     registry = loaded_registry()
-    from ganzoo.bench.run import Request
+    from ganzoo.bench.request import Request
     from ganzoo.bench.run import bench as run
 
     request = Request(channels=int(channels) if channels else None, conditional=conditional or None, **asked)

@@ -76,7 +76,7 @@ def check(
 
 def _chosen(names: tuple[str, ...], dist: str | None, everything: bool) -> list[str]:
     """The variants to check; exactly one of the three ways to say it must be used."""
-    from ganzoo.cli.listing import loaded_registry
+    from ganzoo.cli.common import loaded_registry
 
     if bool(names) + (dist is not None) + everything != 1:
         raise UsageError("Say what to check: names of variants, or --dist DISTRIBUTION, or --all.")

@@ -52,7 +52,7 @@ def convert(files, variant: str, out: Path, channels, **rest) -> None:
     Pickles are read in a process of their own, as tensors alone and under limits: no code in a file is ever run, and a file
     that needs it is refused. Several .npy files, or a folder of them, are the arrays of one network.
     """
-    from ganzoo.cli.listing import loaded_registry
+    from ganzoo.cli.common import loaded_registry
 
     registry = loaded_registry()
     from ganzoo.convert.convert import Request

@@ -59,13 +59,13 @@ def explore(
     ganzoo explore ./runs/first --out directions.gif
     """
     moves = _check(out, force)
-    from ganzoo.cli.listing import loaded_registry
+    from ganzoo.cli.common import loaded_registry
 
     loaded_registry()
+    from ganzoo.engine.device import default_device
     from ganzoo.files import pictures
     from ganzoo.models import explore
     from ganzoo.models.load import load
-    from ganzoo.runs.folder import default_device
 
     model = load(source, device=default_device(device), report=lambda line: click.echo(line, err=True))
     codes = bool(model.generator.codes) and directions is None

@@ -49,7 +49,7 @@ def export(source: str, format: str, out: Path, batch_size: int | None, force: b
     from ganzoo.models import export as exporting
 
     exporting.check_request(out, format, batch_size)
-    from ganzoo.cli.listing import loaded_registry
+    from ganzoo.cli.common import loaded_registry
 
     loaded_registry()
     from ganzoo.models.load import load

@@ -40,7 +40,7 @@ def pull(source: str, out: Path | None, dtype: str | None, average: bool) -> Non
         raise UsageError("--dtype says how --out stores numbers: give --out.")
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is in the way: give a new or empty folder.")
-    from ganzoo.cli.listing import loaded_registry
+    from ganzoo.cli.common import loaded_registry
 
     found = loaded_registry()
     from ganzoo.models.source import Repository, Tag, parse_source
@@ -95,7 +95,7 @@ def push(source: str, repo: str, private: bool, licence, dtype: str, discriminat
     ganzoo push ./runs/first me/my-dcgan --licence mit
     ganzoo push ./runs/first me/my-dcgan --dtype float16 --private --tag v1
     """
-    from ganzoo.cli.listing import loaded_registry
+    from ganzoo.cli.common import loaded_registry
 
     loaded_registry()
     from ganzoo.publish.push import push as publish

@@ -8,30 +8,12 @@ from fnmatch import fnmatch
 
 import click
 
+from ganzoo.cli.common import REPORTED, loaded_registry, tell_warnings
 from ganzoo.cli.parts import PART_KINDS, list_parts, show_parts
 from ganzoo.cli.types import VariantName
 from ganzoo.errors import UsageError
 from ganzoo.registry.registry import Registry, registry
 from ganzoo.variant import Variant, Weights
-
-_told: set[str] = set()
-
-
-def loaded_registry() -> Registry:
-    """The registry, after one line on stderr for each plugin that is broken and each name that is claimed twice.
-
-    Call it before anything imports torch, which a damaged distribution can keep from starting.
-    """
-    found = registry()
-    tell_warnings(found)
-    return found
-
-
-def tell_warnings(found: Registry) -> None:
-    """Prints the registry's warnings that were not printed yet: part hooks run late and may add some."""
-    for line in [line for line in found.warnings if line not in _told]:
-        _told.add(line)
-        click.echo(f"{click.style('Warning:', fg='yellow')} {line}", err=True)
 
 
 @click.command("list")
@@ -135,8 +117,8 @@ def show(name: str, as_json: bool) -> None:
         show_parts(found, name, error, as_json)
         tell_warnings(found)
         return
+    from ganzoo.config.parts import KIND_OF, options_of, parts_of
     from ganzoo.config.schema import as_json as plain
-    from ganzoo.engine.build import KIND_OF, options_of, parts_of
 
     parts = {}
     for path, part in parts_of(variant).items():
@@ -228,7 +210,7 @@ def plugins(as_json: bool) -> None:
         if row["note"]:
             click.secho(f"  note: {row['note']}", fg="yellow")
     shown = [f"Plugin {plugin.name} " for plugin in found.plugins]
-    _told.update(line for line in found.warnings if line.startswith(tuple(shown)))
+    REPORTED.update(line for line in found.warnings if line.startswith(tuple(shown)))
     tell_warnings(found)
 
 

@@ -28,7 +28,7 @@ def new(name: str, loss_only: bool, full: bool, out: Path | None) -> None:
     """
     if loss_only and full:
         raise UsageError("Give --loss-only or --full, not both.")
-    from ganzoo.cli.listing import loaded_registry
+    from ganzoo.cli.common import loaded_registry
     from ganzoo.registry.scaffold import checked_name, write_plugin
 
     name = checked_name(name)

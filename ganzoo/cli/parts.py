@@ -48,7 +48,7 @@ def part_card(found: Registry, kind: str, name: str) -> dict:
     """What is known of a part: its kind, the first sentences of its documentation, options with defaults, and provider."""
     from inspect import getdoc
 
-    from ganzoo.engine.build import options_of
+    from ganzoo.config.parts import options_of
 
     claim = found.claim(kind, name)
     text = (getdoc(claim.value) or "").split("\n\n")

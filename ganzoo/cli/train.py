@@ -125,7 +125,7 @@ def train(
     The run folder holds config.json (what was resolved), metrics.jsonl, samples/, samples.png and checkpoints/, all of it
     readable without ganzoo. The images are decoded once and kept in $GANZOO_CACHE (~/.cache/ganzoo).
     """
-    from ganzoo.cli.listing import loaded_registry
+    from ganzoo.cli.common import loaded_registry
 
     registry = loaded_registry()
     from ganzoo.runs.loop import Cadence

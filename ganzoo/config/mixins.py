@@ -11,7 +11,7 @@ from ganzoo.registry.registry import SINGULAR, Registry
 from ganzoo.variant import Part, Variant
 
 if TYPE_CHECKING:
-    from ganzoo.engine.trainer import Trainer
+    pass
 
 KINDS = ("regularizers", "augmentations")
 
@@ -83,20 +83,3 @@ def check_kept(before: Variant, names: Iterable[str], registry: Registry) -> Non
             raise UsageError(
                 f"The run was started without the {SINGULAR[kind]} '{name}'; a new run can have it: leave out --resume, choose another --out."
             )
-
-
-def doubts(trainer: Trainer) -> list[str]:
-    """One line for each mix-in whose terms will not be what its paper means with this discriminator."""
-    from torch.nn.modules.batchnorm import _BatchNorm
-
-    if trainer.discriminator is None or not any(
-        isinstance(module, _BatchNorm) for module in trainer.discriminator.modules()
-    ):
-        return []
-    names = [name for name, regularizer in trainer.regularizers.items() if regularizer.separate]
-    if not names:
-        return []
-    return [
-        f"Warning: the discriminator has batch norm, which couples the images of a batch, and {' and '.join(names)} "
-        f"need{'s' if len(names) == 1 else ''} each image's own gradient: the penalty is not the paper's."
-    ]

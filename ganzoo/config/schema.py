@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ganzoo.errors import CheckpointError, did_you_mean
-from ganzoo.files.atomic import in_path, read_json, shorten
+from ganzoo.files.strict_json import read_json
+from ganzoo.files.text import in_path, one_line, shorten
 from ganzoo.variant import OPTIMIZERS, SHAPES, ImageSpec, Part, Training, Variant
 
 BOUNDS = {
@@ -208,9 +209,3 @@ def run_config(path: Path) -> dict[str, Any]:
     variant = variant_from_json(config["variant"], str(path))
     image_from_json(config["image"], str(path))
     return {**asdict(found), "variant": as_json(variant)}
-
-
-def one_line(error: BaseException) -> str:
-    """An exception's text as one line of at most 300 letters."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 300 else text[:297] + "..."

@@ -8,8 +8,9 @@ from dataclasses import asdict, replace
 from functools import cache
 from typing import Any, get_type_hints
 
-from ganzoo.config.schema import ROLES, one_line, option_bounds, training_mistakes
+from ganzoo.config.schema import ROLES, option_bounds, training_mistakes
 from ganzoo.errors import UsageError, did_you_mean
+from ganzoo.files.text import one_line
 from ganzoo.variant import Part, Schedule, Training, Variant
 
 LEAST_DEPTH = {"training": 2, "regularizers": 3}
@@ -33,7 +34,7 @@ def resolve(variant: Variant, settings: Sequence[str], registry=None) -> Variant
             mistakes.append(f"{path}: {error}")
     mistakes += training_mistakes(variant.training) + option_bounds(variant)
     if registry is not None:
-        from ganzoo.engine.build import part_mistakes
+        from ganzoo.config.parts import part_mistakes
 
         mistakes += part_mistakes(variant, registry)
     if mistakes:

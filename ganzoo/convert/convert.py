@@ -15,7 +15,7 @@ from ganzoo.convert.pickle_reader import read_foreign
 from ganzoo.convert.recognize import Foreign, recognise
 from ganzoo.engine.build import build_part
 from ganzoo.errors import CheckpointError, GanzooError, UsageError, did_you_mean
-from ganzoo.files.atomic import shorten
+from ganzoo.files.text import shorten
 from ganzoo.layouts import Layout, Match
 from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.models.folder import write_model

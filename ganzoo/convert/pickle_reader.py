@@ -21,7 +21,8 @@ from torch import Tensor
 from ganzoo.convert import pickle_process as legacy_child
 from ganzoo.convert.recognize import LARGEST, Foreign
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
-from ganzoo.files.atomic import parse_json, read_bytes, read_json, shorten
+from ganzoo.files.strict_json import parse_json, read_bytes, read_json
+from ganzoo.files.text import shorten
 from ganzoo.models.header import HEADER_BYTES, TENSORS
 
 PREFIXES = ("module.", "_orig_mod.")

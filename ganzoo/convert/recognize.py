@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ganzoo.errors import CheckpointError, UsageError
-from ganzoo.files.atomic import disk_errors, shorten
+from ganzoo.files.atomic import disk_errors
+from ganzoo.files.text import shorten
 
 TORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".bin")
 SUFFIXES = (*TORCH_SUFFIXES, ".npz", ".npy", ".safetensors")

@@ -14,9 +14,9 @@ import numpy
 
 from ganzoo.data.image_files import file_identity
 from ganzoo.data.labels import checked_labels
-from ganzoo.data.naming import quoted, reason
 from ganzoo.data.sources import ArraySource
 from ganzoo.errors import DataError, UsageError
+from ganzoo.files.text import quoted, reason
 
 IMAGE_KEYS = ("images", "image", "x", "x_train", "arr_0")
 LABEL_KEYS = ("labels", "label", "y", "y_train", "arr_1")

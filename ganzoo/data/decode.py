@@ -7,7 +7,7 @@ import io
 import numpy
 from PIL import Image, ImageOps
 
-from ganzoo.data.naming import reason
+from ganzoo.files.text import reason
 
 # Only formats that Pillow decodes by itself: EPS would start Ghostscript, others run rarely tested decoders.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")

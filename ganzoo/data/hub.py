@@ -10,12 +10,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from ganzoo.data.naming import quoted
 from ganzoo.data.parquet import arrow, choose_split, parquet_source, split_of
 from ganzoo.data.sources import EncodedSource, HubSource
 from ganzoo.data.store import key_of
 from ganzoo.errors import DataError, GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, write_atomically
+from ganzoo.files.text import quoted
 from ganzoo.hub.client import COMMIT, patiently
 from ganzoo.hub.errors import Asked
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from ganzoo.data.decode import LARGEST_BYTES, SUFFIXES, BadImage
 from ganzoo.data.labels import folder_labels
-from ganzoo.data.naming import quoted, reason
 from ganzoo.data.sources import EncodedSource
 from ganzoo.errors import DataError
+from ganzoo.files.text import quoted, reason
 
 
 def walk(folder: Path) -> Iterator[tuple[str, os.stat_result | None]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy
 
-from ganzoo.data.naming import natural_text, quoted
 from ganzoo.errors import DataError
+from ganzoo.files.text import natural_text, quoted
 
 MOST_CLASSES = 100_000
 

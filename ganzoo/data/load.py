@@ -9,11 +9,11 @@ from pathlib import Path
 
 from ganzoo.data import hub, store
 from ganzoo.data.memory import available_bytes
-from ganzoo.data.naming import quoted, reason
 from ganzoo.data.prepare import bad_images_line, checked, prepare
 from ganzoo.data.resolve import find_source
 from ganzoo.data.sources import ArraySource, EncodedSource, HubSource, ImageData
 from ganzoo.errors import DataError, UsageError
+from ganzoo.files.text import quoted, reason
 
 LARGEST_SIZE = 2048
 

@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from ganzoo.data.decode import BadImage
 from ganzoo.data.labels import checked_labels
-from ganzoo.data.naming import quoted, reason
 from ganzoo.data.sources import EncodedSource
 from ganzoo.errors import DataError, UsageError, did_you_mean
+from ganzoo.files.text import quoted, reason
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")

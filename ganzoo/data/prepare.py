@@ -14,10 +14,10 @@ from PIL import Image
 
 from ganzoo.data.decode import BadImage, as_bad_image, decode, fit, is_grey
 from ganzoo.data.labels import checked_labels
-from ganzoo.data.naming import quoted
 from ganzoo.data.sources import ArraySource, EncodedSource
 from ganzoo.data.store import Writer
 from ganzoo.errors import DataError
+from ganzoo.files.text import quoted
 
 # A thread takes a run of images at a time, since handing one over costs more than a small image does; a window of
 # runs is done before the next begins, which bounds the memory.

@@ -10,10 +10,10 @@ from pathlib import Path
 from ganzoo.data.arrays import IDX_IMAGES, holds_idx, idx_source, npz_source
 from ganzoo.data.decode import SUFFIXES
 from ganzoo.data.image_files import file_identity, folder_source, list_files, zip_source
-from ganzoo.data.naming import quoted, reason
 from ganzoo.data.parquet import choose_split, parquet_source
 from ganzoo.data.sources import ArraySource, EncodedSource, HubSource
 from ganzoo.errors import DataError, GanzooError, PluginError, UsageError, did_you_mean
+from ganzoo.files.text import quoted, reason
 
 Source = ArraySource | EncodedSource | HubSource
 REPOSITORY = r"[\w][\w.-]*/[\w][\w.-]*"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, get_type_hints
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from ganzoo.config.schema import one_line
+from ganzoo.config.parts import KIND_OF, parts_of
 from ganzoo.engine.distributed import Processes
-from ganzoo.errors import GanzooError, PluginError, UsageError, did_you_mean
-from ganzoo.files.atomic import in_path
+from ganzoo.engine.randomness import seeded
+from ganzoo.errors import GanzooError, PluginError, UsageError
+from ganzoo.files.text import one_line
 from ganzoo.networks import Generator
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import ImageSpec, Part, Variant
@@ -21,67 +20,8 @@ from ganzoo.variant import ImageSpec, Part, Variant
 if TYPE_CHECKING:
     from ganzoo.engine.trainer import Trainer
 
-KIND_OF = {
-    "generator": "generators",
-    "discriminator": "discriminators",
-    "loss": "losses",
-    "regularizers": "regularizers",
-    "augmentation": "augmentations",
-}
-
-
-def parts_of(variant: Variant) -> dict[str, Part]:
-    """Every part of a variant by its path in the settings: "generator", "loss", "regularizers.r1", ..."""
-    parts = {role: getattr(variant, role) for role in ("generator", "discriminator", "loss", "augmentation")}
-    parts |= {f"regularizers.{part.name}": part for part in variant.regularizers}
-    return {role: part for role, part in parts.items() if part is not None}
-
-
-def options_of(factory: Callable) -> dict[str, inspect.Parameter]:
-    """The options that a part's factory takes, by name: all its parameters after the image."""
-    parameters = list(inspect.signature(factory).parameters.values())[1:]
-    return {parameter.name: parameter for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL}
-
-
-def option_mistakes(factory: Callable, options: Mapping[str, Any]) -> list[str]:
-    """What is wrong with a part's options, each as "<option>: why", checked against the factory's signature and annotations."""
-    import msgspec
-
-    known = options_of(factory)
-    mistakes = []
-    hints = _hints(factory)
-    for name, value in options.items():
-        if name not in known:
-            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-                mistakes.append(f"{in_path(name)}: unknown option.{did_you_mean(name, known)}")
-        elif name in hints:
-            try:
-                msgspec.convert(value, hints[name])
-            except msgspec.ValidationError as error:
-                mistakes.append(f"{name}: {error}")
-            except TypeError:  # an annotation that msgspec does not know says nothing about plain values
-                continue
-    return mistakes
-
-
-def _hints(factory: Callable) -> dict[str, Any]:
-    try:
-        return get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
-    except (NameError, TypeError, AttributeError):
-        return {}
-
-
-def part_mistakes(variant: Variant, registry: Registry) -> list[str]:
-    """Everything that is wrong with a variant's parts: unknown names and options, each with the nearest known one."""
-    mistakes = []
-    for path, part in parts_of(variant).items():
-        try:
-            factory = registry.get(KIND_OF[path.partition(".")[0]], part.name)
-        except GanzooError as error:
-            mistakes.append(f"{path}: {error}")
-            continue
-        mistakes += [f"{path}.{mistake}" for mistake in option_mistakes(factory, part.options)]
-    return mistakes
+if TYPE_CHECKING:
+    from ganzoo.engine.trainer import Trainer
 
 
 def build_part(path: str, part: Part, image: ImageSpec, registry: Registry) -> nn.Module:
@@ -108,17 +48,6 @@ def build_part(path: str, part: Part, image: ImageSpec, registry: Registry) -> n
 def wants_mean(generator: nn.Module) -> bool:
     """Whether a generator overrides `prepare`, so that the mean of the images is worth a pass over them."""
     return getattr(type(generator), "prepare", Generator.prepare) is not Generator.prepare
-
-
-@contextmanager
-def seeded(seed: int):
-    """Seeds torch's process-wide generator for initialization, and leaves it as it was found."""
-    state = torch.default_generator.get_state()
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.default_generator.set_state(state)
 
 
 def build_trainer(
@@ -161,3 +90,20 @@ def build_trainer(
         precision=precision,
         processes=processes,
     )
+
+
+def doubts(trainer: Trainer) -> list[str]:
+    """One line for each mix-in whose terms will not be what its paper means with this discriminator."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    if trainer.discriminator is None or not any(
+        isinstance(module, _BatchNorm) for module in trainer.discriminator.modules()
+    ):
+        return []
+    names = [name for name, regularizer in trainer.regularizers.items() if regularizer.separate]
+    if not names:
+        return []
+    return [
+        f"Warning: the discriminator has batch norm, which couples the images of a batch, and {' and '.join(names)} "
+        f"need{'s' if len(names) == 1 else ''} each image's own gradient: the penalty is not the paper's."
+    ]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ganzoo.errors import UsageError, did_you_mean
-from ganzoo.variant import OPTIMIZERS, Schedule, Training
+from ganzoo.variant import OPTIMIZERS, Training
 
 FUSED = ("adam", "adamw", "sgd")
 
@@ -41,101 +39,3 @@ def match_layout(optimizer: torch.optim.Optimizer) -> None:
         for name, value in state.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
                 state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-
-
-def scheduled(schedule: Schedule, base: float, progress: float) -> float:
-    """The value of a schedule at `progress`, the fraction of all steps that is done; `base` is the setting itself."""
-    start = base if schedule.start is None else schedule.start
-    width = schedule.finish - schedule.begin
-    share = (progress - schedule.begin) / width if width > 0 else float(progress >= schedule.begin)
-    share = min(max(share, 0.0), 1.0)
-    if schedule.shape == "cosine":
-        share = (1 - math.cos(math.pi * share)) / 2
-    if schedule.shape == "exponential":
-        if not (start > 0 and schedule.end > 0):
-            raise UsageError(
-                f"An exponential schedule goes from one number above 0 to another, not from {start} to {schedule.end}."
-            )
-        return start * (schedule.end / start) ** share
-    return start + (schedule.end - start) * share
-
-
-def half_life(decay: float) -> float:
-    """In how many steps an average of this decay (0 to below 1) forgets half of what it was."""
-    return math.log(0.5) / math.log(decay) if decay > 0 else 0.0
-
-
-class Schedules:
-    """Sets learning rates, β2, momentum, the EMA decay and attributes of loss, augmentation and regularizers before each step.
-
-    The decay has two targets: itself, or its half-life as a fraction of all steps.
-    """
-
-    def __init__(
-        self, training: Training, optimizers: dict[str, torch.optim.Optimizer], modules: dict[str, nn.Module | None]
-    ):
-        self._training, self._optimizers, self._modules = training, optimizers, modules
-        self._steps = max(training.steps, 1)
-        self._base: dict[str, float] = {}
-        for target in training.schedules:
-            self._base[target] = self._read(target)
-
-    def _read(self, target: str) -> float:
-        """The value that a schedule starts from; UsageError if nothing of that name can be scheduled."""
-        owner, _, attribute = target.rpartition(".")
-        if owner in self._modules:
-            value: Any = getattr(self._modules[owner], attribute, None)
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                return float(value)
-            module = self._modules[owner]
-            numbers = [name for name, item in vars(module or self).items() if type(item) in (int, float)]
-            raise UsageError(
-                f"The {owner} has no number called '{attribute}' to schedule.{did_you_mean(attribute, numbers)}"
-            )
-        known = [f"{role}_lr" for role in self._optimizers] + ["beta2"] * bool(self._groups("betas"))
-        known += ["momentum"] * bool(self._groups("momentum")) + ["ema", "ema_half_life"] * (
-            self._training.ema is not None
-        )
-        if target not in known:
-            known += [f"{owner}.<option>" for owner, module in self._modules.items() if module is not None]
-            raise UsageError(f"Nothing called '{target}' can be scheduled.{did_you_mean(target, known)}")
-        if {"ema", "ema_half_life"} <= set(self._training.schedules):
-            raise UsageError("The moving average has two schedules, 'ema' and 'ema_half_life': leave one out.")
-        if target == "beta2":
-            return float(self._groups("betas")[0]["betas"][1])
-        if target == "momentum":
-            return float(self._groups("momentum")[0]["momentum"])
-        if target == "ema":
-            return float(self._training.ema)
-        if target == "ema_half_life":
-            return half_life(float(self._training.ema)) / self._steps
-        return float(self._optimizers[target.removesuffix("_lr")].param_groups[0]["lr"])
-
-    def _groups(self, option: str) -> list[dict[str, Any]]:
-        """The parameter groups that have such an option, and not 0: torch keeps no memory for a momentum that starts there."""
-        return [
-            group for optimizer in self._optimizers.values() for group in optimizer.param_groups if group.get(option)
-        ]
-
-    def at(self, step: int) -> dict[str, float]:
-        """Sets every scheduled value for training step `step` and returns them."""
-        values = {}
-        for target, schedule in self._training.schedules.items():
-            values[target] = value = scheduled(schedule, self._base[target], step / self._steps)
-            owner, _, attribute = target.rpartition(".")
-            if owner:
-                setattr(self._modules[owner], attribute, value)
-            elif target == "beta2":
-                for group in self._groups("betas"):
-                    group["betas"] = (group["betas"][0], value)
-            elif target == "momentum":
-                for group in self._groups("momentum"):
-                    group["momentum"] = value
-            elif target == "ema_half_life":
-                values["ema"] = 0.5 ** (
-                    1 / max(value * self._steps, 1e-8)
-                )  # as brownvc/R3GAN and stylegan2-ada have it
-            elif target != "ema":
-                for group in self._optimizers[target.removesuffix("_lr")].param_groups:
-                    group["lr"] = value
-        return values

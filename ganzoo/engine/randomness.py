@@ -6,9 +6,12 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    pass
 
 
 def hashed(*key: Any) -> int:
@@ -53,3 +56,14 @@ def process_randomness(device: torch.device) -> Iterator[None]:
             torch.cuda.set_rng_state(on_device, device)
         elif device.type == "mps":
             torch.mps.set_rng_state(on_device)
+
+
+@contextmanager
+def seeded(seed: int):
+    """Seeds torch's process-wide generator for initialization, and leaves it as it was found."""
+    state = torch.default_generator.get_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(state)

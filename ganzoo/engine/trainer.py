@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from ganzoo.engine.batch_norm import BATCH, BATCHES, has_statistics, stand
 from ganzoo.engine.distributed import Processes, parts
-from ganzoo.engine.optimizers import Schedules, build_optimizer, match_layout
+from ganzoo.engine.optimizers import build_optimizer, match_layout
 from ganzoo.engine.randomness import hashed, process_randomness, seed_process
+from ganzoo.engine.schedules import Schedules
 from ganzoo.errors import PluginError, UsageError
 from ganzoo.losses import ROLES, Augmentation, Draw, Loss, Phase, Regularizer, Turn
 from ganzoo.networks import Generator

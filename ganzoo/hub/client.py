@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from ganzoo.errors import GanzooError
-from ganzoo.files.atomic import shorten
+from ganzoo.files.text import shorten
 from ganzoo.hub.errors import PASSING, Again, Answered, Asked, explained, seconds_to_wait, worth_waiting
 
 COMMIT = re.compile(r"[0-9a-f]{40}")

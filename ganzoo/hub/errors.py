@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganzoo.errors import GanzooError, UsageError
-from ganzoo.files.atomic import shorten
+from ganzoo.files.text import shorten
 
 LONGEST_WAIT = 5.0
 PASSING = {408, 429, 500, 502, 503, 504}

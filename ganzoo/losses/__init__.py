@@ -1,7 +1,9 @@
 """The contract of losses, regularizers and augmentations, and the gradient penalties that they call."""
 
+from ganzoo.losses.contract import Augmentation, Loss, Regularizer
 from ganzoo.losses.penalties import gradient_penalty, squared_gradient_norm, zero_centred_penalty
-from ganzoo.losses.turn import ROLES, Augmentation, Draw, Loss, Phase, Regularizer, Turn
+from ganzoo.losses.phase import ROLES, Phase
+from ganzoo.losses.turn import Draw, Turn
 
 __all__ = ["ROLES", "Augmentation", "Draw", "Loss", "Phase", "Regularizer", "Turn"]
 __all__ += ["gradient_penalty", "squared_gradient_norm", "zero_centred_penalty"]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganzoo.data import ImageData
 from ganzoo.errors import GanzooError, PluginError, UsageError
-from ganzoo.files.atomic import shorten
+from ganzoo.files.text import shorten
 from ganzoo.metrics.moments import Moments
 
 NEEDS = ("features", "logits")

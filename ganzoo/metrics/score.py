@@ -15,8 +15,10 @@ from ganzoo.data.batches import generator_for
 from ganzoo.data.load import cache_folder, silent
 from ganzoo.data.store import key_of
 from ganzoo.errors import CheckpointError, GanzooError, PluginError, UsageError
-from ganzoo.files.atomic import read_bytes, shorten, write_atomically
+from ganzoo.files.atomic import write_atomically
 from ganzoo.files.pictures import to_uint8
+from ganzoo.files.strict_json import read_bytes
+from ganzoo.files.text import shorten
 from ganzoo.metrics import named
 from ganzoo.metrics.features import Extractor, Observation, as_images, failure, needs_of, observe, real_batches
 from ganzoo.metrics.moments import Moments

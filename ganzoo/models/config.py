@@ -10,7 +10,8 @@ from typing import Any, Literal, get_type_hints
 
 from ganzoo.config.schema import LARGEST_OPTION, from_json, image_from_json, option_bounds_of
 from ganzoo.errors import CheckpointError, did_you_mean
-from ganzoo.files.atomic import read_json, shorten
+from ganzoo.files.strict_json import read_json
+from ganzoo.files.text import shorten
 from ganzoo.variant import ImageSpec, Part, check_name
 
 FORMAT = 1

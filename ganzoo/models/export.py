@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ganzoo.config.schema import one_line
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import write_atomically
+from ganzoo.files.text import one_line
 from ganzoo.models.model import Model
 
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt", "torch-export": ".pt2"}

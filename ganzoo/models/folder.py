@@ -10,7 +10,9 @@ from pathlib import Path
 from torch import Tensor
 
 from ganzoo.errors import GanzooError, UsageError
-from ganzoo.files.atomic import disk_errors, new_folder, parse_json, shorten, write_file
+from ganzoo.files.atomic import disk_errors, new_folder, write_file
+from ganzoo.files.strict_json import parse_json
+from ganzoo.files.text import shorten
 from ganzoo.models.config import DISCRIMINATOR_FILE, GENERATOR_FILE, ModelConfig, checked_config
 from ganzoo.models.tensors import DTYPES, write_tensors
 from ganzoo.variant import Part

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ganzoo.errors import CheckpointError
-from ganzoo.files.atomic import disk_errors, parse_json, shorten
+from ganzoo.files.atomic import disk_errors
+from ganzoo.files.strict_json import parse_json
+from ganzoo.files.text import shorten
 from ganzoo.models.file_types import LOOKED_AT, what_is
 
 HEADER_BYTES = 4 * 2**20

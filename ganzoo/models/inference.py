@@ -8,9 +8,9 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from ganzoo.config.schema import one_line
 from ganzoo.engine.randomness import process_randomness
 from ganzoo.errors import UsageError
+from ganzoo.files.text import one_line
 
 TOLERANCE = 1e-4  # of images in [-1, 1]: rounding, and nothing else
 COMPARED = 2

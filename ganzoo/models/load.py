@@ -15,7 +15,7 @@ from torch import Tensor
 from ganzoo.checkpoints.checkpoint import load_checkpoint, newest_checkpoint
 from ganzoo.config.schema import image_from_json, run_config, variant_from_json
 from ganzoo.errors import CheckpointError, UsageError
-from ganzoo.files.atomic import shorten
+from ganzoo.files.text import shorten
 from ganzoo.models.config import GENERATOR_FILE, ModelConfig, Provider, read_model_config
 from ganzoo.models.meta_device import build_skeleton, fill, refuse_latent
 from ganzoo.models.model import Model
@@ -147,8 +147,8 @@ def load_run(
 
 def _place(device: str | torch.device, dtype: torch.dtype | None) -> tuple[torch.device, torch.dtype]:
     """Where the generator goes and as which numbers; UsageError for what is not there."""
+    from ganzoo.engine.device import default_device
     from ganzoo.engine.randomness import repeatable
-    from ganzoo.runs.folder import default_device
 
     if dtype not in (None, *FLOATING):
         raise UsageError(

@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ganzoo import __version__
+from ganzoo.config.parts import option_mistakes
 from ganzoo.config.schema import LARGEST_OPTION
-from ganzoo.engine.build import build_part, option_mistakes, seeded
+from ganzoo.engine.build import build_part
+from ganzoo.engine.randomness import seeded
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
-from ganzoo.files.atomic import shorten
+from ganzoo.files.text import shorten
 from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.networks import Generator
 from ganzoo.registry.registry import Registry

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,12 +12,10 @@ from torch import Tensor
 from ganzoo.errors import PluginError, UsageError
 from ganzoo.models.inference import Drawing
 from ganzoo.networks import Generator
+from ganzoo.networks.latents import draw_latent
 
 if TYPE_CHECKING:
     from ganzoo.models.config import ModelConfig
-    from ganzoo.publish.push import Pushed
-
-BLOCK = 256
 
 
 class Model:
@@ -45,12 +42,6 @@ class Model:
         from ganzoo.models.folder import write_model
 
         self.config = write_model(Path(folder), self.config, self.generator.state_dict(), dtype=dtype)
-
-    def push(self, repo: str, **options: Any) -> Pushed:
-        """Publishes the model on the Hugging Face Hub as `repo` ("owner/name"); see `ganzoo.publish.push.push` for the options."""
-        from ganzoo.publish.push import push
-
-        return push(self, repo, **options)
 
     def latent(self, n: int, seed: int = 0, truncation: float | None = None) -> Tensor:
         """The first `n` latents (n, latent_dim) of a seed; the first 16 of 64 are those of 16.
@@ -184,13 +175,3 @@ class Model:
     def _stretch(self, start: Tensor, end: Tensor, frames: int, labels: Tensor | None) -> Iterator[Tensor]:
         for frame in range(frames):
             yield self.draw(self.generator.between(start[None], end[None], frame / frames), labels)
-
-
-def draw_latent(generator: Generator, n: int, seed: int) -> Tensor:
-    """Latents (n, latent_dim) in blocks with a stream of their own, so that number i does not depend on how many are drawn."""
-    blocks = []
-    for block in range((n + BLOCK - 1) // BLOCK):
-        digest = hashlib.blake2b(f"ganzoo sample {seed} {block}".encode(), digest_size=7).digest()
-        random = torch.Generator("cpu").manual_seed(int.from_bytes(digest, "big"))
-        blocks.append(generator.latent(BLOCK, random))
-    return torch.cat(blocks)[:n]

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from ganzoo.errors import GanzooError, UsageError
-from ganzoo.files.atomic import read_bytes, read_json, shorten, write_atomically
+from ganzoo.files.atomic import write_atomically
+from ganzoo.files.strict_json import read_bytes, read_json
+from ganzoo.files.text import shorten
 from ganzoo.hub.client import COMMIT, DIGEST, patiently
 from ganzoo.hub.errors import Asked, HubError, Unreachable
 from ganzoo.models import verified as stamps

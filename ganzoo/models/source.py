@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganzoo.errors import UsageError, did_you_mean
-from ganzoo.files.atomic import shorten
+from ganzoo.files.text import shorten
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import Weights
 

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ganzoo.errors import CheckpointError
-from ganzoo.files.atomic import disk_errors, fsync_file, shorten
+from ganzoo.files.atomic import disk_errors, fsync_file
+from ganzoo.files.text import shorten
 from ganzoo.models import verified as stamps
 from ganzoo.models.config import WeightsFile
 from ganzoo.models.header import ITEM_BYTES, Entry, open_regular, read_header

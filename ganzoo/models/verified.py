@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from ganzoo.errors import GanzooError
-from ganzoo.files.atomic import read_json, write_atomically
+from ganzoo.files.atomic import write_atomically
+from ganzoo.files.strict_json import read_json
 
 KEPT = 1000
 FILE_BYTES = 2**20

@@ -19,7 +19,8 @@ from ganzoo.checkpoints.manifest import folder_name
 from ganzoo.engine.build import build_part
 from ganzoo.errors import GanzooError, UsageError, did_you_mean
 from ganzoo.files import pictures
-from ganzoo.files.atomic import disk_errors, shorten, write_file
+from ganzoo.files.atomic import disk_errors, write_file
+from ganzoo.files.text import shorten
 from ganzoo.hub import client as hub
 from ganzoo.hub.client import COMMIT, attempts
 from ganzoo.hub.errors import Asked, HubError, explained, status_of

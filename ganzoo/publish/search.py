@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from ganzoo.errors import UsageError
-from ganzoo.files.atomic import shorten
+from ganzoo.files.text import shorten
 from ganzoo.hub.client import patiently
 from ganzoo.hub.errors import Asked
 from ganzoo.models.pull import REPOSITORY

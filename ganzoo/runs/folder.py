@@ -175,27 +175,3 @@ def read_run(path: Path) -> dict[str, Any]:
     if not config.exists():
         raise UsageError(f"{path} holds no run to resume (no config.json): leave out --resume to start one.")
     return run_config(config)
-
-
-def threads(limit: int | None) -> None:
-    """Uses `limit` threads; results are bitwise repeatable only for the same number of them."""
-    import torch
-
-    if limit:
-        torch.set_num_threads(limit)
-
-
-def default_device(name: str) -> str:
-    """The device that "auto" means here: cuda, then mps, then cpu; UsageError for one that is not there."""
-    import torch
-
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return next(kind for kind, found in there.items() if found)
-    kind = name.partition(":")[0]
-    if not there.get(kind):
-        known = ", ".join(kind for kind, found in there.items() if found)
-        raise UsageError(f"There is no device '{name}' here; there is: {known}. Use --device auto to take the best.")
-    if kind == "cuda" and "LOCAL_RANK" in os.environ and ":" not in name:
-        return f"cuda:{os.environ['LOCAL_RANK']}"
-    return name

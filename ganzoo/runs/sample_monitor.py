@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo.config.schema import one_line
-from ganzoo.engine.build import seeded
+from ganzoo.engine.randomness import seeded
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import DivergedError, PluginError, UsageError
 from ganzoo.files import pictures
 from ganzoo.files.atomic import write_atomically
-from ganzoo.models.model import draw_latent
+from ganzoo.files.text import one_line
+from ganzoo.networks.latents import draw_latent
 from ganzoo.runs import collapse as watch
 
 LOOKED_AT = 256

@@ -11,19 +11,21 @@ from typing import Any
 import torch
 
 from ganzoo.checkpoints.checkpoint import remove_leftovers
-from ganzoo.config.mixins import check_kept, doubts, mixed_in
+from ganzoo.config.mixins import check_kept, mixed_in
 from ganzoo.config.schema import variant_from_json
 from ganzoo.config.settings import resolve
 from ganzoo.data import Batches, ImageData, load_images
 from ganzoo.data.batches import mean_image
-from ganzoo.engine.build import build_part, build_trainer, seeded
+from ganzoo.engine.build import build_part, build_trainer, doubts
+from ganzoo.engine.device import default_device, threads
 from ganzoo.engine.distributed import Processes, join
-from ganzoo.engine.randomness import repeatable
+from ganzoo.engine.randomness import repeatable, seeded
 from ganzoo.errors import UsageError
-from ganzoo.files.atomic import FolderLock, shorten
+from ganzoo.files.lock import FolderLock
+from ganzoo.files.text import shorten
 from ganzoo.losses import Loss, Phase
 from ganzoo.registry.registry import Registry
-from ganzoo.runs.folder import RunFolder, check_same, default_device, describe, read_run, threads
+from ganzoo.runs.folder import RunFolder, check_same, describe, read_run
 from ganzoo.runs.loop import Cadence, TrainingLoop
 from ganzoo.runs.sample_monitor import remembered_real, try_out
 from ganzoo.variant import ImageSpec, Variant

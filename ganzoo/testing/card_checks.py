@@ -8,8 +8,8 @@ import subprocess
 import sys
 from urllib.parse import urlsplit
 
+from ganzoo.config.parts import KIND_OF, option_mistakes, options_of, part_mistakes, parts_of
 from ganzoo.config.schema import LARGEST_SIZE, option_bounds, training_mistakes
-from ganzoo.engine.build import KIND_OF, option_mistakes, options_of, part_mistakes, parts_of
 from ganzoo.testing import CheckFailed, CheckSkipped
 from ganzoo.testing.subject import Subject
 from ganzoo.variant import NAME

@@ -11,8 +11,9 @@ from ganzoo.data.memory import available_bytes
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.models.load import load_folder
-from ganzoo.models.model import Model, draw_latent
+from ganzoo.models.model import Model
 from ganzoo.networks import Generator
+from ganzoo.networks.latents import draw_latent
 from ganzoo.testing import CheckFailed
 from ganzoo.testing.subject import STEP_SECONDS, Subject, labels_of, qualified
 from ganzoo.variant import ImageSpec

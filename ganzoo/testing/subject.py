@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo.config.schema import one_line
-from ganzoo.engine.build import KIND_OF, build_part, build_trainer, options_of, parts_of, seeded
-from ganzoo.engine.randomness import process_randomness
+from ganzoo.config.parts import KIND_OF, options_of, parts_of
+from ganzoo.engine.build import build_part, build_trainer
+from ganzoo.engine.randomness import process_randomness, seeded
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import GanzooError, UsageError
+from ganzoo.files.text import one_line
 from ganzoo.registry.registry import Registry
 from ganzoo.registry.registry import registry as installed_registry
 from ganzoo.testing import PATIENCE, CheckFailed, CheckSkipped, Outcome

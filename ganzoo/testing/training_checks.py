@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ganzoo.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from ganzoo.engine.build import part_mistakes, seeded
+from ganzoo.config.parts import part_mistakes
+from ganzoo.engine.randomness import seeded
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import GanzooError
-from ganzoo.models.model import draw_latent
+from ganzoo.networks.latents import draw_latent
 from ganzoo.runs import collapse as watch
 from ganzoo.testing import CheckFailed, CheckSkipped
 from ganzoo.testing.subject import BATCH, STEPS, Images, Subject, labels_of, narrowed, qualified, smooth

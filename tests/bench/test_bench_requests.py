@@ -106,7 +106,7 @@ def test_failed_cells_are_done_again_only_if_asked(data, filled, tmp_path):
 
 
 def test_a_folder_in_use_or_in_the_way_is_refused(data, filled, tmp_path):
-    from ganzoo.files.atomic import FolderLock
+    from ganzoo.files.lock import FolderLock
 
     before = contents(filled)
     with FolderLock(filled):
@@ -306,7 +306,7 @@ def test_pretrained_weights_are_scored_without_a_network(data, tmp_path):
 
 def test_without_metrics_an_extractor_is_asked_for_what_it_can_serve(tmp_path):
     from ganzoo.bench.planning import _job
-    from ganzoo.bench.run import Request
+    from ganzoo.bench.request import Request
     from ganzoo.metrics.features import Extractor
     from ganzoo.registry.registry import registry
 

@@ -316,7 +316,7 @@ def test_two_runs_of_one_name_stand_in_one_table(tmp_path, monkeypatch):
 
 def test_the_order_in_which_metrics_are_typed_is_no_other_protocol(tmp_path):
     from ganzoo.bench.planning import _job
-    from ganzoo.bench.run import Request
+    from ganzoo.bench.request import Request
     from ganzoo.metrics.features import load_extractor
     from ganzoo.registry.registry import registry
 

@@ -11,9 +11,9 @@ from contract.harness import IMAGE, make
 from contract.parts import NonSaturating
 
 from ganzoo import Part, Schedule
-from ganzoo.config.mixins import doubts, kind_of, mixed_in
+from ganzoo.config.mixins import kind_of, mixed_in
 from ganzoo.config.schema import as_json, variant_from_json
-from ganzoo.engine.build import build_trainer
+from ganzoo.engine.build import build_trainer, doubts
 from ganzoo.errors import UsageError
 from ganzoo.losses import Augmentation, Regularizer
 from ganzoo.registry.registry import registry

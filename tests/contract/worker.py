@@ -14,8 +14,10 @@ from safetensors.torch import save_file
 
 from contract.harness import Pictures, contract_registry, spec
 from ganzoo import Part
-from ganzoo.engine.build import build_part, parts_of, seeded
+from ganzoo.config.parts import parts_of
+from ganzoo.engine.build import build_part
 from ganzoo.engine.distributed import Processes, join
+from ganzoo.engine.randomness import seeded
 from ganzoo.engine.trainer import Trainer
 from ganzoo.losses import Regularizer
 

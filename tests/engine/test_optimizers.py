@@ -10,7 +10,7 @@ from contract.parts import NonSaturating
 
 from ganzoo import Schedule
 from ganzoo.engine import trainer as engine
-from ganzoo.engine.optimizers import scheduled
+from ganzoo.engine.schedules import scheduled
 from ganzoo.errors import UsageError
 from ganzoo.losses import Augmentation
 

@@ -11,7 +11,7 @@ import ganzoo
 from ganzoo.checkpoints.checkpoint import list_checkpoints, load_checkpoint
 from ganzoo.cli import main
 from ganzoo.errors import CheckpointError, UsageError
-from ganzoo.models.model import draw_latent
+from ganzoo.networks.latents import draw_latent
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from ganzoo import ImageSpec, Part
-from ganzoo.engine.build import build_part, seeded
+from ganzoo.engine.build import build_part
+from ganzoo.engine.randomness import seeded
 from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.models.model import Model
 from ganzoo.registry.registry import registry

@@ -17,7 +17,7 @@ import torch
 import ganzoo.runs.train  # noqa: F401 - before any fork, or every child would import it again
 from ganzoo.checkpoints.checkpoint import list_checkpoints, load_checkpoint
 from ganzoo.cli import main
-from ganzoo.engine.build import KIND_OF, options_of
+from ganzoo.config.parts import KIND_OF, options_of
 from ganzoo.registry.registry import registry
 
 

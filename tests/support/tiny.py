@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from ganzoo import ImageSpec, Part
-from ganzoo.engine.build import build_part, seeded
+from ganzoo.engine.build import build_part
+from ganzoo.engine.randomness import seeded
 from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.models.model import Model
 from ganzoo.networks import Generator

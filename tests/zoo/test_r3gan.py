@@ -11,7 +11,7 @@ from stepping import count_parameters, names_of, part, scripted_turn, small_trai
 from torch.nn import functional
 
 from ganzoo import ImageSpec, Part, Schedule
-from ganzoo.engine.optimizers import half_life
+from ganzoo.engine.schedules import half_life
 from ganzoo.errors import UsageError
 from ganzoo.layouts import Match
 from ganzoo.registry.registry import registry

@@ -16,7 +16,7 @@ from ganzoo.bench.report.summary import Section
 from ganzoo.bench.report.tables import Table, Text
 
 if TYPE_CHECKING:
-    from ganzoo.bench.report.write import Picture, Report
+    from ganzoo.bench.report.collect import Picture, Report
 
 
 def render(report: Report) -> str:

@@ -14,7 +14,7 @@ from ganzoo.bench.report.summary import Section
 from ganzoo.bench.report.tables import Table
 
 if TYPE_CHECKING:
-    from ganzoo.bench.report.write import Picture, Report
+    from ganzoo.bench.report.collect import Picture, Report
 
 ACROSS = 4  # pictures in a row
 

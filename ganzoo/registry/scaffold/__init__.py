@@ -9,10 +9,11 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from ganzoo import API_VERSION
 from ganzoo.errors import GanzooError, UsageError
-from ganzoo.files.atomic import disk_errors, new_folder, shorten
+from ganzoo.files.atomic import disk_errors, new_folder
+from ganzoo.files.text import shorten
 from ganzoo.registry.discovery import GROUP, normalize
+from ganzoo.registry.hookspecs import API_VERSION
 from ganzoo.registry.registry import SINGULAR, Registry
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

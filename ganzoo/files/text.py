@@ -1,6 +1,24 @@
-"""Names of files and classes as they may appear in messages, configurations and JSON: printable, bounded."""
+"""Quotes names and error texts from outside, so that a message stays one short printable line."""
 
 import re
+
+
+def shorten(name) -> str:
+    """Quotes a name from outside so that no length and no control character of it can spoil a message."""
+    text = repr(name)
+    return text if len(text) <= 62 else f"{text[:60]}...{text[0]}"
+
+
+def in_path(name: str) -> str:
+    """A key from outside as part of a dotted path: bare where it is short and printable, else quoted as by `shorten`."""
+    return name if name.isprintable() and len(name) <= 60 else shorten(name)
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's text as one line of at most 300 letters."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else text[:297] + "..."
+
 
 LONGEST = 200
 

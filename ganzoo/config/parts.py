@@ -1,0 +1,78 @@
+"""The parts of a variant and their options, checked against signatures without building anything."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from ganzoo.errors import GanzooError, did_you_mean
+from ganzoo.files.text import in_path
+from ganzoo.registry.registry import Registry
+from ganzoo.variant import Part, Variant
+
+if TYPE_CHECKING:
+    pass
+
+
+KIND_OF = {
+    "generator": "generators",
+    "discriminator": "discriminators",
+    "loss": "losses",
+    "regularizers": "regularizers",
+    "augmentation": "augmentations",
+}
+
+
+def parts_of(variant: Variant) -> dict[str, Part]:
+    """Every part of a variant by its path in the settings: "generator", "loss", "regularizers.r1", ..."""
+    parts = {role: getattr(variant, role) for role in ("generator", "discriminator", "loss", "augmentation")}
+    parts |= {f"regularizers.{part.name}": part for part in variant.regularizers}
+    return {role: part for role, part in parts.items() if part is not None}
+
+
+def options_of(factory: Callable) -> dict[str, inspect.Parameter]:
+    """The options that a part's factory takes, by name: all its parameters after the image."""
+    parameters = list(inspect.signature(factory).parameters.values())[1:]
+    return {parameter.name: parameter for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL}
+
+
+def option_mistakes(factory: Callable, options: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a part's options, each as "<option>: why", checked against the factory's signature and annotations."""
+    import msgspec
+
+    known = options_of(factory)
+    mistakes = []
+    hints = _hints(factory)
+    for name, value in options.items():
+        if name not in known:
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+                mistakes.append(f"{in_path(name)}: unknown option.{did_you_mean(name, known)}")
+        elif name in hints:
+            try:
+                msgspec.convert(value, hints[name])
+            except msgspec.ValidationError as error:
+                mistakes.append(f"{name}: {error}")
+            except TypeError:  # an annotation that msgspec does not know says nothing about plain values
+                continue
+    return mistakes
+
+
+def _hints(factory: Callable) -> dict[str, Any]:
+    try:
+        return get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def part_mistakes(variant: Variant, registry: Registry) -> list[str]:
+    """Everything that is wrong with a variant's parts: unknown names and options, each with the nearest known one."""
+    mistakes = []
+    for path, part in parts_of(variant).items():
+        try:
+            factory = registry.get(KIND_OF[path.partition(".")[0]], part.name)
+        except GanzooError as error:
+            mistakes.append(f"{path}: {error}")
+            continue
+        mistakes += [f"{path}.{mistake}" for mistake in option_mistakes(factory, part.options)]
+    return mistakes

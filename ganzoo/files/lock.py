@@ -1,0 +1,86 @@
+"""An exclusive lock on a folder, released by the system when its process ends."""
+
+import os
+from pathlib import Path
+
+from ganzoo.errors import GanzooError
+from ganzoo.files.atomic import disk_errors
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
+
+_held: set[int] = set()
+
+
+def _close_in_child() -> None:
+    """A forked data worker that outlives a killed trainer must not hold the trainer's lock."""
+    while _held:
+        os.close(_held.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
+
+
+class FolderLock:
+    """While it is entered, no other process can lock the folder; the system frees it however the process ends.
+
+    Raises GanzooError that names the other process, or says why the folder cannot be locked.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> "FolderLock":
+        with disk_errors(f"{self.folder} cannot be locked", GanzooError):
+            descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                self._claim(descriptor)
+            except BaseException:
+                os.close(descriptor)
+                raise
+        self._descriptor = descriptor
+        _held.add(descriptor)
+        return self
+
+    def _claim(self, descriptor: int) -> None:
+        if not _try_lock(descriptor):
+            owner = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
+            raise GanzooError(
+                f"another process (pid {owner}) is training in {self.folder}. Wait for it, end it, or use another run folder."
+            )
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+
+    def __exit__(self, *_) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor in _held:  # not in a forked child, which has closed it already
+            _held.discard(descriptor)
+            os.ftruncate(descriptor, 0)
+            os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    if fcntl is None:
+        return _try_lock_windows(descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _try_lock_windows(descriptor: int) -> bool:
+    import msvcrt
+
+    os.lseek(descriptor, 2**20, os.SEEK_SET)  # locked bytes cannot be read there: leave the pid's free
+    try:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    except OSError:
+        return False
+    finally:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    return True

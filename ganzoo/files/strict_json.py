@@ -1,0 +1,88 @@
+"""Reads JSON strictly: size and depth limits, no duplicate keys, no NaN."""
+
+import json
+import os
+import stat
+
+from ganzoo.errors import CheckpointError
+from ganzoo.files.atomic import disk_errors
+from ganzoo.files.text import shorten
+
+JSON_BYTES = 4 * 2**20
+
+
+JSON_DEPTH = 256
+
+
+def read_bytes(path, limit: int) -> bytes:
+    """Reads a regular file of at most `limit` bytes; CheckpointError names the file and says what is wrong."""
+    with disk_errors(f"{path} cannot be read", CheckpointError):
+        if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a FIFO would wait for ever
+            raise CheckpointError(f"{path} is not a regular file.")
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(min(size, limit) + 1)
+    if len(data) > limit:
+        raise CheckpointError(f"{path} is too large: more than {limit} bytes.")
+    return data
+
+
+def read_json(path, limit: int = JSON_BYTES, depth: int = JSON_DEPTH):
+    """Reads JSON as strictly as the standard says; CheckpointError names the file and says what is wrong."""
+    return parse_json(read_bytes(path, limit), path, depth)
+
+
+def parse_json(data: bytes, source, depth: int = JSON_DEPTH):
+    """Parses UTF-8 JSON and refuses what Python's parser lets pass: a key twice, NaN, overflow, a byte-order mark, nesting over `depth`."""
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise CheckpointError(f"{source} starts with a byte-order mark; save it as plain UTF-8.")
+    if not data.strip():
+        raise CheckpointError(f"{source} is empty.")
+    try:
+        value = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
+        )
+    except RecursionError:
+        raise CheckpointError(f"{source} is nested too deep.") from None
+    except UnicodeDecodeError:
+        raise CheckpointError(f"{source} is not UTF-8 text.") from None
+    except ValueError as problem:
+        raise CheckpointError(f"{source} is not valid JSON: {problem}.") from None
+    if _deeper_than(value, depth):
+        raise CheckpointError(f"{source} is nested too deep: more than {depth} levels.")
+    return value
+
+
+def _unique_keys(pairs: list) -> dict:
+    result = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"the key {shorten(key)} is there twice")
+        result[key] = value
+    return result
+
+
+def _refuse_constant(text: str):
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {shorten(text)} is too large")
+    return value
+
+
+def _deeper_than(value, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth + 1):
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return False
+    return True
+
+
+def _children(node):
+    if isinstance(node, dict):
+        return node.values()
+    return node if isinstance(node, list) else ()

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib import metadata
@@ -19,37 +20,32 @@ CORE = sorted((ROOT / "ganzoo").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 FOLDERS = sorted(file.parent for file in PLUGINS if file.name == "__init__.py" and file.parent.name != "ganzoo_plugins")
 
-# What each may import from ganzoo at its top level. `networks`, `losses` and the trainer must not know that plugins exist.
-LAYERS = {
-    "errors": set(),
-    "variant": {"errors"},
-    "hookspecs": {"errors", "variant"},
-    "discovery": {"errors", "variant", "hookspecs"},
-    "isolation": {"errors", "hookspecs", "discovery"},
-    "registry": {"errors", "variant", "hookspecs", "discovery", "isolation"},
-    "networks": {"errors", "variant"},
-    "convolutions": set(),
-    "penalties": {"networks", "convolutions"},
-    "losses": {"errors", "variant", "networks", "penalties"},
-    "optimizers": {"errors", "variant"},
-    "standing": {"errors", "variant", "networks"},
-    "normalization": {"errors", "variant"},
-    "residual": {"errors", "variant", "networks"},
-    "trainer": {"errors", "variant", "networks", "losses", "optimizers", "distributed", "randomness", "standing"},
-    "distributed": {"errors", "variant"},
-}
-TORCH_FREE = {
-    "ganzoo",
-    "ganzoo.__main__",
-    "ganzoo.errors",
-    "ganzoo.variant",
-    "ganzoo.registry.hookspecs",
-    "ganzoo.registry.discovery",
-    "ganzoo.registry.isolation",
-    "ganzoo.registry.registry",
-}
-FOR_COMMANDS = TORCH_FREE | {"ganzoo.cli"}
-FOR_MODELS = {
+# The rooms of ganzoo/ from the ground up; a module in the folder itself is a room of its own. An import reaches down
+# to a lower floor, or left on its own floor, also from inside a function or under TYPE_CHECKING.
+FLOORS = """
+errors variant layouts
+files networks
+losses registry hub checkpoints
+config data
+engine
+models
+metrics convert publish
+runs
+bench testing
+cli
+"""
+ORDER = {name: place for place, name in enumerate(FLOORS.split())}
+DOOR = {"ganzoo", "ganzoo.__main__"}  # the public API and `python -m ganzoo` open every room
+CONSTANTS = {"ganzoo.__version__"}  # what every room may read of the package itself
+LIGHT = {
+    "errors",
+    "variant",
+    "layouts",
+    "registry",
+    "cli",
+}  # rooms that `ganzoo list` imports: no torch at module level
+# What a plugin may import: docs/plugin-api.md lists it.
+PUBLIC = {
     "ganzoo",
     "ganzoo.networks",
     "ganzoo.losses",
@@ -58,12 +54,10 @@ FOR_MODELS = {
     "ganzoo.errors",
     "ganzoo.variant",
 }
-FOR_MODELS |= {
-    "ganzoo.networks.normalization",
-    "ganzoo.networks.residual",
-}  # parts that several families of variants are built of
+PUBLIC |= {"ganzoo.networks.normalization", "ganzoo.networks.residual"}
+LONGEST_FUNCTION = 60  # lines without its docstring
 HEAVY = {"torch", "numpy", "huggingface_hub", "PIL", "tqdm", "msgspec", "safetensors", "pyarrow"}
-# The command group finds its own commands by name; everything else from outside comes in through the entry points of plugins.
+# The command group finds its own commands by name; all other foreign code comes through the entry points of plugins.
 MAY_IMPORT_BY_NAME = {"ganzoo/cli/__init__.py", "ganzoo/registry/discovery.py"}
 # `ganzoo convert` reads other people's checkpoints there: in a child process, under limits, as tensors alone.
 MAY_LOAD_TENSORS = {"ganzoo/convert/pickle_process.py"}
@@ -101,7 +95,7 @@ def imported(file: Path, nodes) -> set[str]:
                 if node.level
                 else node.module
             )
-            submodules = {f"{base}.{alias.name}" for alias in node.names} & set(MODULES)
+            submodules = {f"{base}.{alias.name}" for alias in node.names} & (set(MODULES) | CONSTANTS)
             found |= submodules if submodules and len(submodules) == len(node.names) else submodules | {base}
     return found
 
@@ -127,65 +121,106 @@ def within(names: set[str], package: str) -> set[str]:
     return {name for name in names if name == package or name.startswith(f"{package}.")}
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_layers(name):
-    allowed = {f"ganzoo.{module}" for module in LAYERS[name]}
-    assert within(at_top_level(ROOT / "ganzoo" / f"{name}.py"), "ganzoo") <= allowed
+def room(module: str) -> str | None:
+    """The room of a module ("networks" of ganzoo.networks.layers); None of the package itself."""
+    return None if module in DOOR | CONSTANTS else module.split(".")[1]
+
+
+def upward(name: str, imports: set[str]) -> list[str]:
+    """The imports of module `name` that reach a room above its own."""
+    own = room(name)
+    if own is None:
+        return []
+    found = []
+    for other in sorted(within(imports, "ganzoo")):
+        target = room(other)
+        if other in DOOR:
+            found.append(f"{name} imports the package itself: `from ganzoo.<room>.<module> import ...`")
+        elif target is not None and ORDER[target] > ORDER[own]:
+            found.append(f"{name} ({own}) imports {other} ({target}), which is above it")
+    return found
+
+
+def offenders(files: list[Path], names: Callable[[Path], set[str]]) -> dict[str, set[str]]:
+    """Of the files those with a forbidden import, and which."""
+    return {place(file): found for file in files if (found := names(file))}
+
+
+def test_every_room_has_a_floor():
+    rooms = {room(module_name(file)) for file in CORE} - {None}
+    assert rooms == set(ORDER)
+    assert len(list((ROOT / "ganzoo").glob("*.py"))) <= 10, (
+        "a module directly in ganzoo/ is public: which room is this one's?"
+    )
+
+
+def test_imports_reach_down():
+    assert [line for file in CORE for line in upward(module_name(file), anywhere(file))] == []
 
 
 @pytest.mark.parametrize(
-    "file", [MODULES[name] for name in sorted(TORCH_FREE)] + sorted((ROOT / "ganzoo/cli").glob("*.py")), ids=place
+    "source",
+    [
+        "from ganzoo.engine.trainer import Trainer",
+        "def build():\n    from ganzoo.engine.trainer import Trainer",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import ganzoo.models.model",
+        "class Part:\n    from ganzoo.engine import trainer",
+        "from ganzoo import Variant",
+    ],
 )
-def test_what_every_command_imports_is_light(file):
-    names = at_top_level(file)
-    assert not {name.partition(".")[0] for name in names} & HEAVY
-    assert {name for name in within(names, "ganzoo") if not within({name}, "ganzoo.cli")} <= FOR_COMMANDS
+def test_an_upward_import_is_seen_wherever_it_is(source, planted):
+    assert upward("ganzoo.networks.probe", anywhere(planted("ganzoo/networks/probe.py", source)))
 
 
-@pytest.mark.parametrize("file", CORE, ids=place)
-def test_core_knows_no_plugin(file):
-    assert not within(anywhere(file), "ganzoo_plugins")
-
-
-@pytest.mark.parametrize(
-    "file", [file for file in CORE if "cli" not in file.parts and file.name != "__main__.py"], ids=place
-)
-def test_only_the_command_line_imports_the_command_line(file):
-    assert not within(anywhere(file), "ganzoo.cli")
-
-
-@pytest.mark.parametrize("file", CORE, ids=place)
-def test_the_hub_is_imported_inside_functions(file):
-    assert not {name for name in at_top_level(file) if within({name}, "huggingface_hub")}
-
-
-@pytest.mark.parametrize("file", PLUGINS, ids=place)
-def test_plugins_import_no_other_plugin(file):
-    own = ".".join(module_name(file).split(".")[:2])
-    assert within(anywhere(file), "ganzoo_plugins") == within(anywhere(file), own)
-
-
-@pytest.mark.parametrize("folder", FOLDERS, ids=place)
-def test_what_a_plugin_is_needs_no_torch(folder):
-    names = at_top_level(folder / "__init__.py")
-    foreign = {name for name in names if name.partition(".")[0] not in sys.stdlib_module_names}
-    assert foreign <= {"ganzoo", "ganzoo.variant", "ganzoo.errors"}
-
-
-@pytest.mark.parametrize("file", [file for file in PLUGINS if file.name != "__init__.py"], ids=place)
-def test_how_a_plugin_works_uses_the_contract_alone(file):
-    assert within(anywhere(file), "ganzoo") <= FOR_MODELS
-
-
-def test_no_module_imports_itself_through_others():
-    """A cycle at top level works or fails with the order of the imports; those inside functions cannot fail so."""
-    graph = {
-        name: within(at_top_level(file), "ganzoo") & set(MODULES) - {name, "ganzoo"} for name, file in MODULES.items()
-    }
+def test_nothing_is_imported_in_a_circle():
+    """Function-level imports count: two modules that need each other are one module, or three."""
+    graph = {name: within(anywhere(file), "ganzoo") & set(MODULES) - {name, *DOOR} for name, file in MODULES.items()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(f"circular import: {' imports '.join(error.args[1][::-1])}")
+
+
+def test_listing_imports_nothing_heavy():
+    optional = {"scaffold", "install"}  # of `ganzoo new` and `ganzoo install` alone
+
+    def heavy(file: Path) -> set[str]:
+        names = at_top_level(file) - CONSTANTS
+        foreign = {name for name in names if name.partition(".")[0] in HEAVY}
+        return foreign | {name for name in within(names, "ganzoo") - DOOR if room(name) not in LIGHT}
+
+    light = [file for file in CORE if room(module_name(file)) in LIGHT | {None}]
+    assert offenders([file for file in light if not optional & {file.stem, file.parent.name}], heavy) == {}
+
+
+def test_core_knows_no_plugin():
+    assert offenders(CORE, lambda file: within(anywhere(file), "ganzoo_plugins")) == {}
+
+
+def test_the_hub_is_imported_inside_functions():
+    assert offenders(CORE, lambda file: within(at_top_level(file), "huggingface_hub")) == {}
+
+
+def test_plugins_import_no_other_plugin():
+    def others(file: Path) -> set[str]:
+        own = ".".join(module_name(file).split(".")[:2])
+        names = within(anywhere(file), "ganzoo_plugins")
+        return names - within(names, own)
+
+    assert offenders(PLUGINS, others) == {}
+
+
+def test_what_a_plugin_is_needs_no_torch():
+    def foreign(file: Path) -> set[str]:
+        names = {name for name in at_top_level(file) if name.partition(".")[0] not in sys.stdlib_module_names}
+        return names - {"ganzoo", "ganzoo.variant", "ganzoo.errors"}
+
+    assert offenders([folder / "__init__.py" for folder in FOLDERS], foreign) == {}
+
+
+def test_how_a_plugin_works_uses_what_is_public():
+    files = [file for file in PLUGINS if file.name != "__init__.py"]
+    assert offenders(files, lambda file: within(anywhere(file), "ganzoo") - PUBLIC) == {}
 
 
 def test_every_module_can_be_imported_first():
@@ -204,9 +239,16 @@ for name in sys.argv[1:]:
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-@pytest.mark.parametrize("file", [*CORE, *PLUGINS], ids=place)
-def test_files_are_short(file):
-    assert len(file.read_text(encoding="utf-8").splitlines()) <= 300
+def test_functions_are_short():
+    long = {}
+    for file in [*CORE, *PLUGINS]:
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("register_"):  # those list cards
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+                if lines > LONGEST_FUNCTION:
+                    long[f"{place(file)}:{node.name}"] = lines
+    assert long == {}
 
 
 def forbidden(file: Path) -> list[str]:
@@ -238,7 +280,7 @@ def forbidden(file: Path) -> list[str]:
 
 
 def loads_no_pickle(file: Path, function: ast.Attribute) -> bool:
-    """Whether it is numpy's `load`, called with `allow_pickle=False` in so many words, or torch's in the one file that may, tensors alone."""
+    """True for numpy's `load` with a literal `allow_pickle=False`, and for torch's, tensors alone, in the one file that may."""
     calls = [node for node in ast.walk(tree(file)) if isinstance(node, ast.Call) and node.func is function]
     words = {keyword.arg: ast.unparse(keyword.value) for call in calls for keyword in call.keywords}
     if ast.unparse(function) == "torch.load":
@@ -247,9 +289,8 @@ def loads_no_pickle(file: Path, function: ast.Attribute) -> bool:
     return words.get("allow_pickle") == "False"
 
 
-@pytest.mark.parametrize("file", [*CORE, *PLUGINS], ids=place)
-def test_nothing_runs_what_it_reads(file):
-    assert not forbidden(file)
+def test_nothing_runs_what_it_reads():
+    assert {place(file): found for file in [*CORE, *PLUGINS] if (found := forbidden(file))} == {}
 
 
 @pytest.mark.parametrize(
@@ -266,12 +307,22 @@ def test_nothing_runs_what_it_reads(file):
         "__import__('x')",
     ],
 )
-def test_the_guard_sees(source, tmp_path, monkeypatch):
-    (tmp_path / "ganzoo").mkdir()
-    file = tmp_path / "ganzoo" / "probe.py"
-    file.write_text(source)
-    monkeypatch.setitem(globals(), "ROOT", tmp_path)
-    assert forbidden(file)
+def test_the_guard_sees(source, planted):
+    assert forbidden(planted("ganzoo/files/probe.py", source))
+
+
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    """Writes a module into an empty checkout that takes the place of this one, and gives its file."""
+
+    def plant(name: str, source: str) -> Path:
+        file = tmp_path / name
+        file.parent.mkdir(parents=True)
+        file.write_text(source)
+        monkeypatch.setitem(globals(), "ROOT", tmp_path)
+        return file
+
+    return plant
 
 
 def project() -> dict:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from ganzoo.files.atomic import disk_errors, write_atomically
 from ganzoo.files.lock import FolderLock
 from ganzoo.files.strict_json import read_json
 
+log = logging.getLogger(__name__)
 
-def merge(folders: Sequence[Path], out: Path, report: Callable[[str], None]) -> list[dict[str, Any]]:
+
+def merge(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     """Fills `out` with the rows and samples of all folders, and returns the rows in the order of the plan.
 
     Trained runs stay where they are. Nothing in `folders` is changed (but in `out`, if it is one of them): a cell that is damaged there is
@@ -39,11 +42,13 @@ def merge(folders: Sequence[Path], out: Path, report: Callable[[str], None]) -> 
         for shard in shards:
             plan = target.open(protocol, shard.planned())
             for cell in () if shard.path.resolve() == target.path.resolve() else shard.planned():
-                _take(cell, shard, target, hashed, report)
-        rows = target.rewrite(plan, hashed, report)
+                _take(cell, shard, target, hashed)
+        rows = target.rewrite(plan, hashed)
         if missing := [cell.file for cell in plan if not (target.cells / f"{cell.file}.json").exists()]:
             more = " ..." if len(missing) > 5 else ""
-            report(f"{len(missing)} of {len(plan)} cells are in none of the folders: {', '.join(missing[:5])}{more}")
+            log.warning(
+                f"{len(missing)} of {len(plan)} cells are in none of the folders: {', '.join(missing[:5])}{more}"
+            )
         if rows:
             write_outcome(target.path)
     return rows
@@ -58,9 +63,9 @@ def _check_plugins(folders: Sequence[BenchFolder], protocol: str) -> None:
         known |= {row["cell"]["name"]: row.get("plugins", {}) for row in rows if row["status"] != "failed"}
 
 
-def _take(cell: Cell, shard: BenchFolder, target: BenchFolder, protocol: str, report: Callable[[str], None]) -> None:
+def _take(cell: Cell, shard: BenchFolder, target: BenchFolder, protocol: str) -> None:
     """Brings a cell's row and picture over, if the shard has it."""
-    row, there = shard.row(cell, protocol, report, set_aside=False), target.row(cell, protocol, report)
+    row, there = shard.row(cell, protocol, set_aside=False), target.row(cell, protocol)
     if row is None:
         return
     if there is not None and _without_times(there) != _without_times(row):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +17,8 @@ from ganzoo.config.settings import resolve
 from ganzoo.errors import CheckpointError, UsageError, did_you_mean
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import Variant
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 PARTS = ("generator", "discriminator", "loss")
@@ -99,9 +102,7 @@ def is_pattern(text: str) -> bool:
     return re.search(r"[*?\[]", text) is not None
 
 
-def chosen_variants(
-    patterns: Sequence[str], everything: bool, size: int | None, registry: Registry, report
-) -> list[Variant]:
+def chosen_variants(patterns: Sequence[str], everything: bool, size: int | None, registry: Registry) -> list[Variant]:
     """The variants that names and shell patterns mean, each once, in the order of asking; those of a pattern only if they draw the size."""
     found: dict[str, Variant] = {}
     for pattern in ["*", *patterns] if everything else patterns:
@@ -113,7 +114,7 @@ def chosen_variants(
             raise UsageError(f"No variant matches '{pattern}'.{did_you_mean(pattern, registry.names('variants'))}")
         for variant in matching:
             if size is not None and size not in variant.sizes:
-                report(
+                log.info(
                     f"left out: '{variant.name}' draws {' or '.join(map(str, sorted(variant.sizes)))} pixels, not {size}"
                 )
             else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,10 +20,11 @@ from ganzoo.metrics.features import Extractor, load_extractor
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import Variant
 
+log = logging.getLogger(__name__)
+
 if TYPE_CHECKING:
     from ganzoo.bench.request import Request
 
-Report = Callable[[str], None]
 REFERENCE = "fashion-mnist-test"
 ONLY_TRAINING = (
     "data",
@@ -49,7 +51,7 @@ class Planned(NamedTuple):
     protocol: dict[str, Any]
 
 
-def plan_training(request: Request, registry: Registry, report: Report) -> Planned:
+def plan_training(request: Request, registry: Registry) -> Planned:
     """A matrix of trainings; UsageError if it cannot be done or one of its cells cannot be scored."""
     budgets = [name for name in ("steps", "images", "minutes") if getattr(request, name) is not None]
     if request.data is None:
@@ -57,15 +59,15 @@ def plan_training(request: Request, registry: Registry, report: Report) -> Plann
     if len(budgets) != 1:
         raise UsageError("Every variant gets the same budget: give exactly one of --steps, --images and --minutes.")
     seeds = parse_seeds(request.seeds or "1")
-    variants = chosen_variants(request.sources, request.everything, request.image_size, registry, report)
+    variants = chosen_variants(request.sources, request.everything, request.image_size, registry)
     size = common_size(variants, request.image_size)
     reference = request.reference or default_reference(request.data, registry, request.data_root)
     extractor = load_extractor(request.extractor)
     job = replace(_job(request, registry, "train", reference, extractor), image_size=size)
-    data = load(job, request.data, registry, report, size=size, channels=request.channels)
+    data = load(job, request.data, registry, size=size, channels=request.channels)
     job = replace(job, channels=data.channels, classes=len(data.classes))
-    variants = _with_labels(variants, request, data, report)
-    scorer = Scorer(job, registry, report, data, extractor)
+    variants = _with_labels(variants, request, data)
+    scorer = Scorer(job, registry, data, extractor)
     real = scorer.reference(size, data.channels)
     cells = training_cells(
         variants,
@@ -82,7 +84,7 @@ def plan_training(request: Request, registry: Registry, report: Report) -> Plann
     return Planned(job, cells, scorer, protocol_of(job, data, [real], scorer.extractor, registry))
 
 
-def _with_labels(variants: Sequence[Variant], request: Request, data: ImageData, report: Report) -> list[Variant]:
+def _with_labels(variants: Sequence[Variant], request: Request, data: ImageData) -> list[Variant]:
     """The variants that can learn from the data: those that need labels are left out of patterns where there are none.
 
     UsageError where one was named, or labels were asked for.
@@ -100,13 +102,13 @@ def _with_labels(variants: Sequence[Variant], request: Request, data: ImageData,
         elif variant.name in named:
             raise UsageError(f"Variant '{variant.name}' needs labels, and {how}.")
         else:
-            report(f"left out: '{variant.name}' needs labels, and {data.name} has none")
+            log.warning(f"left out: '{variant.name}' needs labels, and {data.name} has none")
     if not kept:
         raise UsageError(f"All these variants need labels, and {how}.")
     return kept
 
 
-def plan_scoring(request: Request, registry: Registry, report: Report) -> Planned:
+def plan_scoring(request: Request, registry: Registry) -> Planned:
     """A bench of trained generators. One that comes with a variant and cannot be loaded will be a failed row, not the end."""
     for name in ONLY_TRAINING:
         if getattr(request, name):
@@ -116,9 +118,9 @@ def plan_scoring(request: Request, registry: Registry, report: Report) -> Planne
     seeds = parse_seeds(request.seeds or "1")
     extractor = load_extractor(request.extractor)
     job = _job(request, registry, "pretrained", request.reference or REFERENCE, extractor)
-    scorer = Scorer(job, registry, report, extractor=extractor)
+    scorer = Scorer(job, registry, extractor=extractor)
     named = {name: (source, looked_at(source, registry)) for source, name in names_of(request.sources).items()}
-    found = named or _embedded(registry, report)
+    found = named or _embedded(registry)
     shapes = sorted({look.shape for _, look in found.values() if look.shape})
     references = [scorer.reference(*shape) for shape in shapes]
     cells = tuple(
@@ -162,7 +164,7 @@ def looked_at(source: str, registry: Registry) -> Look:
     return Look(model.variant, (model.image.size, model.image.channels), cost)
 
 
-def _embedded(registry: Registry, report: Report) -> dict[str, tuple[str, Look]]:
+def _embedded(registry: Registry) -> dict[str, tuple[str, Look]]:
     """Every generator whose weights come with a variant; UsageError if none can be loaded."""
     tags = [
         (tag, variant.name)
@@ -176,7 +178,7 @@ def _embedded(registry: Registry, report: Report) -> dict[str, tuple[str, Look]]
             found[tag] = tag, looked_at(tag, registry)
         except GanzooError as error:
             trouble = trouble or error
-            report(f"{tag} cannot be loaded: {error}")
+            log.warning(f"{tag} cannot be loaded: {error}")
             found[tag] = tag, Look(variant, None, 0)
     if not any(look.shape for _, look in found.values()):
         raise UsageError(f"No generator comes with a variant that can be loaded{f': {trouble}' if trouble else '.'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +16,8 @@ from ganzoo.bench.row import changes, checked_row, fingerprint
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, move_aside, remove_leftovers, write_atomically
 from ganzoo.files.strict_json import read_json
+
+log = logging.getLogger(__name__)
 
 
 class BenchFolder:
@@ -64,9 +67,7 @@ class BenchFolder:
         """The cells of plan.json; none if it is not written yet."""
         return cells_from_json(read_json(self.plan), str(self.plan)) if self.plan.exists() else ()
 
-    def row(
-        self, cell: Cell, protocol: str, report=lambda line: None, *, set_aside: bool = True
-    ) -> dict[str, Any] | None:
+    def row(self, cell: Cell, protocol: str, *, set_aside: bool = True) -> dict[str, Any] | None:
         """The row of a cell, or None if it is missing; one that is damaged is told, set aside if the folder may be changed, and missing."""
         file = self.cells / f"{cell.file}.json"
         if not file.exists():
@@ -77,7 +78,7 @@ class BenchFolder:
             if row["protocol"] != protocol or "times" not in row:
                 raise CheckpointError(f"{file} is not a row of this bench.")
         except CheckpointError as error:
-            report(
+            log.info(
                 f"{error} It is {'set aside, as if the cell had not been done' if set_aside else 'left as it is, and not merged'}."
             )
             if set_aside:
@@ -85,9 +86,9 @@ class BenchFolder:
             return None
         return row
 
-    def rows(self, protocol: str, report=lambda line: None) -> list[dict[str, Any]]:
+    def rows(self, protocol: str) -> list[dict[str, Any]]:
         """The rows that are there, in the order of plan.json, whole ones alone; nothing is changed."""
-        found = (self.row(cell, protocol, report, set_aside=False) for cell in self.planned())
+        found = (self.row(cell, protocol, set_aside=False) for cell in self.planned())
         return [row for row in found if row is not None]
 
     def write_row(self, cell: Cell, row: dict[str, Any]) -> None:
@@ -102,9 +103,9 @@ class BenchFolder:
         ):
             file.write(line_of(row) + "\n")
 
-    def rewrite(self, plan: Iterable[Cell], protocol: str, report=lambda line: None) -> list[dict[str, Any]]:
+    def rewrite(self, plan: Iterable[Cell], protocol: str) -> list[dict[str, Any]]:
         """Writes results.jsonl anew, all rows that are there in the order of the plan, and returns them."""
-        rows = [row for cell in plan if (row := self.row(cell, protocol, report)) is not None]
+        rows = [row for cell in plan if (row := self.row(cell, protocol)) is not None]
         write_atomically(self.results, "".join(line_of(row) + "\n" for row in rows))
         return rows
 

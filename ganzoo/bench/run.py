@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -29,10 +29,8 @@ from ganzoo.files.lock import FolderLock
 from ganzoo.registry.registry import Registry
 from ganzoo.runs.sample_monitor import remembered_real
 
-Report = Callable[[str], None]
 
-
-def bench(request: Request, registry: Registry, report: Report) -> list[dict[str, Any]]:
+def bench(request: Request, registry: Registry) -> list[dict[str, Any]]:
     """Fills the folder of a bench and returns its rows in the order of the plan.
 
     A cell that fails or diverges is a row. UsageError for a request that cannot be met, before anything is made; InterruptedRun
@@ -42,13 +40,13 @@ def bench(request: Request, registry: Registry, report: Report) -> list[dict[str
     number, count = parse_shard(request.shard)
     if request.ray and request.jobs:
         raise UsageError("Give --jobs for this machine or --ray for a cluster, which knows its own size, not both.")
-    job, cells, scorer, protocol = (plan_training if request.train else plan_scoring)(request, registry, report)
+    job, cells, scorer, protocol = (plan_training if request.train else plan_scoring)(request, registry)
     hashed = fingerprint(protocol)
     folder = BenchFolder(request.out)
     folder.make()
     with FolderLock(folder.path):
         plan = folder.open(protocol, cells, _plugins(cells, registry))
-        rows = folder.rewrite(plan, hashed, report)
+        rows = folder.rewrite(plan, hashed)
         mine = cells[number - 1 :: count]
         found = {cell: row for cell in mine if (row := folder.row(cell, hashed)) is not None}
         for cell, row in found.items():  # whoever was killed between a row and this
@@ -62,7 +60,7 @@ def bench(request: Request, registry: Registry, report: Report) -> list[dict[str
                 matrix.announce()
                 _fill(request, job, missing, folder, protocol, registry, scorer, matrix)
         finally:  # whoever stops a bench sees what is there
-            rows = folder.rewrite(plan, hashed, report)
+            rows = folder.rewrite(plan, hashed)
             if rows:
                 write_outcome(folder.path)
     return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -40,11 +40,10 @@ class Scorer:
         self,
         job: Job,
         registry: Registry,
-        report: Callable[[str], None],
         data: ImageData | None = None,
         extractor: Extractor | None = None,
     ):
-        self.job, self.registry, self._report, self._data = job, registry, report, data
+        self.job, self.registry, self._data = job, registry, data
         self.extractor = extractor or load_extractor(job.extractor)
         self.metrics = {name: registry.get("metrics", name) for name in job.metrics}
         self.needs = needs_of(self.metrics, self.extractor)
@@ -56,16 +55,16 @@ class Scorer:
         """What the cells are trained on."""
         if self._data is None:
             job = self.job
-            self._data = load(job, job.data, self.registry, self._report, size=job.image_size, channels=job.channels)
+            self._data = load(job, job.data, self.registry, size=job.image_size, channels=job.channels)
         return self._data
 
     def _reference(self, size: int, channels: int) -> ImageData:
         if self.job.reference == self.job.data and (size, channels) == (self.job.image_size, self.job.channels):
             return self.data
-        return load(self.job, self.job.reference, self.registry, self._report, size=size, channels=channels)
+        return load(self.job, self.job.reference, self.registry, size=size, channels=channels)
 
     def _seen(self, size: int, channels: int):
-        return observe_real(self.reference(size, channels), self.extractor, self.needs, report=self._report)
+        return observe_real(self.reference(size, channels), self.extractor, self.needs)
 
     def score(self, model: Model, images: int, seed: int) -> Score:
         """The numbers of the first `images` drawings of a seed, rounded to 8 bits; a metric that fails leaves a trouble and the others alone."""
@@ -93,13 +92,9 @@ class Scorer:
         return Score(values, watch.seconds, tuple(troubles))
 
 
-def load(
-    job: Job, source: str, registry: Registry, report: Callable[[str], None], *, size: int, channels: int | None
-) -> ImageData:
+def load(job: Job, source: str, registry: Registry, *, size: int, channels: int | None) -> ImageData:
     """Images of a source at a size, prepared or from the cache."""
-    return load_images(
-        source, size=size, channels=channels, datasets=registry.table("datasets"), root=job.data_root, report=report
-    )
+    return load_images(source, size=size, channels=channels, datasets=registry.table("datasets"), root=job.data_root)
 
 
 def default_reference(data: str, registry: Registry, root) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,26 @@ from ganzoo.runs.train import Request, steps_for, train
 from ganzoo.variant import ImageSpec, Part, Variant
 
 TOLD = ("collapse", "diverged", "rollback")
-WARNING = "Warning: "
 ENDLESS = 10**9
+
+
+@contextmanager
+def warnings_of(logger: str) -> Iterator[list[str]]:
+    """Collects the warnings of one logger, and keeps all messages of ganzoo off the terminal meanwhile."""
+    lines: list[str] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.name == logger and record.levelno >= logging.WARNING:
+                lines.append(record.getMessage())
+
+    root = logging.getLogger("ganzoo")
+    handlers, propagate = root.handlers, root.propagate
+    root.handlers, root.propagate = [Collect()], False
+    try:
+        yield lines
+    finally:
+        root.handlers, root.propagate = handlers, propagate
 
 
 def fill_trained(row: dict[str, Any], cell: Cell, job: Job, registry: Registry, scorer: Callable[[], Scorer]) -> None:
@@ -46,13 +65,13 @@ def fill_trained(row: dict[str, Any], cell: Cell, job: Job, registry: Registry, 
     folder = RunFolder(Path(job.folder) / "runs" / cell.file)
     steps = _steps(variant, image, job, registry)
     planned = _points(steps, job.points) if job.minutes is None else ()
-    told: list[str] = []
     _begin_anew_without_its_points(folder, planned)
     try:
-        train(_request(cell, job, folder, steps, planned), registry, told.append, scorer().data)
+        with warnings_of("ganzoo.engine.build") as warnings:
+            train(_request(cell, job, folder, steps, planned), registry, scorer().data)
     except DivergedError as error:
         row.update(status="diverged", error=_divergence(folder) or one_line(error))
-    _tell_training(row, folder, told)
+    _tell_training(row, folder, warnings)
     _tell_unused(row, job, variant, folder)
     row["times"]["peak_memory_bytes"] = costs.peak_memory(
         job.device
@@ -139,10 +158,9 @@ def _divergence(folder: RunFolder) -> str | None:
     return next((record["text"] for record in reversed(folder.records()) if record.get("event") == "diverged"), None)
 
 
-def _tell_training(row: dict[str, Any], folder: RunFolder, told: list[str]) -> None:
-    """Fills in what was noticed: warnings before the first step among the lines that were `told`, and the events of the run."""
+def _tell_training(row: dict[str, Any], folder: RunFolder, warnings: list[str]) -> None:
+    """Fills in the events of a run: warnings before its first step, and what its metrics.jsonl records."""
     records = folder.records()
-    warnings = [line.removeprefix(WARNING) for line in told if line.startswith(WARNING)]
     row["events"] = [{"step": 0, "event": "warning", "text": text} for text in warnings]
     row["events"] += [
         {key: record[key] for key in ("step", "event", "text")} for record in records if record.get("event") in TOLD

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import threading
 from functools import cache
@@ -15,7 +16,6 @@ from ganzoo.bench.results import BenchFolder
 from ganzoo.bench.scorer import Scorer
 from ganzoo.bench.workers import end_with_parent
 from ganzoo.config.schema import from_json
-from ganzoo.data.load import silent
 from ganzoo.engine.device import threads
 from ganzoo.errors import InterruptedRun
 from ganzoo.registry.registry import registry
@@ -39,7 +39,7 @@ def row_of(words: str, protocol: dict[str, Any] | None = None) -> tuple[Cell, Jo
 
 @cache
 def _scorer(job: Job) -> Scorer:
-    return Scorer(job, registry(), silent)
+    return Scorer(job, registry())
 
 
 @cache
@@ -52,6 +52,7 @@ def _protocol(job: Job, shapes: tuple[tuple[int, int], ...]) -> dict[str, Any]:
 
 def main() -> int:
     """Does the cell that the first line of input describes, and writes its row; the end of the input is the end of the parent."""
+    logging.getLogger("ganzoo").addHandler(logging.NullHandler())  # the bench that asked for the cell has said it all
     words = sys.stdin.readline()
     threading.Thread(target=end_with_parent, args=(sys.stdin.read,), daemon=True).start()
     try:

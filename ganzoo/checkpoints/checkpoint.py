@@ -1,6 +1,7 @@
 """Checkpoints without pickle: safetensors for tensors, JSON for the rest, sha256 for every byte, and renames that cannot be half done."""
 
 import json
+import logging
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -39,6 +40,8 @@ from ganzoo.files.atomic import (
 )
 from ganzoo.files.strict_json import parse_json
 from ganzoo.files.text import shorten
+
+log = logging.getLogger(__name__)
 
 __all__ = ["list_checkpoints", "load_checkpoint", "newest_checkpoint", "remove_leftovers"]
 __all__ += ["retain", "save_checkpoint", "set_newer_aside"]
@@ -229,7 +232,7 @@ def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
 
 
 def newest_checkpoint(
-    folder: Path, report: Callable[[str], None], keys: Collection[str] | None = None
+    folder: Path, keys: Collection[str] | None = None
 ) -> tuple[int, dict[str, Tree], dict[str, Any]] | None:
     """Returns what `load_checkpoint` gives for the newest one that verifies, or None if there is none at all.
 
@@ -243,7 +246,7 @@ def newest_checkpoint(
             raise
         except CheckpointError as found:
             problem = problem or found
-            report(f"skipped checkpoint {path.name}: {found}")
+            log.warning(f"skipped checkpoint {path.name}: {found}")
     if problem is not None:
         raise CheckpointError(f"no checkpoint in {folder} can be used, and none was deleted; the newest: {problem}")
     return None

@@ -118,9 +118,9 @@ def main(arguments: list[str] | None = None) -> None:
         text = " ".join(str(error).split())[:500]
         code = _fail(f"Error: {type(error).__name__}: {text} (GANZOO_DEBUG=1 shows where)", 1, error)
     _quiet_end()
-    listing = sys.modules.get(f"{__name__}.listing")
-    if listing is not None and listing.registry.cache_info().currsize:
-        listing.tell_warnings(listing.registry())
+    common = sys.modules.get(f"{__name__}.common")
+    if common is not None and common.registry.cache_info().currsize:
+        common.tell_warnings(common.registry())
     sys.exit(code if isinstance(code, int) else 0)
 
 

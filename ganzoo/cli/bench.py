@@ -123,15 +123,15 @@ def bench(as_json: bool, channels, conditional: bool, **asked) -> None:
     The folder holds report.html, report.md, results.jsonl (one row a cell), protocol.json (how was measured) and samples/. Killed
     at any moment, the same command goes on with what is missing.
     """
-    from ganzoo.cli.common import loaded_registry
+    from ganzoo.cli.common import loaded_registry, show_messages
 
     registry = loaded_registry()
+    show_messages(asked["quiet"])
     from ganzoo.bench.request import Request
     from ganzoo.bench.run import bench as run
 
     request = Request(channels=int(channels) if channels else None, conditional=conditional or None, **asked)
-    quiet = request.quiet
-    rows = run(request, registry, lambda line: None if quiet else click.echo(line, err=True))
+    rows = run(request, registry)
     _print(rows, request.out, as_json)
     if rows and all(row["status"] == "failed" for row in rows):  # some that failed are a result, all are none
         raise GanzooError(f"All cells failed, '{rows[0]['cell']['name']}' with: {rows[0]['error']}")
@@ -144,8 +144,10 @@ def bench(as_json: bool, channels, conditional: bool, **asked) -> None:
 def merge(folders: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Join the shards of a bench, all of one protocol, into one folder with one report."""
     from ganzoo.bench.merge import merge as join
+    from ganzoo.cli.common import show_messages
 
-    _print(join(folders, out, lambda line: click.echo(line, err=True)), out, as_json)
+    show_messages()
+    _print(join(folders, out), out, as_json)
 
 
 def _print(rows: list[dict], out: Path, as_json: bool) -> None:

@@ -52,14 +52,15 @@ def convert(files, variant: str, out: Path, channels, **rest) -> None:
     Pickles are read in a process of their own, as tensors alone and under limits: no code in a file is ever run, and a file
     that needs it is refused. Several .npy files, or a folder of them, are the arrays of one network.
     """
-    from ganzoo.cli.common import loaded_registry
+    from ganzoo.cli.common import loaded_registry, show_messages
 
     registry = loaded_registry()
+    show_messages()
     from ganzoo.convert.convert import Request
     from ganzoo.convert.convert import convert as run
 
     request = Request(files=files, variant=variant, out=out, channels=int(channels) if channels else None, **rest)
-    model = run(request, registry, lambda line: click.echo(line, err=True))
+    model = run(request, registry)
     count = sum(parameter.numel() for parameter in model.generator.parameters())
     click.echo(f"{out}: {count:,} parameters, loaded back and verified. Draw from it with:", err=True)
     shown = out if out.is_absolute() else f".{'/' if not str(out).startswith('..') else './'}{out}"

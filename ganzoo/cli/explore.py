@@ -59,15 +59,16 @@ def explore(
     ganzoo explore ./runs/first --out directions.gif
     """
     moves = _check(out, force)
-    from ganzoo.cli.common import loaded_registry
+    from ganzoo.cli.common import loaded_registry, show_messages
 
     loaded_registry()
+    show_messages()
     from ganzoo.engine.device import default_device
     from ganzoo.files import pictures
     from ganzoo.models import explore
     from ganzoo.models.load import load
 
-    model = load(source, device=default_device(device), report=lambda line: click.echo(line, err=True))
+    model = load(source, device=default_device(device))
     codes = bool(model.generator.codes) and directions is None
     samples, steps = samples or (4 if codes else 2), steps or (25 if moves else 10 if codes else 7)
     rows = explore.explore(model, directions=directions, samples=samples, steps=steps, reach=reach, seed=seed)

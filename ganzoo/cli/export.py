@@ -49,12 +49,13 @@ def export(source: str, format: str, out: Path, batch_size: int | None, force: b
     from ganzoo.models import export as exporting
 
     exporting.check_request(out, format, batch_size)
-    from ganzoo.cli.common import loaded_registry
+    from ganzoo.cli.common import loaded_registry, show_messages
 
     loaded_registry()
+    show_messages()
     from ganzoo.models.load import load
 
-    model = load(source, report=lambda line: click.echo(line, err=True))
+    model = load(source)
     done = exporting.export(model, out, format, batch_size=batch_size)
     size = "any batch size" if done.batch_size is None else f"batches of {done.batch_size}"
     click.echo(f"{out}: {format}, {size}, images differ from the generator's by at most {done.difference:.1e}")

@@ -12,10 +12,6 @@ from ganzoo.errors import UsageError
 DTYPES = ("float32", "float16", "bfloat16")
 
 
-def _say(line: str) -> None:
-    click.echo(line, err=True)
-
-
 @click.command()
 @click.argument("source")
 @click.option(
@@ -40,9 +36,10 @@ def pull(source: str, out: Path | None, dtype: str | None, average: bool) -> Non
         raise UsageError("--dtype says how --out stores numbers: give --out.")
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is in the way: give a new or empty folder.")
-    from ganzoo.cli.common import loaded_registry
+    from ganzoo.cli.common import loaded_registry, show_messages
 
     found = loaded_registry()
+    show_messages()
     from ganzoo.models.source import Repository, Tag, parse_source
 
     named = parse_source(source, found)
@@ -58,7 +55,7 @@ def pull(source: str, out: Path | None, dtype: str | None, average: bool) -> Non
         return
     from ganzoo.models.load import load
 
-    model = load(source, average=average, report=_say)
+    model = load(source, average=average)
     stored = model.config.weights.dtype if model.config.weights is not None else "float32"
     model.save(out, dtype=dtype or stored)
     click.echo(str(out))
@@ -67,8 +64,8 @@ def pull(source: str, out: Path | None, dtype: str | None, average: bool) -> Non
 def _fetched(repo: str, revision: str | None, sha256: str | None = None) -> str:
     from ganzoo.models.pull import pull
 
-    pulled = pull(repo, revision, sha256=sha256, report=_say)
-    _say(f"{repo} at commit {pulled.commit}")
+    pulled = pull(repo, revision, sha256=sha256)
+    click.echo(f"{repo} at commit {pulled.commit}", err=True)
     return str(pulled.folder)
 
 
@@ -95,9 +92,10 @@ def push(source: str, repo: str, private: bool, licence, dtype: str, discriminat
     ganzoo push ./runs/first me/my-dcgan --licence mit
     ganzoo push ./runs/first me/my-dcgan --dtype float16 --private --tag v1
     """
-    from ganzoo.cli.common import loaded_registry
+    from ganzoo.cli.common import loaded_registry, show_messages
 
     loaded_registry()
+    show_messages()
     from ganzoo.publish.push import push as publish
 
     options = {
@@ -108,7 +106,7 @@ def push(source: str, repo: str, private: bool, licence, dtype: str, discriminat
         "message": message,
         "tag": tag,
     }
-    pushed = publish(source, repo, **options, report=_say)
+    pushed = publish(source, repo, **options)
     click.echo(f"{pushed.repo}@{pushed.commit}")
 
 
@@ -142,4 +140,4 @@ def search(words: tuple[str, ...], variant, size, limit: int, as_json: bool) -> 
     for row in table:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     if not rows:
-        _say("No model of ganzoo on the Hub matches.")
+        click.echo("No model of ganzoo on the Hub matches.", err=True)

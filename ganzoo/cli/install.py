@@ -8,6 +8,7 @@ import sys
 import click
 
 from ganzoo import API_VERSION, __version__
+from ganzoo.cli.common import show_messages
 from ganzoo.errors import PluginError, UsageError
 
 
@@ -20,10 +21,6 @@ class WithRest(click.Command):
             context.obj = tuple(arguments[place + 1 :])
             arguments = arguments[:place]
         return super().parse_args(context, arguments)
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
 
 
 @click.command(cls=WithRest, options_metavar="[OPTIONS]", epilog="What stands after -- goes to pip.")
@@ -53,7 +50,8 @@ def install(options, packages: tuple[str, ...], editable: tuple[str, ...], dry_r
         raise UsageError("Say which PACKAGE to install, or -e FOLDER.")
     from ganzoo.registry.install import install as run
 
-    asked = run(packages, editable, options or (), _say, dry_run)
+    show_messages()
+    asked = run(packages, editable, options or (), dry_run)
     if not dry_run:
         _tell(asked)
 
@@ -78,14 +76,13 @@ def _tell(asked: list[str]) -> None:
                 )
                 click.echo(registered_lines(row["registered"]))
             if row["note"]:
-                _say(f"Note: {row['name']} {row['note']}")
+                click.echo(f"Note: {row['name']} {row['note']}", err=True)
     for line in found["warnings"]:
         if not any(f"Plugin {name}:" in line for name in asked):
-            _say(f"Warning: {line}")
+            click.echo(f"Warning: {line}", err=True)
     if "GANZOO_LOAD_PLUGINS" in os.environ:
-        _say(
-            f"Note: GANZOO_LOAD_PLUGINS={os.environ['GANZOO_LOAD_PLUGINS']} decides which plugins other commands load."
-        )
+        names = os.environ["GANZOO_LOAD_PLUGINS"]
+        click.echo(f"Note: GANZOO_LOAD_PLUGINS={names} decides which plugins other commands load.", err=True)
     if wrong:
         raise PluginError(f"Installed, but {'; '.join(wrong)}.")
 
@@ -109,10 +106,11 @@ def uninstall(packages: tuple[str, ...]) -> None:
     try:
         rows = {row["name"]: row for row in listing()["plugins"]}
     except PluginError as error:  # a plugin that ends every listing must be removable all the same
-        _say(f"Warning: {error}")
+        click.echo(f"Warning: {error}", err=True)
         rows = {}
     names = sorted({plugin.distribution for plugin in plugins})
-    run(names, _say)
+    show_messages()
+    run(names)
     for plugin in plugins:
         click.echo(f"{plugin.name} {plugin.version} is gone, and with it")
         click.echo(registered_lines(rows.get(plugin.name, {}).get("registered", {})))

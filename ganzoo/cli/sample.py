@@ -93,13 +93,14 @@ def sample(
         raise UsageError(f"{out} is already there: choose another --out or add --force.")
     if kind and not out.parent.is_dir():
         raise UsageError(f"There is no folder {out.parent} to write {out.name} into.")
-    from ganzoo.cli.common import loaded_registry
+    from ganzoo.cli.common import loaded_registry, show_messages
 
     loaded_registry()
+    show_messages()
     from ganzoo.engine.device import default_device
     from ganzoo.models.load import load
 
-    model = load(source, device=default_device(device), average=average, report=lambda line: click.echo(line, err=True))
+    model = load(source, device=default_device(device), average=average)
     count = count or (WALKS if interpolate or classes else 64)
     if classes:
         _write_classes(model, out, count, **drawn)

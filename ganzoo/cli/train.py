@@ -125,9 +125,10 @@ def train(
     The run folder holds config.json (what was resolved), metrics.jsonl, samples/, samples.png and checkpoints/, all of it
     readable without ganzoo. The images are decoded once and kept in $GANZOO_CACHE (~/.cache/ganzoo).
     """
-    from ganzoo.cli.common import loaded_registry
+    from ganzoo.cli.common import loaded_registry, show_messages
 
     registry = loaded_registry()
+    show_messages(rest["quiet"])
     from ganzoo.runs.loop import Cadence
     from ganzoo.runs.train import Request
     from ganzoo.runs.train import train as run
@@ -145,6 +146,6 @@ def train(
         **rest,
     )
     quiet = rest["quiet"]
-    folder = run(request, registry, lambda line: None if quiet else click.echo(line, err=True))
+    folder = run(request, registry)
     if not quiet and os.environ.get("RANK", "0") == "0":
         click.echo(f"Samples: {folder.path / 'samples.png'}", err=True)

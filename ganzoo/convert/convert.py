@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from ganzoo.models.load import load_folder
 from ganzoo.models.model import Model
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import ImageSpec, Variant
+
+log = logging.getLogger(__name__)
 
 OWN = "ganzoo"
 ROWS = 60
@@ -52,14 +55,14 @@ class Request:
     settings: Sequence[str] = ()
 
 
-def convert(request: Request, registry: Registry, report: Callable[[str], None] = lambda line: None) -> Model:
-    """Writes the model folder `request.out`, whole or not at all, and loads it back. `report` is told what was found.
+def convert(request: Request, registry: Registry) -> Model:
+    """Writes the model folder `request.out`, whole or not at all, and loads it back. What was found is logged.
 
     UsageError for what is asked wrongly; CheckpointError if a file cannot be read or fits no layout, after a table of our names
     beside the file's has been reported.
     """
     variant = resolve(_variant(request.variant, registry), request.settings, registry)
-    conversion = _Conversion(request, variant, _layouts(request, registry), registry, report)
+    conversion = _Conversion(request, variant, _layouts(request, registry), registry)
     if request.out.exists() and (not request.out.is_dir() or any(request.out.iterdir())):
         raise UsageError(f"{request.out} is in the way: give a new or empty folder.")
     wanted = {"generator": (request.files, request.key)}
@@ -122,7 +125,6 @@ class _Conversion:
     variant: Variant
     layouts: Mapping[str, Layout]
     registry: Registry
-    report: Callable[[str], None]
 
     def of(self, role: str, file: Foreign, tensors: dict[str, Tensor] | GanzooError) -> Converted:
         """One network of the request, checked against the module that will hold it."""
@@ -130,13 +132,13 @@ class _Conversion:
             raise tensors
         name, match = self._matched(role, file, _sizes(tensors))
         match = self._agreed(role, name, match)
-        self.report(f"{file.label}: {role} in the layout {name}, {_images(match.image)}, {_options(match)}")
+        log.info(f"{file.label}: {role} in the layout {name}, {_images(match.image)}, {_options(match)}")
         if match.note:
-            self.report(match.note)
+            log.info(match.note)
         ours = self._shapes(match)
         made = dict(tensors) if name == OWN else self.layouts[name].convert(tensors, match)
         if _sizes(made) != ours:
-            _report_table(ours, _sizes(made), self.report)
+            _log_table(ours, _sizes(made))
             raise GanzooError(
                 f"The layout '{name}' did not make what the {role} '{match.part.name}' needs: that is a mistake of the layout."
             )
@@ -170,7 +172,7 @@ class _Conversion:
             )
             raise UsageError(f"{file.label} holds a {other.role}, not a {role}: {told}.")
         nearest = max(map(self._shapes, self._guesses(role)), key=lambda ours: len(ours.items() & shapes.items()))
-        _report_table(nearest, shapes, self.report)
+        _log_table(nearest, shapes)
         tried = ", ".join([*self.layouts, OWN] if self.request.layout == "auto" else [self.request.layout])
         raise CheckpointError(
             f"{file.label} fits no layout of {self.variant.name} ({tried}): the table above has our names beside the file's."
@@ -250,9 +252,7 @@ def _options(match: Match) -> str:
     return f"part {match.part.name}" + "".join(f", {name}={value}" for name, value in match.part.options.items())
 
 
-def _report_table(
-    ours: Mapping[str, tuple[int, ...]], theirs: Mapping[str, tuple[int, ...]], report: Callable[[str], None]
-) -> None:
+def _log_table(ours: Mapping[str, tuple[int, ...]], theirs: Mapping[str, tuple[int, ...]]) -> None:
     """Our names and shapes on the left, the file's on the right: the same names in one row, the others in the order they have."""
     unknown = iter([name for name in theirs if name not in ours])
     pairs = [(name, name if name in theirs else next(unknown, None)) for name in ours] + [
@@ -260,11 +260,11 @@ def _report_table(
     ]
     rows = [(_cell(left, ours), _cell(right, theirs)) for left, right in pairs]
     width = max(len(left) for left, _ in rows[:ROWS])
-    report(f"{'ours':{width}}   in the file")
+    log.info(f"{'ours':{width}}   in the file")
     for left, right in rows[:ROWS]:
-        report(f"{left:{width}} {' ' if left == right else '≠'} {right}")
+        log.info(f"{left:{width}} {' ' if left == right else '≠'} {right}")
     if len(rows) > ROWS:
-        report(f"... and {len(rows) - ROWS} more")
+        log.info(f"... and {len(rows) - ROWS} more")
 
 
 def _cell(name: str | None, shapes: Mapping[str, tuple[int, ...]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable
+import logging
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -18,6 +18,8 @@ from ganzoo.files.atomic import disk_errors, write_atomically
 from ganzoo.files.text import quoted
 from ganzoo.hub.client import COMMIT, patiently
 from ganzoo.hub.errors import Asked
+
+log = logging.getLogger(__name__)
 
 CONVERTED = "refs/convert/parquet"
 LARGEST_FILE = 50 * 10**9
@@ -32,7 +34,7 @@ def identity(source: HubSource) -> str:
     return f"hub {source.repository}@{source.revision}/{source.folder}:{source.split} {'|'.join(source.classes)}"
 
 
-def pin(source: HubSource, records: Path, report: Callable[[str], None]) -> tuple[HubSource, dict | None]:
+def pin(source: HubSource, records: Path) -> tuple[HubSource, dict | None]:
     """The source with its revision resolved to one commit, and the files of that commit if the Hub was asked.
 
     A commit that is given whole needs no network. Otherwise the answer is recorded, and where the Hub cannot be
@@ -46,7 +48,7 @@ def pin(source: HubSource, records: Path, report: Callable[[str], None]) -> tupl
         commit = recorded(record)
         if commit is None:
             raise
-        report(f"{error} Using commit {commit}, which was the newest when the Hub was last reached.")
+        log.warning(f"{error} Using commit {commit}, which was the newest when the Hub was last reached.")
         return replace(source, revision=commit), None
     write_record(record, {"repository": source.repository, "revision": source.revision, "commit": commit})
     return replace(source, revision=commit), files
@@ -106,15 +108,15 @@ def configuration_of(name: str) -> str:
     return str(folder.parent if stated else folder)
 
 
-def download(source: HubSource, files: dict | None, report: Callable[[str], None]) -> EncodedSource:
+def download(source: HubSource, files: dict | None) -> EncodedSource:
     """The images of the pinned source, once every file is here and has the sha256 that the Hub states."""
     arrow()
     if files is None:
         _, files = list_commit(source, source.revision)
     names = choose_files(files, source)
-    report(f"downloading {len(names)} Parquet files of {quoted(source.repository)} at commit {source.revision}")
+    log.info(f"downloading {len(names)} Parquet files of {quoted(source.repository)} at commit {source.revision}")
     if any("partial-" in name for name in names):
-        report(f"the Hub offers only a part of {quoted(source.repository)} as Parquet; that part is used")
+        log.warning(f"the Hub offers only a part of {quoted(source.repository)} as Parquet; that part is used")
     paths = [fetch(source, name, files[name]) for name in names]
     return parquet_source(paths, names, identity(source), source.name, source.classes)
 

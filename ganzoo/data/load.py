@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -15,11 +16,9 @@ from ganzoo.data.sources import ArraySource, EncodedSource, HubSource, ImageData
 from ganzoo.errors import DataError, UsageError
 from ganzoo.files.text import quoted, reason
 
+log = logging.getLogger(__name__)
+
 LARGEST_SIZE = 2048
-
-
-def silent(_: str) -> None:
-    """The report of a caller that wants none."""
 
 
 def load_images(
@@ -31,7 +30,6 @@ def load_images(
     root: Path | None = None,
     on_bad_image: str = "error",
     cache: Path | None = None,
-    report: Callable[[str], None] = silent,
     limit_memory: int | None = None,
 ) -> ImageData:
     """Prepares what `source` names as uint8 images of `size` x `size` x `channels`, or reads what it prepared before.
@@ -46,7 +44,7 @@ def load_images(
     kept = cache_folder(cache)
     files = None
     if isinstance(found, HubSource):
-        found, files = hub.pin(found, kept / "hub", report)
+        found, files = hub.pin(found, kept / "hub")
         identity = hub.identity(found)
     else:
         found = checked(found)
@@ -54,14 +52,14 @@ def load_images(
     folder = kept / "datasets" / store.key_of(identity=identity, size=size, channels=channels)
     limit = available_bytes() // 4 if limit_memory is None else limit_memory
     skip = on_bad_image == "skip"
-    data = read_kept(folder, limit, skip, report)
+    data = read_kept(folder, limit, skip)
     if data is not None:
         return data
     revision = None
     if isinstance(found, HubSource):
         revision = found.revision
-        found = checked(hub.download(found, files, report))
-    options = dict(size=size, channels=channels, revision=revision, skip=skip, report=report)
+        found = checked(hub.download(found, files))
+    options = dict(size=size, channels=channels, revision=revision, skip=skip)
     return build(found, folder, limit, options)
 
 
@@ -79,16 +77,16 @@ def cache_folder(cache: Path | None) -> Path:
     return Path(os.path.expanduser(cache or os.environ.get("GANZOO_CACHE") or "~/.cache/ganzoo")).absolute()
 
 
-def read_kept(folder: Path, limit: int, skip: bool, report: Callable[[str], None]) -> ImageData | None:
+def read_kept(folder: Path, limit: int, skip: bool) -> ImageData | None:
     """The images kept in the folder, or None; damage is reported and removed, so that it is built again."""
     try:
         kept = store.read(folder, limit)
     except store.Damaged as damage:
-        report(f"the images kept in {quoted(folder)} are damaged ({damage}): preparing them again")
+        log.warning(f"the images kept in {quoted(folder)} are damaged ({damage}): preparing them again")
         try:
             store.discard(folder)
         except OSError as error:
-            report(f"{quoted(folder)} cannot be removed: {reason(error)}")
+            log.warning(f"{quoted(folder)} cannot be removed: {reason(error)}")
         return None
     if kept is None:
         return None
@@ -97,27 +95,27 @@ def read_kept(folder: Path, limit: int, skip: bool, report: Callable[[str], None
         line = bad_images_line(facts["bad"], facts["count"], facts["name"])
         if not skip:
             raise DataError(line)
-        report(f"left out {facts['bad']['count']} of {facts['count']} images, first {facts['bad']['first'][0]}")
+        log.warning(f"left out {facts['bad']['count']} of {facts['count']} images, first {facts['bad']['first'][0]}")
     return data
 
 
 def build(found: ArraySource | EncodedSource, folder: Path, limit: int, options: dict) -> ImageData:
     """Prepares the images in the folder, or in memory alone where the folder cannot be written."""
-    report, skip = options["report"], options["skip"]
+    skip = options["skip"]
     try:
         with store.writing(folder) as writer:
             prepare(found, writer, **options)
-        data = read_kept(folder, limit, skip, report)
+        data = read_kept(folder, limit, skip)
         if data is not None:
             return data
         problem = "what was written does not read back"
     except OSError as error:
         problem = reason(error)
-    report(f"images cannot be kept in {quoted(folder)} ({problem}): preparing them for this run alone")
+    log.warning(f"images cannot be kept in {quoted(folder)} ({problem}): preparing them for this run alone")
     try:
         with tempfile.TemporaryDirectory(prefix="ganzoo-") as temporary:
             with store.writing(Path(temporary) / "images") as writer:
-                prepare(found, writer, **{**options, "report": silent})
+                prepare(found, writer, **options)
             data, _ = store.read(Path(temporary) / "images", limit=2**63)
             return data
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import time
 import warnings
@@ -18,6 +19,8 @@ from ganzoo.data.sources import ArraySource, EncodedSource
 from ganzoo.data.store import Writer
 from ganzoo.errors import DataError
 from ganzoo.files.text import quoted
+
+log = logging.getLogger(__name__)
 
 # A thread takes a run of images at a time, since handing one over costs more than a small image does; a window of
 # runs is done before the next begins, which bounds the memory.
@@ -91,7 +94,6 @@ def prepare(
     channels: int | None,
     revision: str | None,
     skip: bool,
-    report: Callable[[str], None],
 ) -> None:
     """Decodes all images into the writer; DataError after the last one if some are bad and `skip` is not asked."""
     count = count_of(source)
@@ -99,8 +101,8 @@ def prepare(
         # Pillow warns about large images before the limit here refuses them, and about harmless metadata.
         warnings.simplefilter("ignore")
         channels = channels or channels_of(source)
-        report(f"preparing {count} images of {quoted(source.name)} at {size} x {size} x {channels}")
-        kept, bad = convert_all(source, pool, converter(source, size, channels), writer, report)
+        log.info(f"preparing {count} images of {quoted(source.name)} at {size} x {size} x {channels}")
+        kept, bad = convert_all(source, pool, converter(source, size, channels), writer)
     if bad and (not skip or not kept):
         raise DataError(bad_images_line(bad_facts(source, bad), count, source.name))
     labels = None if source.labels is None else numpy.asarray(source.labels, dtype=numpy.int64)[kept]
@@ -108,7 +110,7 @@ def prepare(
     writer.finish((size, size, channels), labels, {**facts, "bad": bad_facts(source, bad)})
 
 
-def convert_all(source, pool, convert, writer, report) -> tuple[list[int], list[tuple[int, BadImage]]]:
+def convert_all(source, pool, convert, writer) -> tuple[list[int], list[tuple[int, BadImage]]]:
     """Writes every good image in order; returns the numbers of these and the bad ones with their reasons."""
     count = count_of(source)
     kept, bad, last_report, told = [], [], time.monotonic(), False
@@ -124,7 +126,7 @@ def convert_all(source, pool, convert, writer, report) -> tuple[list[int], list[
                 kept.append(number)
         if time.monotonic() - last_report > SECONDS_BETWEEN_REPORTS or (told and end == count):
             last_report, told = time.monotonic(), True
-            report(f"prepared {end} of {count} images")
+            log.info(f"prepared {end} of {count} images")
     return kept, bad
 
 

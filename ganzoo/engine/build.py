@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +14,7 @@ from ganzoo.engine.distributed import Processes
 from ganzoo.engine.randomness import seeded
 from ganzoo.errors import GanzooError, PluginError, UsageError
 from ganzoo.files.text import one_line
+from ganzoo.losses.contract import Regularizer
 from ganzoo.networks import Generator
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import ImageSpec, Part, Variant
@@ -20,8 +22,7 @@ from ganzoo.variant import ImageSpec, Part, Variant
 if TYPE_CHECKING:
     from ganzoo.engine.trainer import Trainer
 
-if TYPE_CHECKING:
-    from ganzoo.engine.trainer import Trainer
+log = logging.getLogger(__name__)
 
 
 def build_part(path: str, part: Part, image: ImageSpec, registry: Registry) -> nn.Module:
@@ -92,18 +93,15 @@ def build_trainer(
     )
 
 
-def doubts(trainer: Trainer) -> list[str]:
-    """One line for each mix-in whose terms will not be what its paper means with this discriminator."""
+def warn_of_batch_norm(discriminator: nn.Module | None, regularizers: Mapping[str, Regularizer]) -> None:
+    """Logs a warning if a regularizer needs per-sample gradients and the discriminator's batch norm couples the samples."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    if trainer.discriminator is None or not any(
-        isinstance(module, _BatchNorm) for module in trainer.discriminator.modules()
-    ):
-        return []
-    names = [name for name, regularizer in trainer.regularizers.items() if regularizer.separate]
-    if not names:
-        return []
-    return [
-        f"Warning: the discriminator has batch norm, which couples the images of a batch, and {' and '.join(names)} "
-        f"need{'s' if len(names) == 1 else ''} each image's own gradient: the penalty is not the paper's."
-    ]
+    if discriminator is None or not any(isinstance(module, _BatchNorm) for module in discriminator.modules()):
+        return
+    names = [name for name, regularizer in regularizers.items() if regularizer.separate]
+    if names:
+        log.warning(
+            f"The discriminator has batch norm, which couples the images of a batch, and {' and '.join(names)} "
+            f"need{'s' if len(names) == 1 else ''} each image's own gradient: the penalty is not the paper's."
+        )

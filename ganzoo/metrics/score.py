@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ganzoo.data import ImageData
 from ganzoo.data.batches import generator_for
-from ganzoo.data.load import cache_folder, silent
+from ganzoo.data.load import cache_folder
 from ganzoo.data.store import key_of
 from ganzoo.errors import CheckpointError, GanzooError, PluginError, UsageError
 from ganzoo.files.atomic import write_atomically
@@ -23,6 +24,8 @@ from ganzoo.metrics import named
 from ganzoo.metrics.features import Extractor, Observation, as_images, failure, needs_of, observe, real_batches
 from ganzoo.metrics.moments import Moments
 from ganzoo.models.model import Model
+
+log = logging.getLogger(__name__)
 
 REAL_BATCH = 500  # not the caller's, since rounding depends on it and what is kept must not
 LARGEST_STATISTICS = 2**34
@@ -38,7 +41,6 @@ def score(
     seed: int = 0,
     batch_size: int = 250,
     cache: Path | None = None,
-    report: Callable[[str], None] = silent,
 ) -> dict[str, float]:
     """The numbers of all `metrics` for `images` drawings of `seed` against all `real` images, as {"metric[extractor]": value}.
 
@@ -51,7 +53,7 @@ def score(
             f"have {real.size} and {real.channels}: prepare these for the model."
         )
     needs = needs_of(metrics, extractor)
-    seen = observe_real(real, extractor, needs, cache, report)
+    seen = observe_real(real, extractor, needs, cache)
     fake = observe(drawings(model, images, seed, batch_size), extractor, needs)
     return measure(seen, with_origin(fake, model, seed, extractor), extractor, metrics, seed)
 
@@ -110,7 +112,6 @@ def observe_real(
     extractor: Extractor,
     needs: tuple[str, ...],
     cache: Path | None = None,
-    report: Callable[[str], None] = silent,
 ) -> Observation:
     """What the extractor sees of all real images, from the cache if it was kept there and is whole."""
     # Features of few images are no part of the key: what was kept before they were is looked at again, and replaced.
@@ -123,12 +124,12 @@ def observe_real(
     except FileNotFoundError:
         pass
     except CheckpointError as damage:
-        report(f"{damage} Looking at '{real.name}' again.")
+        log.warning(f"{damage} Looking at '{real.name}' again.")
     seen = observe(real_batches(real, REAL_BATCH), extractor, needs)
     try:
         keep(seen, file)
     except (OSError, GanzooError) as problem:
-        report(f"What '{extractor.name}' saw of '{real.name}' cannot be kept: {problem}")
+        log.warning(f"What '{extractor.name}' saw of '{real.name}' cannot be kept: {problem}")
     return seen
 
 

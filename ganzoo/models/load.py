@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -23,7 +23,6 @@ from ganzoo.models.source import Repository, Tag, parse_source
 from ganzoo.models.tensors import TensorFile, refuse_difference
 from ganzoo.registry.registry import Registry, registry
 
-Report = Callable[[str], None]
 FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
@@ -37,7 +36,6 @@ def load(
     verify: bool = False,
     allow_nonfinite: bool = False,
     average: bool = True,
-    report: Report = lambda line: None,
 ) -> Model:
     """Loads a generator, ready to draw from.
 
@@ -61,13 +59,13 @@ def load(
             f"{source} has one set of weights: only a run or a checkpoint can be loaded without its moving average."
         )
     if isinstance(found, Tag):
-        return _load_tag(found, how, report)
+        return _load_tag(found, how)
     if isinstance(found, Repository):
         from ganzoo.models.pull import pull
 
-        return load_folder(pull(found.repo, found.revision, report=report).folder, **how)
+        return load_folder(pull(found.repo, found.revision).folder, **how)
     if is_run:
-        return load_run(found, **place, average=average, report=report)
+        return load_run(found, **place, average=average)
     if (found / "config.json").is_file():
         return load_folder(found, **how)
     if not found.is_dir():
@@ -77,13 +75,13 @@ def load(
     raise UsageError(f"{found} is neither a run nor a model (no config.json) nor a checkpoint (no MANIFEST.json).")
 
 
-def _load_tag(tag: Tag, how: Mapping[str, Any], report: Report) -> Model:
+def _load_tag(tag: Tag, how: Mapping[str, Any]) -> Model:
     """The weights that a variant names, pinned to one hash."""
     weights = tag.weights
     if weights.package_file is None:
         from ganzoo.models.pull import pull
 
-        pulled = pull(weights.repo, weights.revision, sha256=weights.sha256, report=report)
+        pulled = pull(weights.repo, weights.revision, sha256=weights.sha256)
         return load_folder(pulled.folder, **how, sha256=weights.sha256)
     package, _, inside = weights.package_file.partition(":")
     with resources.as_file(resources.files(package).joinpath(inside)) as folder:
@@ -128,7 +126,6 @@ def load_run(
     dtype: torch.dtype | None = None,
     compile: bool = False,
     average: bool = True,
-    report: Report = lambda line: None,
 ) -> Model:
     """The generator of a run or of one of its checkpoints, every byte of which is checked each time."""
     device, dtype = _place(device, dtype)
@@ -137,7 +134,7 @@ def load_run(
     variant = variant_from_json(facts["variant"])
     averaged = average and variant.training.ema is not None
     key = "generator_ema" if averaged else "generator"
-    step, tensors = _of_checkpoint(folder, key, report)
+    step, tensors = _of_checkpoint(folder, key)
     config = describe_run(facts, step, averaged)
     skeleton = build_skeleton(config, str(run / "config.json"), registry(), len(tensors))
     refuse_difference(folder, skeleton.state_dict(), {name: tuple(tensor.shape) for name, tensor in tensors.items()})
@@ -162,12 +159,12 @@ def _place(device: str | torch.device, dtype: torch.dtype | None) -> tuple[torch
     return found, dtype or torch.float32
 
 
-def _of_checkpoint(folder: Path, key: str, report: Report) -> tuple[int, dict[str, Tensor]]:
+def _of_checkpoint(folder: Path, key: str) -> tuple[int, dict[str, Tensor]]:
     """(step, tensors), from a checkpoint or from the newest of a run that verifies."""
     if (folder / "MANIFEST.json").is_file():
         step, trees, _ = load_checkpoint(folder, [key])
     else:
-        found = newest_checkpoint(folder / "checkpoints", report, [key])
+        found = newest_checkpoint(folder / "checkpoints", [key])
         if found is None:
             raise CheckpointError(f"{folder} has no checkpoint yet.")
         step, trees, _ = found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import re
 import stat
 from collections.abc import Callable
@@ -27,12 +28,12 @@ from ganzoo.models.config import (
     read_model_config,
 )
 
+log = logging.getLogger(__name__)
+
 CONFIG_FILE = "config.json"
 WEIGHTS_BYTES = 2 * 10**9
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 REVISION = re.compile(r"(?!.*(\.\.|//))[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,6 @@ def pull(
     sha256: str | None = None,
     discriminator: bool = False,
     limit: int = WEIGHTS_BYTES,
-    report: Report = lambda line: None,
 ) -> Pulled:
     """Fetches the model `repo` ("owner/name") at a branch, tag or commit (None: the main branch), or takes it from the cache.
 
@@ -81,19 +81,17 @@ def pull(
         named = repo if revision is None else f"{repo}@{revision}"
         raise UsageError(f"{shorten(named)} names no model on the Hub: write owner/name@revision.")
     asked = Asked("model", repo, revision or "main")
-    contents = _pinned(asked, report)
+    contents = _pinned(asked)
     try:
-        return Pulled(_checked_folder(asked, contents, sha256, discriminator, limit, report), contents.commit)
+        return Pulled(_checked_folder(asked, contents, sha256, discriminator, limit), contents.commit)
     except GanzooError:
         _remove_damaged(asked.name, contents.commit)
         raise
 
 
-def _checked_folder(
-    asked: Asked, contents: Contents, sha256: str | None, discriminator: bool, limit: int, report: Report
-) -> Path:
+def _checked_folder(asked: Asked, contents: Contents, sha256: str | None, discriminator: bool, limit: int) -> Path:
     """The folder of the cache, once every wanted file of the commit is in it as it must be."""
-    fetch = partial(_fetch, asked=asked, contents=contents, report=report)
+    fetch = partial(_fetch, asked=asked, contents=contents)
     config, folder = _config_of(fetch, asked, contents)
     names = {GENERATOR_FILE: config.weights}
     if discriminator:
@@ -118,7 +116,7 @@ def _remove_damaged(repo: str, commit: str) -> None:
             _remove(path)
 
 
-def _pinned(asked: Asked, report: Report) -> Contents:
+def _pinned(asked: Asked) -> Contents:
     """The commit that is meant, with what the Hub says of it if it was asked."""
     if COMMIT.fullmatch(asked.revision):
         return Contents(asked.revision, {})
@@ -129,7 +127,7 @@ def _pinned(asked: Asked, report: Report) -> Contents:
         commit = _recorded(reference)
         if commit is None:
             raise
-        report(f"{error} Using commit {commit}, which was the newest when the Hub was last reached.")
+        log.warning(f"{error} Using commit {commit}, which was the newest when the Hub was last reached.")
         return Contents(commit, {})
     if _recorded(reference) != contents.commit:
         with contextlib.suppress(OSError, GanzooError):  # a cache that cannot be written still serves what it has
@@ -205,16 +203,14 @@ def _refuse_other(asked: Asked, contents: Contents, name: str, weights: WeightsF
         )
 
 
-def _fetch(
-    name: str, *, size: int | None, digest: str | None, limit: int, asked: Asked, contents: Contents, report: Report
-) -> Path:
+def _fetch(name: str, *, size: int | None, digest: str | None, limit: int, asked: Asked, contents: Contents) -> Path:
     """One file of the commit, as it must be; what is damaged is fetched again once, for the client checks nothing but the size."""
     path = _storage(asked.name) / "snapshots" / contents.commit / name
     tries = 2
     if path.is_file():
         if _is_right(path, size, digest, limit):
             return path
-        report(f"{name} of {asked} is damaged in the cache: it is fetched again.")
+        log.warning(f"{name} of {asked} is damaged in the cache: it is fetched again.")
         _remove(path)
         tries = 1
     for _ in range(tries):

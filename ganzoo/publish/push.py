@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import tempfile
@@ -28,12 +29,14 @@ from ganzoo.models.config import DISCRIMINATOR_FILE, GENERATOR_FILE, ModelConfig
 from ganzoo.models.folder import write_model
 from ganzoo.models.load import load, load_folder
 from ganzoo.models.model import Model
-from ganzoo.models.pull import CONFIG_FILE, REPOSITORY, REVISION, Contents, Report, hash_like, pull, read_contents
+from ganzoo.models.pull import CONFIG_FILE, REPOSITORY, REVISION, Contents, hash_like, pull, read_contents
 from ganzoo.models.source import Repository, parse_source
 from ganzoo.models.tensors import DTYPES, read_tensors
 from ganzoo.publish.model_card import CARD_FILE, LIBRARY, SAMPLES_FILE, model_card
 from ganzoo.registry.registry import registry
 from ganzoo.variant import Part
+
+log = logging.getLogger(__name__)
 
 FILES = (CONFIG_FILE, GENERATOR_FILE, DISCRIMINATOR_FILE, SAMPLES_FILE, CARD_FILE)
 HARMLESS = {".gitattributes", ".gitignore", "README.md", "LICENSE", *FILES}
@@ -62,7 +65,6 @@ def push(
     dtype: str = "float32",
     licence: str | None = None,
     tag: str | None = None,
-    report: Report = lambda line: None,
 ) -> Pushed:
     """Publishes a model, or the model of whatever `load` takes, as the repository `repo` ("owner/name"), which is made if needed.
 
@@ -72,8 +74,8 @@ def push(
     and must draw the same images bit for bit. Raises UsageError, HubError or CheckpointError with one line.
     """
     _check(repo, dtype, tag)
-    model = source if isinstance(source, Model) else load(source, report=report)
-    part = _discriminator(source, model, report) if discriminator else None
+    model = source if isinstance(source, Model) else load(source)
+    part = _discriminator(source, model) if discriminator else None
     config = _public(model.config if licence is None else replace(model.config, licence=licence))
     asked = Asked("model", repo, "main")
     with (
@@ -83,11 +85,11 @@ def push(
         folder = Path(temporary) / "model"
         local = _write(folder, repo, replace(config, weights=None), model, dtype, part)
         message = message or f"{local.variant}, {local.image.size}x{local.image.size}"
-        commit, address, changed = _publish(folder, asked, private, message, report)
+        commit, address, changed = _publish(folder, asked, private, message)
         if tag is not None:
             _tag(asked, commit, tag)
         _verify(local, repo, commit)
-    report(f"Loaded back from commit {commit}: the images are the same bit for bit.")
+    log.info(f"Loaded back from commit {commit}: the images are the same bit for bit.")
     return Pushed(repo, commit, address, changed)
 
 
@@ -130,7 +132,7 @@ def _write(folder: Path, repo: str, config: ModelConfig, model: Model, dtype: st
     return local
 
 
-def _discriminator(source: Model | str | Path, model: Model, report: Report) -> tuple[Part, dict[str, Tensor]]:
+def _discriminator(source: Model | str | Path, model: Model) -> tuple[Part, dict[str, Tensor]]:
     """The discriminator that belongs to the generator, from where that came from."""
     config, part = model.config, model.config.discriminator
     found = None if isinstance(source, Model) else parse_source(source, registry())
@@ -139,7 +141,7 @@ def _discriminator(source: Model | str | Path, model: Model, report: Report) -> 
             "A discriminator is published from a run, a checkpoint or a model folder that has one: this has none."
         )
     if isinstance(found, Repository):
-        found = pull(found.repo, found.revision, discriminator=True, report=report).folder
+        found = pull(found.repo, found.revision, discriminator=True).folder
     if config.discriminator_weights is not None:
         with torch.device("meta"):
             wanted = build_part("discriminator", part, config.image, registry()).state_dict()
@@ -151,7 +153,7 @@ def _discriminator(source: Model | str | Path, model: Model, report: Report) -> 
     return part, dict(load_checkpoint(found, ["discriminator"])[1]["discriminator"])
 
 
-def _publish(folder: Path, asked: Asked, private: bool, message: str, report: Report) -> tuple[str, str, bool]:
+def _publish(folder: Path, asked: Asked, private: bool, message: str) -> tuple[str, str, bool]:
     """(commit, address, whether it is new) of the repository that holds the files of the folder."""
     from huggingface_hub import HfApi
 
@@ -160,9 +162,9 @@ def _publish(folder: Path, asked: Asked, private: bool, message: str, report: Re
     head = read_contents(asked)
     _refuse_strangers(head, asked)
     if not (changed := _changed(folder, head)):
-        report(f"{asked.name} already holds these files at commit {head.commit}: nothing is uploaded.")
+        log.info(f"{asked.name} already holds these files at commit {head.commit}: nothing is uploaded.")
         return head.commit, address, False
-    report(f"Uploading {', '.join(changed)} to {asked.name}.")
+    log.info(f"Uploading {', '.join(changed)} to {asked.name}.")
     operations = _operations(folder, changed)
     size = sum((folder / name).stat().st_size for name in changed if (folder / name).is_file())
     for operation in operations:  # one at a time: several would go through threads, where nothing limits their seconds

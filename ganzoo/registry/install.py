@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import invalidate_caches, metadata, util
 from pathlib import Path
@@ -17,10 +18,11 @@ from typing import Any
 from ganzoo.errors import PluginError, UsageError, did_you_mean
 from ganzoo.registry.discovery import GROUP, Plugin, installed, normalize, printable
 
+log = logging.getLogger(__name__)
+
 KEPT = (GROUP, "torch")  # what no plugin may replace: one would be another program, the other is gigabytes
 LISTING_SECONDS = 120
 REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*")
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,11 @@ def pip_command(action: str, words: Sequence[str] = ()) -> list[str]:
 
 
 def install(
-    packages: Sequence[str], editable: Sequence[str], options: Sequence[str], report: Report, dry_run: bool = False
+    packages: Sequence[str], editable: Sequence[str], options: Sequence[str], dry_run: bool = False
 ) -> list[str]:
     """Installs plugins and returns the names of the distributions that were asked for.
 
-    pip says first what it would install; `report` gets that and the command. UsageError, and nothing is changed, if pip cannot
+    pip says first what it would install; That and the command are logged. UsageError, and nothing is changed, if pip cannot
     or if ganzoo or torch would be replaced. `options` go to pip.
     """
     refuse_kept(packages)
@@ -58,14 +60,16 @@ def install(
         command += ["--upgrade-strategy", "only-if-needed", "--constraint", str(constraints), *words]
         planned = plan(command)
         refuse_replacing(planned)
-        report(f"Into {sys.prefix}:")
+        log.info(f"Into {sys.prefix}:")
         for item in planned:
-            report(f"  {item.name} {item.version}  from {item.url}{'' if item.requested else '  (needed by another)'}")
+            log.info(
+                f"  {item.name} {item.version}  from {item.url}{'' if item.requested else '  (needed by another)'}"
+            )
         if not planned:
-            report("  nothing: what was asked for is installed already")
+            log.info("  nothing: what was asked for is installed already")
         elif not dry_run:
             kept = ", ".join(f"{name}=={version}" for name, version in kept_versions().items())
-            report(f"Running: {' '.join(command)}   ({constraints.name}: {kept})")
+            log.info(f"Running: {' '.join(command)}   ({constraints.name}: {kept})")
             run_pip(command, "install", words)
     invalidate_caches()
     return sorted(
@@ -175,11 +179,11 @@ def removable(names: Sequence[str]) -> list[Plugin]:
     return found
 
 
-def uninstall(names: Sequence[str], report: Report) -> None:
+def uninstall(names: Sequence[str]) -> None:
     """Removes the distributions with pip; PluginError if pip leaves one of them, as it does outside its own environment."""
     words = ["--yes", *names]
     command = [*pip_command("uninstall", names), *words]
-    report(f"Running: {' '.join(command)}")
+    log.info(f"Running: {' '.join(command)}")
     run_pip(command, "uninstall", names)
     invalidate_caches()
     left = {plugin.distribution for plugin in installed_without_limit()} & {normalize(name) for name in names}

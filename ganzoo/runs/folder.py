@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from ganzoo.config.schema import FORMAT, as_json, run_config
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, write_atomically
 from ganzoo.variant import ImageSpec, Variant
+
+log = logging.getLogger(__name__)
 
 SETTINGS = ("variant", "image", "data", "seed", "precision", "processes")
 SURROUNDINGS = ("device", "threads", "plugin", "versions")
@@ -140,7 +142,7 @@ def describe(
     }
 
 
-def check_same(old: dict[str, Any], new: dict[str, Any], report: Callable[[str], None]) -> None:
+def check_same(old: dict[str, Any], new: dict[str, Any]) -> None:
     """Whether a run may go on: UsageError with every difference in what decides the result; a line for other surroundings.
 
     More or fewer steps are no difference unless a schedule is measured by them.
@@ -156,7 +158,7 @@ def check_same(old: dict[str, Any], new: dict[str, Any], report: Callable[[str],
         raise UsageError("This run was started with other settings:\n  " + "\n  ".join(changes))
     for key in SURROUNDINGS:
         for change in _differences(key, old.get(key), new.get(key)):
-            report(f"not bitwise the same as without a stop: {change}")
+            log.warning(f"not bitwise the same as without a stop: {change}")
 
 
 def _differences(path: str, old: Any, new: Any) -> list[str]:

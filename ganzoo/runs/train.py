@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from ganzoo.config.schema import variant_from_json
 from ganzoo.config.settings import resolve
 from ganzoo.data import Batches, ImageData, load_images
 from ganzoo.data.batches import mean_image
-from ganzoo.engine.build import build_part, build_trainer, doubts
+from ganzoo.engine.build import build_part, build_trainer, warn_of_batch_norm
 from ganzoo.engine.device import default_device, threads
 from ganzoo.engine.distributed import Processes, join
 from ganzoo.engine.randomness import repeatable, seeded
@@ -29,6 +30,8 @@ from ganzoo.runs.folder import RunFolder, check_same, describe, read_run
 from ganzoo.runs.loop import Cadence, TrainingLoop
 from ganzoo.runs.sample_monitor import remembered_real, try_out
 from ganzoo.variant import ImageSpec, Variant
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +61,7 @@ class Request:
     quiet: bool = False
 
 
-def train(
-    request: Request, registry: Registry, report: Callable[[str], None], data: ImageData | None = None
-) -> RunFolder:
+def train(request: Request, registry: Registry, data: ImageData | None = None) -> RunFolder:
     """Runs a whole training, or goes on with one, and returns its folder; `data` are the images of the request if they are loaded already."""
     folder = RunFolder(request.out)
     if not request.resume:
@@ -73,7 +74,7 @@ def train(
     variant, seed = _variant(request, registry, before)
     processes = join(torch.device(device).type)
     with _in_turn(processes):
-        data = data or _data(request, registry, variant, before, report if processes.rank == 0 else lambda line: None)
+        data = data or _data(request, registry, variant, before)
     image = _image(request, variant, data, before)
     variant = _with_length(request, variant, image, registry)
     precision = request.precision or (before["precision"] if before else "fp32")
@@ -91,7 +92,7 @@ def train(
         processes=processes.size,
     )
     if before:
-        check_same(before, config, report)
+        check_same(before, config)
     batches = Batches(
         data, batch_size=variant.training.batch_size, seed=seed, device=device, mirror=variant.training.mirror
     )
@@ -108,8 +109,8 @@ def train(
     )
     try_out(trainer, variant.generator.name)
     first = processes.rank == 0
-    for line in doubts(trainer) if first else ():
-        report(line)
+    if first:
+        warn_of_batch_norm(trainer.discriminator, trainer.regularizers)
     if first and not request.resume:
         folder.create()
     with FolderLock(folder.path) if first else nullcontext():
@@ -121,7 +122,7 @@ def train(
         if request.resume:
             step = loop.resume()
             if step >= variant.training.steps:
-                report(f"{folder.path} already has its {variant.training.steps} steps; ask for more with --steps.")
+                log.info(f"{folder.path} already has its {variant.training.steps} steps; ask for more with --steps.")
         loop.run()
         if board is not None:
             board.close()
@@ -174,7 +175,7 @@ def _variant(request: Request, registry: Registry, before: dict[str, Any] | None
     return resolve(variant, settings, registry), before["seed"] if request.seed is None else request.seed
 
 
-def _data(request: Request, registry: Registry, variant: Variant, before: dict[str, Any] | None, report):
+def _data(request: Request, registry: Registry, variant: Variant, before: dict[str, Any] | None):
     size = request.image_size or (before["image"]["size"] if before else variant.sizes[0])
     if size not in variant.sizes:
         raise UsageError(
@@ -187,7 +188,6 @@ def _data(request: Request, registry: Registry, variant: Variant, before: dict[s
         datasets=registry.table("datasets"),
         root=request.data_root,
         on_bad_image=request.on_bad_image,
-        report=report,
     )
 
 

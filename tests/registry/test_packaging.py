@@ -87,6 +87,19 @@ def test_the_wheel_has_every_module_and_data_file(wheel, source):
     assert any(name.startswith("ganzoo_plugins/datasets/files/") for name in content)
 
 
+def test_an_editable_install_is_two_folders_on_the_path(source, tmp_path):
+    """An import hook would lose against the current directory: beside a clone, `ganzoo` would be an empty namespace."""
+    probe = (
+        f"import os; os.chdir({str(source)!r}); import hatchling.build as b; print(b.build_editable({str(tmp_path)!r}))"
+    )
+    done = run("-c", probe)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(tmp_path / done.stdout.strip().splitlines()[-1]) as archive:
+        code = [name for name in archive.namelist() if ".dist-info/" not in name]
+        assert [name for name in code if not name.endswith(".pth")] == []
+        assert archive.read(code[0]).decode().split() == [str(source), str(source / "plugins")]
+
+
 def test_the_wheel_carries_the_licences(wheel):
     licences = {name.rpartition("/")[2] for name in wheel if "/licenses/" in name}
     assert licences == {"LICENSE", "fashion-mnist-LICENSE"}

@@ -7,9 +7,10 @@ import sys
 
 import click
 
-from ganzoo import API_VERSION, __version__
+from ganzoo import __version__
 from ganzoo.cli.common import show_messages
 from ganzoo.errors import PluginError, UsageError
+from ganzoo.registry.hookspecs import API_VERSION
 
 
 class WithRest(click.Command):

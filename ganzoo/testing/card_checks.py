@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from ganzoo.config.parts import KIND_OF, option_mistakes, options_of, part_mistakes, parts_of
 from ganzoo.config.schema import LARGEST_SIZE, option_bounds, training_mistakes
-from ganzoo.testing import CheckFailed, CheckSkipped
+from ganzoo.testing.checks import CheckFailed, CheckSkipped, check
 from ganzoo.testing.subject import Subject
 from ganzoo.variant import NAME
 
@@ -47,6 +47,7 @@ HEAVY = (
 )
 
 
+@check("card")
 def card(subject: Subject) -> None:
     """Fields of the card that a person reads or that the engine relies on."""
     variant = subject.variant
@@ -99,6 +100,7 @@ def _tag_mistakes(tags: tuple[str, ...]) -> list[str]:
     )
 
 
+@check("parts")
 def parts(subject: Subject) -> None:
     """Names and options of all parts, those without a default included."""
     mistakes = part_mistakes(subject.variant, subject.registry)
@@ -129,6 +131,7 @@ def _loaded_alone(module: str, facts: dict) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@check("listing")
 def listing(subject: Subject) -> str:
     """What loading the plugin alone imports and how long it takes, in a process of its own."""
     plugin = subject.plugin

@@ -10,7 +10,7 @@ from torch import Tensor
 from ganzoo.engine.trainer import Trainer
 
 
-class Watched:
+class InstrumentedTraining:
     """Trains `steps` steps and keeps what was seen.
 
     `changed` has, by phase, the roles whose parameters moved in it; `by_hand` those that its method changed itself;

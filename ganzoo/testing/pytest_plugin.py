@@ -87,9 +87,9 @@ class CheckItem(pytest.Item):
 
     def runtest(self):
         from ganzoo.testing import CheckFailed
-        from ganzoo.testing.subject import outcome
+        from ganzoo.testing.runner import run_check
 
-        found = outcome(self.checks.subject(self.parent.name), self.name)
+        found = run_check(self.checks.subject(self.parent.name), self.name)
         if found.state == "skipped":
             pytest.skip(found.text)
         if found.state == "failed":

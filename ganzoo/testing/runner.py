@@ -1,36 +1,71 @@
-"""Which function makes which check."""
+"""Runs checks on a variant and reports their outcomes. Imports no torch until a check runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Literal
 
-from ganzoo.testing import card_checks as standing
-from ganzoo.testing import sampling_checks as drawing
-from ganzoo.testing import side_effects as manners
-from ganzoo.testing import training_checks as learning
-from ganzoo.testing.subject import Subject
+from ganzoo.errors import GanzooError
+from ganzoo.files.text import one_line
+from ganzoo.testing.checks import CHECKS, FUNCTIONS, PATIENCE, CheckFailed, CheckSkipped, Outcome, check_names
 
-FUNCTIONS: dict[str, Callable[[Subject], str | None]] = {
-    "card": standing.card,
-    "parts": standing.parts,
-    "listing": standing.listing,
-    "shapes": drawing.shapes,
-    "seeds": learning.seeds,
-    "gradients": learning.gradients,
-    "parameters": learning.parameters,
-    "inputs": learning.inputs,
-    "batches": learning.batches,
-    "save": drawing.save,
-    "resume": learning.resume,
-    "bf16": learning.bf16,
-    "latents": drawing.latents,
-    "fast-path": drawing.fast_path,
-    "globals": manners.global_state,
-    "silence": manners.silence,
-    "learns": learning.learns,
-}
+if TYPE_CHECKING:
+    from ganzoo.registry.registry import Registry
+    from ganzoo.testing.subject import Subject
 
 
-def function_of(check: str) -> Callable[[Subject], str | None]:
-    """The function of a check: it returns what is worth knowing, raises CheckFailed or CheckSkipped."""
-    return FUNCTIONS[check]
+def run_checks(
+    name: str,
+    checks: Iterable[str] = tuple(CHECKS),
+    *,
+    size: int | None = None,
+    patience: float = PATIENCE,
+    registry: Registry | None = None,
+) -> Iterator[Outcome]:
+    """Runs checks on a registered variant and yields the `Outcome` of each as soon as it is known.
+
+    `size` is the image size to build networks at (None: the smallest of the card), `patience` the CPU seconds after which
+    `learns` is skipped. UsageError for an unknown check, variant or size.
+    """
+    checks = check_names(checks)
+    from ganzoo.testing.subject import Subject
+
+    with Subject.open(name, size=size, patience=patience, registry=registry) as subject:
+        for check in checks:
+            yield run_check(subject, check)
+
+
+def check_variant(
+    name: str,
+    checks: Iterable[str] = tuple(CHECKS),
+    *,
+    size: int | None = None,
+    patience: float = PATIENCE,
+    registry: Registry | None = None,
+) -> list[Outcome]:
+    """Runs checks as `run_checks` does and returns their outcomes; CheckFailed with one line for each that failed."""
+    outcomes = list(run_checks(name, checks, size=size, patience=patience, registry=registry))
+    if failed := [one for one in outcomes if one.state == "failed"]:
+        raise CheckFailed("\n".join(f"{one.variant}: {one.check}: {one.text}" for one in failed))
+    return outcomes
+
+
+def run_check(subject: Subject, check: str) -> Outcome:
+    """Runs one check; an unexpected exception is a failure that names the plugin's line."""
+    from ganzoo.testing import card_checks, sampling_checks, training_checks  # noqa: F401  (they register their checks)
+    from ganzoo.testing.frames import place_of
+
+    state: Literal["ok", "failed", "skipped"]
+    began = time.perf_counter()
+    try:
+        state, text = "ok", FUNCTIONS[check](subject) or ""
+    except CheckSkipped as reason:
+        state, text = "skipped", str(reason)
+    except CheckFailed as failure:
+        state, text = "failed", str(failure)
+    except GanzooError as error:
+        state, text = "failed", one_line(error)
+    except Exception as error:
+        state, text = "failed", f"{place_of(error)} raised {type(error).__name__}: {one_line(error)}"
+    return Outcome(subject.variant.name, check, state, text, round(time.perf_counter() - began, 2))

@@ -14,7 +14,7 @@ from ganzoo.models.load import load_folder
 from ganzoo.models.model import Model
 from ganzoo.networks import Generator
 from ganzoo.networks.latents import draw_latent
-from ganzoo.testing import CheckFailed
+from ganzoo.testing.checks import CheckFailed, check
 from ganzoo.testing.subject import STEP_SECONDS, Subject, labels_of, qualified
 from ganzoo.variant import ImageSpec
 
@@ -24,6 +24,7 @@ LARGEST_TOLERANCE = 1e-4  # of images in [-1, 1]: rounding, and nothing else
 BYTES_PER_VALUE = 4 * 1024  # of an image: a generous guess at what its layers keep
 
 
+@check("shapes")
 def shapes(subject: Subject) -> str:
     """Builds every size, grey and in colour, with and without labels as the card allows, and looks at one drawing of each."""
     left_out, slow = [], 0.0
@@ -107,6 +108,7 @@ def model_of(subject: Subject) -> Model:
     return Model(subject.generator, config)
 
 
+@check("save")
 def save(subject: Subject) -> None:
     """Draws before saving and after loading, from seeds alone."""
     model = model_of(subject)
@@ -146,6 +148,7 @@ def _unsaved(generator: nn.Module) -> list[str]:
     return plain + [name for name, _ in generator.named_buffers() if name not in saved]
 
 
+@check("latents")
 def latents(subject: Subject) -> str:
     """The prior is a function of its random generator; truncation and interpolation give latents that draw, or refuse in one line."""
     generator = subject.generator
@@ -200,6 +203,7 @@ def _refuse_jump(name: str, generator: Generator, start: Tensor) -> None:
             )
 
 
+@check("fast-path")
 def fast_path(subject: Subject) -> str:
     """Images through `Model`, which draws with a folded copy, against the generator called by hand."""
     model = model_of(subject)

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy
 import torch
 
-from ganzoo.testing import CheckFailed
-from ganzoo.testing.subject import Subject, caller
+from ganzoo.testing.frames import caller
 
 SEEDERS = ((torch, "manual_seed"), (torch, "seed"), (random, "seed"), (numpy.random, "seed"))
 SETTINGS: dict[str, Callable[[], object]] = {
@@ -31,7 +30,7 @@ STATES: dict[str, Callable[[], object]] = {
 }
 
 
-class Manners:
+class SideEffects:
     """Watches the process while a variant is built, trained and drawn from: sentences on what it did to it, or nothing."""
 
     def __init__(self):
@@ -39,7 +38,7 @@ class Manners:
         self.printed = ""
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
+    def recording(self) -> Iterator[None]:
         """Watches until it is left; whoever seeds or prints is only noted, so that the work goes on."""
         settings, states = ({name: read() for name, read in table.items()} for table in (SETTINGS, STATES))
         listener = _Listener()
@@ -98,15 +97,3 @@ class _Listener(io.StringIO):
         if text.strip() and not self.first:
             self.first = f"{caller()} prints {text.strip()[:60]!r}"
         return len(text)
-
-
-def global_state(subject: Subject) -> None:
-    """Whoever seeded, and what was different afterwards."""
-    if mistakes := subject.observed[1].mistakes:
-        raise CheckFailed(mistakes[0])
-
-
-def silence(subject: Subject) -> None:
-    """Whoever wrote to an output stream first."""
-    if printed := subject.observed[1].printed:
-        raise CheckFailed(f"{printed}: return terms, which are logged, or leave it out.")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
-import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,11 +17,12 @@ from ganzoo.config.parts import KIND_OF, options_of, parts_of
 from ganzoo.engine.build import build_part, build_trainer
 from ganzoo.engine.randomness import process_randomness, seeded
 from ganzoo.engine.trainer import Trainer
-from ganzoo.errors import GanzooError, UsageError
-from ganzoo.files.text import one_line
+from ganzoo.errors import UsageError
 from ganzoo.registry.registry import Registry
 from ganzoo.registry.registry import registry as installed_registry
-from ganzoo.testing import PATIENCE, CheckFailed, CheckSkipped, Outcome
+from ganzoo.testing.checks import PATIENCE
+from ganzoo.testing.instrumented import InstrumentedTraining
+from ganzoo.testing.side_effects import SideEffects
 from ganzoo.variant import ImageSpec, Part, Variant
 
 BATCH = 4
@@ -137,28 +135,29 @@ class Subject:
             return build_part(role, getattr(variant or self.small, role), image or self.image, self.registry)
 
     @cached_property
-    def observed(self):
-        """A training of a few steps and a drawing, of which every phase and the process around it were watched."""
-        from ganzoo.testing.instrumented import Watched
-        from ganzoo.testing.side_effects import Manners
-
-        manners = Manners()
-        with manners.watching():
-            watched = Watched(self.trainer(), STEPS)
+    def _observed(self) -> tuple[InstrumentedTraining, SideEffects]:
+        effects = SideEffects()
+        with effects.recording():
+            training = InstrumentedTraining(self.trainer(), STEPS)
             with torch.no_grad():
-                generator = watched.trainer.sampler.eval()
-                generator(generator.latent(2, watched.trainer.random("observed")), labels_of(self.image, 2))
-        return watched, manners
+                generator = training.trainer.sampler.eval()
+                generator(generator.latent(2, training.trainer.random("observed")), labels_of(self.image, 2))
+        return training, effects
 
     @property
-    def watched(self):
-        """The observed training; shared, and not to be trained further."""
-        return self.observed[0]
+    def training(self) -> InstrumentedTraining:
+        """A training of a few steps that recorded every phase. Checks share it, so none may train it further."""
+        return self._observed[0]
+
+    @property
+    def side_effects(self) -> SideEffects:
+        """What building, training and sampling did to the process."""
+        return self._observed[1]
 
     @cached_property
     def generator(self) -> nn.Module:
         """A generator that was trained a few steps, in evaluation mode."""
-        return self.watched.trainer.sampler.eval()
+        return self.training.trainer.sampler.eval()
 
     def named(self, role: str) -> str:
         """A role with the class behind it, as a message names it: "the generator dcgan (ganzoo_plugins.dcgan.model.DCGANGenerator)"."""
@@ -195,48 +194,3 @@ def labels_of(image: ImageSpec, count: int) -> Tensor | None:
 def qualified(module: object) -> str:
     """The class of a module as a message names it."""
     return f"{type(module).__module__}.{type(module).__qualname__}"
-
-
-def outcome(subject: Subject, check: str) -> Outcome:
-    """Runs one check; whatever goes wrong in it is a failure with the place where it did."""
-    from ganzoo.testing.runner import function_of
-
-    began = time.perf_counter()
-    try:
-        state, text = "ok", function_of(check)(subject) or ""
-    except CheckSkipped as reason:
-        state, text = "skipped", str(reason)
-    except CheckFailed as failure:
-        state, text = "failed", str(failure)
-    except GanzooError as error:
-        state, text = "failed", one_line(error)
-    except Exception as error:
-        state, text = "failed", f"{place_of(error)} raised {type(error).__name__}: {one_line(error)}"
-    return Outcome(subject.variant.name, check, state, text, round(time.perf_counter() - began, 2))
-
-
-def place_of(error: BaseException) -> str:
-    """The innermost place in a traceback that is the plugin's own: "forward (model.py, line 12)"."""
-    frames = traceback.extract_tb(error.__traceback__)
-    core = str(Path(__file__).parents[1])
-    own = [frame for frame in frames if not frame.filename.startswith((core, str(Path(torch.__file__).parent), "<"))]
-    return place(own[-1] if own else frames[-1])
-
-
-def place(frame: traceback.FrameSummary) -> str:
-    """A frame as a message names it."""
-    path = Path(frame.filename)
-    return f"{frame.name} ({path.parent.name}/{path.name}, line {frame.lineno})"
-
-
-def caller() -> str:
-    """Who called into ganzoo's or Python's own code: the innermost frame that is a plugin's."""
-    core, library = str(Path(__file__).parents[1]), str(Path(traceback.__file__).parent)
-    packages = str(Path(torch.__file__).parent)
-    for frame in reversed(traceback.extract_stack(sys._getframe(1))):
-        foreign = frame.filename.startswith((core, packages, "<")) or (
-            frame.filename.startswith(library) and "site-packages" not in frame.filename
-        )
-        if not foreign:
-            return place(frame)
-    return "something"

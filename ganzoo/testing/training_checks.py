@@ -16,7 +16,7 @@ from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import GanzooError
 from ganzoo.networks.latents import draw_latent
 from ganzoo.runs import collapse as watch
-from ganzoo.testing import CheckFailed, CheckSkipped
+from ganzoo.testing.checks import CheckFailed, CheckSkipped, check
 from ganzoo.testing.subject import BATCH, STEPS, Images, Subject, labels_of, narrowed, qualified, smooth
 
 TINY = 8
@@ -58,6 +58,7 @@ def equal(one: object, other: object) -> bool:
     return one is other or one == other
 
 
+@check("seeds")
 def seeds(subject: Subject) -> None:
     """Two builds and two trainings of one seed, and a build of another."""
     with seeded(11):
@@ -81,9 +82,10 @@ def seeds(subject: Subject) -> None:
         )
 
 
+@check("gradients")
 def gradients(subject: Subject) -> None:
     """What moved in each phase, and how."""
-    seen = subject.watched
+    seen = subject.training
     loss = qualified(seen.trainer.loss)
     for phase in seen.trainer.phases:
         for what, names in (("gives gradients to", seen.stray), ("changes", seen.changed)):
@@ -104,9 +106,10 @@ def gradients(subject: Subject) -> None:
             )
 
 
+@check("parameters")
 def parameters(subject: Subject) -> str:
     """Parameters that could learn and got no gradient; a vector's may be all zeros, as that of a critic's last bias is."""
-    seen = subject.watched
+    seen = subject.training
     still = [name for name, gradient in seen.gradients.items() if gradient is None]
     idle = {role for role in seen.trainer.modules() if role not in seen.trainer.optimizers}
     if unlearned := sorted(name for name in still if name.partition(".")[0] in idle):
@@ -132,12 +135,13 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
+@check("inputs")
 def inputs(subject: Subject) -> None:
     """Tensors that were given to the plugin's code in training, and then to each network alone."""
-    for what, tensor, before in subject.watched.inputs:
+    for what, tensor, before in subject.training.inputs:
         if not torch.equal(tensor, before):
             raise CheckFailed(
-                f"{qualified(subject.watched.trainer.loss)} or a network changed {what} in place: use a function without a trailing underscore."
+                f"{qualified(subject.training.trainer.loss)} or a network changed {what} in place: use a function without a trailing underscore."
             )
     trainer = subject.trainer()
     images, label = smooth(subject.image, BATCH, 0), labels_of(subject.image, BATCH)
@@ -155,6 +159,7 @@ def inputs(subject: Subject) -> None:
                 )
 
 
+@check("batches")
 def batches(subject: Subject) -> str:
     """Drawing alone and in company, then training on batches of 3 and 1 and on micro-batches."""
     _refuse_coupling(subject)
@@ -207,6 +212,7 @@ def _train(subject: Subject, what: str, **settings) -> Trainer:
     return trainer
 
 
+@check("resume")
 def resume(subject: Subject) -> None:
     """A checkpoint after one step, written, read and gone on with by a new trainer."""
     straight = subject.trainer()
@@ -224,6 +230,7 @@ def resume(subject: Subject) -> None:
         )
 
 
+@check("bf16")
 def bf16(subject: Subject) -> None:
     """The same steps under autocast on the processor."""
     trainer = _train(subject, "--precision bf16", precision="bf16")
@@ -235,6 +242,21 @@ def bf16(subject: Subject) -> None:
                 )
 
 
+@check("globals")
+def global_state(subject: Subject) -> None:
+    """Random states and settings of the process after building, training and sampling."""
+    if mistakes := subject.side_effects.mistakes:
+        raise CheckFailed(mistakes[0])
+
+
+@check("silence")
+def silence(subject: Subject) -> None:
+    """The first line that was written to standard output or standard error."""
+    if printed := subject.side_effects.printed:
+        raise CheckFailed(f"{printed}: return terms, which are logged, or leave it out.")
+
+
+@check("learns")
 def learns(subject: Subject) -> str:
     """Trains on eight images until samples are clearly nearer to them than the untrained generator's; seconds, if the signs are right."""
     images = smooth(subject.image, TINY, 0)

@@ -6,7 +6,8 @@ import pytest
 
 import ganzoo
 from ganzoo.testing import CHECKS, QUICK
-from ganzoo.testing.subject import Subject, outcome
+from ganzoo.testing.runner import run_check
+from ganzoo.testing.subject import Subject
 
 NAMES = [variant.name for variant in ganzoo.variants()]
 
@@ -23,7 +24,7 @@ def subject(request):
 )
 @pytest.mark.parametrize("subject", NAMES, indirect=True, scope="module")
 def test_variant(subject, check):
-    found = outcome(subject, check)
+    found = run_check(subject, check)
     if found.state == "skipped":
         pytest.skip(found.text)
     assert found.state == "ok", found.text

@@ -107,7 +107,7 @@ def by_trainer(data: Path, out: Path, options: argparse.Namespace) -> None:
     from ganzoo.registry.registry import registry
 
     known = registry()
-    images = load_images(str(data), size=32, channels=1, datasets=known.table("datasets"), report=lambda line: None)
+    images = load_images(str(data), size=32, channels=1, datasets=known.table("datasets"))
     variant = resolve(known.get("variants", "vae"), settings(), known)
     for seed in range(options.cells):
         batches = Batches(images, batch_size=BATCH, seed=seed, device="cpu", mirror=variant.training.mirror)
@@ -126,7 +126,7 @@ def by_run(data: Path, out: Path, options: argparse.Namespace) -> None:
     for seed in range(options.cells):
         fixed = {"variant": "vae", "data": str(data), "image_size": 32, "steps": options.steps, "settings": settings()}
         request = Request(out=out / str(seed), seed=seed, device="cpu", threads=1, quiet=True, **fixed)
-        train(request, registry(), lambda line: None)
+        train(request, registry())
 
 
 def by_bench(data: Path, out: Path, options: argparse.Namespace) -> None:
@@ -146,7 +146,7 @@ def by_bench(data: Path, out: Path, options: argparse.Namespace) -> None:
     measures = {"metrics": ("frechet", "classes"), "eval_images": options.eval_images, "settings": settings()}
     request = Request(out=out, seeds=str(options.cells), quiet=True, **asked, **measures)
     with told_of_trainings(out / TRAININGS):
-        bench(request, registry(), lambda line: None)
+        bench(request, registry())
 
 
 @contextmanager

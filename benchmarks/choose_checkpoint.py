@@ -54,7 +54,7 @@ def score_all(arguments, show) -> list[dict]:
     if not checkpoints:
         raise UsageError(f"{arguments.run} has no checkpoints.")
     model = ganzoo.load(checkpoints[-1][1])
-    real = observe_real(prepared(arguments.data, model, arguments.data_root), extractor, needs, report=warn)
+    real = observe_real(prepared(arguments.data, model, arguments.data_root), extractor, needs)
     records = []
     if arguments.reference:
         data = prepared(arguments.reference, model, arguments.data_root)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -282,9 +281,7 @@ class TrainingLoop:
 
     def resume(self) -> int:
         """Takes the newest checkpoint that verifies and returns its step; 0 if the run was killed before its first."""
-        found = newest_checkpoint(
-            self.folder.checkpoints, lambda line: self.main and print(line, file=sys.stderr, flush=True)
-        )
+        found = newest_checkpoint(self.folder.checkpoints)
         step = 0
         if found is not None:
             step, trees, _ = found

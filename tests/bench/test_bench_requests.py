@@ -12,6 +12,7 @@ import benches
 import pytest
 import small
 from benches import data  # noqa: F401  a fixture
+from messages import logged
 
 from ganzoo import Part
 from ganzoo.bench.plan import (
@@ -199,8 +200,8 @@ def test_seeds_and_shards():
 
 
 def test_patterns_leave_out_what_cannot_draw_the_size():
-    told = []
-    found = chosen_variants(["vae", "wgan-gp*"], False, 64, registry.registry(), told.append)
+    with logged() as told:
+        found = chosen_variants(["vae", "wgan-gp*"], False, 64, registry.registry())
     assert [variant.name for variant in found] == ["vae", "wgan-gp", "wgan-gp-resnet-64"]
     assert told == [
         "left out: 'wgan-gp-mnist' draws 28 pixels, not 64",
@@ -208,7 +209,7 @@ def test_patterns_leave_out_what_cannot_draw_the_size():
     ]
     assert common_size(found, None) == 64
     with pytest.raises(UsageError, match="No variant matches 'wgn\\*'"):
-        chosen_variants(["wgn*"], False, 64, registry.registry(), told.append)
+        chosen_variants(["wgn*"], False, 64, registry.registry())
 
 
 def test_settings_and_parts_become_cells():

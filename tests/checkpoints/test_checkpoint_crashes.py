@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import torch
+from messages import logged
 
 from ganzoo.checkpoints import checkpoint, manifest
 from ganzoo.checkpoints.checkpoint import (
@@ -46,8 +47,8 @@ def assert_whole(loaded):
     return step
 
 
-def newest_step(folder, reports=None):
-    return assert_whole(newest_checkpoint(folder, [].append if reports is None else reports.append))
+def newest_step(folder):
+    return assert_whole(newest_checkpoint(folder))
 
 
 class Faults:
@@ -248,9 +249,9 @@ def test_after_every_power_loss_the_previous_checkpoint_is_found_and_the_report_
             (path / name).unlink(missing_ok=True)
             if STATES[state]:
                 (path / name).write_bytes(STATES[state](data))
-        reports = []
         whole = set(states) == {"whole"}
-        assert newest_step(tmp_path, reports) == (2 if whole else 1)
+        with logged() as reports:
+            assert newest_step(tmp_path) == (2 if whole else 1)
         assert len(reports) == (not whole)
         if not whole:
             broken = [name for name, state in zip(content, states) if state != "whole"]

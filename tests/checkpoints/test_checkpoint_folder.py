@@ -5,6 +5,7 @@ import os
 
 import pytest
 import torch
+from messages import logged
 
 from ganzoo.checkpoints import manifest
 from ganzoo.checkpoints.checkpoint import list_checkpoints, newest_checkpoint, retain, save_checkpoint, set_newer_aside
@@ -16,7 +17,7 @@ def save(folder, step):
 
 
 def newest_step(folder):
-    step, trees, _ = newest_checkpoint(folder, lambda line: None)
+    step, trees, _ = newest_checkpoint(folder)
     assert torch.equal(trees["generator"]["weight"], torch.full((5,), float(step)))
     return step
 
@@ -41,13 +42,12 @@ def test_a_whole_checkpoint_is_left_alone_and_a_damaged_one_moved_aside(tmp_path
 
 
 def test_none_all_damaged_and_a_deleted_run_folder(three, tmp_path):
-    assert newest_checkpoint(tmp_path / "absent", print) is None
+    assert newest_checkpoint(tmp_path / "absent") is None
     for _, path in list_checkpoints(three):
         (path / "state.json").write_bytes(b"")
-    reports = []
-    with pytest.raises(CheckpointError, match="none was deleted; the newest: .*step-000000003"):
-        newest_checkpoint(three, reports.append)
-    assert len(reports) == 3 and len(os.listdir(three)) == 3
+    with logged() as lines, pytest.raises(CheckpointError, match="none was deleted; the newest: .*step-000000003"):
+        newest_checkpoint(three)
+    assert len(lines) == 3 and len(os.listdir(three)) == 3
     with pytest.raises(CheckpointError, match="cannot be written: No such file or directory"):
         save(tmp_path / "deleted" / "checkpoints", 1)
     assert not (tmp_path / "deleted").exists()
@@ -58,7 +58,7 @@ def test_a_checkpoint_of_a_newer_format_stops_everyone_who_would_pass_over_it(th
     content = json.loads((path / "MANIFEST.json").read_bytes())
     del content["check"]
     (path / "MANIFEST.json").write_bytes(manifest.sealed({**content, "format": 2}))
-    for work in (lambda: newest_checkpoint(three, print), lambda: save(three, 3), lambda: retain(three, 2)):
+    for work in (lambda: newest_checkpoint(three), lambda: save(three, 3), lambda: retain(three, 2)):
         with pytest.raises(manifest.NewerFormatError, match="use a newer ganzoo"):
             work()
     assert len(os.listdir(three)) == 3

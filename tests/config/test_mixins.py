@@ -1,6 +1,7 @@
 """Mix-ins in the engine and from the command line: any of them with any loss, through a stop, and what is refused."""
 
 import json
+import logging
 from dataclasses import replace
 
 import pytest
@@ -9,11 +10,12 @@ import stepping
 import torch
 from contract.harness import IMAGE, make
 from contract.parts import NonSaturating
+from messages import logged
 
 from ganzoo import Part, Schedule
 from ganzoo.config.mixins import kind_of, mixed_in
 from ganzoo.config.schema import as_json, variant_from_json
-from ganzoo.engine.build import build_trainer, doubts
+from ganzoo.engine.build import build_trainer, warn_of_batch_norm
 from ganzoo.errors import UsageError
 from ganzoo.losses import Augmentation, Regularizer
 from ganzoo.registry.registry import registry
@@ -217,12 +219,15 @@ def test_what_cannot_be_mixed_in(names):
 
 
 def test_batch_norm_and_a_penalty_are_worth_a_line():
-    (line,) = doubts(trainer_with("dcgan", ["r1", "lecam", "gradient-penalty"]))
-    assert (
-        line.startswith("Warning: the discriminator has batch norm")
-        and "r1 and gradient-penalty need each image's own" in line
-    )
-    assert doubts(trainer_with("dcgan", ["lecam"])) == [] == doubts(trainer_with("wgan-gp", ["r1"]))
+    def warned(variant, mixins):
+        trainer = trainer_with(variant, mixins)
+        with logged(logging.WARNING) as lines:
+            warn_of_batch_norm(trainer.discriminator, trainer.regularizers)
+        return lines
+
+    (line,) = warned("dcgan", ["r1", "lecam", "gradient-penalty"])
+    assert "batch norm" in line and "r1 and gradient-penalty" in line and "lecam" not in line
+    assert warned("dcgan", ["lecam"]) == [] == warned("wgan-gp", ["r1"])
 
 
 @pytest.fixture(scope="module")

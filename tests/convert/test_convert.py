@@ -6,6 +6,7 @@ import numpy
 import pytest
 import small
 import torch
+from messages import logged
 from safetensors.torch import load_file, save_file
 from test_layouts import arrays, original
 
@@ -38,17 +39,15 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def make(place, tmp_path):
-    """Converts files of `place` into `tmp_path / out`; `said` gathers what was reported."""
+    """Converts files of `place` into `tmp_path / out`; `said` gathers what was logged."""
 
     def run(*names: str, out: str = "out", variant: str = "dcgan", **options):
         files = [file for name in names for file in sorted(place.glob(name))]
         run.said.clear()
-        return convert(
-            Request(files=files, variant=variant, out=tmp_path / out, **options), registry(), run.said.append
-        )
+        return convert(Request(files=files, variant=variant, out=tmp_path / out, **options), registry())
 
-    run.said = []
-    return run
+    with logged() as run.said:
+        yield run
 
 
 def tree(folder) -> dict[str, bytes]:
@@ -102,10 +101,10 @@ def test_our_own_names_of_any_variant(make, place, tmp_path):
     trained = part(ImageSpec(28, 1))
     save_file({name: value.contiguous() for name, value in trained.state_dict().items()}, tmp_path / "mine.safetensors")
     request = {"files": [tmp_path / "mine.safetensors"], "variant": "infogan"}
-    model = convert(Request(**request, out=tmp_path / "auto"), registry(), make.said.append)
+    model = convert(Request(**request, out=tmp_path / "auto"), registry())
     assert model.image == ImageSpec(28, 1) and model.config.training["layout"] == "ganzoo"
     with pytest.raises(CheckpointError, match=r"fits no layout of infogan \(ganzoo\)"):
-        convert(Request(**request, out=tmp_path / "grey", layout="ganzoo", channels=3), registry(), make.said.append)
+        convert(Request(**request, out=tmp_path / "grey", layout="ganzoo", channels=3), registry())
 
 
 def test_a_layout_of_a_plugin(make, monkeypatch):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy
 import pytest
+from messages import logged
 from PIL import Image
 
 from ganzoo.data import ArraySource, load_images, prepare, store
@@ -22,9 +23,8 @@ class Source:
         self.source = ArraySource(images, numpy.arange(len(images)) % 3, ("a", "b", "c"), identity, "set")
 
     def load(self, cache: Path, **options):
-        lines = []
-        options = {"size": 6, "report": lines.append, **options}
-        data = load_images("set", datasets={"set": lambda root: self.source}, cache=cache, **options)
+        with logged() as lines:
+            data = load_images("set", datasets={"set": lambda root: self.source}, cache=cache, **{"size": 6, **options})
         return data, " ".join(lines)
 
 
@@ -175,8 +175,8 @@ def test_bad_images_stop_the_run_after_all_were_looked_at(tmp_path, folder):
 def test_skipped_images_take_their_labels_with_them_and_are_remembered(tmp_path, folder):
     options = {"size": 6, "cache": tmp_path / "cache"}
     for _ in range(2):
-        lines = []
-        data = load_images(str(folder), on_bad_image="skip", report=lines.append, **options)
+        with logged() as lines:
+            data = load_images(str(folder), on_bad_image="skip", **options)
         assert "left out 7 of 20 images" in lines[-1]
         greys = data.images[:, 0, 0, 0].tolist()
         assert sorted(greys) == [1, 3, 5, 7, 9, 11, 13, *range(14, 20)]

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from paths import TESTS
 from PIL import Image
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -22,11 +23,13 @@ import json, sys
 from pathlib import Path
 from ganzoo.data import HubSource, load_images
 from ganzoo.errors import GanzooError
+from messages import logged
 datasets = {"named": lambda root: HubSource("owner/broken", "named", hint="Use another.")}
 for line in sys.stdin:
-    request, lines = json.loads(line), []
+    request = json.loads(line)
     try:
-        data = load_images(request, size=6, datasets=datasets, cache=Path(sys.argv[1]), report=lines.append)
+        with logged() as lines:
+            data = load_images(request, size=6, datasets=datasets, cache=Path(sys.argv[1]))
         answer = {"greys": data.images[:, 0, 0, 0].tolist(), "revision": data.revision, "classes": data.classes,
                   "labels": None if data.labels is None else data.labels.tolist()}
     except GanzooError as error:
@@ -169,7 +172,12 @@ class Client:
             text=True,
             env=variables
             | {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_XET": "1"}
-            | {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", **environment},
+            | {
+                "PYTHONPATH": str(TESTS / "support"),
+                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+                "HF_HUB_DISABLE_TELEMETRY": "1",
+                **environment,
+            },
         )
 
     def __call__(self, source: str) -> dict:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from messages import logged
 
 from ganzoo.data import load_images
 from ganzoo.errors import PluginError, UsageError
@@ -187,8 +188,8 @@ def test_damage_is_seen_and_mended(real, plain, tmp_path, suffix, damage):
     (file,) = (tmp_path / "statistics").glob(f"*{suffix}")
     whole = file.read_bytes()
     damage(file)
-    lines = []
-    found = observe_real(real, plain, (), tmp_path, lines.append)
+    with logged() as lines:
+        found = observe_real(real, plain, (), tmp_path)
     assert torch.equal(found.moments.m2, wanted.moments.m2)
     assert file.read_bytes() == whole
     assert len(lines) == (0 if (damage, suffix) == (remove, ".safetensors") else 1)
@@ -196,8 +197,8 @@ def test_damage_is_seen_and_mended(real, plain, tmp_path, suffix, damage):
 
 def test_a_cache_that_cannot_be_written_only_costs_time(real, plain, tmp_path):
     (tmp_path / "statistics").write_text("in the way")
-    lines = []
-    assert observe_real(real, plain, (), tmp_path, lines.append).moments.count == COUNT
+    with logged() as lines:
+        assert observe_real(real, plain, (), tmp_path).moments.count == COUNT
     assert len(lines) == 1 and "cannot be kept" in lines[0]
 
 

@@ -8,6 +8,7 @@ from importlib import util
 import pytest
 from distributions import Distribution, simple, variant, write_wheel
 from environments import Environment
+from messages import logged
 
 from ganzoo import API_VERSION, __version__
 from ganzoo.errors import PluginError, UsageError
@@ -64,9 +65,8 @@ REFUSED = {
 def test_what_is_refused_changes_nothing(here, monkeypatch, name):
     words, error, expected = REFUSED[name]
     monkeypatch.chdir(here.folder)
-    said = []
-    with pytest.raises(error, match=expected):
-        install(words, (), (), said.append)
+    with logged() as said, pytest.raises(error, match=expected):
+        install(words, (), ())
     assert said == []
 
 
@@ -79,8 +79,8 @@ def test_options_cannot_put_another_ganzoo_in_place():
 
 
 def test_a_dry_run_says_what_comes_from_where_and_installs_nothing(here):
-    said = []
-    assert install(["needs-another"], (), (), said.append, dry_run=True) == ["needs-another"]
+    with logged() as said:
+        assert install(["needs-another"], (), (), dry_run=True) == ["needs-another"]
     wheels = (here.folder / "wheels").as_uri()
     assert said[1:] == [
         f"  needs-another 1.0  from {wheels}/needs_another-1.0-py3-none-any.whl",

@@ -16,6 +16,7 @@ time.sleep = lambda seconds: _sleep(min(seconds, 0.01))
 
 import torch  # noqa: E402
 from huggingface_hub import constants  # noqa: E402
+from messages import logged  # noqa: E402 - the folder of this program is on its path
 
 import ganzoo  # noqa: E402
 import ganzoo.hub.client  # noqa: E402
@@ -32,27 +33,27 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def do_pull(report, repo, **options):
-    pulled = pull(repo, report=report, **options)
+def do_pull(repo, **options):
+    pulled = pull(repo, **options)
     files = {path.name: digest(path) for path in pulled.folder.iterdir()}
     return {"folder": str(pulled.folder), "commit": pulled.commit, "files": files}
 
 
-def do_load(report, source, seed=0):
-    images = ganzoo.load(source, report=report).sample(8, seed=seed)
+def do_load(source, seed=0):
+    images = ganzoo.load(source).sample(8, seed=seed)
     return {"images": hashlib.sha256(images.numpy().tobytes()).hexdigest(), "spread": images.std().item()}
 
 
-def do_push(report, source, repo, **options):
-    pushed = push(source, repo, report=report, **options)
+def do_push(source, repo, **options):
+    pushed = push(source, repo, **options)
     return {"commit": pushed.commit, "changed": pushed.changed, "address": pushed.address}
 
 
-def do_search(report, **options):
+def do_search(**options):
     return {"found": [vars(model) for model in search(**options)]}
 
 
-def do_cli(report, *words):
+def do_cli(*words):
     from ganzoo.cli import main
 
     out, errors = io.StringIO(), sys.stderr
@@ -67,18 +68,18 @@ def do_cli(report, *words):
 
 
 def answer(request: dict) -> dict:
-    lines = []
     constants.HF_HUB_CACHE = request["cache"]
     ganzoo.hub.client.SECONDS, ganzoo.hub.client.WAITS = request.get("seconds", 10.0), (0.01, 0.01)
     ganzoo.publish.push.SECONDS = ganzoo.hub.client.SECONDS
     ganzoo.hub.client.DEADLINE = request.get("deadline", 60.0)
     os.environ["HF_TOKEN"] = request.get("token") or ""
-    try:
-        result = globals()[f"do_{request['do']}"](lines.append, *request.get("words", []), **request.get("options", {}))
-    except GanzooError as error:
-        result = {"error": str(error), "kind": type(error).__name__}
-    except BaseException:
-        result = {"crash": traceback.format_exc()}
+    with logged() as lines:
+        try:
+            result = globals()[f"do_{request['do']}"](*request.get("words", []), **request.get("options", {}))
+        except GanzooError as error:
+            result = {"error": str(error), "kind": type(error).__name__}
+        except BaseException:
+            result = {"crash": traceback.format_exc()}
     return {**result, "report": lines}
 
 

@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 from golden_values import close, converted, golden, under
+from messages import logged
 from stepping import count_parameters, part
 
 import ganzoo
@@ -120,11 +121,11 @@ def test_a_checkpoint_as_it_is_saved_becomes_a_model(tmp_path):
         torch.save(
             {"state_dict": state, "optimizer": optimizer.state_dict(), **(more if letter == "D" else {})}, files[role]
         )
-    said = []
     request = Request(
         files=[files["generator"]], variant="biggan", out=tmp_path / "out", discriminator=[files["discriminator"]]
     )
-    model = convert(request, registry(), said.append)
+    with logged() as said:
+        model = convert(request, registry())
     assert "layout studiogan-big-resnet, 32×32 colour images of 3 classes" in said[0]
     assert model.config.generator.name == "studiogan-residual" and model.config.discriminator.options["width"] == 4
     with torch.no_grad():

@@ -16,7 +16,7 @@ from ganzoo.engine.optimizers import build_optimizer, match_layout
 from ganzoo.engine.randomness import hashed, process_randomness, seed_process
 from ganzoo.engine.schedules import Schedules
 from ganzoo.errors import PluginError, UsageError
-from ganzoo.losses import ROLES, Augmentation, Draw, Loss, Phase, Regularizer, Turn
+from ganzoo.losses import ROLES, Augmentation, Loss, Minibatch, Phase, Regularizer, Turn
 from ganzoo.networks import Generator
 from ganzoo.variant import ImageSpec, Training
 
@@ -73,8 +73,7 @@ class Trainer:
             training, self.optimizers, {"loss": self.loss, "augmentation": self.augmentation, **scheduled}
         )
         self.observing = augmentation is not None and type(augmentation).observe is not Augmentation.observe
-        self.listening = self.observing or bool(self.regularizers)
-        self.unheard: set[str] = set()  # phases that tell the augmentation nothing about real images
+        self.unobserved: set[str] = set()  # phases in which an adaptive augmentation received no real logits
         self._parts = parts(training, processes)
         self.step_number = 0
         self.batches_taken = 0
@@ -143,8 +142,8 @@ class Trainer:
     def _turns(self, phase: Phase, key: tuple, previous: list[Turn] | None, keep_graph: bool) -> list[Turn]:
         if not phase.fresh and previous is not None:
             return [turn.follow(phase, key, keep_graph) for turn in previous]
-        draw = Draw(self, key, phase.batch)
-        return [Turn(self, phase, draw, part, key, keep_graph) for part in self._parts]
+        minibatch = Minibatch(self, key, phase.batch)
+        return [Turn(self, phase, minibatch, part, key, keep_graph) for part in self._parts]
 
     def _needs_graph(self, index: int) -> bool:
         """Whether a later phase of this step goes on with this phase's fakes and teaches the generator with them."""
@@ -179,8 +178,8 @@ class Trainer:
             for name, term in terms.items():
                 value = term.detach() / len(turns) if len(turns) > 1 else term.detach()
                 logged[name] = logged[name] + value if name in logged else value
-            if turn.unheard:
-                self.unheard.add(phase.name)
+            if turn.unobserved:
+                self.unobserved.add(phase.name)
             if "generator" in phase.updates:
                 turn.release()
         for role in phase.updates:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -56,13 +56,13 @@ class Augmentation(nn.Module):
 
     def uniform(self, images: Tensor, *shape: int) -> Tensor:
         """Uniform numbers in [0, 1) of shape (N, *shape) for these N images."""
-        return self._draw(torch.rand, images, shape)
+        return self._sample(torch.rand, images, shape)
 
     def normal(self, images: Tensor, *shape: int) -> Tensor:
         """Standard normal numbers of shape (N, *shape) for these N images."""
-        return self._draw(torch.randn, images, shape)
+        return self._sample(torch.randn, images, shape)
 
-    def _draw(self, function, images: Tensor, shape: tuple[int, ...]) -> Tensor:
+    def _sample(self, function: Callable[..., Tensor], images: Tensor, shape: tuple[int, ...]) -> Tensor:
         if self._turn is None:
             dtype = torch.promote_types(images.dtype, torch.float32)
             return function(len(images), *shape, device=images.device, dtype=dtype)

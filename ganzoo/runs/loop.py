@@ -96,7 +96,7 @@ class TrainingLoop:
         with self.clock.running():
             terms = trainer.step()
         step = trainer.step_number
-        self._tell_unheard()
+        self._tell_unobserved()
         self._pending.append((step, terms))
         milestone = self.clock.reaches(step)
         last = self._ended()
@@ -126,14 +126,14 @@ class TrainingLoop:
     def _ended(self) -> bool:
         return self.trainer.step_number >= self.trainer.training.steps or self.clock.is_over
 
-    def _tell_unheard(self) -> None:
+    def _tell_unobserved(self) -> None:
         """Says once that an adaptive augmentation cannot adapt, because the loss scores changed copies of the real images."""
-        unheard = self.trainer.unheard
-        if unheard and self._tell_once:
-            phases = " and ".join(sorted(unheard))
+        unobserved = self.trainer.unobserved
+        if unobserved and self._tell_once:
+            phases = " and ".join(sorted(unobserved))
             loss = type(self.trainer.loss).__name__
             line = f"the augmentation is told no logits of real images in phase {phases}: {loss} scores a changed copy of them"
-            self.progress.say(f"Warning: {line}. It must say so: turn.logits(images, real=True).")
+            self.progress.say(f'Warning: {line}. It must say so: turn.logits(images, stands_for="real").')
             self._tell_once = False
 
     def _curious(self, step: int) -> bool:

@@ -60,7 +60,7 @@ def test_every_built_in_runs_with_every_kind_of_loss_and_stays_finite(variant, n
         terms = trainer.step()
         assert all(value.isfinite() for value in terms.values())
     assert all(parameter.isfinite().all() for module in trainer.modules().values() for parameter in module.parameters())
-    assert not trainer.unheard
+    assert not trainer.unobserved
     if name in REGULARIZERS and name != "top-k":
         phase = trainer.regularizers[name].phase
         assert [key for key in terms if key.startswith(f"{phase}.{name}.")]
@@ -116,11 +116,10 @@ class Listener(Augmentation):
 
 
 class Concatenated(NonSaturating):
-    """Fakes first, in one pass, as BigGAN has it."""
+    """Both in one pass, as BigGAN has it."""
 
     def discriminator(self, turn):
-        both = turn.logits(torch.cat([turn.fake, turn.real]))
-        fake, self.real = both.chunk(2)
+        self.real, fake = turn.logits_of_both()
         return {
             "real": torch.nn.functional.softplus(-self.real).mean(),
             "fake": torch.nn.functional.softplus(fake).mean(),
@@ -146,7 +145,7 @@ class Changed(NonSaturating):
         self.says_so = says_so
 
     def discriminator(self, turn):
-        self.real = turn.logits(turn.real + 0.01, real=True if self.says_so else None)
+        self.real = turn.logits(turn.real + 0.01, stands_for="real" if self.says_so else None)
         return {"real": torch.nn.functional.softplus(-self.real).mean(), "fake": turn.logits(turn.fake).mean()}
 
 
@@ -158,18 +157,18 @@ def test_observe_is_told_the_real_logits_of_losses_that_wrap_them(loss):
     trainer = make(loss, more={"augmentation": listener})
     trainer.step()
     assert len(listener.told) == 1 and torch.equal(listener.told[0], loss.real.detach())
-    assert listener.adapted == 1 and not trainer.unheard
+    assert listener.adapted == 1 and not trainer.unobserved
 
 
 def test_a_loss_that_hides_the_real_images_is_noticed():
     trainer = make(Changed(IMAGE, False), more={"augmentation": Listener()})
     trainer.step()
-    assert trainer.unheard == {"discriminator"}
+    assert trainer.unobserved == {"discriminator"}
     quiet = make(
         Changed(IMAGE, False), more={"augmentation": stepping.part("augmentations", "diffaugment", IMAGE).double()}
     )
     quiet.step()
-    assert not quiet.unheard, "an augmentation that does not adapt misses nothing"
+    assert not quiet.unobserved, "an augmentation that does not adapt misses nothing"
 
 
 def test_a_regularizer_shares_the_logits_that_the_loss_has():

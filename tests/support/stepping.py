@@ -91,7 +91,11 @@ def names_of(trainer, role):
 
 def scripted_turn(logits, **tensors):
     """A turn whose `logits(images, **heads)` is the given function, and whose other attributes are the given tensors."""
-    return SimpleNamespace(logits=logits, **tensors)
+
+    def scored(images, *label, stands_for=None, **heads):
+        return logits(images, *label, **heads)
+
+    return SimpleNamespace(logits=scored, **tensors)
 
 
 def count_parameters(module):

@@ -68,7 +68,7 @@ class Consistency(Regularizer):
         chance = turn.uniform(3)
         reach = int(self.shift * turn.real.shape[-1] + 0.5)
         down, right = ((chance[:, 1:] * (2 * reach + 1)).long().clamp(max=2 * reach) - reach).unbind(1)
-        after = turn.logits(flipped_and_shifted(turn.real, chance[:, 0] < 0.5, down, right), real=False)
+        after = turn.logits(flipped_and_shifted(turn.real, chance[:, 0] < 0.5, down, right))
         after = after[0] if isinstance(after, tuple) else after
         return {"difference": self.strength * (after - before).square().mean()}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -227,8 +228,8 @@ class RelativisticR1R2(Loss):
         self.gamma, self.share = gamma, 1.0
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
-        real, real_penalty = logits_and_penalty(turn.logits, turn.real)
-        fake, fake_penalty = logits_and_penalty(turn.logits, turn.fake)
+        real, real_penalty = logits_and_penalty(partial(turn.logits, stands_for="real"), turn.real)
+        fake, fake_penalty = logits_and_penalty(partial(turn.logits, stands_for="fake"), turn.fake)
         gamma = self.gamma * self.share
         return {"pair": functional.softplus(fake - real).mean(), "r1": gamma * real_penalty, "r2": gamma * fake_penalty}
 

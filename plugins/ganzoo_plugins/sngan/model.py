@@ -177,14 +177,15 @@ class SNGAN(Loss):
         """Logits of fakes whose labels are uniform, not those of the real images (`sample_categorical` in updater.py)."""
         label = turn.random_label()
         fake = turn.fake if label is None else turn.generator(turn.latent, label)
-        return turn.logits(fake, label)
+        return turn.logits(fake, label, stands_for="fake")
 
     def generator(self, turn: Turn) -> dict[str, Tensor]:
         fake = self.judge_fakes(turn)
         return {"fake": -fake.mean() if self.hinge else functional.softplus(-fake).mean()}
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
-        real = turn.logits(dequantized(turn.real, turn.uniform(*turn.real.shape[1:])) if self.dequantize else turn.real)
+        real = dequantized(turn.real, turn.uniform(*turn.real.shape[1:])) if self.dequantize else turn.real
+        real = turn.logits(real, stands_for="real")
         fake = self.judge_fakes(turn)
         if self.hinge:
             return {"real": torch.relu(1 - real).mean(), "fake": torch.relu(1 + fake).mean()}

@@ -191,10 +191,9 @@ class WassersteinGP(Loss):
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
         real = dequantized(turn.real, turn.uniform(*turn.real.shape[1:])) if self.dequantize else turn.real
-        changed = {"real": True} if self.dequantize else {}  # an adaptive augmentation recognizes only turn.real itself
-        scores, classes = (
-            turn.logits(real, classes=True, **changed) if self.classify else (turn.logits(real, **changed), None)
-        )
+        heads = {"classes": True} if self.classify else {}
+        judged = turn.logits(real, stands_for="real", **heads)
+        scores, classes = judged if self.classify else (judged, None)
         terms = {"real": -scores.mean(), "fake": turn.logits(turn.fake).mean()}
         slope = gradient_penalty(
             lambda images: self.gradient_scale * turn.logits(images), real, turn.fake, turn.uniform(1, 1, 1)

@@ -5,10 +5,10 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from paths import ROOT
+from quoted_lines import QUOTE, places
 
 from ganzoo.registry import hookspecs
 from ganzoo.registry.registry import KINDS
@@ -119,29 +119,17 @@ def test_links_lead_somewhere():
     assert [(page.name, target) for page, target in targets if not (page.parent / target).exists()] == []
 
 
-def tight(code: str) -> str:
-    """Code without white space and trailing commas: one statement, however the formatter wraps it."""
-    return re.sub(r",(?=[)\]}])", "", "".join(code.split()))
-
-
-def places(quote: str, path: Path) -> list[int]:
-    """The lines of a file on which the quoted code begins."""
-    lines, wanted = path.read_text(encoding="utf-8").splitlines(), tight(quote).rstrip(",")
-    following = {number: tight("\n".join(lines[number - 1 : number + 9])) for number in range(1, len(lines) + 1)}
-    return [number for number, text in following.items() if 0 <= text.find(wanted) < len(tight(lines[number - 1]))]
-
-
 def test_variant_pages_point_at_the_lines_they_quote():
     assert len(VARIANT_PAGES) > 15
     wrong = []
     for page in VARIANT_PAGES:
-        quotes = re.findall(r"\[`[\w./]+:(\d+)`\]\(([^)#]+)#L(\d+)\) `(.+?)` \|", page.read_text(encoding="utf-8"))
+        quotes = list(QUOTE.finditer(page.read_text(encoding="utf-8")))
         assert len(quotes) >= 7, page
-        for shown, path, line, quote in quotes:
-            found = places(quote, page.parent / path)
-            if shown != line or int(line) not in found:
-                wrong.append(f"{page.name}: `{quote}` stands at {found} of {path}, not at line {line}")
-    assert not wrong, "\n".join(wrong)
+        for quote in quotes:
+            found = places(quote["code"], page.parent / quote["path"])
+            if quote["shown"] != quote["line"] or int(quote["line"]) not in found:
+                wrong.append(f"{page.name}: `{quote['code']}` is at {found} of {quote['path']}, not at {quote['line']}")
+    assert not wrong, "\n".join([*wrong, "python tests/support/quoted_lines.py writes the numbers"])
 
 
 def test_no_page_tells_to_install_the_strangers_package():

@@ -1,4 +1,9 @@
-"""The hooks that a plugin may implement, and the two markers. Torch-free: every command imports this."""
+"""The hooks that a plugin may implement, and the marker for them. Torch-free: every command imports this.
+
+Every hook takes one argument, `register`, and calls it once for each thing that it registers.
+"""
+
+from collections.abc import Callable
 
 import pluggy
 
@@ -7,63 +12,84 @@ API_VERSION = 1  # of everything that a plugin implements or calls; docs/plugin-
 hookspec = pluggy.HookspecMarker("ganzoo")
 hookimpl = pluggy.HookimplMarker("ganzoo")
 
-
-@hookspec
-def register_variants(register):
-    """Registers variants with `register(variant: Variant)`. Called by every command, so it must not import torch."""
+Register = Callable[..., None]
 
 
 @hookspec
-def register_generators(register):
-    """Registers generators with `register(name, factory)`; `factory(image: ImageSpec, **options)` returns a `Generator`."""
+def register_variants(register: Register) -> None:
+    """Registers variants with `register(variant: Variant)`. Every command calls it, so it must not import torch."""
 
 
 @hookspec
-def register_discriminators(register):
-    """Registers discriminators with `register(name, factory)`; the factory returns a module called as `module(images, label)`."""
+def register_generators(register: Register) -> None:
+    """Registers generators with `register(name, factory)`.
+
+    `factory(image: ImageSpec, **options)` returns a `Generator`.
+    """
 
 
 @hookspec
-def register_losses(register):
+def register_discriminators(register: Register) -> None:
+    """Registers discriminators with `register(name, factory)`.
+
+    `factory(image: ImageSpec, **options)` returns a module that is called as `module(images, label)`.
+    """
+
+
+@hookspec
+def register_losses(register: Register) -> None:
     """Registers losses with `register(name, factory)`; `factory(image: ImageSpec, **options)` returns a `Loss`."""
 
 
 @hookspec
-def register_regularizers(register):
-    """Registers regularizers with `register(name, factory)`; the factory returns a `Regularizer`, added to a phase of any loss."""
+def register_regularizers(register: Register) -> None:
+    """Registers regularizers with `register(name, factory)`.
+
+    `factory(image: ImageSpec, **options)` returns a `Regularizer`, which can be added to a phase of any loss.
+    """
 
 
 @hookspec
-def register_augmentations(register):
-    """Registers augmentations with `register(name, factory)`; the factory returns an `Augmentation` of what the discriminator sees."""
+def register_augmentations(register: Register) -> None:
+    """Registers augmentations with `register(name, factory)`.
+
+    `factory(image: ImageSpec, **options)` returns an `Augmentation` of the discriminator's input.
+    """
 
 
 @hookspec
-def register_datasets(register):
-    """Registers data sets with `register(name, factory)`; `factory(root, split)` returns an `ArraySource`, `EncodedSource` or `HubSource`."""
+def register_datasets(register: Register) -> None:
+    """Registers data sets with `register(name, factory)`.
+
+    `factory(root, split)` returns an `ArraySource`, `EncodedSource` or `HubSource`.
+    """
 
 
 @hookspec
-def register_extractors(register):
+def register_extractors(register: Register) -> None:
     """Registers feature extractors for metrics with `register(name, factory)`; the factory returns a callable.
 
-    It gives features (N, D) of float32 images (N, 1 or 3, H, W) in [-1, 1] of any size, and states a `fingerprint`: the
-    sha256, in 64 hex digits, of weights and preprocessing. A classifier also has `classes`, a tuple of names, and
-    `classify(features)`, their logits (N, K).
+    The callable maps float32 images (N, 1 or 3, H, W) in [-1, 1] of any size to features (N, D). It has a
+    `fingerprint`: the sha256, in 64 hex digits, of weights and preprocessing. A classifier also has `classes`, a tuple
+    of names, and `classify(features)`, which returns logits (N, K).
     """
 
 
 @hookspec
-def register_metrics(register):
-    """Registers metrics with `register(name, metric)`; `metric(real, fake, random)` returns a number, or {name: number}.
+def register_metrics(register: Register) -> None:
+    """Registers metrics with `register(name, metric)`; `metric(real, fake, random)` returns a number, or {name:
+    number}.
 
-    `real` and `fake` are `ganzoo.metrics.features.Observation`s: `moments` always, `features` (N, D) and `logits` (N, K) if the
-    metric asks for them by its attribute `needs`, a tuple of these two names (without it: ("features",)). `fake` may also have the `codes`
-    and the `labels` that its images were drawn from. `random` is a
-    `torch.Generator` of its own, the only source of chance.
+    `real` and `fake` are `ganzoo.metrics.features.Observation`s: always `moments`; `features` (N, D) and `logits` (N,
+    K) if the metric's attribute `needs`, a tuple of these two names, asks for them (without it: ("features",)). `fake`
+    may also have the `codes` and `labels` that its images were generated from. `random` is a `torch.Generator` of the
+    metric's own, its only source of randomness.
     """
 
 
 @hookspec
-def register_layouts(register):
-    """Registers layouts for `ganzoo convert` with `register(name, factory)`; the factory returns a `ganzoo.layouts.Layout`."""
+def register_layouts(register: Register) -> None:
+    """Registers layouts for `ganzoo convert` with `register(name, factory)`.
+
+    `factory()` returns a `ganzoo.layouts.Layout`.
+    """

@@ -1,4 +1,7 @@
-"""Installs and removes plugins with pip, in the environment that runs ganzoo, without touching ganzoo or torch. Torch-free."""
+"""Installs and removes plugins with pip in the environment of this ganzoo. Torch-free.
+
+ganzoo itself and torch are never replaced.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,14 @@ from ganzoo.registry.discovery import GROUP, Plugin, installed, normalize, print
 
 log = logging.getLogger(__name__)
 
-KEPT = (GROUP, "torch")  # what no plugin may replace: one would be another program, the other is gigabytes
+PROTECTED = (GROUP, "torch")  # no plugin may replace these: ganzoo is running, and torch is gigabytes
 LISTING_SECONDS = 120
 REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A distribution that pip would install: from where, and whether it was asked for or is needed by another."""
+    """A distribution that pip would install; `requested` is False for a dependency."""
 
     name: str
     version: str
@@ -36,27 +39,29 @@ class Planned:
 
 
 def pip_command(action: str, words: Sequence[str] = ()) -> list[str]:
-    """`python -m pip <action>` of this environment; UsageError with the command to give instead where there is no pip."""
+    """Returns `python -m pip <action>` for this environment; without pip, UsageError with the `uv pip` command."""
     if util.find_spec("pip") is None:
         instead = " ".join(["uv pip", action, "--python", sys.executable, *words])
-        raise UsageError(f"This environment has no pip, as uv makes them. Run: {instead}   and then: ganzoo plugins")
+        raise UsageError(
+            f"This environment has no pip (uv creates such ones). Run: {instead}   and then: ganzoo plugins"
+        )
     return [sys.executable, "-m", "pip", action, "--disable-pip-version-check"]
 
 
 def install(
     packages: Sequence[str], editable: Sequence[str], options: Sequence[str], dry_run: bool = False
 ) -> list[str]:
-    """Installs plugins and returns the names of the distributions that were asked for.
+    """Installs plugins and returns the names of the requested distributions, normalized.
 
-    pip says first what it would install; That and the command are logged. UsageError, and nothing is changed, if pip cannot
-    or if ganzoo or torch would be replaced. `options` go to pip.
+    pip's plan and command are logged first; `dry_run` stops there. `options` go to pip. PluginError if pip cannot
+    install them, UsageError if ganzoo or torch would be replaced; nothing is changed then.
     """
-    refuse_kept(packages)
+    refuse_protected(packages)
     words = [*packages, *(word for path in editable for word in ("-e", path)), *options]
     command = pip_command("install", words)
     with tempfile.TemporaryDirectory() as folder:
-        constraints = Path(folder) / "kept.txt"
-        constraints.write_text("".join(f"{name}=={version}\n" for name, version in kept_versions().items()))
+        constraints = Path(folder) / "protected.txt"
+        constraints.write_text("".join(f"{name}=={version}\n" for name, version in protected_versions().items()))
         command += ["--upgrade-strategy", "only-if-needed", "--constraint", str(constraints), *words]
         planned = plan(command)
         refuse_replacing(planned)
@@ -66,9 +71,9 @@ def install(
                 f"  {item.name} {item.version}  from {item.url}{'' if item.requested else '  (needed by another)'}"
             )
         if not planned:
-            log.info("  nothing: what was asked for is installed already")
+            log.info("  nothing: already installed")
         elif not dry_run:
-            kept = ", ".join(f"{name}=={version}" for name, version in kept_versions().items())
+            kept = ", ".join(f"{name}=={version}" for name, version in protected_versions().items())
             log.info(f"Running: {' '.join(command)}   ({constraints.name}: {kept})")
             run_pip(command, "install", words)
     invalidate_caches()
@@ -77,10 +82,10 @@ def install(
     )
 
 
-def kept_versions() -> dict[str, str]:
-    """The installed versions of what is not replaced."""
+def protected_versions() -> dict[str, str]:
+    """Returns the installed versions of ganzoo and torch."""
     found = {}
-    for name in KEPT:
+    for name in PROTECTED:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -89,11 +94,11 @@ def kept_versions() -> dict[str, str]:
 
 
 def plan(command: Sequence[str]) -> list[Planned]:
-    """What pip would install, by its own dry run."""
+    """Returns what pip would install, from pip's dry run: requested distributions first."""
     done = subprocess.run([*command, "--dry-run", "--quiet", "--report", "-"], stdout=subprocess.PIPE)
     if done.returncode:
         raise PluginError(
-            f"pip cannot install that (exit code {done.returncode}); its own words stand above. Nothing was changed."
+            f"pip cannot install that (exit code {done.returncode}; see its message above). Nothing was changed."
         )
     found = []
     for item in json.loads(done.stdout)["install"]:
@@ -106,27 +111,26 @@ def plan(command: Sequence[str]) -> list[Planned]:
     return sorted(found, key=lambda item: (not item.requested, item.name))
 
 
-def refuse_kept(packages: Sequence[str]) -> None:
-    """UsageError if ganzoo or torch is asked for by name."""
+def refuse_protected(packages: Sequence[str]) -> None:
+    """UsageError if ganzoo or torch is requested by name."""
     for name in map(name_in, packages):
-        if name in KEPT:
-            raise UsageError(
-                f"ganzoo install adds plugins; {name} itself is installed with pip, by whoever keeps this environment."
-            )
+        if name in PROTECTED:
+            raise UsageError(f"ganzoo install adds plugins; install or upgrade {name} itself with pip.")
 
 
 def refuse_replacing(planned: Sequence[Planned]) -> None:
-    """UsageError if pip would put another ganzoo or torch in the place of this one."""
+    """UsageError if pip would replace ganzoo or torch."""
     for item in planned:
-        if normalize(item.name) in KEPT:
-            here = kept_versions().get(normalize(item.name), "none")
+        if normalize(item.name) in PROTECTED:
+            here = protected_versions().get(normalize(item.name), "none")
             raise UsageError(
-                f"That would install {item.name} {item.version} over {here}, which plugins must not. Nothing was changed."
+                f"That would install {item.name} {item.version} over {here}, which plugins must not. "
+                "Nothing was changed."
             )
 
 
 def name_in(word: str) -> str:
-    """The distribution that a requirement or a wheel's file name names, normalized; "" for another path or an address."""
+    """Returns the normalized distribution name in a requirement or a wheel's file name; "" for other paths and URLs."""
     before = word.partition(" @ ")[0]
     if before.endswith(".whl"):
         return normalize(Path(before).name.partition("-")[0])
@@ -141,14 +145,14 @@ def run_pip(command: Sequence[str], action: str, words: Sequence[str]) -> None:
     done = subprocess.run([*command, "--quiet"], stdout=sys.stderr)
     if done.returncode:
         raise PluginError(
-            f"pip {action} {' '.join(words)} failed (exit code {done.returncode}); its own words stand above."
+            f"pip {action} {' '.join(words)} failed (exit code {done.returncode}; see its message above)."
         )
 
 
 def listing() -> dict[str, Any]:
-    """What a fresh process says of all plugins, limited by nothing: {"plugins": [...], "warnings": [...]}.
+    """Lists all plugins in a fresh process, ignoring GANZOO_LOAD_PLUGINS: {"plugins": [...], "warnings": [...]}.
 
-    PluginError if a plugin ends that process, or does not let it come to an end.
+    PluginError if a plugin crashes that process or hangs.
     """
     environment = {key: value for key, value in os.environ.items() if key != "GANZOO_LOAD_PLUGINS"}
     command = [sys.executable, "-m", GROUP, "plugins", "--json"]
@@ -158,13 +162,13 @@ def listing() -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         raise PluginError(f"`ganzoo plugins` does not end within {LISTING_SECONDS} seconds: a plugin hangs.") from None
     except ValueError:
-        last = (done.stderr.splitlines() or ["it says nothing"])[-1]
+        last = (done.stderr.splitlines() or ["no output"])[-1]
         raise PluginError(f"`ganzoo plugins` fails (exit code {done.returncode}): {printable(last)}") from None
 
 
 def removable(names: Sequence[str]) -> list[Plugin]:
-    """The installed plugins of the distributions; UsageError for ganzoo itself and for what is no plugin."""
-    everyone = [plugin for plugin in installed_without_limit() if not plugin.builtin]
+    """Returns the installed plugins of the distributions; UsageError for ganzoo itself and for one without plugins."""
+    everyone = [plugin for plugin in all_installed() if not plugin.builtin]
     found = []
     for name in map(normalize, names):
         mine = [plugin for plugin in everyone if plugin.distribution == name]
@@ -173,26 +177,26 @@ def removable(names: Sequence[str]) -> list[Plugin]:
         if not mine:
             known = {plugin.distribution for plugin in everyone}
             there = did_you_mean(name, known) or " No plugin is installed."
-            what = f"No installed distribution '{printable(name)}' has a ganzoo plugin; what is no plugin is for pip to remove"
-            raise UsageError(f"{what}.{there}")
+            message = f"No installed distribution '{printable(name)}' has a ganzoo plugin; use pip to remove others"
+            raise UsageError(f"{message}.{there}")
         found += mine
     return found
 
 
 def uninstall(names: Sequence[str]) -> None:
-    """Removes the distributions with pip; PluginError if pip leaves one of them, as it does outside its own environment."""
+    """Removes the distributions with pip; PluginError if pip leaves one, as it does outside its own environment."""
     words = ["--yes", *names]
     command = [*pip_command("uninstall", names), *words]
     log.info(f"Running: {' '.join(command)}")
     run_pip(command, "uninstall", names)
     invalidate_caches()
-    left = {plugin.distribution for plugin in installed_without_limit()} & {normalize(name) for name in names}
+    left = {plugin.distribution for plugin in all_installed()} & {normalize(name) for name in names}
     if left:
         raise PluginError(f"pip has left {', '.join(sorted(left))}: not installed in {sys.prefix}, or installed twice.")
 
 
-def installed_without_limit() -> list[Plugin]:
-    """As `installed`, whatever GANZOO_LOAD_PLUGINS says."""
+def all_installed() -> list[Plugin]:
+    """Returns `installed()` without the limit of GANZOO_LOAD_PLUGINS."""
     limit = os.environ.pop("GANZOO_LOAD_PLUGINS", None)
     try:
         return installed()

@@ -1,127 +1,131 @@
-"""Running a plugin's code so that whatever it does harms no other, and is known by its name. Torch-free."""
+"""Guards calls of plugin code, and records errors, output and slow imports under the plugin's name. Torch-free."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
+from types import TracebackType
+from typing import Any
 
 from ganzoo.errors import PluginError
 from ganzoo.registry.discovery import Plugin, printable
 from ganzoo.registry.hookspecs import API_VERSION
 
 SLOW_IMPORTS = ("torch", "numpy", "huggingface_hub")
-SLOW_SECONDS = 1.0  # of the processor, for on a busy machine the clock blames whoever was interrupted
-PATIENCE_SECONDS = 3.0  # of the clock
+SLOW_CPU_SECONDS = 1.0  # CPU time, because on a busy machine wall time blames a plugin that was only interrupted
+SLOW_WALL_SECONDS = 3.0  # wall time, for plugins that sleep or wait for a network
 
 
-class isolated:
-    """`with isolated(plugin):` whatever a plugin's code does in there is that plugin's `error`, or if one can live with it, its `note`.
+class guard_plugin:
+    """Context manager around a plugin's code: an exception becomes the plugin's `error`, bad behaviour its `note`.
 
-    `every_command` says that every command runs this code: then it may neither be slow nor import anything heavy. What it
-    prints would spoil `--json`, so it goes to stderr. A class, because with hundreds of plugins a generator costs too much.
+    `every_command` states that every command runs this code: then it must be quick and import nothing heavy. Output
+    goes to stderr, because it would corrupt `--json`. This is a class because with hundreds of plugins a generator is
+    too slow.
     """
 
-    def __init__(self, plugin: Plugin, every_command: bool = True):
+    def __init__(self, plugin: Plugin, every_command: bool = True) -> None:
         self.plugin, self.every_command = plugin, every_command
 
     def __enter__(self) -> None:
         self.before = [name for name in SLOW_IMPORTS if self.every_command and name not in sys.modules]
         self.began = time.perf_counter(), time.process_time()
-        Impatience.plugin = self.plugin
-        self.stdout, sys.stdout = sys.stdout, _ToErrors()
-        self.listener = sys.stdout
+        SlowLoadWarning.plugin = self.plugin
+        self.stdout, self.redirected = sys.stdout, _StdoutToStderr()
+        sys.stdout = self.redirected
 
-    def __exit__(self, kind, error: BaseException | None, trace) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
         sys.stdout = self.stdout
-        Impatience.plugin = None
+        SlowLoadWarning.plugin = None
         if isinstance(error, KeyboardInterrupt):
             return False
         if error is not None:
             self.plugin.error = one_line(error)
-        if self.listener.heard:
-            note(
-                self.plugin, f"prints while it is loaded ({printable(self.listener.heard)!r}); a plugin prints nothing"
-            )
+        if first := printable(self.redirected.first_line):
+            add_note(self.plugin, f"prints while it is loaded ({first!r}); a plugin must print nothing")
         if imported := [name for name in self.before if name in sys.modules]:
-            note(
+            add_note(
                 self.plugin,
                 f"imports {', '.join(imported)}, which slows every command; import it inside the hooks of the parts",
             )
-        elif self.every_command and (seconds := self._waited()):
-            note(
+        elif self.every_command and (seconds := self._slow_seconds()):
+            add_note(
                 self.plugin,
-                f"takes {seconds:.1f} s to load, for which every command waits; do that inside the hooks of the parts",
+                f"takes {seconds:.1f} s to load, which slows every command; do that work inside the hooks of the parts",
             )
         return True
 
-    def _waited(self) -> float:
-        """The seconds that the plugin took, if they are too many."""
-        seconds, worked = time.perf_counter() - self.began[0], time.process_time() - self.began[1]
-        return seconds if seconds > PATIENCE_SECONDS or worked > SLOW_SECONDS else 0.0
+    def _slow_seconds(self) -> float:
+        """Returns the wall time of loading if it was too slow, else 0."""
+        wall, cpu = time.perf_counter() - self.began[0], time.process_time() - self.began[1]
+        return wall if wall > SLOW_WALL_SECONDS or cpu > SLOW_CPU_SECONDS else 0.0
 
 
-def note(plugin: Plugin, text: str) -> None:
-    """Adds to what is wrong with a plugin that works; `ganzoo plugins` shows it, and every command as one line."""
+def add_note(plugin: Plugin, text: str) -> None:
+    """Adds a warning to a plugin that works. `ganzoo plugins` shows it, and every command prints it as one line."""
     if text not in (plugin.note or ""):
         plugin.note = f"{plugin.note}; {text}" if plugin.note else text
 
 
 def deprecated(plugin: Plugin, what: str, instead: str) -> None:
-    """Says that a plugin uses what the next version of the plugin API will not have, and what to write instead."""
-    note(plugin, f"uses {what}, which plugin API {API_VERSION + 1} will not have; {instead}")
+    """Notes that a plugin uses a feature that the next plugin API removes, and what to write instead."""
+    add_note(plugin, f"uses {what}, which plugin API {API_VERSION + 1} will not have; {instead}")
 
 
 def check_api(module: object) -> None:
-    """PluginError if a plugin's module says, as `ganzoo_api`, that it was written for an API that this ganzoo does not have."""
+    """PluginError if the module's `ganzoo_api`, a version of the plugin API, is newer than this one or invalid."""
     version = getattr(module, "ganzoo_api", 1)
     if type(version) is not int or version < 1:
         raise PluginError(f"its ganzoo_api must be a whole number from 1, got {printable(repr(version))[:60]}")
     if version > API_VERSION:
         raise PluginError(
-            f"is written for plugin API {version}, this ganzoo has {API_VERSION}: update ganzoo, or install an older version of the plugin"
+            f"is written for plugin API {version}, this ganzoo has {API_VERSION}: "
+            "update ganzoo, or install an older version of the plugin"
         )
 
 
-class _ToErrors:
+class _StdoutToStderr:
     """A standard output that writes to standard error and remembers the first line."""
 
-    heard = ""
+    first_line = ""
 
     def write(self, text: str) -> int:
-        if text.strip() and not self.heard:
-            self.heard = text.strip().splitlines()[0][:60]
+        if text.strip() and not self.first_line:
+            self.first_line = text.strip().splitlines()[0][:60]
         return sys.stderr.write(text) if sys.stderr is not None else len(text)
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(sys.stderr, name)
 
 
-class Impatience:
-    """Says on stderr which plugin is being loaded if that takes long, for one that hangs can say nothing itself."""
+class SlowLoadWarning:
+    """Context manager that names the plugin being loaded on stderr after a few seconds, in case it hangs."""
 
-    plugin: Plugin | None = None  # whose code runs now
+    plugin: Plugin | None = None  # the one whose code runs now
 
-    def __init__(self):
-        self._timer = threading.Timer(PATIENCE_SECONDS, self._tell)
+    def __init__(self) -> None:
+        self._timer = threading.Timer(SLOW_WALL_SECONDS, self._warn)
         self._timer.daemon = True
 
-    def __enter__(self) -> Impatience:
+    def __enter__(self) -> SlowLoadWarning:
         self._timer.start()
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self._timer.cancel()
 
-    def _tell(self) -> None:
-        plugin = Impatience.plugin
+    def _warn(self) -> None:
+        plugin = SlowLoadWarning.plugin
         if plugin is not None and sys.__stderr__ is not None:
-            text = f"Still loading plugin {plugin.name}; GANZOO_LOAD_PLUGINS= (empty) leaves out all plugins but the built-in ones."
-            print(text, file=sys.__stderr__, flush=True)
+            advice = "set GANZOO_LOAD_PLUGINS= (empty) to load only the built-in plugins"
+            print(f"Still loading plugin {plugin.name}; {advice}.", file=sys.__stderr__, flush=True)
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one printable line; a PluginError's is its message alone."""
+    """Formats an exception as one printable line, with its type unless it is a PluginError."""
     try:
         text = " ".join(str(error).split()) or "no message"
     except Exception:

@@ -1,8 +1,8 @@
-"""The registry: loads plugins, isolates the broken ones, and looks names up. Torch-free."""
+"""The registry: loads plugins, leaves out broken ones, and looks up what they register by name. Torch-free."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import pluggy
 from ganzoo.errors import PluginError, UsageError, did_you_mean
 from ganzoo.registry import hookspecs
 from ganzoo.registry.discovery import GROUP, Plugin, installed, load, printable
-from ganzoo.registry.isolation import Impatience, check_api, isolated
+from ganzoo.registry.isolation import SlowLoadWarning, check_api, guard_plugin
 from ganzoo.variant import Part, Training, Variant, check_name
 
 KINDS = (
@@ -28,8 +28,8 @@ KINDS = (
     "layouts",
 )
 SINGULAR = {kind: kind[:-1] for kind in KINDS} | {"losses": "loss", "datasets": "data set"}
-# What every command reads of a variant; a wrong type here would end commands that never use the variant.
-FIELD_TYPES = {
+# Fields of a variant that every command reads: a wrong type would break commands that never use the variant.
+FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
     "summary": str,
     "paper": str,
     "year": int,
@@ -43,21 +43,21 @@ FIELD_TYPES = {
     "training": Training,
     "weights": Mapping,
 }
-MARK = f"{GROUP}_impl"  # the attribute in which `hookimpl` leaves its options
+MARK = f"{GROUP}_impl"  # the attribute in which `hookimpl` stores its options
 ITEM_TYPES = {"sizes": int, "tags": str, "regularizers": Part}
 
 
 class Claim(NamedTuple):
-    """A name, what is registered under it, and the plugin that says so."""
+    """A value that a plugin registered under a name."""
 
     plugin: Plugin
     value: Any
 
 
 class _Manager(pluggy.PluginManager):
-    """pluggy's, which looks at every name in a plugin with `inspect`; with hundreds of plugins that takes longer than their import."""
+    """Finds hooks without `inspect`, which pluggy uses and which takes longer than importing the plugins."""
 
-    def parse_hookimpl_opts(self, plugin, name):
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
         if not isinstance(plugin, ModuleType):
             return super().parse_hookimpl_opts(plugin, name)
         found = vars(plugin).get(name)
@@ -65,15 +65,16 @@ class _Manager(pluggy.PluginManager):
 
 
 class Registry:
-    """All plugins and what they registered; part hooks are called only when a part of that kind is first looked up.
+    """Loads plugins and looks up their variants and parts; hooks of parts run when a part of that kind is first looked
+    up.
 
-    `plugins` are those to load, in this order (None: all that are installed). A plugin that fails keeps its place there with
-    an `error`, and nothing that it registered can be used.
+    `plugins` are loaded in this order (None: all installed ones). A plugin that fails stays in the list with an
+    `error`, and none of its names can be used.
     """
 
     _filling = False
 
-    def __init__(self, plugins: list[Plugin] | None = None):
+    def __init__(self, plugins: list[Plugin] | None = None) -> None:
         if Registry._filling:
             raise PluginError(
                 "asks for registered names while plugins are still being loaded; do that in a part's factory"
@@ -81,13 +82,11 @@ class Registry:
         self.plugins = installed() if plugins is None else plugins
         self._manager = _Manager(GROUP)
         self._manager.add_hookspecs(hookspecs)
-        self._owners: dict[
-            int, str
-        ] = {}  # plugins by the id of their module; pluggy's look-up goes through all of them
+        self._owners: dict[int, str] = {}  # plugin names by the id of their module; pluggy's own look-up is linear
         self._claims: dict[str, dict[str, list[Claim]]] = {}
         Registry._filling = True
         try:
-            with Impatience():
+            with SlowLoadWarning():
                 for plugin in self.plugins:
                     self._load(plugin)
                 self._check_hooks()
@@ -97,7 +96,7 @@ class Registry:
 
     @property
     def warnings(self) -> list[str]:
-        """One line for every plugin that is broken or has a note, then one for every name that several claim, in a fixed order."""
+        """One line for every broken plugin, note, and name that several plugins register, in a fixed order."""
         broken = [
             f"Plugin {plugin.name} is broken and left out: {plugin.error}" for plugin in self.plugins if plugin.error
         ]
@@ -116,7 +115,7 @@ class Registry:
     def _load(self, plugin: Plugin) -> None:
         if plugin.error:
             return
-        with isolated(plugin):
+        with guard_plugin(plugin):
             module = load(plugin.module)
             check_api(module)
             if owner := self._owners.get(id(module)):
@@ -125,20 +124,20 @@ class Registry:
                 self._manager.register(module, plugin.name)
             except pluggy.PluginValidationError as error:
                 raise PluginError(
-                    f"has a hook of another form than register_...(register){self._odd_hooks(module)}"
+                    f"hooks take exactly one argument, `register`; got {self._invalid_hooks(module)}"
                 ) from error
             self._owners[id(module)] = plugin.name
 
-    def _odd_hooks(self, module) -> str:
-        """Names the hooks that pluggy refused; its own text depends on the order of a set and on its version."""
+    def _invalid_hooks(self, module: object) -> str:
+        """Lists the hooks that pluggy refused; its own message depends on its version and the order of a set."""
         from inspect import signature
 
         hooks = [name for name in dir(module) if self._manager.parse_hookimpl_opts(module, name)]
-        forms = [f"{name}{signature(getattr(module, name))}" for name in hooks]
-        return f": {', '.join(form for form in forms if not form.endswith('(register)'))}"
+        forms = [f"{name}({', '.join(signature(getattr(module, name)).parameters)})" for name in hooks]
+        return ", ".join(form for form in forms if not form.endswith("(register)"))
 
     def _check_hooks(self) -> None:
-        """Finds, in one pass over all hooks, the mistakes that pluggy leaves for later or never reports."""
+        """Finds mistakes that pluggy reports late or never: unknown hooks, wrappers, and plugins without hooks."""
         mistakes: dict[str, str] = {}
         hooked = set()
         for hook, caller in sorted(vars(self._manager.hook).items()):
@@ -158,7 +157,7 @@ class Registry:
             plugin.error = plugin.error or mistakes.get(plugin.name)
 
     def _table(self, kind: str) -> dict[str, list[Claim]]:
-        """Calls the hook of one kind, once, plugin by plugin in their order, and returns every claim by name."""
+        """Returns all claims of one kind by name. The first call runs the kind's hook of each plugin, in order."""
         if kind in self._claims:
             return self._claims[kind]
         table = self._claims[kind] = {}
@@ -168,7 +167,7 @@ class Registry:
             if plugin.error or plugin.name not in implementations:
                 continue
             mine: dict[str, Any] = {}
-            with isolated(plugin, every_command=kind == "variants"):
+            with guard_plugin(plugin, every_command=kind == "variants"):
                 implementation = implementations[plugin.name]
                 implementation.function(*(_recorder(kind, mine) for _ in implementation.argnames))
             plugin.registered[kind] = sorted(mine)
@@ -179,13 +178,14 @@ class Registry:
     # -- looking up ------------------------------------------------------------------------------------------------
 
     def names(self, kind: str) -> list[str]:
-        """Sorted names of one kind that can be used: a name that several plugins claim counts only if a built-in has it."""
+        """Returns the usable names of one kind, sorted; of a name that several plugins register, a built-in one."""
         return sorted(name for name, claims in self._table(kind).items() if _winner(claims))
 
     def claim(self, kind: str, name: str) -> Claim:
-        """The claim behind a name.
+        """Returns the claim of a name.
 
-        UsageError with the nearest known name if nobody has it, PluginError if several plugins claim it or a broken one.
+        UsageError with the nearest known name for an unknown one, PluginError if several plugins register it or a
+        broken one.
         """
         claims = self._table(kind).get(name, [])
         if winner := _winner(claims):
@@ -204,22 +204,22 @@ class Registry:
         )
 
     def get(self, kind: str, name: str) -> Any:
-        """What is registered under a name (a Variant, or a factory); errors as `claim`."""
+        """Returns the value registered under a name (a Variant or a factory); errors as `claim`."""
         return self.claim(kind, name).value
 
     def table(self, kind: str) -> dict[str, Any]:
-        """Every usable name of one kind with what is registered under it."""
+        """Returns every usable name of one kind with its value."""
         return {name: self.get(kind, name) for name in self.names(kind)}
 
     def variants(self) -> list[Variant]:
-        """All variants, sorted by name."""
+        """Returns all variants, sorted by name."""
         return list(self.table("variants").values())
 
 
-def _recorder(kind: str, mine: dict[str, Any]):
-    """The `register` that a hook is called with: it checks what it gets and keeps it in `mine`."""
+def _recorder(kind: str, mine: dict[str, Any]) -> Callable[..., None]:
+    """The `register` argument of a hook: checks what the plugin passes and stores it in `mine`."""
 
-    def register(*arguments):
+    def register(*arguments: Any) -> None:
         name, value = _checked(kind, arguments)
         if name in mine:
             raise PluginError(f"registers the {SINGULAR[kind]} '{name}' twice")
@@ -228,7 +228,7 @@ def _recorder(kind: str, mine: dict[str, Any]):
     return register
 
 
-def _checked(kind: str, arguments: tuple) -> tuple[str, Any]:
+def _checked(kind: str, arguments: tuple[Any, ...]) -> tuple[str, Any]:
     if kind == "variants":
         if len(arguments) != 1 or not isinstance(arguments[0], Variant):
             raise PluginError(f"register_variants takes register(Variant), got {_call(arguments)}")
@@ -268,7 +268,7 @@ def _clash(kind: str, name: str, claims: list[Claim]) -> str:
     return f"The {SINGULAR[kind]} '{name}' is registered by {owners}: {verdict}."
 
 
-def _call(arguments: tuple) -> str:
+def _call(arguments: tuple[Any, ...]) -> str:
     return f"register({', '.join(map(_short, arguments))})"
 
 
@@ -286,5 +286,5 @@ def _hooks() -> list[str]:
 
 @cache
 def registry() -> Registry:
-    """The registry of this process."""
+    """Returns the registry of this process, loaded at the first call."""
     return Registry()

@@ -9,19 +9,19 @@ import pytest
 from distributions import install, run, simple, variant
 
 from ganzoo.registry.discovery import Plugin
-from ganzoo.registry.isolation import PATIENCE_SECONDS, deprecated
+from ganzoo.registry.isolation import SLOW_WALL_SECONDS, deprecated
 from ganzoo.registry.registry import Registry
 
 SLEEP = 4.0  # past the time after which a plugin that is still loading is named
 PLUGINS = {
     "hangs": (
         variant("hanging", before=f"import time\ntime.sleep({SLEEP})"),
-        "s to load, for which every command waits",
+        "s to load, which slows every command",
     ),
     "exits": ("raise SystemExit(3)", "is broken and left out: SystemExit: 3"),
     "prints": (
         variant("loud", before="print('hello\\nthere')"),
-        "prints while it is loaded ('hello'); a plugin prints nothing",
+        "prints while it is loaded ('hello'); a plugin must print nothing",
     ),
     "imports-torch": (variant("heavy", before="import torch"), "imports torch, which slows every command"),
     "newer-api": (
@@ -94,7 +94,7 @@ def test_what_is_deprecated_names_plugin_and_replacement(monkeypatch, capfd):
 
 
 def test_a_quick_plugin_has_no_note(folder):
-    assert PATIENCE_SECONDS < SLEEP and "quick" not in sys.modules
+    assert SLOW_WALL_SECONDS < SLEEP and "quick" not in sys.modules
     quick = install([simple("quick", variant("quick"))], folder.parent / "quick")
     finished = run("-m", "ganzoo", "list", "--json", folders=[quick], GANZOO_LOAD_PLUGINS="quick")
     assert (finished.returncode, finished.stderr) == (0, "")

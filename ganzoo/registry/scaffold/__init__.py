@@ -1,4 +1,4 @@
-"""`ganzoo new` as a function: a whole distribution with one variant, from the templates in `files`. Torch-free."""
+"""Writes a new plugin for `ganzoo new`: a distribution with one variant, from the templates in `files`. Torch-free."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST = 40
 PREFIX = f"{GROUP}-"
 
-HINGE = ("Margins instead of probabilities on DCGAN's networks.", "https://arxiv.org/abs/1705.02894", 2017)
+HINGE = ("The hinge loss on DCGAN's networks.", "https://arxiv.org/abs/1705.02894", 2017)
 PENALIZED = (
-    "A small convolutional GAN with a penalty on the discriminator's gradient.",
+    "A small convolutional GAN with a gradient penalty at real images.",
     "https://arxiv.org/abs/1801.04406",
     2018,
 )
-# What a plugin registers under its name, or under its name and an ending, by how much of it is its own.
+# The names that a plugin registers, by scope and kind: its own name with this suffix.
 CLAIMS = {
     "loss": {"variants": "", "losses": ""},
     "gan": {"variants": "", "generators": "", "discriminators": "", "losses": ""},
@@ -46,7 +46,7 @@ SHARED = {
     ".gitignore": ("gitignore",),
     ".github/workflows/tests.yml": ("workflow.yml",),
 }
-OWN = {
+OWN: dict[str, dict[str, tuple[str, ...]]] = {
     "loss": {"__init__.py": ("loss_card.py",), "model.py": ("loss_model.py",), "test": ("loss_test.py",)},
     "gan": {"__init__.py": ("gan_card.py",), "model.py": ("gan_model.py",), "test": ("gan_test.py",)},
     "full": {
@@ -59,11 +59,11 @@ OWN = {
 
 
 def write_plugin(name: str, scope: str, out: Path | None, registry: Registry) -> tuple[Path, list[str]]:
-    """Writes the distribution `ganzoo-<name>` and returns its folder and the paths of its files.
+    """Writes the distribution `ganzoo-<name>` and returns its folder and the relative paths of its files.
 
-    `scope` is what it brings of its own: "loss", "gan" (generator, discriminator and loss) or "full" (a data set and a metric
-    besides). `out` None is `./ganzoo-<name>`. UsageError for a name that cannot be one or is taken, and for a folder that is in
-    the way; the folder is there whole or not at all.
+    `scope` selects the parts to write: "loss", "gan" (generator, discriminator and loss) or "full" (also a data set and
+    a metric). `out` None is `./ganzoo-<name>`. The folder is written completely or not at all. UsageError for an
+    invalid or taken name and for an existing folder that is not empty.
     """
     name = checked_name(name)
     refuse_taken(name, scope, registry)
@@ -81,7 +81,7 @@ def write_plugin(name: str, scope: str, out: Path | None, registry: Registry) ->
 
 
 def checked_name(name: str) -> str:
-    """The name of the variant, without a leading `ganzoo-`; UsageError says what can be one and what is near."""
+    """Returns the variant's name, without a leading `ganzoo-`; UsageError with a suggestion for an invalid one."""
     name = name.removeprefix(PREFIX)
     if NAME.fullmatch(name) and len(name) <= LONGEST and name != GROUP:
         return name
@@ -92,25 +92,25 @@ def checked_name(name: str) -> str:
 
 
 def refuse_taken(name: str, scope: str, registry: Registry) -> None:
-    """UsageError if somebody registers one of the names that the plugin would, or a distribution of its name is installed."""
-    for kind, ending in CLAIMS[scope].items():
-        if name + ending in registry.names(kind):
-            owner = registry.claim(kind, name + ending).plugin.distribution
+    """UsageError if one of the plugin's names is registered already, or its distribution is installed."""
+    for kind, suffix in CLAIMS[scope].items():
+        if name + suffix in registry.names(kind):
+            owner = registry.claim(kind, name + suffix).plugin.distribution
             raise UsageError(
-                f"The {SINGULAR[kind]} '{name + ending}' is there already, from {owner}: choose another name."
+                f"The {SINGULAR[kind]} '{name + suffix}' exists already, from {owner}: choose another name."
             )
     if any(plugin.distribution == PREFIX + name for plugin in registry.plugins):
         raise UsageError(f"A distribution {PREFIX}{name} is installed already: choose another name.")
 
 
 def rendered(name: str, scope: str) -> dict[str, str]:
-    """The text of every file by its path in the distribution."""
+    """Returns the text of every file by its path in the distribution."""
     values = _values(name, scope)
     package, module = values["package"], values["module"]
     places = {key: f"tests/test_{module}.py" if key == "test" else f"{package}/{key}" for key in OWN[scope]}
     templates = SHARED | {places[key]: names for key, names in OWN[scope].items()}
     texts = {path: "".join(_template(part).substitute(values) for part in names) for path, names in templates.items()}
-    if scope == "full":  # the tests of the data set and the metric use what the card defines
+    if scope == "full":  # its tests use functions of the card
         test = places["test"]
         texts[test] = texts[test].replace(
             f"from {package}.model", f"from {package} import distance, shapes\nfrom {package}.model", 1

@@ -108,11 +108,11 @@ def by_trainer(data: Path, out: Path, options: argparse.Namespace) -> None:
 
     known = registry()
     images = load_images(str(data), size=32, channels=1, datasets=known.table("datasets"))
-    variant = resolve(known.get("variants", "vae"), settings(), known)
+    recipe = resolve(known.get("variants", "vae"), settings(), known)
     for seed in range(options.cells):
-        batches = Batches(images, batch_size=BATCH, seed=seed, device="cpu", mirror=variant.training.mirror)
+        batches = Batches(images, batch_size=BATCH, seed=seed, device="cpu", mirror=recipe.training.mirror)
         trainer = build_trainer(
-            variant, ImageSpec(32, 1), batches, known, seed=seed, device="cpu", precision="fp32", processes=Processes()
+            recipe, ImageSpec(32, 1), batches, seed=seed, device="cpu", precision="fp32", processes=Processes()
         )
         for _ in range(options.steps):
             trainer.step()

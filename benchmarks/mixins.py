@@ -58,8 +58,7 @@ def trainer_with(name: tuple[str, ...], image: ImageSpec, width: int, batch: int
         f"training.batch_size={batch}",
         *name[1:],
     ]
-    variant = resolve(variant, settings, registry())
-    return build_trainer(variant, image, Noise(image, batch), registry())
+    return build_trainer(resolve(variant, settings, registry()), image, Noise(image, batch))
 
 
 def main() -> None:

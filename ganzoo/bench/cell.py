@@ -12,6 +12,7 @@ from ganzoo.bench import costs
 from ganzoo.bench.plan import Cell, Job
 from ganzoo.bench.protocol import plugins_of
 from ganzoo.bench.scorer import Scorer
+from ganzoo.config.recipe import bind_part
 from ganzoo.errors import GanzooError, InterruptedRun
 from ganzoo.files import pictures
 from ganzoo.files.text import one_line
@@ -95,14 +96,15 @@ def fill_pretrained(
     """Scores weights that are there already: a tag, a repository, a run or a folder."""
     model = load(cell.source, device=job.device)
     config = model.config
-    roles = {
+    parts = {
         "generator": config.generator,
         "discriminator": config.discriminator,
         "loss": _loss_of(config.training, registry),
     }
-    row["parts"] = {**described(roles), "regularizers": [], "augmentation": None}
+    roles = {role: bind_part(role, part, registry) for role, part in parts.items() if part is not None}
+    row["parts"] = {**described(parts), "regularizers": [], "augmentation": None}
     tell_plugins(row, plugins_of(registry.get("variants", model.variant), registry))
-    row["costs"] = costs.costs_of(roles, model.image, registry)
+    row["costs"] = costs.costs_of(roles, model.image)
     row["weights_sha256"] = config.weights.sha256 if config.weights else None
     began = time.monotonic()
     found = scorer().score(model, job.eval_images, cell.seed)

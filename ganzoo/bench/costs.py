@@ -14,32 +14,34 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ganzoo.config.recipe import BoundPart
 from ganzoo.engine.build import build_part
 from ganzoo.engine.randomness import seeded
-from ganzoo.registry.registry import Registry
-from ganzoo.variant import ImageSpec, Part
+from ganzoo.variant import ImageSpec
 
 COSTS = ("generator_parameters", "discriminator_parameters", "loss_parameters", "generator_macs", "discriminator_macs")
 _COUNTED: dict[str, dict[str, int | None]] = {}
 
 
-def remembered(roles: Mapping[str, Part | None], image: ImageSpec, registry: Registry) -> dict[str, int | None]:
+def remembered(roles: Mapping[str, BoundPart], image: ImageSpec) -> dict[str, int | None]:
     """As `costs_of`, counted once for the same parts and images: of seeds, one pays."""
     key = json.dumps(
-        [{role: part and asdict(part) for role, part in roles.items()}, asdict(image)], sort_keys=True, default=str
+        [{role: [part.name, part.options] for role, part in roles.items()}, asdict(image)],
+        sort_keys=True,
+        default=str,
     )
     if key not in _COUNTED:
-        _COUNTED[key] = costs_of(roles, image, registry)
+        _COUNTED[key] = costs_of(roles, image)
     return dict(_COUNTED[key])
 
 
-def costs_of(roles: Mapping[str, Part | None], image: ImageSpec, registry: Registry) -> dict[str, int | None]:
+def costs_of(roles: Mapping[str, BoundPart], image: ImageSpec) -> dict[str, int | None]:
     """Parameters of each role, and the multiply-accumulates for one image through generator and discriminator.
 
     Matrix products and convolutions are counted, nothing else; None where a role is absent or cannot be run on one image.
     """
     with seeded(0):
-        built = {role: build_part(role, part, image, registry).eval() for role, part in roles.items() if part}
+        built = {role: build_part(part, image).eval() for role, part in roles.items()}
         counts: dict[str, int | None] = {f"{role}_parameters": parameters(module) for role, module in built.items()}
         label = torch.zeros(1, dtype=torch.int64) if image.classes else None
         latent = built["generator"].latent(1, torch.Generator().manual_seed(0))

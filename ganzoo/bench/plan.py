@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.config.mixins import mixed_in
+from ganzoo.config.recipe import Recipe
 from ganzoo.config.schema import from_json
 from ganzoo.config.settings import resolve
 from ganzoo.errors import CheckpointError, UsageError, did_you_mean
@@ -81,8 +82,8 @@ class Cell:
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "settings": list(self.settings), "mixins": list(self.mixins)}
 
-    def resolved(self, registry: Registry) -> Variant:
-        """The variant with what is mixed in and all settings."""
+    def resolved(self, registry: Registry) -> Recipe:
+        """The recipe of the variant with what is mixed in and all settings."""
         return resolve(mixed_in(registry.get("variants", self.variant), self.mixins, registry), self.settings, registry)
 
 

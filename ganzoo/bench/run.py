@@ -69,7 +69,7 @@ def bench(request: Request, registry: Registry) -> list[dict[str, Any]]:
 def _plugins(cells: Sequence[Cell], registry: Registry) -> dict[str, dict[str, str]]:
     """Who else's code every variant that is to be trained is made of, by its name in tables."""
     return {
-        name: plugins_of(cell.resolved(registry), registry)
+        name: plugins_of(cell.resolved(registry).variant, registry)
         for name, cell in {cell.name: cell for cell in cells if not cell.source}.items()
     }
 

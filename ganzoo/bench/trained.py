@@ -16,6 +16,7 @@ from ganzoo.bench.protocol import plugins_of, ranking
 from ganzoo.bench.scorer import Scorer
 from ganzoo.checkpoints.checkpoint import list_checkpoints, retain
 from ganzoo.checkpoints.manifest import folder_name, is_whole, read_manifest
+from ganzoo.config.recipe import BoundPart, Recipe
 from ganzoo.errors import DivergedError
 from ganzoo.files.atomic import move_aside, remove
 from ganzoo.files.text import one_line
@@ -26,8 +27,9 @@ from ganzoo.runs.budget import EVENT, Milestones
 from ganzoo.runs.folder import RunFolder
 from ganzoo.runs.loop import Cadence
 from ganzoo.runs.train import Request, steps_for, train
-from ganzoo.variant import ImageSpec, Part, Variant
+from ganzoo.variant import ImageSpec, Variant
 
+ROLES = ("generator", "discriminator", "loss")
 TOLD = ("collapse", "diverged", "rollback")
 ENDLESS = 10**9
 
@@ -53,17 +55,18 @@ def warnings_of(logger: str) -> Iterator[list[str]]:
 
 def fill_trained(row: dict[str, Any], cell: Cell, job: Job, registry: Registry, scorer: Callable[[], Scorer]) -> None:
     """Trains, or goes on with a training, and scores it; a divergence is told in the row, with the points before it."""
-    variant = cell.resolved(registry)
-    roles, image = _made_of(variant, cell, job)
+    recipe = cell.resolved(registry)
+    variant = recipe.variant
+    roles, image = _made_of(recipe, cell, job)
     others = {
         "regularizers": [part.name for part in variant.regularizers],
         **described({"augmentation": variant.augmentation}),
     }
-    row["parts"] = {**described(roles), **others}
+    row["parts"] = {**described({role: getattr(variant, role) for role in ROLES}), **others}
     tell_plugins(row, plugins_of(variant, registry))
-    row["costs"] = costs.remembered(roles, image, registry)
+    row["costs"] = costs.remembered(roles, image)
     folder = RunFolder(Path(job.folder) / "runs" / cell.file)
-    steps = _steps(variant, image, job, registry)
+    steps = _steps(recipe, image, job)
     planned = _points(steps, job.points) if job.minutes is None else ()
     _begin_anew_without_its_points(folder, planned)
     try:
@@ -99,11 +102,11 @@ def _begin_anew_without_its_points(folder: RunFolder, planned: tuple[int, ...]) 
         remove(move_aside(folder.path, "trash"))
 
 
-def _made_of(variant: Variant, cell: Cell, job: Job) -> tuple[dict[str, Part | None], ImageSpec]:
+def _made_of(recipe: Recipe, cell: Cell, job: Job) -> tuple[dict[str, BoundPart], ImageSpec]:
     """The parts of a cell's variant by role, and the images it draws."""
-    labelled = variant.labels == "required" or cell.conditional
+    labelled = recipe.variant.labels == "required" or cell.conditional
     image = ImageSpec(job.image_size, job.channels, job.classes if labelled else 0)
-    return {role: getattr(variant, role) for role in ("generator", "discriminator", "loss")}, image
+    return {role: recipe.parts[role] for role in ROLES if role in recipe.parts}, image
 
 
 def count_ahead(cell: Cell, job: Job, registry: Registry) -> None:
@@ -111,14 +114,14 @@ def count_ahead(cell: Cell, job: Job, registry: Registry) -> None:
     cannot be built says so itself."""
     if job.kind == "train":
         with suppress(Exception):
-            costs.remembered(*_made_of(cell.resolved(registry), cell, job), registry)
+            costs.remembered(*_made_of(cell.resolved(registry), cell, job))
 
 
-def _steps(variant: Variant, image: ImageSpec, job: Job, registry: Registry) -> int:
+def _steps(recipe: Recipe, image: ImageSpec, job: Job) -> int:
     """The length of the run: within a limited time as good as none, unless schedules are measured by the card's."""
     if job.minutes is not None:
-        return variant.training.steps if variant.training.schedules else ENDLESS
-    return job.steps if job.steps is not None else steps_for(job.images, variant, image, registry)
+        return recipe.training.steps if recipe.training.schedules else ENDLESS
+    return job.steps if job.steps is not None else steps_for(job.images, recipe, image)
 
 
 def _points(steps: int, points: int) -> tuple[int, ...]:

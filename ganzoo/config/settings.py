@@ -8,16 +8,21 @@ from dataclasses import asdict, replace
 from functools import cache
 from typing import Any, get_type_hints
 
+from ganzoo.config.parts import part_mistakes
+from ganzoo.config.recipe import Recipe, bind
 from ganzoo.config.schema import ROLES, option_bounds, training_mistakes
 from ganzoo.errors import UsageError, did_you_mean
 from ganzoo.files.text import one_line
+from ganzoo.registry.registry import Registry
 from ganzoo.variant import Part, Schedule, Training, Variant
 
 LEAST_DEPTH = {"training": 2, "regularizers": 3}
 
 
-def resolve(variant: Variant, settings: Sequence[str], registry=None) -> Variant:
-    """Applies settings "path=value" and checks every part; UsageError lists all mistakes at once, with the nearest known keys.
+def resolve(variant: Variant, settings: Sequence[str], registry: Registry) -> Recipe:
+    """Applies settings "path=value", checks every part and looks it up.
+
+    UsageError lists all mistakes at once, each with the nearest known key.
 
     Paths: `training.<field>`, `training.optimizer_options.<option>`, `training.schedules.<what>.<field>`, `generator=<name>`,
     `generator.<option>` (likewise discriminator, loss, augmentation) and `regularizers.<name>.<option>`. A value is JSON, or else a
@@ -32,15 +37,11 @@ def resolve(variant: Variant, settings: Sequence[str], registry=None) -> Variant
             variant = _apply(variant, path.strip().split("."), _value(text))
         except ValueError as error:
             mistakes.append(f"{path}: {error}")
-    mistakes += training_mistakes(variant.training) + option_bounds(variant)
-    if registry is not None:
-        from ganzoo.config.parts import part_mistakes
-
-        mistakes += part_mistakes(variant, registry)
+    mistakes += training_mistakes(variant.training) + option_bounds(variant) + part_mistakes(variant, registry)
     if mistakes:
         head = "A setting cannot be used: " if len(mistakes) == 1 else f"{len(mistakes)} settings cannot be used:\n  "
         raise UsageError(head + "\n  ".join(dict.fromkeys(mistakes)))
-    return variant
+    return bind(variant, registry)
 
 
 def _value(text: str) -> Any:

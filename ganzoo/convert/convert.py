@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ganzoo.config.recipe import bind_part
 from ganzoo.config.settings import resolve
 from ganzoo.convert.pickle_reader import read_foreign
 from ganzoo.convert.recognize import Foreign, recognise
@@ -61,7 +62,7 @@ def convert(request: Request, registry: Registry) -> Model:
     UsageError for what is asked wrongly; CheckpointError if a file cannot be read or fits no layout, after a table of our names
     beside the file's has been reported.
     """
-    variant = resolve(_variant(request.variant, registry), request.settings, registry)
+    variant = resolve(_variant(request.variant, registry), request.settings, registry).variant
     conversion = _Conversion(request, variant, _layouts(request, registry), registry)
     if request.out.exists() and (not request.out.is_dir() or any(request.out.iterdir())):
         raise UsageError(f"{request.out} is in the way: give a new or empty folder.")
@@ -190,7 +191,7 @@ class _Conversion:
     def _shapes(self, match: Match) -> Shapes:
         """Names and shapes of the network that a match describes, built without memory for its numbers."""
         with torch.device("meta"):
-            return _sizes(build_part(match.role, match.part, match.image, self.registry).state_dict())
+            return _sizes(build_part(bind_part(match.role, match.part, self.registry), match.image).state_dict())
 
     def _agreed(self, role: str, layout: str, match: Match) -> Match:
         """The match with what the person set besides; UsageError where the two contradict each other."""
@@ -226,7 +227,8 @@ def _config(
         "note": generator.match.note,
     }
     with torch.device("meta"):
-        latent_dim = build_part("generator", generator.match.part, generator.match.image, registry).latent_dim
+        part = bind_part("generator", generator.match.part, registry)
+        latent_dim = build_part(part, generator.match.image).latent_dim
     return ModelConfig(
         variant=variant.name,
         generator=generator.match.part,

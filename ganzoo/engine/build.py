@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from ganzoo.config.parts import KIND_OF, parts_of
+from ganzoo.config.recipe import BoundPart, Recipe
 from ganzoo.engine.distributed import Processes
 from ganzoo.engine.randomness import seeded
 from ganzoo.errors import GanzooError, PluginError, UsageError
 from ganzoo.files.text import one_line
 from ganzoo.losses.contract import Regularizer
 from ganzoo.networks import Generator
-from ganzoo.registry.registry import Registry
-from ganzoo.variant import ImageSpec, Part, Variant
+from ganzoo.variant import ImageSpec
 
 if TYPE_CHECKING:
     from ganzoo.engine.trainer import Trainer
@@ -25,23 +24,25 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def build_part(path: str, part: Part, image: ImageSpec, registry: Registry) -> nn.Module:
-    """Builds one part; a plugin's own refusal of its options or of the image becomes one line that names the part."""
-    kind = KIND_OF[path.partition(".")[0]]
-    claim = registry.claim(kind, part.name)
+def build_part(part: BoundPart, image: ImageSpec) -> Any:
+    """Builds one part for images of this size.
+
+    UsageError that names the part if its plugin refuses the options or the image, PluginError if the plugin fails.
+    """
     try:
-        module = claim.value(image, **part.options)
+        module = part.factory(image, **part.options)
     except GanzooError:
         raise
     except ValueError as error:
-        raise UsageError(f"The {path} '{part.name}' cannot be built: {one_line(error)}") from None
+        raise UsageError(f"The {part.path} '{part.name}' cannot be built: {one_line(error)}") from None
     except Exception as error:
         raise PluginError(
-            f"The {path} '{part.name}' of {claim.plugin.name} failed to build: {type(error).__name__}: {one_line(error)}"
+            f"The {part.path} '{part.name}' of {part.plugin.name} failed to build: "
+            f"{type(error).__name__}: {one_line(error)}"
         ) from error
     if not isinstance(module, nn.Module):
         raise PluginError(
-            f"The {path} '{part.name}' of {claim.plugin.name} is a {type(module).__name__}, not a torch module."
+            f"The {part.path} '{part.name}' of {part.plugin.name} is a {type(module).__name__}, not a torch module."
         )
     return module
 
@@ -52,10 +53,9 @@ def wants_mean(generator: nn.Module) -> bool:
 
 
 def build_trainer(
-    variant: Variant,
+    recipe: Recipe,
     image: ImageSpec,
-    batches,
-    registry: Registry,
+    batches: Any,
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
@@ -64,16 +64,14 @@ def build_trainer(
     processes: Processes = Processes(),
     mean_image: Callable[[], Tensor] | None = None,
 ) -> Trainer:
-    """Builds every part of a variant, initialized from the seed on the CPU, and the trainer around them.
+    """Builds every part of a recipe, initialized from the seed on the CPU, and the trainer around them.
 
     `mean_image` gives the mean (C, H, W) of the images in [-1, 1]; it is called only for a generator that starts from it.
     """
     from ganzoo.engine.trainer import Trainer  # whoever only draws needs no optimizers
 
-    built = {}
     with seeded(seed):
-        for path, part in parts_of(variant).items():
-            built[path] = build_part(path, part, image, registry)
+        built = {path: build_part(part, image) for path, part in recipe.parts.items()}
     if mean_image is not None and wants_mean(built["generator"]):
         built["generator"].prepare(mean_image())
     return Trainer(
@@ -81,10 +79,10 @@ def build_trainer(
         discriminator=built.get("discriminator"),
         loss=built["loss"],
         augmentation=built.get("augmentation"),
-        regularizers={part.name: built[f"regularizers.{part.name}"] for part in variant.regularizers},
+        regularizers={part.name: built[f"regularizers.{part.name}"] for part in recipe.variant.regularizers},
         batches=batches,
         image=image,
-        training=variant.training,
+        training=recipe.training,
         seed=seed,
         device=device,
         dtype=dtype,

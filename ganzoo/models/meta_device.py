@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from ganzoo import __version__
 from ganzoo.config.parts import option_mistakes
+from ganzoo.config.recipe import bind_part
 from ganzoo.config.schema import LARGEST_OPTION
 from ganzoo.engine.build import build_part
 from ganzoo.engine.randomness import seeded
@@ -72,7 +73,7 @@ def build_skeleton(config: ModelConfig, where: str, parts: Registry, tensors: in
         raise CheckpointError(f"{where}: generator.{mistakes[0]}")
     try:
         with torch.device("meta"), _Limit(CALLS + CALLS_PER_TENSOR * tensors):
-            generator = build_part("generator", config.generator, config.image, parts)
+            generator = build_part(bind_part("generator", config.generator, parts), config.image)
     except GanzooError as error:
         raise CheckpointError(f"{where}: generator: {error}") from None
     if not isinstance(generator, Generator):
@@ -125,7 +126,7 @@ def fill(generator: Generator, tensors: dict[str, Tensor], config: ModelConfig, 
     if next(homeless(generator), None) is None:
         return generator
     with seeded(0):
-        generator = build_part("generator", config.generator, config.image, parts)
+        generator = build_part(bind_part("generator", config.generator, parts), config.image)
     generator.load_state_dict(tensors, assign=True)
     return generator
 

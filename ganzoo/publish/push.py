@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ganzoo.checkpoints.checkpoint import load_checkpoint
 from ganzoo.checkpoints.manifest import folder_name
+from ganzoo.config.recipe import bind_part
 from ganzoo.engine.build import build_part
 from ganzoo.errors import GanzooError, UsageError, did_you_mean
 from ganzoo.files import pictures
@@ -144,7 +145,7 @@ def _discriminator(source: Model | str | Path, model: Model) -> tuple[Part, dict
         found = pull(found.repo, found.revision, discriminator=True).folder
     if config.discriminator_weights is not None:
         with torch.device("meta"):
-            wanted = build_part("discriminator", part, config.image, registry()).state_dict()
+            wanted = build_part(bind_part("discriminator", part, registry()), config.image).state_dict()
         return part, read_tensors(found / DISCRIMINATOR_FILE, wanted, config.discriminator_weights, mmap=False)
     if not (found / "MANIFEST.json").is_file():
         if not (found / "checkpoints").is_dir():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 
 from ganzoo.checkpoints.checkpoint import remove_leftovers
 from ganzoo.config.mixins import check_kept, mixed_in
+from ganzoo.config.recipe import Recipe
 from ganzoo.config.schema import variant_from_json
 from ganzoo.config.settings import resolve
 from ganzoo.data import Batches, ImageData, load_images
@@ -71,18 +72,19 @@ def train(request: Request, registry: Registry, data: ImageData | None = None) -
     device = default_device(_device(request.device, before))
     repeatable(device)
     writer = _curve_writer() if request.tensorboard else None
-    variant, seed = _variant(request, registry, before)
+    recipe, seed = _recipe(request, registry, before)
+    variant = recipe.variant
     processes = join(torch.device(device).type)
     with _in_turn(processes):
         data = data or _data(request, registry, variant, before)
     image = _image(request, variant, data, before)
-    variant = _with_length(request, variant, image, registry)
+    recipe = _with_length(request, recipe, image)
+    variant = recipe.variant
     precision = request.precision or (before["precision"] if before else "fp32")
     source = _lasting(request.data, registry) or before["data"]["source"]
-    plugin = registry.claim("variants", variant.name).plugin
     config = describe(
         variant,
-        plugin,
+        recipe.plugin,
         image,
         data,
         source,
@@ -97,10 +99,9 @@ def train(request: Request, registry: Registry, data: ImageData | None = None) -
         data, batch_size=variant.training.batch_size, seed=seed, device=device, mirror=variant.training.mirror
     )
     trainer = build_trainer(
-        variant,
+        recipe,
         image,
         batches,
-        registry,
         seed=seed,
         device=device,
         precision=precision,
@@ -153,8 +154,8 @@ def _lasting(source: str | None, registry: Registry) -> str | None:
     return str(Path(source).expanduser().absolute())
 
 
-def _variant(request: Request, registry: Registry, before: dict[str, Any] | None) -> tuple[Variant, int]:
-    """The resolved variant and the seed: from the registry, or from the run that is resumed, with the settings on top."""
+def _recipe(request: Request, registry: Registry, before: dict[str, Any] | None) -> tuple[Recipe, int]:
+    """The recipe and the seed: from the registry, or from the run that is resumed, with the settings on top."""
     settings = list(request.settings)
     settings += [f"training.batch_size={request.batch_size}"] if request.batch_size is not None else []
     settings += [f"training.steps={request.steps}"] if request.steps is not None else []
@@ -207,26 +208,27 @@ def _image(request: Request, variant: Variant, data, before: dict[str, Any] | No
     return ImageSpec(data.size, data.channels, len(data.classes) if conditional else 0)
 
 
-def _with_length(request: Request, variant: Variant, image: ImageSpec, registry: Registry) -> Variant:
-    """The variant with as many steps as `--images` amounts to: see `batches_in_step`."""
+def _with_length(request: Request, recipe: Recipe, image: ImageSpec) -> Recipe:
+    """The recipe with as many steps as `--images` amounts to: see `batches_in_step`."""
     if request.images is None:
-        return variant
+        return recipe
     if request.steps is not None:
         raise UsageError("Give --steps or --images, not both.")
-    steps = steps_for(request.images, variant, image, registry)
-    return replace(variant, training=replace(variant.training, steps=steps))
+    return recipe.with_training(steps=steps_for(request.images, recipe, image))
 
 
-def steps_for(images: int, variant: Variant, image: ImageSpec, registry: Registry) -> int:
+def steps_for(images: int, recipe: Recipe, image: ImageSpec) -> int:
     """How many steps it takes until the critic has learnt from that many real images: in every fresh phase that teaches it from one batch."""
     with seeded(0):
-        loss: Loss = build_part("loss", variant.loss, image, registry)
+        loss: Loss = build_part(recipe.parts["loss"], image)
     seen = steps = 0
     while seen < images:
         taken = batches_in_step(loss.phases, steps)
         if not taken and steps > 1000:
-            raise UsageError(f"Variant '{variant.name}' learns from no real images in a phase of its own: use --steps.")
-        seen += taken * variant.training.batch_size
+            raise UsageError(
+                f"Variant '{recipe.variant.name}' learns from no real images in a phase of its own: use --steps."
+            )
+        seen += taken * recipe.training.batch_size
         steps += 1
     return max(steps, 1)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ganzoo.config.parts import KIND_OF, options_of, parts_of
+from ganzoo.config.recipe import bind, bind_part
 from ganzoo.engine.build import build_part, build_trainer
 from ganzoo.engine.randomness import process_randomness, seeded
 from ganzoo.engine.trainer import Trainer
@@ -125,14 +126,15 @@ class Subject:
         variant, image = variant or self.small, image or self.image
         precision = more.pop("precision", "fp32")
         variant = replace(variant, training=replace(variant.training, batch_size=batch, **{"accumulate": 1} | more))
-        return build_trainer(variant, image, Images(image, batch), self.registry, seed=seed, precision=precision)
+        return build_trainer(bind(variant, self.registry), image, Images(image, batch), seed=seed, precision=precision)
 
     def build(
         self, role: str, image: ImageSpec | None = None, variant: Variant | None = None, seed: int = 0
     ) -> nn.Module:
         """One part of the small variant, or of the one given, initialized from the seed."""
         with seeded(seed):
-            return build_part(role, getattr(variant or self.small, role), image or self.image, self.registry)
+            part = bind_part(role, getattr(variant or self.small, role), self.registry)
+            return build_part(part, image or self.image)
 
     @cached_property
     def _observed(self) -> tuple[InstrumentedTraining, SideEffects]:

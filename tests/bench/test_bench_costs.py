@@ -18,6 +18,7 @@ from ganzoo.bench.progress import Matrix
 from ganzoo.bench.report.terminal import table
 from ganzoo.bench.results import BenchFolder
 from ganzoo.bench.workers import Running
+from ganzoo.config.recipe import bind_part
 from ganzoo.registry.registry import registry
 
 
@@ -29,8 +30,8 @@ def test_multiply_accumulates_are_those_of_the_arithmetic():
 
 
 def test_costs_of_a_variant_are_counted_by_role():
-    roles = {"generator": Part("vae", {"width": 4}), "discriminator": None, "loss": Part("evidence-lower-bound")}
-    found = costs_of(roles, ImageSpec(28, 1), registry())
+    parts = {"generator": Part("vae", {"width": 4}), "loss": Part("evidence-lower-bound")}
+    found = costs_of({role: bind_part(role, part, registry()) for role, part in parts.items()}, ImageSpec(28, 1))
     assert found["discriminator_parameters"] is found["discriminator_macs"] is None
     built = registry().get("generators", "vae")(ImageSpec(28, 1), width=4)
     assert found["generator_parameters"] == sum(parameter.numel() for parameter in built.parameters())
@@ -38,8 +39,8 @@ def test_costs_of_a_variant_are_counted_by_role():
 
 
 def test_labels_reach_conditional_networks():
-    parts = {role: Part("lsgan-conditional", {"width": 4}) for role in ("generator",)}
-    assert costs_of(parts, ImageSpec(28, 1, 3), registry())["generator_macs"] > 0
+    generator = bind_part("generator", Part("lsgan-conditional", {"width": 4}), registry())
+    assert costs_of({"generator": generator}, ImageSpec(28, 1, 3))["generator_macs"] > 0
 
 
 def test_memory_is_that_of_this_process():

@@ -238,9 +238,8 @@ def test_settings_and_parts_become_cells():
     )
     assert (one.name, one.mixins) == ("dcgan+r1+diffaugment", ("r1", "diffaugment"))
     assert (other.name, other.mixins) == ("lsgan+diffaugment", ("diffaugment",))  # its own r1 stays its own
-    assert one.resolved(known).regularizers == (Part("r1", {"gamma": 2}),) and one.resolved(known).augmentation == Part(
-        "diffaugment"
-    )
+    variant = one.resolved(known).variant
+    assert variant.regularizers == (Part("r1", {"gamma": 2}),) and variant.augmentation == Part("diffaugment")
     (cell, _) = training_cells(
         [known.get("variants", "wgan-gp-resnet")], (0, 1), "tiny", known, parts={}, conditional=True
     )

@@ -22,7 +22,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 
 def resolved(*settings):
-    return resolve(registry().get("variants", "dcgan"), settings, registry())
+    return resolve(registry().get("variants", "dcgan"), settings, registry()).variant
 
 
 def test_settings_change_what_they_name_and_nothing_else():

@@ -14,6 +14,7 @@ from messages import logged
 
 from ganzoo import Part, Schedule
 from ganzoo.config.mixins import kind_of, mixed_in
+from ganzoo.config.recipe import bind
 from ganzoo.config.schema import as_json, variant_from_json
 from ganzoo.engine.build import build_trainer, warn_of_batch_norm
 from ganzoo.errors import UsageError
@@ -49,7 +50,7 @@ def trainer_with(variant, names, **options):
     if found.augmentation is not None:
         found = replace(found, augmentation=replace(found.augmentation, options=early.get(found.augmentation.name, {})))
     found = replace(found, training=replace(found.training, batch_size=4))
-    return build_trainer(found, image, stepping.RandomBatches(image, 4), registry())
+    return build_trainer(bind(found, registry()), image, stepping.RandomBatches(image, 4))
 
 
 @pytest.mark.parametrize("variant", SMALL)

@@ -9,6 +9,7 @@ import torch
 from contract import VARIANTS
 from contract.parts import NonSaturating, TinyDiscriminator, TinyGenerator
 from ganzoo import ImageSpec, Training, Variant
+from ganzoo.config.recipe import bind
 from ganzoo.engine.build import build_trainer
 from ganzoo.engine.trainer import Trainer
 from ganzoo.registry.discovery import Plugin
@@ -57,7 +58,7 @@ def trainer_for(variant: Variant | str, registry: Registry, *, training=None, **
     variant = replace(variant, training=replace(variant.training, **(training or {})))
     image = spec(variant)
     pictures = Pictures(image, variant.training.batch_size, 2 if "paired" in variant.tags else None)
-    return build_trainer(variant, image, pictures, registry, **more)
+    return build_trainer(bind(variant, registry), image, pictures, **more)
 
 
 def make(

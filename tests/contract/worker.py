@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from contract.harness import Pictures, contract_registry, spec
 from ganzoo import Part
 from ganzoo.config.parts import parts_of
+from ganzoo.config.recipe import bind_part
 from ganzoo.engine.build import build_part
 from ganzoo.engine.distributed import Processes, join
 from ganzoo.engine.randomness import seeded
@@ -51,7 +52,7 @@ def build(case: str, processes: Processes) -> Trainer:
         variant = replace(variant, generator=Part("tiny", {"norm": False}))
     image = spec(variant)
     with seeded(processes.rank):
-        built = {role: build_part(role, part, image, registry) for role, part in parts_of(variant).items()}
+        built = {role: build_part(bind_part(role, part, registry), image) for role, part in parts_of(variant).items()}
     trainer = Trainer(
         generator=built["generator"],
         discriminator=built["discriminator"],

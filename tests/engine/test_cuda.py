@@ -16,6 +16,7 @@ import torch
 from small import arguments, ganzoo, images
 
 import ganzoo as package
+from ganzoo.config.recipe import bind
 from ganzoo.engine.build import build_trainer
 from ganzoo.engine.randomness import repeatable
 from ganzoo.files.pictures import to_uint8
@@ -54,7 +55,9 @@ def small(request):
 def trainer_of(small, device, **options):
     repeatable(device)
     variant, image = small
-    return build_trainer(variant, image, Moved(Images(image, BATCH), device), registry(), device=device, **options)
+    return build_trainer(
+        bind(variant, registry()), image, Moved(Images(image, BATCH), device), device=device, **options
+    )
 
 
 def tensors_of(tree, path=""):

@@ -10,6 +10,7 @@ from stepping import RandomBatches
 
 from ganzoo import ImageSpec
 from ganzoo.cli import main
+from ganzoo.config.recipe import bind
 from ganzoo.data import ImageData
 from ganzoo.data.batches import mean_image
 from ganzoo.engine.build import build_trainer, wants_mean
@@ -23,7 +24,7 @@ def trainer_of(name, image, mean, **training):
     options = {"generator": {"width": 4}, "discriminator": {"width": 4} if name == "dcgan" else {"units": 2}}
     changed = {role: replace(getattr(variant, role), options=more) for role, more in options.items()}
     variant = replace(variant, **changed, training=replace(variant.training, batch_size=2, **training))
-    return build_trainer(variant, image, RandomBatches(image, 2), registry(), mean_image=mean)
+    return build_trainer(bind(variant, registry()), image, RandomBatches(image, 2), mean_image=mean)
 
 
 def test_the_mean_is_exact_and_the_same_however_many_images_there_are():

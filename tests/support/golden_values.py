@@ -7,6 +7,7 @@ from golden.from_names import numbers
 from paths import GOLDEN
 from safetensors.torch import load_file
 
+from ganzoo.config.recipe import bind_part
 from ganzoo.engine.build import build_part
 from ganzoo.registry.registry import registry
 
@@ -28,7 +29,7 @@ def converted(layout, tensors: dict[str, torch.Tensor], role: str) -> torch.nn.M
     theirs = under(tensors, role)
     match = layout.recognises({name: tuple(value.shape) for name, value in theirs.items()})
     assert match is not None and match.role == role
-    network = build_part(role, match.part, match.image, registry())
+    network = build_part(bind_part(role, match.part, registry()), match.image)
     network.load_state_dict(layout.convert(theirs, match))
     return network.train()
 

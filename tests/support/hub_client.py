@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from ganzoo.config.recipe import bind_part
 from ganzoo.engine.build import build_part
 from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.models.folder import write_model
@@ -89,7 +90,7 @@ def model_files(seed: int = 0, size: int = 32) -> dict[str, bytes]:
     part = Part("dcgan", {"width": 4})
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        generator = build_part("generator", part, image, registry())
+        generator = build_part(bind_part("generator", part, registry()), image)
         for parameter in generator.parameters():
             torch.nn.init.normal_(parameter, std=0.2)
     config = ModelConfig(

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ganzoo import ImageSpec, Part
+from ganzoo.config.recipe import bind_part
 from ganzoo.engine.build import build_part
 from ganzoo.engine.randomness import seeded
 from ganzoo.models.config import ModelConfig, Provider
@@ -23,7 +24,7 @@ def lively_model(name: str = "dcgan", image: ImageSpec = IMAGE, seed: int = 0, *
     """A generator whose images have contrast, as after training: batch norm has seen latents, the last weights are large."""
     part = Part(name, options or (OPTIONS if name == "dcgan" else {}))
     with seeded(seed), torch.no_grad():
-        generator = build_part("generator", part, image, registry())
+        generator = build_part(bind_part("generator", part, registry()), image)
         label = torch.arange(64) % image.classes if image.classes else None
         latent = generator.latent(64, torch.default_generator)
         settle(generator, latent, label)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import torch
 
+from ganzoo.config.recipe import bind
 from ganzoo.engine.build import build_trainer
 from ganzoo.registry.registry import registry
 
@@ -35,7 +36,7 @@ def small_trainer(name, image, batch_size=4, *, generator=None, discriminator=No
         if more
     }
     variant = replace(variant, **changed, training=replace(variant.training, batch_size=batch_size, **training))
-    return build_trainer(variant, image, RandomBatches(image, batch_size), registry())
+    return build_trainer(bind(variant, registry()), image, RandomBatches(image, batch_size))
 
 
 def part(kind, name, image, **options):

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ganzoo import ImageSpec, Part
+from ganzoo.config.recipe import bind_part
 from ganzoo.engine.build import build_part
 from ganzoo.engine.randomness import seeded
 from ganzoo.models.config import ModelConfig, Provider
@@ -41,7 +42,7 @@ def built_in(name: str, scale: float = 8.0) -> Model:
     """A registered generator with larger weights, so that its images have contrast as after training."""
     image, options = GENERATORS[name]
     with seeded(0), torch.no_grad():
-        generator = build_part("generator", Part(name, options), image, registry())
+        generator = build_part(bind_part("generator", Part(name, options), registry()), image)
         for parameter in generator.parameters():
             if parameter.dim() >= 2:
                 parameter.mul_(scale)

@@ -10,6 +10,7 @@ from stepping import count_calls, count_parameters, names_of, part, scripted_tur
 from torch import nn
 
 from ganzoo import ImageSpec, Part
+from ganzoo.config.recipe import bind_part
 from ganzoo.config.settings import resolve
 from ganzoo.engine.build import build_part
 from ganzoo.errors import UsageError
@@ -190,7 +191,7 @@ def test_the_layout_draws_what_the_tutorials_draw(prefix, slope):
     match = layout.recognises({name: tuple(value.shape) for name, value in theirs.items()})
     options = {"hidden": [7, 8], "slope": slope, "latent_dim": 5, "normalize": False}
     assert match == Match(Part("mlp", options), ImageSpec(4, 3), note=match.note)
-    generator = build_part("generator", match.part, match.image, registry())
+    generator = build_part(bind_part("generator", match.part, registry()), match.image)
     generator.load_state_dict(layout.convert(theirs, match))
     latent = torch.randn(2, 5, generator=torch.Generator().manual_seed(1))
     x = latent
@@ -208,7 +209,7 @@ def test_the_layout_reads_discriminators_too_and_nothing_else():
         ImageSpec(4, 1),
         {"hidden": [6], "slope": 0.01},
     )
-    discriminator = build_part("discriminator", match.part, match.image, registry())
+    discriminator = build_part(bind_part("discriminator", match.part, registry()), match.image)
     discriminator.load_state_dict(layout.convert(theirs, match))
     shapes = {name: tuple(value.shape) for name, value in perceptron(5, 7, 16).items()}
     assert layout.recognises(shapes) is not None

@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 from stepping import count_parameters, names_of, part, scripted_turn, small_trainer, step_by_phase
 
 from ganzoo import ImageSpec, Part
+from ganzoo.config.recipe import bind_part
 from ganzoo.engine.build import build_part
 from ganzoo.layouts import Match
 from ganzoo.registry.registry import registry
@@ -23,7 +24,7 @@ def golden_network(golden, name, role, when):
     theirs = {key.partition(".")[2]: value for key, value in golden.items() if key.startswith(f"{role}_{when}.")}
     layout = LAYOUTS[name]
     match = layout.recognises({key: tuple(value.shape) for key, value in theirs.items()})
-    network = build_part(match.role, match.part, match.image, registry())
+    network = build_part(bind_part(match.role, match.part, registry()), match.image)
     network.load_state_dict(layout.convert(theirs, match))
     return network
 
@@ -174,7 +175,7 @@ def test_the_layout_reads_old_checkpoints_of_every_size():
         shapes = reference_names(100, widths, 3)
         match = layout.recognises(shapes)
         assert match == Match(Part("dcgan", {"latent_dim": 100, "width": 8}), ImageSpec(size, 3))
-        ours = build_part("generator", match.part, match.image, registry()).state_dict()
+        ours = build_part(bind_part("generator", match.part, registry()), match.image).state_dict()
         made = layout.convert({name: torch.zeros(shape) for name, shape in shapes.items()}, match)
         assert {name: value.shape for name, value in made.items()} == {
             name: value.shape for name, value in ours.items()

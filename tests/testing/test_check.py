@@ -87,10 +87,10 @@ def test_an_unknown_check_or_size_is_refused(monkeypatch):
 
 
 LISTING = {
-    "heavy-gan": (variant("heavy-gan", before="import tqdm"), "heavy_gan imports tqdm, for which every command waits"),
+    "heavy-gan": (variant("heavy-gan", before="import tqdm"), "heavy_gan imports tqdm, which slows every command"),
     "sleepy-gan": (
         variant("sleepy-gan", before="import time\ntime.sleep(1.2)"),
-        "s to load, for which every command waits",
+        "s to load, which slows every command",
     ),
 }
 

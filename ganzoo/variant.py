@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ OPTIMIZERS = {
 
 
 def check_name(name: str) -> str:
-    """Returns `name` if it can name a variant or part (lower case letters, digits, `.`, `_`, `-`; at most 64); else ValueError."""
+    """Returns `name` if it is a valid name: 1 to 64 of a-z, 0-9, `.`, `_` and `-`; else raises ValueError."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise ValueError(
             f"{name!r} cannot be a name: use 1 to 64 of a-z, 0-9, '.', '_' and '-', starting with a letter or digit"
@@ -151,3 +151,7 @@ class Variant:
         for tag in self.weights:  # names of variants are unique, so nobody can take somebody else's tag
             if not tag.startswith(f"{self.name}.") or not NAME.fullmatch(tag):
                 raise ValueError(f"weights of variant '{self.name}' must be tagged '{self.name}.<what>', not {tag!r}")
+
+
+RegisterVariant = Callable[[Variant], None]  # the argument of the hook register_variants
+Register = Callable[[str, Callable[..., Any]], None]  # of every other hook: a name and a factory

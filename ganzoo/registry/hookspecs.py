@@ -3,20 +3,18 @@
 Every hook takes one argument, `register`, and calls it once for each thing that it registers.
 """
 
-from collections.abc import Callable
-
 import pluggy
+
+from ganzoo.variant import Register, RegisterVariant
 
 API_VERSION = 1  # of everything that a plugin implements or calls; docs/plugin-api.md says what may change when
 
 hookspec = pluggy.HookspecMarker("ganzoo")
 hookimpl = pluggy.HookimplMarker("ganzoo")
 
-Register = Callable[..., None]
-
 
 @hookspec
-def register_variants(register: Register) -> None:
+def register_variants(register: RegisterVariant) -> None:
     """Registers variants with `register(variant: Variant)`. Every command calls it, so it must not import torch."""
 
 

@@ -49,16 +49,16 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """A value that changes while training runs, from `start` (None: the setting itself) to `end`.
+    """Moves a value from `from_value` (None: the setting itself) to `to_value` during training.
 
-    `begin` and `finish` are fractions of `Training.steps`; before and after them the value stands still.
-    `shape` is "linear", "cosine" (half a period) or "exponential" (by the same factor in every step; both ends above 0).
+    It starts at `from_fraction` of all training steps and ends at `to_fraction`; before and after, the value is constant.
+    `shape` is "linear", "cosine" (half a period) or "exponential" (the same factor at every step; both values above 0).
     """
 
-    end: float
-    start: float | None = None
-    begin: float = 0.0
-    finish: float = 1.0
+    to_value: float
+    from_value: float | None = None
+    from_fraction: float = 0.0
+    to_fraction: float = 1.0
     shape: str = "linear"
 
 

@@ -14,6 +14,7 @@ from ganzoo.files.strict_json import read_json
 from ganzoo.files.text import in_path, one_line, shorten
 from ganzoo.variant import OPTIMIZERS, SHAPES, ImageSpec, Part, Training, Variant
 
+SCHEDULE_KEYS = {"start": "from_value", "end": "to_value", "begin": "from_fraction", "finish": "to_fraction"}
 BOUNDS = {
     "batch_size": (1, None),
     "accumulate": (1, None),
@@ -75,7 +76,8 @@ def training_mistakes(training: Training) -> list[str]:
                 f"training.schedules.{name}.shape: must be {', '.join(SHAPES[:-1])} or {SHAPES[-1]}, got {shorten(schedule.shape)}"
             )
         if not all(
-            math.isfinite(value) for value in (schedule.end, schedule.start or 0, schedule.begin, schedule.finish)
+            math.isfinite(value)
+            for value in (schedule.to_value, schedule.from_value or 0, schedule.from_fraction, schedule.to_fraction)
         ):
             mistakes.append(f"training.schedules.{name}: its numbers must be finite")
     return mistakes + _optimizer_mistakes(training)
@@ -168,9 +170,26 @@ def _refuse_unknown(data: Any, known: Any, where: str) -> None:
             _refuse_unknown(value, item, f"{where}[{number}]")
 
 
+def _with_present_names(variant: Any) -> Any:
+    """Replaces the first names of a schedule's fields (`SCHEDULE_KEYS`) in a variant of a config.json."""
+    training = variant.get("training") if isinstance(variant, dict) else None
+    schedules = training.get("schedules") if isinstance(training, dict) else None
+    if not isinstance(schedules, dict):
+        return variant
+    present = {name: _renamed(schedule) for name, schedule in schedules.items()}
+    return {**variant, "training": {**training, "schedules": present}}
+
+
+def _renamed(schedule: Any) -> Any:
+    if not isinstance(schedule, dict):
+        return schedule
+    renamed = {SCHEDULE_KEYS.get(key, key): value for key, value in schedule.items()}
+    return renamed if len(renamed) == len(schedule) else schedule  # both names of one field: an unknown key
+
+
 def variant_from_json(data: Any, where: str = "config.json") -> Variant:
     """The variant of a config.json; numbers are bounded, so that a hostile file cannot ask for huge networks."""
-    variant = from_json(data, Variant, f"{where}: variant")
+    variant = from_json(_with_present_names(data), Variant, f"{where}: variant")
     if variant.weights:
         raise CheckpointError(f"{where}: variant.weights: a run has none")
     mistakes = training_mistakes(variant.training) + option_bounds(variant)

@@ -17,7 +17,7 @@ from ganzoo.errors import DivergedError, PluginError, UsageError
 from ganzoo.files import pictures
 from ganzoo.files.atomic import write_atomically
 from ganzoo.files.text import one_line
-from ganzoo.networks.latents import draw_latent
+from ganzoo.networks.latents import sample_latents
 from ganzoo.runs import collapse as watch
 
 LOOKED_AT = 256
@@ -60,7 +60,7 @@ def draw(trainer: Trainer, n: int) -> Iterator[Tensor]:
     """Images (m, C, H, W) of the first `n` latents of the run's seed, all classes in turn, a part at a time, on the CPU."""
     labels = torch.arange(n) % trainer.image.classes if trainer.image.classes else None
     with _evaluating(trainer.sampler), seeded(0), torch.no_grad():
-        latent = draw_latent(trainer.sampler, n, trainer.seed).to(trainer.device, trainer.dtype)
+        latent = sample_latents(trainer.sampler, n, trainer.seed).to(trainer.device, trainer.dtype)
         for start in range(0, n, AT_ONCE):
             part = slice(start, start + AT_ONCE)
             images = trainer.sampler(latent[part], None if labels is None else labels[part].to(trainer.device))

@@ -13,7 +13,7 @@ from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.models.load import load_folder
 from ganzoo.models.model import Model
 from ganzoo.networks import Generator
-from ganzoo.networks.latents import draw_latent
+from ganzoo.networks.latents import sample_latents
 from ganzoo.testing.checks import CheckFailed, check
 from ganzoo.testing.subject import STEP_SECONDS, Subject, labels_of, qualified
 from ganzoo.variant import ImageSpec
@@ -167,11 +167,11 @@ def latents(subject: Subject) -> str:
         raise CheckFailed(
             f"{name}.latent returns the same latents for another random generator: draw with `generator=random`."
         )
-    start = draw_latent(generator, SAMPLES, 0)
+    start = sample_latents(generator, SAMPLES, 0)
     notes = []
     for what, made in (
         ("truncate", lambda: generator.truncate(start, 0.7)),
-        ("between", lambda: generator.between(start[:2], start[2:], 0.5)),
+        ("interpolate", lambda: generator.interpolate(start[:2], start[2:], 0.5)),
     ):
         try:
             latent = made()
@@ -197,14 +197,14 @@ def latents(subject: Subject) -> str:
 
 def _refuse_jump(name: str, generator: Generator, start: Tensor) -> None:
     """A walk must begin where it is said to begin and end where it is said to end."""
-    for share, goal in ((0.0, start[:2]), (1.0, start[2:])):
+    for t, goal in ((0.0, start[:2]), (1.0, start[2:])):
         try:
-            found = generator.between(start[:2], start[2:], share)
+            found = generator.interpolate(start[:2], start[2:], t)
         except GanzooError:
             return
         if not torch.allclose(found, goal, atol=1e-3):
             raise CheckFailed(
-                f"{name}.between at share {share:g} is not its {'start' if not share else 'end'}: a walk must go from one latent to the other."
+                f"{name}.interpolate at t = {t:g} is not its {'start' if not t else 'end'}: a walk must go from one latent to the other."
             )
 
 
@@ -212,7 +212,7 @@ def _refuse_jump(name: str, generator: Generator, start: Tensor) -> None:
 def fast_path(subject: Subject) -> str:
     """Compares samples of `Model`, which uses a copy with folded batch norm, with those of the generator."""
     model = model_of(subject)
-    latent, label = draw_latent(model.generator, SAMPLES, 0), labels_of(subject.image, SAMPLES)
+    latent, label = sample_latents(model.generator, SAMPLES, 0), labels_of(subject.image, SAMPLES)
     found = model.draw(latent, label)
     with torch.no_grad():
         expected = model.generator(latent, label)

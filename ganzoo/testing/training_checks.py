@@ -15,7 +15,7 @@ from ganzoo.config.parts import part_mistakes
 from ganzoo.engine.randomness import seeded
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import GanzooError
-from ganzoo.networks.latents import draw_latent
+from ganzoo.networks.latents import sample_latents
 from ganzoo.runs import collapse as watch
 from ganzoo.testing.checks import CheckFailed, CheckSkipped, check
 from ganzoo.testing.subject import BATCH, STEPS, SmoothImages, Subject, labels_of, narrowed, qualified, smooth
@@ -192,7 +192,7 @@ def batches(subject: Subject) -> str:
 
 def _require_independence(subject: Subject) -> None:
     generator = subject.generator
-    latent, label = draw_latent(generator, 5, 0), labels_of(subject.image, 5)
+    latent, label = sample_latents(generator, 5, 0), labels_of(subject.image, 5)
     with torch.no_grad():
         together = generator(latent, label)
         alone = torch.cat([generator(latent[i : i + 1], None if label is None else label[i : i + 1]) for i in range(5)])
@@ -326,6 +326,6 @@ class FixedImages(SmoothImages):
 def distance(trainer: Trainer, images: Tensor) -> float:
     """Returns the energy distance between samples and the images."""
     generator = trainer.generator.eval()
-    fake = generator(draw_latent(generator, SAMPLES, 0), labels_of(trainer.image, SAMPLES))
+    fake = generator(sample_latents(generator, SAMPLES, 0), labels_of(trainer.image, SAMPLES))
     generator.train()
     return watch.compare(fake, images)["energy_distance"]

@@ -223,9 +223,9 @@ def test_a_run_that_its_schedules_end_before_its_time_is_over_says_so(data, tmp_
         "--set",
         "training.steps=4",
         "--set",
-        "training.schedules.generator_lr.end=1e-5",
+        "training.schedules.generator_lr.to_value=1e-5",
         "--set",
-        "training.schedules.generator_lr.finish=1",
+        "training.schedules.generator_lr.to_fraction=1",
     )
     words = training(data, tmp_path / "bench", *more)
     place = words.index("--steps")

@@ -173,7 +173,7 @@ class ProcessGenerator(TinyGenerator):
 
 
 class JumpingGenerator(TinyGenerator):
-    def between(self, start, end, share):
+    def interpolate(self, start, end, t):
         return end
 
 
@@ -278,7 +278,7 @@ MISTAKES = [
     ("bf16", "in step 1 with --precision bf16", {"discriminator": Bfloat16Discriminator}),
     ("latents", "the same latents for another random generator", {"generator": DeafGenerator}),
     ("latents", "draw with `generator=random`", {"generator": ProcessGenerator}),
-    ("latents", "between at share 0 is not its start", {"generator": JumpingGenerator}),
+    ("latents", "interpolate at t = 0 is not its start", {"generator": JumpingGenerator}),
     ("fast-path", "generates other images through a copy of itself", {"generator": ForgetfulCopyGenerator}),
     ("globals", "Random numbers of the process (random) were used", {"generator": RandomModuleGenerator}),
     ("globals", "Random numbers of the process (torch) were used", {"generator": ProcessGenerator}),

@@ -2,7 +2,7 @@
 
 from ganzoo import Part, Register, RegisterVariant, Schedule, Training, Variant, hookimpl
 
-HALVINGS = Schedule(end=2e-5, finish=0.4, shape="exponential")
+HALVINGS = Schedule(to_value=2e-5, to_fraction=0.4, shape="exponential")
 
 
 @hookimpl

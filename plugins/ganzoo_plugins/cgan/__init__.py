@@ -6,8 +6,13 @@ STEPS = 250 * 500  # epochs of 50,000 images in batches of 100
 
 
 @hookimpl
+<<<<<<< HEAD
 def register_variants(register: RegisterVariant) -> None:
     decayed = Schedule(end=0.1 / 1.00004**STEPS, shape="exponential")
+=======
+def register_variants(register):
+    decayed = Schedule(to_value=0.1 / 1.00004**STEPS, shape="exponential")
+>>>>>>> e7c6bb8 (Names of the field: interpolate, init_from_data, needs_per_sample_gradients, sample_latents, recalibrate_batch_norm)
     register(
         Variant(
             name="cgan",
@@ -27,7 +32,7 @@ def register_variants(register: RegisterVariant) -> None:
                 discriminator_lr=0.1,
                 batch_size=100,
                 steps=STEPS,
-                schedules={"generator_lr": decayed, "discriminator_lr": decayed, "momentum": Schedule(end=0.7)},
+                schedules={"generator_lr": decayed, "discriminator_lr": decayed, "momentum": Schedule(to_value=0.7)},
             ),
             weights={
                 "cgan.fashion-mnist": Weights(

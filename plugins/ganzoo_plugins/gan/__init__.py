@@ -7,8 +7,13 @@ EPOCHS, UPDATES = 250, 500  # of 50,000 images in batches of 100
 
 
 @hookimpl
+<<<<<<< HEAD
 def register_variants(register: RegisterVariant) -> None:
     decayed = Schedule(end=0.1 / 1.000004 ** (EPOCHS * UPDATES), shape="exponential")
+=======
+def register_variants(register):
+    decayed = Schedule(to_value=0.1 / 1.000004 ** (EPOCHS * UPDATES), shape="exponential")
+>>>>>>> e7c6bb8 (Names of the field: interpolate, init_from_data, needs_per_sample_gradients, sample_latents, recalibrate_batch_norm)
     register(
         Variant(
             name="gan",
@@ -30,7 +35,7 @@ def register_variants(register: RegisterVariant) -> None:
                 schedules={
                     "generator_lr": decayed,
                     "discriminator_lr": decayed,
-                    "momentum": Schedule(end=0.7, begin=1 / EPOCHS),
+                    "momentum": Schedule(to_value=0.7, from_fraction=1 / EPOCHS),
                 },
             ),
             weights={

@@ -18,11 +18,11 @@ def training(batch_size: int, half_life: float) -> Training:
         ema=0.999,
         mirror=True,
         schedules={
-            "generator_lr": Schedule(end=5e-5, shape="cosine"),
-            "discriminator_lr": Schedule(end=5e-5, shape="cosine"),
-            "beta2": Schedule(end=0.99, shape="cosine"),
-            "loss.share": Schedule(end=0.1, shape="cosine"),
-            "ema_half_life": Schedule(start=0.0, end=half_life, shape="cosine"),
+            "generator_lr": Schedule(to_value=5e-5, shape="cosine"),
+            "discriminator_lr": Schedule(to_value=5e-5, shape="cosine"),
+            "beta2": Schedule(to_value=0.99, shape="cosine"),
+            "loss.share": Schedule(to_value=0.1, shape="cosine"),
+            "ema_half_life": Schedule(from_value=0.0, to_value=half_life, shape="cosine"),
         },
     )
 

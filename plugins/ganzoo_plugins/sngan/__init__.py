@@ -9,7 +9,7 @@ CIFAR = Training(
     discriminator_lr=2e-4,
     batch_size=64,
     steps=50_000,
-    schedules={"generator_lr": Schedule(end=0.0), "discriminator_lr": Schedule(end=0.0)},
+    schedules={"generator_lr": Schedule(to_value=0.0), "discriminator_lr": Schedule(to_value=0.0)},
 )
 
 # The authors' command for these networks: example.sh of pfnet-research/chainer-gan-lib.

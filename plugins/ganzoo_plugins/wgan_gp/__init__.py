@@ -79,7 +79,7 @@ def register_variants(register: RegisterVariant) -> None:
                 0.0,
                 batch_size=64,
                 steps=100_000,
-                schedules={"generator_lr": Schedule(end=0.0), "discriminator_lr": Schedule(end=0.0)},
+                schedules={"generator_lr": Schedule(to_value=0.0), "discriminator_lr": Schedule(to_value=0.0)},
             ),
         )
     )

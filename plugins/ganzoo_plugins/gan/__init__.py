@@ -7,13 +7,8 @@ EPOCHS, UPDATES = 250, 500  # of 50,000 images in batches of 100
 
 
 @hookimpl
-<<<<<<< HEAD
 def register_variants(register: RegisterVariant) -> None:
-    decayed = Schedule(end=0.1 / 1.000004 ** (EPOCHS * UPDATES), shape="exponential")
-=======
-def register_variants(register):
     decayed = Schedule(to_value=0.1 / 1.000004 ** (EPOCHS * UPDATES), shape="exponential")
->>>>>>> e7c6bb8 (Names of the field: interpolate, init_from_data, needs_per_sample_gradients, sample_latents, recalibrate_batch_norm)
     register(
         Variant(
             name="gan",

@@ -56,7 +56,7 @@ class Checks:
         mine: list[pytest.Item] = []
         for name in dict.fromkeys(self.names):
             group = Variant.from_parent(session, name=name, nodeid=f"ganzoo::{name}")
-            mine += [CheckItem.from_parent(group, name=check, checks=self) for check in self.checks]
+            mine += [CheckItem.from_parent(group, name=check, checks=self, variant=name) for check in self.checks]
         items[:0] = mine
         session.testscollected = len(items)
 
@@ -88,15 +88,15 @@ class Variant(pytest.Collector):
 class CheckItem(pytest.Item):
     """One check of one variant."""
 
-    def __init__(self, *, checks: Checks, **options: Any) -> None:
+    def __init__(self, *, checks: Checks, variant: str, **options: Any) -> None:
         super().__init__(**options)
-        self.checks = checks
+        self.checks, self.variant = checks, variant
 
     def runtest(self) -> None:
         from ganzoo.testing import CheckFailed
         from ganzoo.testing.runner import run_check
 
-        found = run_check(self.checks.subject(self.parent.name), self.name)
+        found = run_check(self.checks.subject(self.variant), self.name)
         if found.state == "skipped":
             pytest.skip(found.text)
         if found.state == "failed":
@@ -109,4 +109,4 @@ class CheckItem(pytest.Item):
         return str(excinfo.value) if isinstance(excinfo.value, CheckFailed) else super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        return self.path, None, f"ganzoo {self.parent.name}: {self.name}"
+        return self.path, None, f"ganzoo {self.variant}: {self.name}"

@@ -25,7 +25,7 @@ SETTINGS: dict[str, Callable[[], object]] = {
 STATES: dict[str, Callable[[], object]] = {
     "torch": lambda: torch.default_generator.get_state().tolist(),
     "numpy.random": lambda: [
-        part.tolist() if isinstance(part, numpy.ndarray) else part for part in numpy.random.get_state()
+        part.tolist() if isinstance(part, numpy.ndarray) else part for part in numpy.random.get_state(legacy=True)
     ],
     "random": random.getstate,
 }

@@ -20,6 +20,7 @@ from ganzoo.engine.build import build_part, build_trainer
 from ganzoo.engine.randomness import process_randomness, seeded
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import UsageError
+from ganzoo.networks import Generator
 from ganzoo.registry.registry import Registry
 from ganzoo.registry.registry import registry as installed_registry
 from ganzoo.testing.checks import PATIENCE
@@ -164,7 +165,7 @@ class Subject:
         return self._observed[1]
 
     @cached_property
-    def generator(self) -> nn.Module:
+    def generator(self) -> Generator:
         """A generator trained for a few steps, in evaluation mode."""
         return self.training.trainer.sampler.eval()
 

@@ -132,25 +132,25 @@ def test_installed_looked_at_and_removed(place):
     done = place.run("ganzoo", "install", "good-plugin", "raises", "no-plugin", GANZOO_LOAD_PLUGINS="")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert (
-        f"good-plugin:good-plugin 1.0 works with ganzoo {__version__} (plugin API {API_VERSION}) and adds\n  variants: good\n"
+        f"good-plugin:good-plugin 1.0 works with ganzoo {__version__} (plugin API {API_VERSION}) and registers\n  variants: good\n"
         in done.stdout
     )
     last = done.stderr.splitlines()[-1]
     assert "raises:raises 1.0 does not load: RuntimeError: out of order (ganzoo uninstall raises)" in last
-    assert "no-plugin has no plugin, no entry point of the group ganzoo (pip uninstall no-plugin)" in last
+    assert "no-plugin has no plugin (no entry point of the group ganzoo; pip uninstall no-plugin)" in last
     assert "Running: " in done.stderr and "Note: GANZOO_LOAD_PLUGINS= decides" in done.stderr
     again = place.run("ganzoo", "install", "good-plugin")
     assert again.returncode == 0 and "nothing: already installed" in again.stderr and "variants: good" in again.stdout
     assert "Plugin raises:raises is broken" in again.stderr
     gone = place.run("ganzoo", "uninstall", "Good_Plugin", "raises")
     assert (
-        gone.returncode == 0 and "good-plugin:good-plugin 1.0 is gone, and with it\n  variants: good\n" in gone.stdout
+        gone.returncode == 0 and "good-plugin:good-plugin 1.0 is removed, and with it\n  variants: good\n" in gone.stdout
     ), gone.stderr
-    assert "raises:raises 1.0 is gone, and with it\n  nothing\n" in gone.stdout
+    assert "raises:raises 1.0 is removed, and with it\n  nothing\n" in gone.stdout
     assert place.run("pip", "uninstall", "--yes", "no-plugin").returncode == 0
     assert place.files() == before
 
 
 def test_nothing_to_install_is_wrong_usage(place):
     done = place.run("ganzoo", "install")
-    assert done.returncode == 2 and "Say which PACKAGE to install, or -e FOLDER." in done.stderr
+    assert done.returncode == 2 and "Give a PACKAGE to install, or -e FOLDER." in done.stderr

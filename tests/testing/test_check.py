@@ -139,8 +139,8 @@ def test_the_command_checks_a_distribution(folder):
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ((), "Say what to check"),
-        (("dcgan", "--all"), "Say what to check"),
+        ((), "Choose what to check"),
+        (("dcgan", "--all"), "Choose what to check"),
         (("--dist", "nobody"), "No installed distribution 'nobody'"),
         (("dcgn",), "Did you mean 'dcgan'"),
         (("vae", "--only", "crad"), "Did you mean 'card'"),

@@ -86,7 +86,7 @@ def test_what_is_deprecated_names_plugin_and_replacement(monkeypatch, capfd):
     found = Registry([plugin])
     deprecated(plugin, "register_things", "write register_others")
     deprecated(plugin, "register_things", "write register_others")
-    listing.tell_warnings(found)
+    listing.report_warnings(found)
     lines = [line for line in capfd.readouterr().err.splitlines() if "register_things" in line]
     assert lines == [
         "Warning: Plugin old-gan:old uses register_things, which plugin API 2 will not have; write register_others."

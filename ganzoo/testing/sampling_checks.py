@@ -169,34 +169,35 @@ def latents(subject: Subject) -> str:
         )
     start = sample_latents(generator, SAMPLES, 0)
     notes = []
-    for what, made in (
+    for method, call in (
         ("truncate", lambda: generator.truncate(start, 0.7)),
         ("interpolate", lambda: generator.interpolate(start[:2], start[2:], 0.5)),
     ):
         try:
-            latent = made()
+            latent = call()
         except UsageError as error:
             if "\n" in str(error):
-                raise CheckFailed(f"{name}.{what} refuses in several lines: use one line.") from None
-            notes.append(f"{what}: {error}")
+                raise CheckFailed(f"{name}.{method} refuses in several lines: use one line.") from None
+            notes.append(f"{method}: {error}")
             continue
         if latent.shape[1:] != start.shape[1:] or not torch.isfinite(latent).all():
             raise CheckFailed(
-                f"{name}.{what} gave {tuple(latent.shape)} or values that are not finite: give latents (N, {generator.latent_dim})."
+                f"{name}.{method} returned {tuple(latent.shape)} or values that are not finite: "
+                f"return latents (N, {generator.latent_dim})."
             )
         with torch.no_grad():
             images = generator(latent, labels_of(subject.image, len(latent)))
         _require_images(
             images,
             (len(latent), subject.image.channels, subject.image.size, subject.image.size),
-            f"{name}.forward after {what}",
+            f"{name}.forward after {method}",
         )
-    _refuse_jump(name, generator, start)
+    _require_ends(name, generator, start)
     return " ".join(notes)
 
 
-def _refuse_jump(name: str, generator: Generator, start: Tensor) -> None:
-    """A walk must begin where it is said to begin and end where it is said to end."""
+def _require_ends(name: str, generator: Generator, start: Tensor) -> None:
+    """Requires that interpolation at t = 0 and 1 gives the two latents."""
     for t, goal in ((0.0, start[:2]), (1.0, start[2:])):
         try:
             found = generator.interpolate(start[:2], start[2:], t)
@@ -204,7 +205,8 @@ def _refuse_jump(name: str, generator: Generator, start: Tensor) -> None:
             return
         if not torch.allclose(found, goal, atol=1e-3):
             raise CheckFailed(
-                f"{name}.interpolate at t = {t:g} is not its {'start' if not t else 'end'}: a walk must go from one latent to the other."
+                f"{name}.interpolate at t = {t:g} is not its {'end' if t else 'start'}: "
+                "interpolation must begin and end at the given latents."
             )
 
 

@@ -33,7 +33,7 @@ def test_every_file_is_there_and_filled_in(scope):
     files = rendered("my-waves", scope)
     assert set(files) == SHARED | PACKAGE | ({"ganzoo_my_waves/shapes.py"} if scope == "full" else set())
     for path, text in files.items():
-        assert text.endswith("\n") and "TODO" not in text and max(map(len, text.splitlines())) <= 140, path
+        assert text.endswith("\n") and "TODO" not in text and max(map(len, text.splitlines())) <= 120, path
         assert "$" not in text or path.endswith(".yml"), path
 
 

@@ -1,4 +1,4 @@
-"""Sphinx extension: docstrings are plain text with code between backticks; what reStructuredText would misread is escaped."""
+"""Sphinx extension: docstrings are plain text with code between backticks; reStructuredText marks are escaped."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Sphinx extension: links from a page to a file of the repository lead to that file as a page of the site.
 
-On GitHub `[model.py](../plugins/ganzoo_plugins/dcgan/model.py#L42)` opens the file; the site has no repository beside it, so
-every file that a page links to is rendered with numbered lines, and the link goes to the line.
+On GitHub `[model.py](../plugins/ganzoo_plugins/dcgan/model.py#L42)` opens the file. The site has no repository beside
+it, so every file that a page links to is rendered with numbered lines, and the link goes to the line.
 """
 
 from __future__ import annotations

@@ -5,11 +5,13 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from paths import ROOT
 from quoted_lines import QUOTE, places
 
+import ganzoo
 from ganzoo.registry import hookspecs
 from ganzoo.registry.registry import KINDS
 
@@ -141,7 +143,7 @@ def test_no_page_tells_to_install_the_strangers_package():
 
 
 def test_the_page_of_variants_has_every_one():
-    """Each with its year and summary, in the row of its page; the README says how many there are."""
+    """Each with its year, in the row of its page; the README says how many there are."""
     page = (ROOT / "docs" / "variants.md").read_text(encoding="utf-8")
     rows = {row.split("](variants/")[1].partition(".md")[0]: row for row in page.splitlines() if "](variants/" in row}
     assert rows.keys() == {one.stem for one in VARIANT_PAGES}
@@ -150,7 +152,7 @@ def test_the_page_of_variants_has_every_one():
     assert sorted(names) == sorted(variants)
     for row in rows.values():
         first = variants[re.findall(r"`([^`]+)`", row)[0]]
-        assert f"| {first.year} |" in row and first.summary in row
+        assert f"| {first.year} |" in row
     assert f"shows {len(variants)} variants" in README
 
 

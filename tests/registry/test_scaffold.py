@@ -1,4 +1,4 @@
-"""`ganzoo new`: what it writes is whole, short and correct, and what it cannot write is one line. `test_plugins_for_real` installs it."""
+"""`ganzoo new`: complete and correct files, and errors of one line. `test_plugins_for_real` installs the plugin."""
 
 from __future__ import annotations
 

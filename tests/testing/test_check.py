@@ -1,4 +1,4 @@
-"""The conformance suite: a good variant passes every check, and each mistake fails the check that is for it, in words that help."""
+"""The conformance checks: a correct variant passes all, and each mistake fails its check with a helpful message."""
 
 from __future__ import annotations
 
@@ -172,6 +172,10 @@ def test_pytest_refuses_an_unknown_variant(tmp_path):
 
 
 def test_pytest_loads_nothing_heavy_when_unused():
-    source = "import sys, ganzoo.testing.pytest_plugin; print(*{name.partition('.')[0] for name in sys.modules} & {'torch', 'numpy', 'ganzoo_plugins', 'click'})"
+    heavy = {"torch", "numpy", "ganzoo_plugins", "click"}
+    source = (
+        "import sys, ganzoo.testing.pytest_plugin; "
+        f"print(*{{name.partition('.')[0] for name in sys.modules}} & {heavy})"
+    )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

@@ -65,7 +65,10 @@ def test_one_that_is_still_loading_is_named_before_it_is_done(listed):
 
 
 def test_each_has_its_reason_in_a_row(folder):
-    source = "import json; from ganzoo.registry.registry import registry; print(json.dumps({p.distribution: (p.error, p.note) for p in registry().plugins}))"
+    source = (
+        "import json; from ganzoo.registry.registry import registry; "
+        "print(json.dumps({p.distribution: (p.error, p.note) for p in registry().plugins}))"
+    )
     finished = run("-c", source, folders=[folder])
     rows = json.loads(finished.stdout)
     for name, (_, reason) in PLUGINS.items():

@@ -1,4 +1,4 @@
-"""What a person asks of `ganzoo bench`."""
+"""The request of `ganzoo bench`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a person asks of `ganzoo bench`; None means the default that `bench` documents."""
+    """Holds the options of `ganzoo bench`; None means the default that the option documents."""
 
     out: Path
     sources: tuple[str, ...] = ()

@@ -78,7 +78,7 @@ def register_metrics(register: Register) -> None:
     """Registers metrics with `register(name, metric)`; `metric(real, fake, random)` returns a number, or {name:
     number}.
 
-    `real` and `fake` are `ganzoo.metrics.features.Observation`s: always `moments`; `features` (N, D) and `logits` (N,
+    `real` and `fake` are `ganzoo.metrics.features.FeatureSet`s: always `moments`; `features` (N, D) and `logits` (N,
     K) if the metric's attribute `needs`, a tuple of these two names, asks for them (without it: ("features",)). `fake`
     may also have the `codes` and `labels` that its images were generated from. `random` is a `torch.Generator` of the
     metric's own, its only source of randomness.

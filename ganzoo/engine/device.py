@@ -8,7 +8,7 @@ from ganzoo.errors import UsageError
 
 
 def threads(limit: int | None) -> None:
-    """Uses `limit` threads; results are bitwise repeatable only for the same number of them."""
+    """Limits torch to `limit` threads; results are bitwise repeatable only for the same number of them."""
     import torch
 
     if limit:
@@ -16,7 +16,7 @@ def threads(limit: int | None) -> None:
 
 
 def default_device(name: str) -> str:
-    """The device that "auto" means here: cuda, then mps, then cpu; UsageError for one that is not there."""
+    """Returns the device of this name, where "auto" is cuda, then mps, then cpu; UsageError if it does not exist."""
     import torch
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}

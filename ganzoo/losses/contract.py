@@ -71,7 +71,7 @@ class Augmentation(nn.Module):
         return self._turn.for_images(function, len(images), shape)
 
     def observe(self, real_logits: Tensor) -> None:
-        """Called with the logits of real images in each phase of the discriminator; adaptive augmentation counts them."""
+        """Called with the logits of real images in the discriminator's phases; adaptive augmentation counts them."""
 
     def adapt(self, processes: int) -> None:
         """Called after every training step, when buffers are means over the `processes`: moves a probability, say."""

@@ -55,7 +55,7 @@ def test_port_your_repository(place):
     reader = Reader(place, {})
     reader.follow("port-your-repository.md")
     facts = json.loads((reader.cwd / "converted" / "old-faces" / "config.json").read_text())
-    assert (facts["variant"], facts["provider"]["distribution"], facts["licence"]) == (
+    assert (facts["variant"], facts["provider"]["distribution"], facts["license"]) == (
         "old-faces",
         "ganzoo-old-faces",
         "MIT",

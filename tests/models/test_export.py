@@ -84,7 +84,7 @@ def drawn_by_others(tmp_path_factory):
         numpy.savez(
             path.with_suffix(".npz"), latent=latent.numpy(), **({} if label is None else {"label": label.numpy()})
         )
-        expected[format, name], paths[format, name] = model.draw(latent, label), path
+        expected[format, name], paths[format, name] = model.generate(latent, label), path
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # as here: convolutions round otherwise on several
     other = subprocess.run(
         [sys.executable, "-c", OTHERS, *map(str, paths.values())], env=one_thread, capture_output=True, text=True

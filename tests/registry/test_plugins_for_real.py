@@ -54,10 +54,10 @@ def add_weights(source: Path, monkeypatch) -> None:
     torch.manual_seed(0)
     state = BlobsGenerator(image, **part.options).state_dict()
     provider = Provider(distribution="ganzoo-blobs", version="0.1.0")
-    config = ModelConfig(variant="blobs", generator=part, image=image, latent_dim=8, provider=provider, licence="MIT")
+    config = ModelConfig(variant="blobs", generator=part, image=image, latent_dim=8, provider=provider, license="MIT")
     kept = write_model(source / "ganzoo_blobs" / "files" / "shapes", config, state).weights
     card = source / "ganzoo_blobs" / "__init__.py"
-    facts = f'image=ImageSpec(32, 1), sha256="{kept.sha256}", licence="MIT", package_file="ganzoo_blobs:files/shapes"'
+    facts = f'image=ImageSpec(32, 1), sha256="{kept.sha256}", license="MIT", package_file="ganzoo_blobs:files/shapes"'
     text = card.read_text().replace(
         "import Part, Training, Variant,", "import ImageSpec, Part, Training, Variant, Weights,"
     )

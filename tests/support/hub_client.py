@@ -99,7 +99,7 @@ def model_files(seed: int = 0, size: int = 32) -> dict[str, bytes]:
         image=image,
         latent_dim=generator.latent_dim,
         provider=Provider(distribution="ganzoo", version="0.1.0"),
-        licence="mit",
+        license="mit",
         training={"data": {"name": "tiny", "source": "/home/somebody/tiny"}},
     )
     with tempfile.TemporaryDirectory() as temporary:

@@ -64,7 +64,7 @@ class AjbrockBigGAN(Layout):
     variants = ("biggan", "biggan-cifar")
     summary = "ajbrock/BigGAN-PyTorch, 32 and 64 px (G, G_ema and D)"
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         match = self._generator(shapes) or self._discriminator(shapes)
         if match is None:
             return None

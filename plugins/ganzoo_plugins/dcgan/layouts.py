@@ -24,7 +24,7 @@ class PytorchExamples(Layout):
     variants = ("dcgan",)
     summary = "pytorch/examples dcgan/main.py (netG and netD)"
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         kernels = [shape for name, shape in shapes.items() if len(shape) == 4]
         size = 4 * 2 ** (len(kernels) - 1)
         first = shapes.get("main.0.weight", ())
@@ -58,7 +58,7 @@ class Newmu(Layout):
         "latents of seed 0 in float64, so that no image depends on its neighbours. Latents are normal."
     )
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         ordered = list(shapes.values())
         stages, rest = divmod(len(ordered) - 1, 3)
         if rest or stages < 2 or 4 * 2**stages > LARGEST or not all(NUMBER.fullmatch(name) for name in shapes):

@@ -25,7 +25,7 @@ class Perceptrons(Layout):
         "linear layers in one Sequential, without normalization (yunjey/pytorch-tutorial, Aladdin Persson's first GAN)"
     )
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         layers = numbered(shapes)
         weights = [shapes[names["weight"]] for _, names in sorted(layers.items())]
         if (

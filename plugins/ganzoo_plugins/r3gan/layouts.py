@@ -35,7 +35,7 @@ class R3GAN(Layout):
     variants = ("r3gan", "r3gan-64")
     summary = "brownvc/R3GAN (a state_dict of G, G_ema or D; its pickles have to be saved as tensors first)"
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         shapes = without_wrapper(shapes)
         match = guess(shapes)
         if match is None:

@@ -61,7 +61,7 @@ class MimicrySNGAN(Layout):
     conditional = False
     note = "Pixels are doubled bilinearly and batch norm adds 1e-5, as in mimicry."
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         match = self._generator(shapes) or self._discriminator(shapes)
         if match is None or bool(match.image.classes) is not self.conditional:
             return None

@@ -91,11 +91,11 @@ def attention(shapes: Shapes) -> int:
 
 
 class StudioGAN(Layout):
-    """What the backbones share: the file is recognised if a network of ours has just its names and shapes."""
+    """What the backbones share: the file is recognized if a network of ours has just its names and shapes."""
 
     layers: Mapping[str, str] = RESIDUAL
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         match = self._generator(shapes) or self._discriminator(shapes)
         if match is None:
             return None

@@ -18,7 +18,7 @@ class PytorchExamplesVAE(Layout):
     variants = ("vae",)
     summary = "pytorch/examples vae/main.py (the whole module; its decoder is taken)"
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         weight, last = shapes.get("fc3.weight", ()), shapes.get("fc4.weight", ())
         if len(weight) != 2 or len(last) != 2:
             return None

@@ -84,7 +84,7 @@ class WassersteinGAN(Layout):
     variants = ("wgan",)
     summary = "martinarjovsky/WassersteinGAN models/dcgan.py (netG and netD)"
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         kernels = [name for name, shape in shapes.items() if len(shape) == 4]
         ends = {start: name for name in kernels for start in ("initial", "final") if name.startswith(f"main.{start}:")}
         size = 4 * 2 ** (len(kernels) - 1)
@@ -112,7 +112,7 @@ class WassersteinGANPerceptron(Layout):
     variants = ("wgan-mlp",)
     summary = "martinarjovsky/WassersteinGAN models/mlp.py (netG and netD)"
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         first, last = shapes.get("main.0.weight", ()), shapes.get("main.6.weight", ())
         if len(first) != 2 or len(last) != 2:
             return None

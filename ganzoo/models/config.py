@@ -90,8 +90,8 @@ def checked_config(data: Any, where: str) -> ModelConfig:
         raise CheckpointError(
             f"{where}: format: {shorten(data['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo."
         )
-    if "license" in data and "license" not in data:  # the key's name until version 0.1
-        data = {{"license": "license"}.get(key, key): value for key, value in data.items()}
+    if "licence" in data and "license" not in data:  # the key's name until version 0.1
+        data = {{"licence": "license"}.get(key, key): value for key, value in data.items()}
     fields = ModelConfig.__dataclass_fields__
     for key in data:
         if key not in fields:

@@ -12,7 +12,7 @@ import pytest
 
 from ganzoo.errors import CheckpointError, GanzooError
 from ganzoo.files import atomic as files
-from ganzoo.files import lock, strict_json
+from ganzoo.files import lock
 from ganzoo.files.lock import FolderLock
 from ganzoo.files.strict_json import read_json
 
@@ -203,7 +203,7 @@ def test_without_flock_the_lock_is_the_one_of_windows(tmp_path, monkeypatch):
             raise OSError(errno.EACCES, "locked")
         locked.append(descriptor)
 
-    monkeypatch.setattr(files, "fcntl", None)
+    monkeypatch.setattr(lock, "fcntl", None)
     monkeypatch.setitem(sys.modules, "msvcrt", types.SimpleNamespace(LK_NBLCK=2, locking=locking))
     with FolderLock(tmp_path):
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"

@@ -34,7 +34,7 @@ def plainly(model, latent, label=None):
 
 
 def copied(model) -> bool:
-    return model._sampler._draw is not model.generator
+    return model._sampler._forward is not model.generator
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

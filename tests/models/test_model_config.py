@@ -116,12 +116,12 @@ VALUES = [
 
 
 def test_the_key_of_older_models_is_read(tmp_path):
-    """Models published before the key was called `license` have `license` in its place."""
-    (tmp_path / "config.json").write_text(PLAIN.replace('"license"', '"license"'))
-    assert read_model_config(tmp_path / "config.json").license == "MIT"
-    assert '"license": "MIT"' in read_model_config(tmp_path / "config.json").as_json()
-    (tmp_path / "config.json").write_text(PLAIN.replace('"license"', '"license": "GPL", "license"'))
-    with pytest.raises(CheckpointError, match="license: unknown key"):
+    """Models published before the key was called `license` have `licence` in its place."""
+    (tmp_path / "config.json").write_text(PLAIN.replace('"license"', '"licence"'))
+    config = read_model_config(tmp_path / "config.json")
+    assert config.license == "MIT" and '"license": "MIT"' in config.as_json()
+    (tmp_path / "config.json").write_text(PLAIN.replace('"license"', '"licence": "GPL", "license"'))
+    with pytest.raises(CheckpointError, match="licence: unknown key"):
         read_model_config(tmp_path / "config.json")
 
 

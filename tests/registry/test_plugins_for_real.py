@@ -103,7 +103,7 @@ def test_installed_used_and_removed(place):
     trained = place.run("ganzoo", *words)
     assert trained.returncode == 0, trained.stderr
     gone = place.run("ganzoo", "uninstall", "ganzoo-hinge-waves", "ganzoo-blobs")
-    assert gone.returncode == 0 and "ganzoo-blobs:blobs 0.1.0 is gone" in gone.stdout, gone.stderr
+    assert gone.returncode == 0 and "ganzoo-blobs:blobs 0.1.0 is removed" in gone.stdout, gone.stderr
     assert place.files() == before
     for command in (
         ["sample", "./runs/hinge", "--out", "x.png"],

@@ -1,4 +1,4 @@
-"""How ajbrock/BigGAN-PyTorch names the tensors of BigGAN."""
+"""The tensor names of ajbrock/BigGAN-PyTorch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNTER = "num_batches_tracked"
 
 
 def shapes_of(match: Match) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the state of a match's network, which gets no memory for its numbers."""
+    """Returns names and shapes of the state of a match's network, built on the meta device."""
     return _shapes(match.role, match.image, tuple(match.part.options.items()))
 
 
@@ -34,7 +34,7 @@ def _shapes(role: str, image: ImageSpec, options: tuple) -> dict[str, tuple[int,
 
 
 def our_name(name: str, role: str) -> str:
-    """Our name of an official tensor; "" for the singular values, which are kept for logging alone."""
+    """Returns our name of an official tensor; "" for the singular values, which are stored for logging alone."""
     first, *rest = name.split(".")
     if rest and rest[-1] == "sv0":
         return ""
@@ -59,7 +59,7 @@ def our_name(name: str, role: str) -> str:
 
 
 class AjbrockBigGAN(Layout):
-    """`G_ema.pth`, `G.pth` and `D.pth` of the official PyTorch code, 32 and 64 px, with or without shared class vectors."""
+    """`G_ema.pth`, `G.pth` and `D.pth` of the official PyTorch code, 32 and 64 px, with any kind of embedding."""
 
     variants = ("biggan", "biggan-cifar")
     summary = "ajbrock/BigGAN-PyTorch, 32 and 64 px (G, G_ema and D)"
@@ -114,6 +114,6 @@ class AjbrockBigGAN(Layout):
 
     @staticmethod
     def _attention(shapes: Shapes, size_after) -> int:
-        """The size in pixels after whose block attention stands; 0 if there is none."""
+        """Returns the image size in pixels after whose block attention follows; 0 if there is none."""
         numbers = [int(found[1]) for name in shapes if (found := re.fullmatch(r"blocks\.(\d)\.1\.gamma", name))]
         return size_after(numbers[0]) if numbers else 0

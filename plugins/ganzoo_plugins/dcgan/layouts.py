@@ -1,4 +1,4 @@
-"""How other code names the tensors of DCGANs: pytorch/examples and its many descendants, and the authors' own Theano code."""
+"""The tensor names of other DCGANs: pytorch/examples and its many descendants, and the authors' own Theano code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LARGEST = 1024
 
 
 class PytorchExamples(Layout):
-    """`main.<i>` of pytorch/examples `dcgan/main.py`; checkpoints from before torch 0.4.1 lack batch norm's counters."""
+    """`main.<i>` of pytorch/examples `dcgan/main.py`; files from before torch 0.4.1 lack batch norm's counters."""
 
     variants = ("dcgan",)
     summary = "pytorch/examples dcgan/main.py (netG and netD)"
@@ -45,10 +45,10 @@ class PytorchExamples(Layout):
 
 
 class Newmu(Layout):
-    """The arrays that the DCGAN authors' code dumps, in their order: weights, then gain and shift of the batch norm, stage by stage.
+    """The arrays that the DCGAN authors' code dumps, in order: per stage weights, then scale and shift of batch norm.
 
-    Theano's convolutions flip their kernels, so kernels are flipped here; and it draws with the statistics of the batch, for
-    which fixed ones are put (`keep_statistics`). Latents are taken as normal, as the house numbers' are.
+    Theano's convolutions flip their kernels, so kernels are flipped here. The original samples with batch statistics,
+    which fixed ones replace (`keep_statistics`). Latents are taken as normal, as those of the house numbers are.
     """
 
     variants = ("dcgan",)
@@ -89,12 +89,12 @@ class Newmu(Layout):
 
 
 def network(match: Match) -> nn.Module:
-    """The network of a match, without memory for its numbers."""
+    """Builds the network of a match on the meta device."""
     classes = {("generator", "dcgan"): DCGANGenerator, ("discriminator", "dcgan"): DCGANDiscriminator}
     with torch.device("meta"):
         return classes.get((match.role, match.part.name), NewmuGenerator)(match.image, **match.part.options)
 
 
 def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a network's state."""
+    """Returns names and shapes of a network's state."""
     return {name: tuple(value.shape) for name, value in module.state_dict().items()}

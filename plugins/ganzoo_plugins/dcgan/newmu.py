@@ -1,8 +1,9 @@
-"""The generator of the DCGAN authors' own Theano code (github.com/Newmu/dcgan_code), which differs from the one in `model`.
+"""The generator of the DCGAN authors' own Theano code (github.com/Newmu/dcgan_code), which differs from `model`.
 
-A linear layer makes the 4×4 start and is normalized feature by feature, kernels are 5×5, and the faces' latents are uniform in
-[-1, 1] (paper section 4; the house numbers' are normal). The authors normalize by the statistics of the batch even when they draw,
-so that an image depends on its neighbours; here running statistics are kept as usual, with the authors' epsilon of 1e-8.
+A linear layer makes the 4×4 start and is normalized feature by feature, kernels are 5×5, and the latents of the face
+models are uniform in [-1, 1] (paper section 4; those of the house numbers are normal). The authors normalize by batch
+statistics even when sampling, so that an image depends on the others of its batch; here running statistics are kept as
+usual, with the authors' epsilon of 1e-8.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ EPSILON = 1e-8
 
 
 class NewmuGenerator(Generator):
-    """Latents (N, latent_dim) to images: linear, then transposed 5×5 convolutions, batch norm and ReLU, tanh at the end.
+    """Latents (N, latent_dim) to images: linear, then transposed 5×5 convolutions, batch norm, ReLU, tanh at the end.
 
-    `width` is the channels before the last layer; each stage towards the start has twice as many. `prior` is what latents are
-    drawn from: "uniform" in [-1, 1] or "normal".
+    `width` is the number of channels before the last layer; each earlier stage has twice as many. `prior` is the
+    distribution of the latents: "uniform" in [-1, 1] or "normal".
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class NewmuGenerator(Generator):
 
 
 def doubling(wide: int, narrow: int) -> nn.ConvTranspose2d:
-    """Twice the height and width: the gradient of a 5×5 convolution of stride 2 and padding 2."""
+    """Returns the gradient of a 5×5 convolution of stride 2 and padding 2: twice the height and width."""
     return nn.ConvTranspose2d(wide, narrow, 5, 2, 2, output_padding=1, bias=False)
 
 
@@ -71,8 +72,8 @@ def doubling(wide: int, narrow: int) -> nn.ConvTranspose2d:
 def keep_statistics(generator: NewmuGenerator, latents: int = 2_500, batch: int = 250, seed: int = 0) -> None:
     """Sets the running statistics of every batch norm to those over `latents` latents of a fixed seed, in float64.
 
-    One layer after the other, each seeing what the layers before it make of their statistics: what a batch of that size would
-    have, so that images hardly change and no longer depend on their neighbours. The generator must be in float64.
+    Each layer's input uses the statistics just set in the layers before it. The result equals the statistics of a batch
+    of that size, so that images hardly change and no longer depend on each other. The generator must be in float64.
     """
     random = torch.Generator("cpu").manual_seed(seed)
     drawn = torch.cat([generator.latent(batch, random) for _ in range(latents // batch)]).double()

@@ -1,7 +1,7 @@
-"""How brownvc/R3GAN names the tensors of its networks.
+"""The tensor names of brownvc/R3GAN.
 
-Its checkpoints are pickles of whole objects, which nothing here opens: whoever has one saves `G_ema.state_dict()` or
-`D.state_dict()` with `torch.save` or as .safetensors, by means of the official code.
+Its checkpoints are pickles of whole objects, which nothing here opens: load them with the official code and save
+`G_ema.state_dict()` or `D.state_dict()` with `torch.save` or as .safetensors.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ class R3GAN(Layout):
 
 
 def without_wrapper(tensors):
-    """By names from which the `Model.` of the official wrapper, if every name has it, is taken off."""
+    """Strips the `Model.` of the official wrapper if every name has it."""
     wrapped = all(name.startswith(WRAPPER) for name in tensors)
     return {name.removeprefix(WRAPPER) if wrapped else name: value for name, value in tensors.items()}
 
 
 def guess(shapes: Shapes) -> Match | None:
-    """What the tensors would be, from those whose shapes decide it."""
+    """Returns the match that the decisive shapes suggest."""
     blocks = sorted((int(match[1]), int(match[2])) for name in shapes if (match := STAGE.fullmatch(name)))
     if not blocks:
         return None
@@ -112,19 +112,19 @@ def guess(shapes: Shapes) -> Match | None:
 
 
 def network(match: Match) -> nn.Module:
-    """The network of a match, without memory for its numbers."""
+    """Builds the network of a match on the meta device."""
     kind = R3GANGenerator if match.role == "generator" else R3GANDiscriminator
     with torch.device("meta"):
         return kind(match.image, **match.part.options)
 
 
 def renamed(tensors, ours: nn.Module):
-    """The same values by our names; what has none keeps its own, so that a comparison fails."""
+    """Returns the same values by our names; unknown names stay, so that a comparison fails."""
     return {our_name(name, ours): value for name, value in tensors.items()}
 
 
 def our_name(name: str, ours: nn.Module) -> str:
-    """Our name of one of their tensors in a network like `ours`."""
+    """Returns our name of one of their tensors in a network like `ours`."""
     drawn = isinstance(ours, R3GANGenerator)
     fixed = {"EmbeddingLayer.weight": "label.weight"}
     fixed["AggregationLayer.Layer.weight" if drawn else "ExtractionLayer.Layer.weight"] = (
@@ -143,5 +143,5 @@ def our_name(name: str, ours: nn.Module) -> str:
 
 
 def layers_a_stage(ours: nn.Module) -> int:
-    """How many modules a stage has: its blocks and one way to another size."""
+    """Returns the number of modules of a stage: its blocks and one resampling."""
     return ours.blocks + 1

@@ -1,4 +1,4 @@
-"""How pytorch/examples `vae/main.py` stores its autoencoder: decoder and encoder in one module."""
+"""The tensor names of pytorch/examples `vae/main.py`, which stores decoder and encoder in one module."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DECODER = ("fc3", "fc4")
 
 
 class PytorchExamplesVAE(Layout):
-    """`fc1`, `fc21`, `fc22` (the encoder, which drawing does not need) and `fc3`, `fc4` (the decoder)."""
+    """`fc1`, `fc21`, `fc22` (the encoder, which sampling does not need) and `fc3`, `fc4` (the decoder)."""
 
     variants = ("vae",)
     summary = "pytorch/examples vae/main.py (the whole module; its decoder is taken)"
@@ -36,7 +36,7 @@ class PytorchExamplesVAE(Layout):
 
 
 def with_biases(layers: dict[str, tuple[int, int]]) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of linear layers with their biases."""
+    """Returns names and shapes of linear layers with their biases."""
     return {
         f"{name}.{kind}": shape if kind == "weight" else shape[:1]
         for name, shape in layers.items()
@@ -45,6 +45,6 @@ def with_biases(layers: dict[str, tuple[int, int]]) -> dict[str, tuple[int, ...]
 
 
 def whole_root(pixels: int, channels: int) -> int:
-    """The side of a square of `pixels` numbers in `channels`, 0 if there is none."""
+    """Returns the side of a square of `pixels` numbers in `channels`, 0 if there is none."""
     side = math.isqrt(pixels // channels)
     return side if channels * side * side == pixels else 0

@@ -1,4 +1,4 @@
-"""How martinarjovsky/WassersteinGAN names the tensors of its networks."""
+"""The tensor names of martinarjovsky/WassersteinGAN."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIGN = "The official critic gives low scores to real images; the last layer's si
 
 
 def generator_names(latent_dim: int, width: int, image: ImageSpec) -> dict[str, str]:
-    """The modules of `DCGAN_G` in order, theirs to ours; a name says what comes in and goes out."""
+    """Maps the modules of `DCGAN_G` in order, theirs to ours; a name contains the input and output channels."""
     wide = [width * 2**i for i in reversed(range(stages(image.size)))]
     theirs = [f"initial:{latent_dim}-{wide[0]}:convt", f"initial:{wide[0]}:batchnorm"]
     for outer, inner in zip(wide, wide[1:], strict=False):
@@ -28,7 +28,7 @@ def generator_names(latent_dim: int, width: int, image: ImageSpec) -> dict[str, 
 
 
 def critic_names(width: int, image: ImageSpec) -> dict[str, str]:
-    """The modules of `DCGAN_D` in order, theirs to ours; the first convolution is not normalized."""
+    """Maps the modules of `DCGAN_D` in order, theirs to ours; the first convolution is not normalized."""
     wide = [width * 2**i for i in range(stages(image.size))]
     names = {f"main.initial:{image.channels}-{width}:conv": "main.0"}
     for number, (inner, outer) in enumerate(zip(wide, wide[1:], strict=False)):
@@ -40,12 +40,12 @@ def critic_names(width: int, image: ImageSpec) -> dict[str, str]:
 
 
 def stages(size: int) -> int:
-    """How many times 4 pixels are doubled to `size`."""
+    """Returns how many times 4 pixels are doubled to `size`."""
     return int(math.log2(size // 4))
 
 
 def tensors_of(names: dict[str, str], counters: bool = True) -> dict[str, str]:
-    """Names of tensors, theirs to ours, from names of modules."""
+    """Maps tensor names, theirs to ours, from module names."""
     norm = [*NORM, COUNTER] if counters else NORM
     return {
         f"{theirs}.{kind}": f"{ours}.{kind}"
@@ -55,7 +55,7 @@ def tensors_of(names: dict[str, str], counters: bool = True) -> dict[str, str]:
 
 
 def network(match: Match) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
-    """Names of modules, theirs to ours, and the shapes of the convolutions, by their names."""
+    """Returns module names, theirs to ours, and the shapes of the convolutions by their names."""
     width, image = match.part.options["width"], match.image
     if match.role == "generator":
         latent_dim = match.part.options["latent_dim"]
@@ -71,7 +71,7 @@ def network(match: Match) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
 
 
 def expected(match: Match) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of all tensors but the counters of batch norm."""
+    """Returns names and shapes of all tensors but the counters of batch norm."""
     names, kernels = network(match)
     features = {name: int(name.split(":")[1]) for name in names if name not in kernels}
     shapes = {f"{name}.weight": shape for name, shape in kernels.items()}
@@ -144,11 +144,11 @@ class WassersteinGANPerceptron(Layout):
 
 
 def turned(tensors: Mapping[str, Tensor], layer: str) -> dict[str, Tensor]:
-    """The tensors with the sign of one layer turned."""
+    """Negates one layer of the tensors."""
     return {name: -value if name.startswith(layer) else value for name, value in tensors.items()}
 
 
 def whole_root(pixels: int, channels: int) -> int:
-    """The side of a square of `pixels` numbers in `channels`, 0 if there is none."""
+    """Returns the side of a square of `pixels` numbers in `channels`, 0 if there is none."""
     side = math.isqrt(pixels // channels)
     return side if channels * side * side == pixels else 0

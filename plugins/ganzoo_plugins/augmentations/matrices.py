@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# The low-pass filter of the wavelet sym6 (Daubechies 1992), as tabulated; together with its mirror image it reconstructs perfectly.
+# The low-pass filter of the wavelet sym6 (Daubechies 1992), as tabulated; with its mirror image it reconstructs perfectly.
 SYM6 = (
     0.015404109327027373,
     0.0034907120842174702,

@@ -54,8 +54,8 @@ class Newmu(Layout):
     variants = ("dcgan",)
     summary = "the authors' own Theano code (github.com/Newmu/dcgan_code), generators with 5×5 kernels"
     note = (
-        "Kernels were flipped. The original normalizes by the statistics of each batch; these running statistics are those of 2,500 "
-        "latents of seed 0 in float64, so that no image depends on its neighbours. Latents are normal."
+        "Kernels were flipped. The original normalizes by the statistics of each batch; these running statistics are those of "
+        "2,500 latents of seed 0 in float64, so that no image depends on its neighbours. Latents are normal."
     )
 
     def recognize(self, shapes: Shapes) -> Match | None:

@@ -22,7 +22,8 @@ def last_weight(discriminator: nn.Module) -> Tensor:
     weights = [parameter for parameter in discriminator.parameters() if parameter.dim() > 1]
     if not weights:
         raise PluginError(
-            f"The loss 'geometric' needs a discriminator with a last layer; {type(discriminator).__name__} has no matrix of weights."
+            "The loss 'geometric' needs a discriminator with a last layer; "
+            f"{type(discriminator).__name__} has no matrix of weights."
         )
     return weights[-1]
 

@@ -103,7 +103,8 @@ def network_class(weights: Weights) -> type[nn.Module]:
         ) from None
     if tuple(map(int, re.findall(r"\d+", version)[:3])) < LEAST_VERSION:
         raise PluginError(
-            f"torch-fidelity {version} is too old: 0.4.0 or newer is needed (install ganzoo with its extra 'inception')."
+            f"torch-fidelity {version} is too old: 0.4.0 or newer is needed "
+            "(install ganzoo with its extra 'inception')."
         )
     try:
         import torch_fidelity

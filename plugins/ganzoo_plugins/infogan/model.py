@@ -180,8 +180,9 @@ class InfoGAN(Loss):
         logits, parameters = turn.logits(turn.fake, codes=True)
         if parameters.shape[1] != categories + 2 * continuous:
             raise UsageError(
-                f"The generator has {categories} categories and {continuous} continuous codes, for which the discriminator needs "
-                f"{categories + 2 * continuous} outputs, not {parameters.shape[1]}: set both to the same categories and continuous."
+                f"The generator has {categories} categories and {continuous} continuous codes, for which "
+                f"the discriminator needs {categories + 2 * continuous} outputs, not {parameters.shape[1]}: "
+                "set both to the same categories and continuous."
             )
         return logits, -self.information * mutual_information(turn.latent[:, noise:], parameters, categories)
 
@@ -205,5 +206,6 @@ def _layout(generator: Generator) -> tuple[int, int, int]:
         return generator.noise, generator.categories, generator.continuous
     except AttributeError:
         raise PluginError(
-            f"The loss 'infogan' needs a generator with noise, categories and continuous codes; {type(generator).__name__} has none."
+            "The loss 'infogan' needs a generator with noise, categories and continuous codes; "
+            f"{type(generator).__name__} has none."
         ) from None

@@ -116,7 +116,8 @@ def check_conditional(image: ImageSpec) -> None:
     """Raises ValueError unless the images have labels and a size that can be halved twice."""
     if image.classes == 0 or image.size % 4:
         raise ValueError(
-            f"the conditional LSGAN needs labelled images whose size is a multiple of 4, not {image.classes} classes and {image.size} pixels"
+            "the conditional LSGAN needs labelled images whose size is a multiple of 4, "
+            f"not {image.classes} classes and {image.size} pixels"
         )
 
 

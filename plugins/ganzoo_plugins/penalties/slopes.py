@@ -43,7 +43,7 @@ class R1(Slope):
 
 
 class R2(Slope):
-    """γ/2 · mean ‖∇D(x)‖² at fakes x, which are detached (Mescheder et al. 2018, equation 10; R3GAN uses it with R1)."""
+    """γ/2 · mean ‖∇D(x)‖² at detached fakes x (Mescheder et al. 2018, equation 10; R3GAN uses it with R1)."""
 
     def __init__(self, image: ImageSpec, gamma: float = 10.0, every: int = 1):
         super().__init__(every)

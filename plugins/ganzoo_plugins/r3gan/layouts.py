@@ -30,7 +30,7 @@ RESAMPLING = {"Resampler.Kernel": "kernel", "LinearLayer.Layer.weight": "project
 
 
 class R3GAN(Layout):
-    """`MainLayers.<stage>.Layers.<i>` of `R3GAN/Networks.py`, generator or discriminator, with or without the wrapper's `Model.`."""
+    """`MainLayers.<stage>.Layers.<i>` of `R3GAN/Networks.py`, both networks, with or without the wrapper's `Model.`."""
 
     variants = ("r3gan", "r3gan-64")
     summary = "brownvc/R3GAN (a state_dict of G, G_ema or D; its pickles have to be saved as tensors first)"

@@ -34,7 +34,8 @@ class RelativisticDiscriminator(nn.Module):
         super().__init__()
         if image.size % 8 or image.size < 16:
             raise ValueError(
-                f"this discriminator judges squares whose size is a multiple of 8 and at least 16 pixels, not {image.size}"
+                "this discriminator takes squares whose size is a multiple of 8 and at least 16 pixels, "
+                f"not {image.size}"
             )
         if normalization not in ("spectral", "batch", "none"):
             raise ValueError(f"normalization must be spectral, batch or none, not {normalization!r}")

@@ -39,7 +39,10 @@ def widths_of(image: ImageSpec, table: dict[int, tuple[int, ...]], width: int) -
 
 
 def initialize(module: nn.Module) -> None:
-    """Initializes weights with Glorot's uniform distribution, √2 times as wide in blocks' 3×3 convolutions; biases 0."""
+    """Initializes weights with Glorot's uniform distribution, √2 times as wide in 3×3 convolutions of blocks.
+
+    Biases are 0.
+    """
     in_blocks = {
         layer
         for block in module.modules()

@@ -75,7 +75,8 @@ class ResidualGenerator(Generator):
         times = check(image, attention, GENERATOR)
         if chunked and latent_dim % len(times):
             raise ValueError(
-                f"latent_dim must be a multiple of {len(times)}, a chunk for the start and for each block, not {latent_dim}"
+                f"latent_dim must be a multiple of {len(times)}, a chunk for the start and for each block, "
+                f"not {latent_dim}"
             )
         self.latent_dim, self.classes, layers = latent_dim, image.classes, Layers(spectral)
         self.chunk = latent_dim // len(times) if chunked else 0

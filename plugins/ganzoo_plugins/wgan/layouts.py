@@ -14,7 +14,10 @@ from ganzoo.layouts import Layout, Match, Shapes
 NORM = ("weight", "bias", "running_mean", "running_var")
 COUNTER = "num_batches_tracked"
 LARGEST = 1024
-SIGN = "The official critic gives low scores to real images; the last layer's sign was turned, so that ours gives high ones."
+SIGN = (
+    "The official critic gives low scores to real images; the last layer's sign was turned, "
+    "so that ours gives high ones."
+)
 
 
 def generator_names(latent_dim: int, width: int, image: ImageSpec) -> dict[str, str]:
@@ -79,7 +82,7 @@ def expected(match: Match) -> dict[str, tuple[int, ...]]:
 
 
 class WassersteinGAN(Layout):
-    """`main.initial:100-512:convt` and so on of `models/dcgan.py`, without extra layers, with batch norm in the generator."""
+    """`main.initial:100-512:convt` and so on of `models/dcgan.py`, with batch norm and without extra layers."""
 
     variants = ("wgan",)
     summary = "martinarjovsky/WassersteinGAN models/dcgan.py (netG and netD)"

@@ -72,7 +72,8 @@ class WassersteinClipped(Loss):
         super().__init__()
         if clip <= 0 or critic_steps < 1 or long_critic_steps < 1 or warmup < 0 or long_every < 0:
             raise ValueError(
-                "clip must be above 0, critic_steps and long_critic_steps at least 1, warmup and long_every at least 0, "
+                "clip must be above 0, critic_steps and long_critic_steps at least 1, "
+                "warmup and long_every at least 0, "
                 f"not {clip}, {critic_steps}, {long_critic_steps}, {warmup} and {long_every}"
             )
         self.clip, self.critic_steps, self.long_critic_steps = clip, critic_steps, long_critic_steps

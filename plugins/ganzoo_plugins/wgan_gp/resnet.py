@@ -121,7 +121,7 @@ class FirstBlock(nn.Module):
 
 
 class ResNetGenerator(Generator):
-    """Latents (N, latent_dim) to images: a 4×4 start of `widths[0]` channels, one doubling block for each width after it.
+    """Latents (N, latent_dim) to images: a 4×4 start of `widths[0]` channels, a doubling block for each later width.
 
     With `image.classes` the norms inside the blocks have a scale and shift for each class; the last norm has none.
     """

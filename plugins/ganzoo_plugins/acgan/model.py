@@ -7,6 +7,8 @@ layers with the odd pixel cropped, or one stage more, twice as wide.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -85,6 +87,7 @@ class ACGANGenerator(Generator):
         initialize(self)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        assert label is not None, "AC-GAN needs labels"
         return self.main(torch.cat([latent, functional.one_hot(label, self.classes).to(latent.dtype)], 1))
 
 
@@ -135,7 +138,7 @@ class AuxiliaryClassifier(Loss):
     def judged(self, turn: Turn, images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the logits of the source, and the weighted cross-entropy of the classes."""
         logits, classes = turn.logits(images, classes=True)
-        return logits, self.class_weight * functional.cross_entropy(classes, turn.label)
+        return logits, self.class_weight * functional.cross_entropy(classes, cast(Tensor, turn.label))
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
         (real, real_class), (fake, fake_class) = self.judged(turn, turn.real), self.judged(turn, turn.fake)

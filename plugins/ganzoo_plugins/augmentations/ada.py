@@ -29,6 +29,11 @@ class Adaptive(Augmentation):
     for three channels). p and the observed signs are buffers.
     """
 
+    p: Tensor
+    signs: Tensor
+    seen: Tensor
+    steps: Tensor
+
     def __init__(
         self,
         image: ImageSpec,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-# The low-pass filter of the wavelet sym6 (Daubechies 1992), as tabulated; with its mirror image it reconstructs perfectly.
+# The low-pass filter of the wavelet sym6 (Daubechies 1992), as tabulated; it reconstructs perfectly with its mirror.
 SYM6 = (
     0.015404109327027373,
     0.0034907120842174702,
@@ -101,7 +102,7 @@ def resampled(images: Tensor, inverse: Tensor) -> Tensor:
     # Doubling moves the centre by half a fine pixel.
     double = torch.tensor([[2.0, 0, -0.5], [0, 2.0, -0.5], [0, 0, 1.0]], device=inverse.device, dtype=inverse.dtype)
     inverse = double @ inverse @ torch.linalg.inv(double)
-    size = (len(images), images.shape[1], (height + 2 * REACH) * 2, (width + 2 * REACH) * 2)
+    size = [len(images), images.shape[1], (height + 2 * REACH) * 2, (width + 2 * REACH) * 2]
     into = inverse.new_tensor([2 / images.shape[3], 2 / images.shape[2], 1.0]).diag()
     out_of = inverse.new_tensor([size[3] / 2, size[2] / 2, 1.0]).diag()
     grid = functional.affine_grid((into @ inverse @ out_of)[:, :2], size, align_corners=False)
@@ -150,12 +151,12 @@ class _Sampled(torch.autograd.Function):
     """Bilinear sampling, linear in the images and twice differentiable; torch's own is differentiable once."""
 
     @staticmethod
-    def forward(ctx, images: Tensor, grid: Tensor) -> Tensor:
+    def forward(ctx: Any, images: Tensor, grid: Tensor) -> Tensor:
         ctx.save_for_backward(images, grid)
         return functional.grid_sample(images, grid, align_corners=False)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return _Scattered.apply(gradient, *ctx.saved_tensors), None
 
 
@@ -163,11 +164,11 @@ class _Scattered(torch.autograd.Function):
     """The transpose of `_Sampled`: maps a gradient of samples to one of images; `images` gives the shape alone."""
 
     @staticmethod
-    def forward(ctx, gradient: Tensor, images: Tensor, grid: Tensor) -> Tensor:
+    def forward(ctx: Any, gradient: Tensor, images: Tensor, grid: Tensor) -> Tensor:
         ctx.save_for_backward(grid)
         return torch.ops.aten.grid_sampler_2d_backward(gradient, images, grid, 0, 0, False, (True, False))[0]
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (grid,) = ctx.saved_tensors
         return _Sampled.apply(gradient, grid), None, None

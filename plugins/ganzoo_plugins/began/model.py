@@ -32,7 +32,8 @@ def initialize(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 class Halving(nn.Module):
@@ -115,6 +116,8 @@ class Equilibrium(Loss):
         "gamma": 1.0,
         "rate": 0.3,
     }  # at 0.001 k is still near 0 when all errors have become small, and stays there
+
+    k: Tensor
 
     def __init__(self, image: ImageSpec, gamma: float = 0.5, rate: float = 0.001):
         super().__init__()

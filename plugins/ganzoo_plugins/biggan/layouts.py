@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import torch
@@ -113,7 +113,7 @@ class AjbrockBigGAN(Layout):
         return Match(Part("biggan", options), ImageSpec(size, first[1], table[0]), role="discriminator")
 
     @staticmethod
-    def _attention(shapes: Shapes, size_after) -> int:
+    def _attention(shapes: Shapes, size_after: Callable[[int], int]) -> int:
         """Returns the image size in pixels after whose block attention follows; 0 if there is none."""
         numbers = [int(found[1]) for name in shapes if (found := re.fullmatch(r"blocks\.(\d)\.1\.gamma", name))]
         return size_after(numbers[0]) if numbers else 0

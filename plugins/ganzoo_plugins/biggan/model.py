@@ -6,7 +6,7 @@ Followed: ajbrock/BigGAN-PyTorch, `BigGAN.py`, `layers.py`, at 32 and 64 pixels.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -96,17 +96,17 @@ class BigGANGenerator(Generator):
         condition = shared_dim + (chunk if hierarchical else 0)
 
         def norm(channels: int) -> ConditionalBatchNorm:
-            layers = [
+            gain, shift = (
                 SpectralLinear(condition, channels, bias=False) if shared_dim else nn.Embedding(image.classes, channels)
                 for _ in range(2)
-            ]
-            return ConditionalBatchNorm(channels, *layers, eps=EPSILON)
+            )
+            return ConditionalBatchNorm(channels, gain, shift, eps=EPSILON)
 
         self.shared = nn.Embedding(image.classes, shared_dim) if shared_dim else None
         self.input = nn.Sequential(SpectralLinear(chunk, widths[0] * 16), Reshape(widths[0], 4, 4))
         self.blocks, at = nn.ModuleList(), attention_size(image, attention)
         for number, (wide, narrow) in enumerate(zip(widths, widths[1:], strict=False)):
-            block = [GeneratorBlock(wide, narrow, convolution, norm)]
+            block: list[nn.Module] = [GeneratorBlock(wide, narrow, convolution, norm)]
             block += [SelfAttention(narrow, attention_convolution)] if 8 * 2**number == at else []
             self.blocks.append(nn.ModuleList(block))
         last = convolution(widths[-1], image.channels, 3)
@@ -114,13 +114,14 @@ class BigGANGenerator(Generator):
         initialize(self, initialization)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        assert label is not None, "BigGAN needs labels"
         condition = label if self.shared is None else self.shared(label)
         first, *chunks = latent.chunk(self.slots, 1)
         x = self.input(first)
         for number, block in enumerate(self.blocks):
-            told = torch.cat([condition, chunks[number]], 1) if chunks else condition
-            for layer in block:
-                x = layer(x, told)
+            joint = torch.cat([condition, chunks[number]], 1) if chunks else condition
+            for layer in cast(nn.ModuleList, block):
+                x = layer(x, joint)
         return self.output(x)
 
 
@@ -143,7 +144,9 @@ class BigGANDiscriminator(nn.Module):
         widths = [image.channels, *(width * number for number in times)]
         self.blocks, size, at = nn.Sequential(), image.size, attention_size(image, attention)
         for number, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False)):
-            block = [DiscriminatorBlock(narrow, wide, wide, convolution, number < halvings, first=number == 0)]
+            block: list[nn.Module] = [
+                DiscriminatorBlock(narrow, wide, wide, convolution, number < halvings, first=number == 0)
+            ]
             size //= 2 if number < halvings else 1
             if size == at and number < halvings:
                 block += [SelfAttention(wide, attention_convolution)]

@@ -8,6 +8,7 @@ ignoring its latents.
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +31,9 @@ def check_labels(image: ImageSpec) -> None:
         raise ValueError("CGAN needs labelled images")
 
 
-def one_hot(label: Tensor, classes: int, like: Tensor) -> Tensor:
+def one_hot(label: Tensor | None, classes: int, like: Tensor) -> Tensor:
     """Converts labels (N,) to vectors (N, classes) of the dtype of `like`."""
+    assert label is not None, "CGAN needs labels"
     return functional.one_hot(label, classes).to(like.dtype)
 
 
@@ -84,7 +86,7 @@ class CGANGenerator(UniformGenerator):
         gives the hidden units of the class together the same weight at any width. Half of He's variance in the last
         layer leaves the sigmoid unsaturated.
         """
-        common, last = self.main[2], self.main[5]
+        common, last = cast(nn.Linear, self.main[2]), cast(nn.Linear, self.main[5])
         initialize(self.from_latent, math.sqrt(6 / self.latent_dim))
         initialize(self.from_label, label_reach, mean=1 / self.classes)
         initialize(common, math.sqrt(6 / common.in_features))
@@ -93,7 +95,7 @@ class CGANGenerator(UniformGenerator):
     def init_from_data(self, mean: Tensor) -> None:
         """Starts the output bias at the logit of each pixel's mean, as in the first GAN's code."""
         with torch.no_grad():
-            self.main[-3].bias.copy_(logits_of_mean(mean))
+            cast(nn.Linear, self.main[-3]).bias.copy_(logits_of_mean(mean))
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         standard = (latent - self.middle) * (math.sqrt(3) / self.edge)

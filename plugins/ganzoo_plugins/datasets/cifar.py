@@ -28,7 +28,7 @@ def cifar10(root: Path | None, split: str) -> ArraySource | HubSource:
     places = [Path(root) / "cifar10", Path(root)]
     for place in places:
         if (place / FOLDER).is_dir():
-            return from_files(split, place / FOLDER, lambda name, folder=place / FOLDER: read_plain(folder / name))
+            return from_folder(split, place / FOLDER)
         if (place / ARCHIVE).is_file():
             return from_archive(split, place / ARCHIVE)
     pickled = next((place / name for place in places for name in PICKLED if (place / name).exists()), None)
@@ -41,6 +41,11 @@ def cifar10(root: Path | None, split: str) -> ArraySource | HubSource:
         f"Neither {places[0]} nor {places[1]} holds {FOLDER} or {ARCHIVE}: put the published binary version there, or"
         " leave --data-root out to fetch it from the Hub."
     )
+
+
+def from_folder(split: str, folder: Path) -> ArraySource:
+    """Reads the unpacked files."""
+    return from_files(split, folder, lambda name: read_plain(folder / name))
 
 
 def from_archive(split: str, path: Path) -> ArraySource:

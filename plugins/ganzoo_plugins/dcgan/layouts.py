@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,7 @@ class PytorchExamples(Layout):
         ours = {name: shape for name, shape in shapes_of(network(match)).items() if not name.endswith(COUNTER)}
         return match if ours == {name: shape for name, shape in shapes.items() if not name.endswith(COUNTER)} else None
 
-    def convert(self, tensors, match: Match) -> dict[str, Tensor]:
+    def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         return {name: tensors.get(name, torch.tensor(0)) for name in shapes_of(network(match))}
 
 
@@ -54,8 +55,8 @@ class Newmu(Layout):
     variants = ("dcgan",)
     summary = "the authors' own Theano code (github.com/Newmu/dcgan_code), generators with 5×5 kernels"
     note = (
-        "Kernels were flipped. The original normalizes by the statistics of each batch; these running statistics are those of "
-        "2,500 latents of seed 0 in float64, so that no image depends on its neighbours. Latents are normal."
+        "Kernels were flipped. The original normalizes by the statistics of each batch; these running statistics are "
+        "those of 2,500 latents of seed 0 in float64, so that no image depends on its neighbours. Latents are normal."
     )
 
     def recognize(self, shapes: Shapes) -> Match | None:
@@ -73,8 +74,9 @@ class Newmu(Layout):
         ours = [shape for name, shape in shapes_of(network(match)).items() if name.endswith(("weight", "bias"))]
         return match if [ours[0][::-1], *ours[1:]] == ordered else None
 
-    def convert(self, tensors, match: Match) -> dict[str, Tensor]:
+    def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         generator = network(match).double().to_empty(device="cpu")
+        assert isinstance(generator, NewmuGenerator)
         for layer in generator.modules():
             if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
                 layer.reset_running_stats()

@@ -37,19 +37,15 @@ class NewmuGenerator(Generator):
         self.latent_dim, self.prior = latent_dim, prior
         widths = [width * 2**i for i in reversed(range(stages(image)))]
         features = widths[0] * 16
-        layers: list[nn.Module] = [
-            nn.Linear(latent_dim, features, bias=False),
-            nn.BatchNorm1d(features, EPSILON),
-            nn.ReLU(True),
-        ]
-        layers += [Reshape(widths[0], 4, 4)]
+        start, norm = nn.Linear(latent_dim, features, bias=False), nn.BatchNorm1d(features, EPSILON)
+        layers: list[nn.Module] = [start, norm, nn.ReLU(True), Reshape(widths[0], 4, 4)]
         for wide, narrow in zip(widths, widths[1:], strict=False):
             layers += [doubling(wide, narrow), nn.BatchNorm2d(narrow, EPSILON), nn.ReLU(True)]
         layers += [doubling(width, image.channels), nn.Tanh()]
         self.main = nn.Sequential(*layers)
         initialize(self)
-        nn.init.normal_(layers[0].weight, 0.0, 0.02)
-        nn.init.normal_(layers[1].weight, 1.0, 0.02)
+        nn.init.normal_(start.weight, 0.0, 0.02)
+        nn.init.normal_(norm.weight, 1.0, 0.02)
 
     def latent(self, n: int, random: torch.Generator) -> Tensor:
         if self.prior == "normal":
@@ -82,10 +78,11 @@ def keep_statistics(generator: NewmuGenerator, latents: int = 2_500, batch: int 
         if not isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
             continue
         before = generator.main[:number]
-        total, squares, count = 0.0, 0.0, 0
+        total, squares, count = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64), 0
         for part in drawn.split(batch):
             seen = before(part).transpose(0, 1).flatten(1)
             total, squares, count = total + seen.sum(1), squares + seen.square().sum(1), count + seen.shape[1]
         mean = total / count
+        assert layer.running_mean is not None and layer.running_var is not None
         layer.running_mean.copy_(mean)
         layer.running_var.copy_(squares / count - mean.square())

@@ -24,7 +24,8 @@ AT_ONCE = 50  # images: a layer of ViT-L/14 takes 200 MB for so many
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PREPROCESSING = (
     f"grey three times; rounded to 8 bits; Pillow's bicubic to {SIZE}x{SIZE} in 8 bits, rows first; "
-    f"less {MEAN}, by {DEVIATION}; positions bicubic by {SIZE // PATCH + OFFSET}/{STORED}; class token after the last norm"
+    f"less {MEAN}, by {DEVIATION}; "
+    f"positions bicubic by {SIZE // PATCH + OFFSET}/{STORED}; class token after the last norm"
 )
 
 
@@ -33,6 +34,9 @@ class DINOv2(nn.Module):
 
     `fingerprint` is the sha256, in hex, of the sha256 of the loaded weights, the network's shape and the preprocessing.
     """
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, network: nn.Module, weights: Weights, sha256: str):
         super().__init__()

@@ -76,7 +76,8 @@ class ConvolutionalDiscriminator(nn.Module):
         for layer in self.main:
             if isinstance(layer, nn.Conv2d):
                 nn.init.normal_(layer.weight, 0.0, 0.02)
-                nn.init.zeros_(layer.bias)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         return self.main(images).flatten()

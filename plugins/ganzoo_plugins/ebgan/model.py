@@ -49,7 +49,8 @@ def initialize(layer: nn.Module) -> None:
     """Initializes weights from N(0, 0.02) and biases with 0."""
     if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
         nn.init.normal_(layer.weight, 0.0, 0.02)
-        nn.init.zeros_(layer.bias)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
 
 
 def pulling_away(codes: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ class FashionCNN(nn.Module):
     classes = CLASSES
     fingerprint = hashlib.sha256(f"fashion-cnn {SHA256} {PREPROCESSING}".encode()).hexdigest()
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         layers = [*block(1, 24), *block(24, 64), *block(64, 96), nn.Flatten()]
         self.body = nn.Sequential(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from typing import Literal
 
 from torch import Tensor
 
@@ -45,10 +47,10 @@ class Perceptrons(Layout):
         if not judges:
             options |= {"latent_dim": weights[0][1], "normalize": False}
         note = f"The activations, which the file does not name, were taken for leaky ReLUs of slope {slope:g}."
-        role = "discriminator" if judges else "generator"
+        role: Literal["generator", "discriminator"] = "discriminator" if judges else "generator"
         return Match(Part("mlp", options), image, role, note) if image else None
 
-    def convert(self, tensors, match: Match) -> dict[str, Tensor]:
+    def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         first = 1 if match.role == "discriminator" else 0  # ours flattens the images in layer 0
         layers = numbered({name: tuple(tensor.shape) for name, tensor in tensors.items()})
         return {

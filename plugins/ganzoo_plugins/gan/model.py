@@ -7,7 +7,7 @@ are perceptrons, so images of any size and in colour work too. `mlp` is ganzoo's
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ class GANGenerator(UniformGenerator):
     def init_from_data(self, mean: Tensor) -> None:
         """Starts the output bias at the logit of each pixel's mean: pylearn2's `init_sigmoid_bias_from_marginals`."""
         with torch.no_grad():
-            self.main[-3].bias.copy_(logits_of_mean(mean))
+            cast(nn.Linear, self.main[-3]).bias.copy_(logits_of_mean(mean))
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         return self.main(latent) * 2 - 1

@@ -9,7 +9,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +83,7 @@ class Inception(Published):
 
     def classify(self, features: Tensor) -> Tensor:
         """Returns logits (N, 1008) of `forward`'s features."""
-        return features @ self.network.fc.weight.T
+        return features @ cast(nn.Linear, self.network.fc).weight.T
 
 
 def as_bytes(images: Tensor) -> Tensor:

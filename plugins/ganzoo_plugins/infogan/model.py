@@ -9,6 +9,7 @@ is 0.1; the default follows the code with 0.01.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,8 +49,9 @@ def initialize(module: nn.Module) -> None:
             nn.init.normal_(layer.weight, 0.0, 0.02)
         elif isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
             nn.init.normal_(layer.weight, 1.0, 0.02)
-        if isinstance(getattr(layer, "bias", None), nn.Parameter):
-            nn.init.zeros_(layer.bias)
+        bias = getattr(layer, "bias", None)
+        if isinstance(bias, nn.Parameter):
+            nn.init.zeros_(bias)
 
 
 def check_codes(categories: int, continuous: int) -> None:
@@ -201,7 +203,7 @@ def log_sigmoid(logits: Tensor) -> Tensor:
     return (logits.sigmoid() + TINY).log()
 
 
-def _layout(generator: Generator) -> tuple[int, int, int]:
+def _layout(generator: Any) -> tuple[int, int, int]:
     try:
         return generator.noise, generator.categories, generator.continuous
     except AttributeError:

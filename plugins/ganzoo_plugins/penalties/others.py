@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ class LeCam(Regularizer):
     a_R and a_F are moving averages of the mean logits. As in google/lecam-gan, they are updated first, with the loss's
     logits; until step `start` they are the newest means and the term is zero.
     """
+
+    real: Tensor
+    fake: Tensor
 
     def __init__(self, image: ImageSpec, strength: float = 0.3, decay: float = 0.9, start: int = 1000):
         super().__init__()
@@ -98,7 +101,7 @@ class Orthogonal(Regularizer):
         weights = [
             p.flatten(1) for p in network.parameters() if p.ndim >= 2 and p.requires_grad and id(p) not in embeddings
         ]
-        return {"rows": self.strength / 2 * sum(_overlap(weight) for weight in weights)}
+        return {"rows": self.strength / 2 * cast(Tensor, sum(_overlap(weight) for weight in weights))}
 
 
 def _overlap(weight: Tensor) -> Tensor:

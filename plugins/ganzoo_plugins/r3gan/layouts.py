@@ -7,14 +7,19 @@ Its checkpoints are pickles of whole objects, which nothing here opens: load the
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganzoo import ImageSpec, Part
 from ganzoo.layouts import Layout, Match, Shapes
 
 from .model import R3GANDiscriminator, R3GANGenerator
+
+Network = R3GANGenerator | R3GANDiscriminator
+Value = TypeVar("Value")
 
 WRAPPER = "Model."
 STAGE = re.compile(r"MainLayers\.(\d{1,2})\.Layers\.(\d{1,2})\.LinearLayer2\.Layer\.weight")
@@ -50,14 +55,14 @@ class R3GAN(Layout):
         }
         return match if found == {name: tuple(value.shape) for name, value in ours.state_dict().items()} else None
 
-    def convert(self, tensors, match: Match) -> dict[str, Tensor]:
+    def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         found = renamed(without_wrapper(tensors), network(match))
         if "label.weight" in found:  # there a linear layer of one-hot vectors
             found["label.weight"] = found["label.weight"].T.contiguous()
         return found
 
 
-def without_wrapper(tensors):
+def without_wrapper(tensors: Mapping[str, Value]) -> dict[str, Value]:
     """Strips the `Model.` of the official wrapper if every name has it."""
     wrapped = all(name.startswith(WRAPPER) for name in tensors)
     return {name.removeprefix(WRAPPER) if wrapped else name: value for name, value in tensors.items()}
@@ -111,19 +116,19 @@ def guess(shapes: Shapes) -> Match | None:
     return Match(Part("r3gan", {"latent_dim": scale[1] - embedding[0], **options, **label}), image, note=note)
 
 
-def network(match: Match) -> nn.Module:
+def network(match: Match) -> Network:
     """Builds the network of a match on the meta device."""
     kind = R3GANGenerator if match.role == "generator" else R3GANDiscriminator
     with torch.device("meta"):
         return kind(match.image, **match.part.options)
 
 
-def renamed(tensors, ours: nn.Module):
+def renamed(tensors: Mapping[str, Value], ours: Network) -> dict[str, Value]:
     """Returns the same values by our names; unknown names stay, so that a comparison fails."""
     return {our_name(name, ours): value for name, value in tensors.items()}
 
 
-def our_name(name: str, ours: nn.Module) -> str:
+def our_name(name: str, ours: Network) -> str:
     """Returns our name of one of their tensors in a network like `ours`."""
     drawn = isinstance(ours, R3GANGenerator)
     fixed = {"EmbeddingLayer.weight": "label.weight"}
@@ -142,6 +147,6 @@ def our_name(name: str, ours: nn.Module) -> str:
     return f"main.{stage * layers_a_stage(ours) + layer + (not drawn)}.{inside}" if inside else name
 
 
-def layers_a_stage(ours: nn.Module) -> int:
+def layers_a_stage(ours: Network) -> int:
     """Returns the number of modules of a stage: its blocks and one resampling."""
     return ours.blocks + 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from ganzoo.networks import Generator, LeakyReLU
 
 GAIN = math.sqrt(2 / (1 + 0.2**2))
 EXPANSION = 2
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
 def stages(image: ImageSpec) -> tuple[int, int]:
@@ -43,7 +45,7 @@ def stage_widths(count: int, width: int, full_width_stages: int) -> list[int]:
     return widths
 
 
-def initialized(layer, gain: float = 1.0):
+def initialized(layer: Layer, gain: float = 1.0) -> Layer:
     """Initializes the layer's weights from N(0, gain/√fan_in) and returns it: `MSRInitializer`."""
     nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(layer.weight[0].numel()))
     return layer
@@ -96,6 +98,8 @@ class Resampling(nn.Module):
 
     The 1×1 convolution is on the smaller side. The image is padded with zeros.
     """
+
+    kernel: Tensor
 
     def __init__(self, direction: str, inputs: int, outputs: int):
         super().__init__()

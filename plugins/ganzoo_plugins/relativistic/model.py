@@ -48,8 +48,9 @@ class RelativisticDiscriminator(nn.Module):
             layers.append(layer)
             inputs = width * times
             if normalization == "batch" and number + 1 < len(CONVOLUTIONS):
-                layers.append(nn.BatchNorm2d(inputs))
-                nn.init.normal_(layers[-1].weight, 1.0, 0.02)
+                norm = nn.BatchNorm2d(inputs)
+                nn.init.normal_(norm.weight, 1.0, 0.02)
+                layers.append(norm)
             layers.append(LeakyReLU(0.1))
         self.main = nn.Sequential(*layers, nn.Flatten(), nn.Linear(inputs * (image.size // 8) ** 2, 1))
 

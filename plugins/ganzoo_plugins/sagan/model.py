@@ -54,8 +54,9 @@ def initialize(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear, SpectralEmbedding)):
             nn.init.xavier_uniform_(layer.weight)
-        if isinstance(getattr(layer, "bias", None), nn.Parameter):
-            nn.init.zeros_(layer.bias)
+        bias = getattr(layer, "bias", None)
+        if isinstance(bias, nn.Parameter):
+            nn.init.zeros_(bias)
 
 
 class SAGANGenerator(Generator):
@@ -75,10 +76,10 @@ class SAGANGenerator(Generator):
         def norm(channels: int) -> nn.Module:
             if not image.classes:
                 return BatchNorm(channels)
-            tables = [nn.Embedding(image.classes, channels) for _ in range(2)]
-            for table in tables:
+            gain, shift = nn.Embedding(image.classes, channels), nn.Embedding(image.classes, channels)
+            for table in (gain, shift):
                 nn.init.zeros_(table.weight)
-            return ConditionalBatchNorm(channels, *tables)
+            return ConditionalBatchNorm(channels, gain, shift)
 
         self.input = nn.Sequential(SpectralLinear(latent_dim, widths[0] * 16), Reshape(widths[0], 4, 4))
         self.blocks, size, at = nn.ModuleList(), 4, attention_size(image, attention)
@@ -108,7 +109,8 @@ class SAGANDiscriminator(nn.Module):
     def __init__(self, image: ImageSpec, width: int = 64, attention: int | None = None):
         super().__init__()
         widths = [image.channels, *(width * 2**number for number in range(doublings(image)))]
-        layers, size, at = [], image.size, attention_size(image, attention)
+        layers: list[nn.Module] = []
+        size, at = image.size, attention_size(image, attention)
         for number, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False)):
             layers.append(DiscriminatorBlock(narrow, wide, wide, convolution, down=True, first=number == 0))
             size //= 2

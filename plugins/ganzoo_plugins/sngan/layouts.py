@@ -76,7 +76,7 @@ class MimicrySNGAN(Layout):
         return match if found == shapes_of(match) else None
 
     def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
-        made = {}
+        made: dict[str, Tensor] = {}
         for theirs, tensor in tensors.items():
             name = our_name(theirs, match.role)
             if name.endswith(".embed"):

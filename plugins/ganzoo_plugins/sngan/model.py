@@ -8,6 +8,7 @@ conditional: Miyato and Koyama 2018.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -51,8 +52,9 @@ def initialize(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear, SpectralEmbedding)):
             nn.init.xavier_uniform_(layer.weight, math.sqrt(2) if layer in in_blocks else 1.0)
-        if isinstance(getattr(layer, "bias", None), nn.Parameter):
-            nn.init.zeros_(layer.bias)
+        bias = getattr(layer, "bias", None)
+        if isinstance(bias, nn.Parameter):
+            nn.init.zeros_(bias)
 
 
 def convolution(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
@@ -94,14 +96,14 @@ class SNGANGenerator(Generator):
         initialize(self)
 
     @staticmethod
-    def norm_of(classes: int, epsilon: float):
+    def norm_of(classes: int, epsilon: float) -> Callable[[int], nn.Module]:
         """Returns the constructor of the blocks' batch norm: with classes, scale and shift per class, from 1 and 0."""
 
         def conditional(channels: int) -> ConditionalBatchNorm:
-            tables = [nn.Embedding(classes, channels) for _ in range(2)]
-            for table in tables:
+            gain, shift = nn.Embedding(classes, channels), nn.Embedding(classes, channels)
+            for table in (gain, shift):
                 nn.init.zeros_(table.weight)
-            return ConditionalBatchNorm(channels, *tables, eps=epsilon)
+            return ConditionalBatchNorm(channels, gain, shift, eps=epsilon)
 
         return conditional if classes else lambda channels: BatchNorm(channels, eps=epsilon)
 

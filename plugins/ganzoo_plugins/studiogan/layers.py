@@ -7,6 +7,7 @@ older `spectral_norm`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,9 @@ class Spectral(nn.Module):
     checkpoint of averaged weights depend on that. Miyato et al. 2018, algorithm 1. `outputs` is the dimension of the
     weight that counts the layer's outputs.
     """
+
+    u: Tensor
+    v: Tensor
 
     def __init__(self, weight: Tensor, outputs: int):
         super().__init__()
@@ -56,14 +60,13 @@ class Layers:
 
     def made(self, layer: nn.Module) -> nn.Module:
         """Initializes and returns the layer."""
-        if (
-            not layer.weight.is_meta
-        ):  # a network of shapes alone is made for every file that is looked at, and there this is slow
-            nn.init.orthogonal_(layer.weight)
-            if getattr(layer, "bias", None) is not None:
-                nn.init.zeros_(layer.bias)
+        weight, bias = cast(Tensor, layer.weight), getattr(layer, "bias", None)
+        if not weight.is_meta:  # recognizing a file builds networks of shapes alone, where this would be slow
+            nn.init.orthogonal_(weight)
+            if bias is not None:
+                nn.init.zeros_(bias)
         if self.spectral:
-            spectral = Spectral(layer.weight, 1 if isinstance(layer, nn.ConvTranspose2d) else 0)
+            spectral = Spectral(weight, 1 if isinstance(layer, nn.ConvTranspose2d) else 0)
             register_parametrization(layer, "weight", spectral, unsafe=True)
         return layer
 
@@ -94,9 +97,8 @@ class Layers:
         """Returns batch norm with scale and shift linear in a condition of so many numbers; unconditional for 0."""
         if not condition:
             return BatchNorm(channels, eps=EPSILON)
-        return ConditionalBatchNorm(
-            channels, *(self.linear(condition, channels, bias=False) for _ in range(2)), eps=EPSILON
-        )
+        gain, shift = (self.linear(condition, channels, bias=False) for _ in range(2))
+        return ConditionalBatchNorm(channels, gain, shift, eps=EPSILON)
 
     def discriminator_norm(self, channels: int) -> nn.Module:
         """Returns batch norm, or the identity in a spectrally normalized discriminator."""
@@ -119,6 +121,7 @@ class Judgement(nn.Module):
         return logits if self.embedding is None else logits + (self.embedding(label) * features).sum(1)
 
 
-def one_hot(label: Tensor, classes: int, like: Tensor) -> Tensor:
+def one_hot(label: Tensor | None, classes: int, like: Tensor) -> Tensor:
     """Converts labels (N,) to vectors (N, classes) of the dtype of `like`."""
+    assert label is not None, "a conditional network needs labels"
     return functional.one_hot(label, classes).to(like.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from torch import Tensor
 
@@ -31,7 +32,7 @@ class PytorchExamplesVAE(Layout):
         note = "The encoder, which drawing does not need, was left out."
         return Match(Part("vae", {"latent_dim": latent_dim, "width": width}), image, note=note)
 
-    def convert(self, tensors, match: Match) -> dict[str, Tensor]:
+    def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         return {f"{layer}.{kind}": tensors[f"{layer}.{kind}"] for layer in DECODER for kind in ("weight", "bias")}
 
 

@@ -103,7 +103,7 @@ class WassersteinGAN(Layout):
         given = {name: tuple(shape) for name, shape in shapes.items() if not name.endswith(COUNTER)}
         return match if match.image.channels in (1, 3) and given == expected(match) else None
 
-    def convert(self, tensors, match: Match) -> dict[str, Tensor]:
+    def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         names = tensors_of(network(match)[0])
         made = {ours: tensors.get(theirs, torch.tensor(0)) for theirs, ours in names.items()}
         return turned(made, f"main.{3 * stages(match.image.size) - 1}.") if match.role == "discriminator" else made
@@ -142,7 +142,7 @@ class WassersteinGANPerceptron(Layout):
         options = {"width": width} if judges else {"latent_dim": inputs, "width": width}
         return Match(Part("wgan-mlp", options), image, *(("discriminator", SIGN) if judges else ()))
 
-    def convert(self, tensors, match: Match) -> dict[str, Tensor]:
+    def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         return turned(tensors, "main.6.") if match.role == "discriminator" else dict(tensors)
 
 

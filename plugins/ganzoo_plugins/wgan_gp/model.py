@@ -9,6 +9,7 @@ more, twice as wide.
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -35,7 +36,7 @@ def resolutions(size: int) -> list[int]:
     return sizes
 
 
-def uniform_weight(layer: nn.Module, deviation: float) -> None:
+def uniform_weight(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, deviation: float) -> None:
     """Initializes weights from U(-σ√3, σ√3), of standard deviation σ, and biases with 0: every layer of `tflib/ops`."""
     nn.init.uniform_(layer.weight, -deviation * math.sqrt(3), deviation * math.sqrt(3))
     if layer.bias is not None:
@@ -48,7 +49,7 @@ def initialize_convolution(layer: nn.Conv2d | nn.ConvTranspose2d, he: bool = Tru
     These are `conv2d.py` and `deconv2d.py`.
     """
     area, stride = math.prod(layer.kernel_size), math.prod(layer.stride)
-    fans = [layer.in_channels * area, layer.out_channels * area]
+    fans: list[float] = [layer.in_channels * area, layer.out_channels * area]
     fans[0 if isinstance(layer, nn.ConvTranspose2d) else 1] /= stride
     uniform_weight(layer, math.sqrt((4 if he else 2) / sum(fans)))
 
@@ -194,12 +195,12 @@ class WassersteinGP(Loss):
         scores, classes = turn.logits(turn.fake, classes=True)
         return {
             "fake": -scores.mean(),
-            "classes": self.generator_class_weight * functional.cross_entropy(classes, turn.label),
+            "classes": self.generator_class_weight * functional.cross_entropy(classes, cast(Tensor, turn.label)),
         }
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
         real = dequantized(turn.real, turn.uniform(*turn.real.shape[1:])) if self.dequantize else turn.real
-        heads = {"classes": True} if self.classify else {}
+        heads: dict[str, Any] = {"classes": True} if self.classify else {}
         judged = turn.logits(real, stands_for="real", **heads)
         scores, classes = judged if self.classify else (judged, None)
         terms = {"real": -scores.mean(), "fake": turn.logits(turn.fake).mean()}
@@ -208,5 +209,5 @@ class WassersteinGP(Loss):
         )
         terms["penalty"] = self.penalty * slope
         if classes is not None:
-            terms["classes"] = self.class_weight * functional.cross_entropy(classes, turn.label)
+            terms["classes"] = self.class_weight * functional.cross_entropy(classes, cast(Tensor, turn.label))
         return terms

@@ -63,7 +63,8 @@ class Normalization(nn.Module):
             "none": nn.Identity,
         }
         self.normalize = known[kind]()
-        self.scale = self.shift = None
+        self.scale: nn.Embedding | None = None
+        self.shift: nn.Embedding | None = None
         if classes:
             self.scale, self.shift = nn.Embedding(classes, channels), nn.Embedding(classes, channels)
             nn.init.ones_(self.scale.weight)
@@ -71,7 +72,7 @@ class Normalization(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         x = self.normalize(x)
-        if self.scale is None:
+        if self.scale is None or self.shift is None:
             return x
         return x * self.scale(label)[:, :, None, None] + self.shift(label)[:, :, None, None]
 
@@ -179,7 +180,10 @@ class ResNetCritic(nn.Module):
     ) -> Tensor | tuple[Tensor, Tensor]:
         features = self.blocks(images).mean((2, 3))
         scores = self.output(features).flatten()
-        return (scores, self.classes(features)) if classes else scores
+        if not classes:
+            return scores
+        assert self.classes is not None, "the class logits need images with classes"
+        return scores, self.classes(features)
 
 
 class ResNetCritic64(nn.Module):

@@ -274,7 +274,7 @@ def test_an_average_has_one_schedule_and_its_half_life_starts_from_its_decay():
     with pytest.raises(UsageError, match="two schedules"):
         small_trainer("r3gan", ImageSpec(32, 1), generator=SMALL, discriminator=SMALL, schedules=both)
     assert half_life(0.5 ** (1 / 20)) == pytest.approx(20) and half_life(0.0) == 0
-    alone = {"ema_half_life": replace(variant.training.schedules["ema_half_life"], start=None, end=0.2)}
+    alone = {"ema_half_life": replace(variant.training.schedules["ema_half_life"], from_value=None, to_value=0.2)}
     trainer = small_trainer(
         "r3gan", ImageSpec(32, 1), generator=SMALL, discriminator=SMALL, schedules=alone, ema=0.5 ** (1 / 20), steps=200
     )

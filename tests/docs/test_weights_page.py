@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import forks
 import pytest
 from models import lively_model
 from paths import DOCS
@@ -24,7 +25,7 @@ def folder(tmp_path):
 def test_the_example_runs(folder, monkeypatch):
     monkeypatch.setenv("GANZOO_CACHE", str(folder / "cache"))
     source = EXAMPLE + "assert images.shape == (16, 1, 16, 16)"
-    done = subprocess.run([sys.executable, "-c", source], cwd=folder, capture_output=True, text=True)
+    done = forks.python("-c", source, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert (folder / "copy" / "model.safetensors").stat().st_size < (
         folder / "model" / "model.safetensors"

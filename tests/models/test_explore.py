@@ -227,7 +227,7 @@ def place(tmp_path_factory):
 
 def test_the_command_writes_what_it_says(place, tmp_path):
     words = ["explore", str(place / "run"), "--directions", "2", "--samples", "1", "--steps", "3", "--json"]
-    done = small.ganzoo(*words, "--out", "sheet.png", cwd=tmp_path)
+    done = small.forked_ganzoo(*words, "--out", "sheet.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert (said["variant"], said["out"], said["seed"], said["samples"]) == ("dcgan", "sheet.png", 0, 1)

@@ -17,6 +17,7 @@ from paths import ROOT
 
 from ganzoo import __version__
 
+pytestmark = pytest.mark.process  # builds and installs with pip
 NOT_BUILT = shutil.ignore_patterns(
     "__pycache__", "*.egg-info", "build", "dist", ".*", "tests", "docs", "benchmarks", "runs"
 )

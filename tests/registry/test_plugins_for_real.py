@@ -20,6 +20,7 @@ from ganzoo.models.folder import write_model
 from ganzoo.registry.scaffold import rendered
 from ganzoo.variant import ImageSpec, Part
 
+pytestmark = pytest.mark.process  # builds wheels, and installs them into a virtual environment
 USED = """
 import ganzoo
 from ganzoo.data import load_images

@@ -1,4 +1,4 @@
-"""What a cell of `ganzoo bench` costs beyond its own training: processor time of tiny cells, and of the trainings in and beside them."""
+"""Measures a cell of `ganzoo bench` beyond its training: processor time of tiny cells and of their trainings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def main() -> None:
         for kind in ("processor", "wall"):
             values = [1000 * one[kind] / options.cells for one in rounds]
             print(
-                f"{name:24} {kind:10} {statistics.median(values):8.1f} ms a cell  [{min(values):.1f}, {max(values):.1f}]"
+                f"{name:24} {kind:10} {statistics.median(values):8.1f} ms a cell  "
+                f"[{min(values):.1f}, {max(values):.1f}]"
             )
     for words, trained in BEYOND.items():
         beyond = [
@@ -47,7 +48,8 @@ def main() -> None:
             for number, bench in enumerate(found["bench"])
         ]
         print(
-            f"a cell beyond {words}: {statistics.median(beyond):.1f} ms of processor time [{min(beyond):.1f}, {max(beyond):.1f}]"
+            f"a cell beyond {words}: {statistics.median(beyond):.1f} ms of processor time "
+            f"[{min(beyond):.1f}, {max(beyond):.1f}]"
         )
     if options.json:
         options.json.write_text(
@@ -151,7 +153,7 @@ def by_bench(data: Path, out: Path, options: argparse.Namespace) -> None:
 
 @contextmanager
 def told_of_trainings(file: Path) -> Iterator[None]:
-    """Has every cell write to a file how much processor time its call of `train` took: what `ganzoo train` does, to its checkpoint and samples."""
+    """Makes every cell write the processor time of its call of `train`, checkpoint and samples included."""
     from ganzoo.bench import trained
 
     train = trained.train
@@ -172,7 +174,7 @@ def told_of_trainings(file: Path) -> Iterator[None]:
 
 
 def by_bench_in_one_process(data: Path, out: Path, options: argparse.Namespace) -> None:
-    """The same matrix in one process for all cells, which `ganzoo bench` never does: a cell that dies would take the others along.
+    """The same cells in one process, which `ganzoo bench` never does: a cell that dies would take the others along.
 
     It is a child, so that later contestants find this process as it was.
     """

@@ -2,8 +2,9 @@
 
     python benchmarks/choose_checkpoint.py runs/dcgan --data fashion-mnist-test --images 10000 --json scores.json
 
-One row a checkpoint, and first, with `--reference SOURCE` (the training images, say), a row for as many images of that source:
-what a perfect generator would get. A categorical code, as InfoGAN has, is held against the classes that the extractor sees.
+One row a checkpoint, and first, with `--reference SOURCE` (the training images, say), a row for as many images of
+that source: what a perfect generator would get. A categorical code, as InfoGAN has, is held against the classes that
+the extractor sees.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def prepared(source: str, model, root: Path | None) -> ImageData:
 
 
 def score_codes(model, logits: torch.Tensor, seed: int, extractor) -> dict[str, float]:
-    """How well the first categorical code of the latents, if there is one, predicts the classes of the drawings' logits (N, K)."""
+    """How well the first categorical code of the latents, if any, predicts the classes in the logits (N, K)."""
     code = next((code for code in model.generator.codes if code.kind == "categorical"), None)
     if code is None:
         return {}

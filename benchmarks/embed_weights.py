@@ -1,11 +1,11 @@
-"""Makes the weights that come with a plugin out of a checkpoint: stored in half precision, scored before and after, described.
+"""Makes the weights that come with a plugin from a checkpoint: in half precision, scored before and after, described.
 
     python benchmarks/embed_weights.py runs/dcgan/checkpoints/step-000004000 --tag dcgan.fashion-mnist \
         --command "ganzoo train dcgan ..." --out plugins/ganzoo_plugins/dcgan/files/fashion-mnist
 
-The scores are of 10,000 images of seed 0 against `--data`, which must be images that the run was not trained on. It refuses to write
-weights whose distance in half precision is more than `--tolerance` away from that in single precision, prints how
-many pixels changed, and the `Weights(...)` for the variant's card.
+The scores are of 10,000 images of seed 0 against `--data`, which must be images that the run was not trained on. It
+refuses to write weights whose distance in half precision is more than `--tolerance` away from that in single
+precision, prints how many pixels changed, and the `Weights(...)` for the variant's card.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """How long `ganzoo list` takes beside a script that only imports click and pluggy and reads the entry points.
 
-Every command is a fresh process; rounds go through all of them in turn, so that a busy machine slows all alike. Once with the
-plugins that are installed, once with further ones, each a real distribution with a package of one module and one variant.
+Every command is a fresh process; rounds go through all of them in turn, so that a busy machine slows all alike. Once
+with the plugins that are installed, once with further ones, each a real distribution with a package of one module and
+one variant.
 
     python benchmarks/list_startup.py --rounds 15 --plugins 200
 """

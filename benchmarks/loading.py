@@ -1,11 +1,12 @@
 """How long a generator takes to load, and in how much memory, beside what most repositories write.
 
-Every load is a fresh process that has imported everything first; what is timed goes from the path to weights of which every
-one was read once, as the first image needs them. Rounds go through all contestants in rotating order; what counts is the
-ratio inside a round. The usual way builds the network with its initialization, calls torch.load and copies.
+Every load is a fresh process that has imported everything first; what is timed goes from the path to weights of which
+every one was read once, as the first image needs them. Rounds go through all contestants in rotating order; what
+counts is the ratio inside a round. The usual way builds the network with its initialization, calls torch.load and
+copies.
 
-With --warm every process has loaded a generator of 0.3 MB in the same way before: Python's and torch's code is then in memory, and what is
-left depends on the file, as in a program that loads several models.
+With --warm every process has loaded a generator of 0.3 MB in the same way before: Python's and torch's code is then
+in memory, and what is left depends on the file, as in a program that loads several models.
 
     python benchmarks/loading.py --rounds 5 --sizes 10,95,400
 """
@@ -72,8 +73,8 @@ def write(folder, width):
     os.makedirs(folder, exist_ok=True)
     generator = factory(ImageSpec(64, 3), width=width)
     torch.save(generator.state_dict(), folder + "/generator.pth")
-    config = ModelConfig(variant="dcgan", generator=Part("dcgan", {"width": width}), image=ImageSpec(64, 3), latent_dim=100,
-                         provider=Provider(distribution="ganzoo", version="0.1.0"), license="MIT")
+    config = ModelConfig(variant="dcgan", generator=Part("dcgan", {"width": width}), image=ImageSpec(64, 3),
+                         latent_dim=100, provider=Provider(distribution="ganzoo", version="0.1.0"), license="MIT")
     Model(generator, config).save(folder + "/model")
 write(folder, width)
 write(folder + "/small", 4)
@@ -101,7 +102,7 @@ def measured(name: str, folder: Path, width: int, warm: bool) -> dict[str, float
 
 
 def run(size: int, rounds: int, folder: Path, warm: bool) -> dict[str, list[dict[str, float]]]:
-    """All loads of a generator of about `size` MB, every contestant once a round; an unrecorded round warms the page cache."""
+    """Times all loads of a generator of about `size` MB, each contestant once a round, after a round to warm up."""
     folder.mkdir()
     child(WRITE, folder, WIDTHS[size], folder / "cache")
     subprocess.run(["sleep", "3"], check=True)  # files younger than two seconds are not remembered as checked
@@ -117,7 +118,8 @@ def run(size: int, rounds: int, folder: Path, warm: bool) -> dict[str, list[dict
 
 def print_table(size: int, file_bytes: int, results: dict[str, list[dict[str, float]]]) -> None:
     print(
-        f"\n{file_bytes / 1e6:.1f} MB {'':<20}{'ms until used':>15}{'x usual':>26}{'x usual until loaded':>24}{'peak RSS / file':>18}"
+        f"\n{file_bytes / 1e6:.1f} MB {'':<20}{'ms until used':>15}{'x usual':>26}"
+        f"{'x usual until loaded':>24}{'peak RSS / file':>18}"
     )
     for name, rows in results.items():
         ratios = [usual["used"] / row["used"] for usual, row in zip(results["usual"], rows, strict=True)]

@@ -1,4 +1,4 @@
-"""Hand-written training loops to measure the engine against: what most repositories write, and the fastest of the same work.
+"""Hand-written training loops to measure the engine against: the usual ones, and the fastest of the same work.
 
 Each function takes networks, the variant's `Training`, and a source with `real()`, `latent()` and `mix()`, and returns
 `step()`, which runs one training step of that variant.
@@ -20,7 +20,7 @@ CRITIC_STEPS = 5
 
 
 class PlainSource:
-    """Minibatches as most repositories take them: `images[indices]` on 4-D bytes, then floats; noise from the global stream."""
+    """Minibatches as most repositories take them: `images[indices]` on 4-D bytes, then floats; global random stream."""
 
     def __init__(self, images: Tensor, batch_size: int, latent_dim: int, device: torch.device):
         self.images = images.permute(0, 3, 1, 2).contiguous()
@@ -55,7 +55,7 @@ class FastSource(PlainSource):
 
 
 def plain_dcgan(generator: nn.Module, discriminator: nn.Module, training, source) -> Callable[[], None]:
-    """DCGAN as tutorials write it: two backward passes for D, gradients of D wasted in G's step, `.item()` in every step."""
+    """DCGAN as in tutorials: two backward passes for D, wasted gradients of D in G's step, `.item()` in every step."""
     optimizer_d = _adam(discriminator, training, training.discriminator_lr)
     optimizer_g = _adam(generator, training, training.generator_lr)
     criterion = nn.BCEWithLogitsLoss()
@@ -83,7 +83,7 @@ def plain_dcgan(generator: nn.Module, discriminator: nn.Module, training, source
 def fast_dcgan(
     generator: nn.Module, discriminator: nn.Module, training, source, precision: str = "fp32"
 ) -> Callable[[], None]:
-    """DCGAN by hand, as fast as we can write it: channels last, one backward per network, D frozen in G's step, fused Adam."""
+    """The fastest DCGAN by hand: channels last, one backward per network, D frozen in G's step, fused Adam."""
     _channels_last(generator, discriminator)
     optimizer_d = _adam(discriminator, training, training.discriminator_lr, fused=True)
     optimizer_g = _adam(generator, training, training.generator_lr, fused=True)
@@ -104,7 +104,7 @@ def fast_dcgan(
 
 
 def plain_wgan_gp(generator: nn.Module, critic: nn.Module, training, source) -> Callable[[], None]:
-    """WGAN-GP as most repositories write it: an output of ones for `autograd.grad`, an epsilon-free norm of flattened gradients."""
+    """The usual WGAN-GP: an output of ones for `autograd.grad`, an epsilon-free norm of flattened gradients."""
     optimizer_d = _adam(critic, training, training.discriminator_lr)
     optimizer_g = _adam(generator, training, training.generator_lr)
     done = 0
@@ -140,7 +140,7 @@ def plain_wgan_gp(generator: nn.Module, critic: nn.Module, training, source) -> 
 def fast_wgan_gp(
     generator: nn.Module, critic: nn.Module, training, source, precision: str = "fp32"
 ) -> Callable[[], None]:
-    """WGAN-GP by hand, as fast as we can write it: G without a graph in D's steps, no pass over second derivatives that are zero."""
+    """The fastest WGAN-GP by hand: G without a graph in D's steps, no pass over second derivatives that are zero."""
     _channels_last(generator, critic)
     optimizer_d = _adam(critic, training, training.discriminator_lr, fused=True)
     optimizer_g = _adam(generator, training, training.generator_lr, fused=True)

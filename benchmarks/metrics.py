@@ -1,15 +1,17 @@
-"""Times ganzoo's metrics against the libraries that are installed, in turns, and prints ratios and how far the numbers agree.
+"""Times ganzoo's metrics against installed libraries, in turns, and prints ratios and how far the numbers agree.
 
     python benchmarks/metrics.py --dimensions 64 512 --rounds 5
 
-Processor time of one thread, from float32 features to the number. Fréchet: scipy's `sqrtm`, torchmetrics and torch-fidelity, also
-for fewer images than dimensions. KID: torchmetrics' `poly_mmd` on the same subsets, and torch-fidelity, which computes in float32
-on other subsets, so that its number is near and not equal. Precision and recall: all pairs plainly in float64 (`plain`), `prdc` with
-5 neighbours, and scipy's `cdist`. Libraries that are not installed are left out; torch-fidelity imports torchvision, for which an
-empty module stands in if there is none. `--only frechet few` chooses.
+Processor time of one thread, from float32 features to the number. Fréchet: scipy's `sqrtm`, torchmetrics and
+torch-fidelity, also for fewer images than dimensions. KID: torchmetrics' `poly_mmd` on the same subsets, and
+torch-fidelity, which computes in float32 on other subsets, so that its number is near and not equal. Precision and
+recall: all pairs plainly in float64 (`plain`), `prdc` with 5 neighbours, and scipy's `cdist`. Libraries that are not
+installed are left out; torch-fidelity imports torchvision, for which an empty module stands in if there is none.
+`--only frechet few` chooses.
 
-`--only bench` times the path of a bench: features of samples, half as many as dimensions (or `--samples`), are extracted batch by
-batch and passed to the registered metric `frechet` with those of 10,000 real images; then the same with moments of both sides alone.
+`--only bench` times the path of a bench: features of samples, half as many as dimensions (or `--samples`), are
+extracted batch by batch and passed to the registered metric `frechet` with those of 10,000 real images; then the same
+with moments of both sides alone.
 """
 
 from __future__ import annotations
@@ -111,7 +113,7 @@ def frechet(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
 
 
 def through_bench(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
-    """The Fréchet distance of `count` samples by the path of a bench, from given features, and the same from moments."""
+    """The Fréchet distance of `count` samples with known features, as a bench computes it, and from moments."""
     extractor = Extractor("given", lambda images: images.flatten(1), "0" * 64, ())
     metric, batches = (
         registry().get("metrics", "frechet"),
@@ -217,7 +219,7 @@ def neighbours(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
 
 
 def compare(title: str, contestants: dict[str, Callable[[], float]], rounds: int) -> None:
-    """Prints the median time of ours and, for everyone else, the median of the rounds' ratios and the relative difference."""
+    """Prints our median time and, for the others, the median ratio within a round and the relative difference."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
     values = {}
     names = list(contestants)
@@ -231,7 +233,8 @@ def compare(title: str, contestants: dict[str, Callable[[], float]], rounds: int
         ratios = [theirs / ours for theirs, ours in zip(times[name], times["ganzoo"], strict=True)]
         difference = abs(values[name] / values["ganzoo"] - 1)
         print(
-            f"   {name} x {statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}], differs by {difference:.0e}",
+            f"   {name} x {statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}], "
+            f"differs by {difference:.0e}",
             end="",
         )
     print(flush=True)

@@ -1,9 +1,10 @@
-"""What each built-in mix-in costs: the time of a training step with it, as a ratio to a step without, all in turn in one run.
+"""Measures what each built-in mix-in costs: the time of a training step with it divided by that of one without.
 
     python benchmarks/mixins.py --rounds 12
 
-DCGAN's generator and loss with WGAN-GP's critic, which has no batch norm, on noise. The processor's time of this process is
-taken, so that other work on the machine counts little; the median over rounds, in each of which every mix-in steps once.
+DCGAN's generator and loss with WGAN-GP's critic, which has no batch norm, on noise. The processor's time of this
+process is taken, so that other work on the machine counts little; the median over rounds, in each of which every
+mix-in steps once.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ def main() -> None:
             if number:  # the first step allocates
                 seconds[name].append((time.process_time() - began) / steps)
     print(
-        f"{arguments.size} px, {arguments.channels} channels, width {arguments.width}, batch {arguments.batch}, {arguments.rounds} rounds"
+        f"{arguments.size} px, {arguments.channels} channels, width {arguments.width}, batch {arguments.batch}, "
+        f"{arguments.rounds} rounds"
     )
     base = statistics.median(seconds["none"])
     for name, values in seconds.items():

@@ -1,9 +1,10 @@
-"""What a gradient penalty costs with PyTorch's second derivative of convolutions, and with ours; both in one run, in turn.
+"""Measures a gradient penalty with PyTorch's second derivative of convolutions and with ours, in turn.
 
     python benchmarks/penalties.py --device cuda
 
-A turn is one penalty of a batch of noise and its gradient with respect to the discriminator's weights. "pytorch" looks at no call of
-conv2d at all; "groups" takes our way for grouped convolutions alone, as it is on CPUs, "all" for every convolution, as it is on GPUs.
+A turn is one penalty of a batch of noise and its gradient with respect to the discriminator's weights. "pytorch"
+looks at no call of conv2d at all; "groups" takes our way for grouped convolutions alone, as it is on CPUs, "all" for
+every convolution, as it is on GPUs.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def gradient(net: nn.Module) -> Tensor:
 
 
 def measured(task: Task, device: str, batch: int, rounds: int) -> dict[str, Any]:
-    """Milliseconds of each way, how many times as fast as PyTorch's it is, and by how much the gradient differs from that."""
+    """Milliseconds of each way, its speed relative to PyTorch's, and by how much the gradient differs from that."""
     net = task.build().to(device)
     with torch.no_grad():
         for (
@@ -123,7 +124,8 @@ def main() -> None:
         for way, row in everything[name].items():
             middle, least, most = row["ratio"]
             print(
-                f"{name:20} {way:8} {row['ms']:9.1f} ms  {middle:6.2f} [{least:.2f}, {most:.2f}]  gradient differs by {row['difference']:.1e}",
+                f"{name:20} {way:8} {row['ms']:9.1f} ms  {middle:6.2f} [{least:.2f}, {most:.2f}]  "
+                f"gradient differs by {row['difference']:.1e}",
                 flush=True,
             )
     if options.json:

@@ -1,11 +1,12 @@
-"""Times the path of docs/writing-a-plugin.md as a new user walks it: from an empty folder to a plugin that is benchmarked against DCGAN.
+"""Times docs/writing-a-plugin.md as a new user follows it, from an empty folder to a benchmark against DCGAN.
 
     python benchmarks/plugin_transcript.py --steps 1000 > transcript.txt
 
-Runs `ganzoo new`, puts the page's files in their places, installs, lists, checks, trains, draws and benchmarks, all in a temporary folder
-and in the environment of this Python, from which the plugin is uninstalled at the end. Each line has the seconds since the start, those
-that the command took, and those of the processor. pip may download the build tools that the plugin's pyproject.toml names; with
-PIP_NO_BUILD_ISOLATION=0 in the environment it uses those that are installed.
+Runs `ganzoo new`, puts the page's files in their places, installs, lists, checks, trains, draws and benchmarks, all
+in a temporary folder and in the environment of this Python, from which the plugin is uninstalled at the end. Each
+line has the seconds since the start, those that the command took, and those of the processor. pip may download the
+build tools that the plugin's pyproject.toml names; with PIP_NO_BUILD_ISOLATION=0 in the environment it uses those
+that are installed.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def commands(steps: int) -> list[str]:
         "ganzoo check pairs",
         f"ganzoo train pairs {DATA} --steps {steps} {SMALL} --quiet --out runs/first",
         "ganzoo sample ./runs/first -n 64 --out runs/first.png",
-        f"ganzoo bench pairs dcgan --train --data fashion-mnist-test --image-size 32 --steps {steps} --set training.batch_size=32 {SMALL} "
+        f"ganzoo bench pairs dcgan --train --data fashion-mnist-test --image-size 32 --steps {steps} "
+        f"--set training.batch_size=32 {SMALL} "
         "--points 1 --eval-images 1000 --quiet --out runs/bench",
     ]
 

@@ -1,4 +1,4 @@
-"""Prints the table of docs/pretrained.md: every pretrained generator that comes with an installed plugin, as its config.json describes it.
+"""Prints the table of docs/pretrained.md: each generator that comes with a plugin, as its config.json describes it.
 
 python benchmarks/pretrained_table.py
 """

@@ -1,7 +1,7 @@
 """How fast images are drawn, beside what a careful user writes: evaluation mode and `torch.no_grad`.
 
-Rounds go through all contestants in rotating order; what counts is the ratio inside a round. The generator is the one of
-DCGAN with batch norm that has seen latents. How many of the images' bytes differ is counted too.
+Rounds go through all contestants in rotating order; what counts is the ratio inside a round. The generator is the one
+of DCGAN with batch norm that has seen latents. How many of the images' bytes differ is counted too.
 
     python benchmarks/sampling.py --rounds 9
 """
@@ -81,7 +81,8 @@ def run(size: int, batch: int, rounds: int, width: int, with_bf16: bool) -> None
         )
         total = batch * 3 * size**2
         print(
-            f"{size:>4} px {batch:>4} images  {name:<16}{middle:>10.1f} ms  {spread:<22}{differ:>8} of {total} bytes differ"
+            f"{size:>4} px {batch:>4} images  {name:<16}{middle:>10.1f} ms  {spread:<22}"
+            f"{differ:>8} of {total} bytes differ"
         )
 
 

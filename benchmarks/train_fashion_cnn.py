@@ -2,8 +2,9 @@
 
     python benchmarks/train_fashion_cnn.py --data-root DATA fashion-cnn.safetensors
 
-Prints the accuracy on the 10,000 test images, which training never sees, of the weights as written, and their sha256, which
-`plugins/ganzoo_plugins/fashion_cnn/model.py` must state. One seed, one thread and one version of torch give one file.
+Prints the accuracy on the 10,000 test images, which training never sees, of the weights as written, and their sha256,
+which `plugins/ganzoo_plugins/fashion_cnn/model.py` must state. One seed, one thread and one version of torch give one
+file.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def shifted(images: Tensor, random: torch.Generator) -> Tensor:
 
 
 def rate(share: float) -> float:
-    """The learning rate, as a share of its peak, once `share` of training is done: a linear rise, then half a cosine."""
+    """The learning rate relative to its peak, once `share` of training is done: a linear rise, then half a cosine."""
     return share / WARM_UP if share < WARM_UP else (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) / 2
 
 

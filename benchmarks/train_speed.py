@@ -2,8 +2,9 @@
 
     python benchmarks/train_speed.py --rounds 9
 
-Each round times every contestant once, in rotating order; what counts is the ratio inside a round, for another load on the
-machine then hits both. `ganzoo-ema` also keeps the moving average, `ganzoo-read` also reads every term in every step.
+Each round times every contestant once, in rotating order; what counts is the ratio inside a round, for another load
+on the machine then hits both. `ganzoo-ema` also keeps the moving average, `ganzoo-read` also reads every term in
+every step.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from ganzoo.registry.registry import registry
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained: a variant at an image size and width, the loops of the same work, and real minibatches in one step."""
+    """A variant at an image size and width, the loops of the same work, and how many real minibatches a step takes."""
 
     variant: str
     image: ImageSpec
@@ -107,7 +108,7 @@ def timed(step: Callable[[], object], count: int, device: str) -> tuple[float, f
 def race(
     task: Task, names: list[str], rounds: int, seconds: float, device: str, precision: str
 ) -> tuple[int, dict[str, list]]:
-    """Times all contestants in every round, each first in its turn; returns the steps in one turn and the times by name."""
+    """Times all contestants in every round, in rotating order; returns the steps in one turn and the times by name."""
     steps = {name: contestant(name, task, device, "fp32" if name == "plain" else precision) for name in names}
     for step in steps.values():
         timed(step, 2, device)  # kernels are chosen and, in WGAN-GP, the generator waits until the second step

@@ -3,10 +3,11 @@
     python benchmarks/trips.py --json after.json
     python benchmarks/trips.py --tree ../before --python ../before/.venv/bin/python --json before.json
 
-Runs a training request, a load and a bench request in a process each, with `sys.setprofile`, from the entry of the command
-to the first training step, the first sampled image, and the first cell of the bench. Counted are the files of `ganzoo/` in
-which a function ran, the calls from one of them into another (crossings), the functions that ran, and those of their
-parameters that are used for nothing but being passed on under the same name. The last is also counted over the package.
+Runs a training request, a load and a bench request in a process each, with `sys.setprofile`, from the entry of the
+command to the first training step, the first sampled image, and the first cell of the bench. Counted are the files of
+`ganzoo/` in which a function ran, the calls from one of them into another (crossings), the functions that ran, and
+those of their parameters that are used for nothing but being passed on under the same name. The last is also counted
+over the package.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Prints what truncation does to brightness and variety: mean pixel and deviation of a pixel between 256 images, in [-1, 1].
+"""Prints how truncation changes brightness and variety: mean pixel, and its deviation between 256 images, in [-1, 1].
 
 python benchmarks/truncation.py dcgan.fashion-mnist 2 1.5 1 0.7
 """

@@ -1,4 +1,4 @@
-"""Draws docs/pictures/zoo.png: a column for each generator that comes with the package, the first six images of seed 0."""
+"""Draws docs/pictures/zoo.png: a column for each generator in the package, the first six images of seed 0."""
 
 from __future__ import annotations
 

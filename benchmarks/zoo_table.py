@@ -20,7 +20,8 @@ def scores(section: Section) -> list[str]:
     """One line a variant: its rank, how often it ran, best and final score, and what else its best state scored."""
     extractor = section.ranking[section.ranking.index("[") :]
     lines = [
-        f"| variant | seeds | best {section.ranking} | 95 % interval | final | {' | '.join(SHOWN)} | parameters | training |"
+        f"| variant | seeds | best {section.ranking} | 95 % interval | final | {' | '.join(SHOWN)} "
+        "| parameters | training |"
     ]
     lines.append("| --- |" + " ---: |" * (6 + len(SHOWN)))
     for _, summary in section.ranked:
@@ -30,7 +31,8 @@ def scores(section: Section) -> list[str]:
         cells.insert(1, interval(best).shown if best else "-")
         parameters = f"{int(summary.cost('generator_parameters')):,}"
         lines.append(
-            f"| `{summary.name}` | {seeds(summary)} | {' | '.join(cells)} | {parameters} | {duration(training(summary))} |"
+            f"| `{summary.name}` | {seeds(summary)} | {' | '.join(cells)} | {parameters} "
+            f"| {duration(training(summary))} |"
         )
     return lines
 

@@ -56,7 +56,7 @@ def test_every_key_is_documented():
 
 
 def documented_order():
-    """The table's order, which puts the weights before what only describes them: the fields of the class, no more and no fewer."""
+    """The order of the table, which puts the weights before descriptions: the fields of the class, no other."""
     fields = set(ModelConfig.__dataclass_fields__)
     table = ("format", "variant", "generator", "image", "latent_dim", "classes", "provider", "license", "weights")
     table += ("discriminator", "discriminator_weights", "training", "metrics")

@@ -1,6 +1,9 @@
-"""Networks that variants share: the generator's base class, layers, normalization and residual blocks."""
+"""Networks that variants share: the generator's base class, layers, image sizes and functions of images."""
 
 from ganzoo.networks.generator import Code, Generator, UniformGenerator
+from ganzoo.networks.images import dequantized, shifted
 from ganzoo.networks.layers import LeakyReLU, Maxout, Reshape, logits_of_mean, second_order
+from ganzoo.networks.sizes import doublings, halvings
 
-__all__ = ["Code", "Generator", "LeakyReLU", "Maxout", "Reshape", "UniformGenerator", "logits_of_mean", "second_order"]
+__all__ = ["Code", "Generator", "LeakyReLU", "Maxout", "Reshape", "UniformGenerator", "dequantized", "doublings"]
+__all__ += ["halvings", "logits_of_mean", "second_order", "shifted"]

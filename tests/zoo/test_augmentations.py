@@ -9,6 +9,7 @@ from contract.harness import IMAGE, make
 
 from ganzoo import ImageSpec, Schedule
 from ganzoo.losses import zero_centred_penalty
+from ganzoo.networks import shifted
 from ganzoo_plugins.augmentations import ada, diffaugment, matrices
 
 DOUBLE = torch.float64
@@ -45,7 +46,7 @@ def test_colours_by_hand():
 def test_translation_by_known_shifts():
     images = pictures()
     down, right = torch.tensor([0, 2, -3, 1]), torch.tensor([0, -1, 0, 4])
-    moved = diffaugment.translated(images, down, right)
+    moved = shifted(images, down, right)
     assert torch.equal(moved[0], images[0])
     assert (
         torch.equal(moved[1, :, 2:, :-1], images[1, :, :-2, 1:])
@@ -191,7 +192,9 @@ def test_p_moves_by_the_formula():
     fixed.observe(torch.ones(4, dtype=DOUBLE))
     fixed.adapt(1)
     assert fixed.p == 0.25
-    trainer = make(more={"augmentation": part("ada", target=None)}, schedules={"augmentation.start": Schedule(to_value=1.0)})
+    trainer = make(
+        more={"augmentation": part("ada", target=None)}, schedules={"augmentation.start": Schedule(to_value=1.0)}
+    )
     assert [(trainer.step(), trainer.augmentation.p.item())[1] for _ in range(3)] == pytest.approx([0, 0.1, 0.2])
 
 

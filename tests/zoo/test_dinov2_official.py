@@ -12,7 +12,7 @@ from golden_values import close, golden
 from safetensors.torch import load_file
 
 from ganzoo.errors import PluginError
-from ganzoo.metrics.features import load_extractor, extract_features
+from ganzoo.metrics.features import extract_features, load_extractor
 from ganzoo_plugins.dinov2 import model
 from ganzoo_plugins.dinov2 import weights as published
 

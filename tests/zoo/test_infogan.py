@@ -246,4 +246,6 @@ def test_interpolation_keeps_the_code_a_mixture():
     start, end = generator.latent(2, torch.Generator().manual_seed(0)).split(1)
     halfway = generator.interpolate(start, end, 0.5)
     assert torch.allclose(halfway, (start + end) / 2)
-    assert halfway[0, 62:72].sum().item() == pytest.approx(1) and torch.equal(generator.interpolate(start, end, 0.0), start)
+    assert halfway[0, 62:72].sum().item() == pytest.approx(1) and torch.equal(
+        generator.interpolate(start, end, 0.0), start
+    )

@@ -8,9 +8,10 @@ from golden_values import close, converted, golden, under
 from stepping import count_calls, count_parameters, names_of, part, scripted_turn, small_trainer, step_by_phase
 
 from ganzoo import ImageSpec
+from ganzoo.networks import dequantized
 from ganzoo.registry.registry import registry
 from ganzoo_plugins.sngan.layouts import MimicryProjection, MimicrySNGAN
-from ganzoo_plugins.sngan.model import SNGAN, dequantized
+from ganzoo_plugins.sngan.model import SNGAN
 
 COLOUR32, COLOUR64 = ImageSpec(32, 3), ImageSpec(64, 3)
 SMALL = {"generator": {"width": 2, "latent_dim": 6}, "discriminator": {"width": 2}}

@@ -7,8 +7,9 @@ import torch
 from stepping import names_of, part, scripted_turn, small_trainer, step_by_phase
 
 from ganzoo import ImageSpec
+from ganzoo.networks import dequantized
 from ganzoo.registry.registry import registry
-from ganzoo_plugins.wgan_gp.model import WassersteinGP, dequantized
+from ganzoo_plugins.wgan_gp.model import WassersteinGP
 
 GREY28, RGB32 = ImageSpec(28, 1), ImageSpec(32, 3)
 SMALL = {

@@ -15,23 +15,13 @@ from torch.nn import functional
 
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Phase, Turn
-from ganzoo.networks import Generator, Reshape
+from ganzoo.networks import Generator, Reshape, halvings
 
 
-def resolutions(image: ImageSpec) -> list[int]:
-    """Returns the sizes from 4 to the image's, each half of the next, rounded up.
-
-    Raises ValueError unless they end at 4 and there are labels.
-    """
-    sizes = [image.size]
-    while sizes[0] > 4:
-        sizes.insert(0, (sizes[0] + 1) // 2)
-    if sizes[0] != 4 or len(sizes) < 3 or image.classes == 0:
-        raise ValueError(
-            "AC-GAN draws labelled squares of 16, 28, 32, 64 ... pixels, whose repeated halves end at 4, "
-            f"not {image.size} pixels in {image.classes} classes"
-        )
-    return sizes
+def require_labels(image: ImageSpec) -> None:
+    """Raises ValueError unless the images have labels."""
+    if image.classes == 0:
+        raise ValueError("AC-GAN needs labelled images, not 0 classes")
 
 
 def initialize(module: nn.Module) -> None:
@@ -73,7 +63,8 @@ class ACGANGenerator(Generator):
 
     def __init__(self, image: ImageSpec, latent_dim: int = 100, width: int = 96):
         super().__init__()
-        sizes = resolutions(image)
+        require_labels(image)
+        sizes = halvings(image.size)
         self.latent_dim, self.classes = latent_dim, image.classes
         widths = [width * 2**i for i in reversed(range(len(sizes) - 1))]
         layers: list[nn.Module] = [
@@ -101,7 +92,8 @@ class ACGANDiscriminator(nn.Module):
 
     def __init__(self, image: ImageSpec, width: int = 16, dropout: float = 0.5, noise: float = 0.0):
         super().__init__()
-        stages = len(resolutions(image)) - 1
+        require_labels(image)
+        stages = len(halvings(image.size)) - 1
         widths = [image.channels] + [width * 2**i for i in range(2 * stages)]
         layers: list[nn.Module] = []
         for number, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False)):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ganzoo import ImageSpec
 from ganzoo.losses import Augmentation
+from ganzoo.networks import shifted
 
 STEPS = {"color": ("brightness", "saturation", "contrast"), "translation": ("translation",), "cutout": ("cutout",)}
 SHIFT, HOLE = 0.125, 0.5
@@ -30,17 +31,6 @@ def contrast(images: Tensor, share: Tensor) -> Tensor:
     """(u + ½)·(x − m) + m, where m is each image's mean."""
     mean = images.mean((1, 2, 3), keepdim=True)
     return (images - mean) * (share + 0.5) + mean
-
-
-def translated(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Moves images (N, C, H, W) by whole pixels (N,), with zeros in the uncovered part."""
-    height, width = images.shape[2:]
-    rows = torch.arange(height, device=images.device) - down[:, None]
-    columns = torch.arange(width, device=images.device) - right[:, None]
-    inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((columns >= 0) & (columns < width))[:, None, None, :]
-    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
-    images = images.gather(2, rows[:, None, :, None].expand(-1, images.shape[1], -1, width))
-    return images.gather(3, columns[:, None, None, :].expand(-1, images.shape[1], height, -1)) * inside
 
 
 def cut_out(images: Tensor, row: Tensor, column: Tensor, size: tuple[int, int]) -> Tensor:
@@ -90,7 +80,7 @@ class DiffAugment(Augmentation):
         chance = self.uniform(images, 2)
         reach = [int(size * SHIFT + 0.5) for size in images.shape[2:]]
         down, right = (whole_numbers(chance[:, axis], 2 * reach[axis] + 1) - reach[axis] for axis in (0, 1))
-        return translated(images, down, right)
+        return shifted(images, down, right)
 
     def _cutout(self, images: Tensor) -> Tensor:
         chance = self.uniform(images, 2)

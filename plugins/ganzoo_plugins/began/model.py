@@ -12,19 +12,7 @@ from torch.nn import functional
 
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Phase, Turn
-from ganzoo.networks import Reshape, UniformGenerator
-
-
-def stages(image: ImageSpec) -> tuple[int, int]:
-    """Returns the side of the smallest feature maps and the number of blocks.
-
-    Raises ValueError for a size that doubling cannot reach.
-    """
-    start = 7 if image.size % 7 == 0 else 8
-    count = image.size.bit_length() - start.bit_length() + 1
-    if count < 2 or start * 2 ** (count - 1) != image.size:
-        raise ValueError(f"BEGAN draws squares of 16, 32, 64 ... or 14, 28, 56 ... pixels, not {image.size}")
-    return start, count
+from ganzoo.networks import Reshape, UniformGenerator, doublings
 
 
 def initialize(module: nn.Module) -> None:
@@ -54,7 +42,8 @@ def convolutions(inputs: int, channels: int) -> list[nn.Module]:
 
 def decoder(image: ImageSpec, inputs: int, width: int) -> nn.Sequential:
     """Vectors (N, inputs) to images: a linear start, two convolutions per block, pixels doubled in between, no tanh."""
-    side, count = stages(image)
+    side, steps = doublings(image.size, 7, 8)
+    count = steps + 1
     layers: list[nn.Module] = [nn.Linear(inputs, width * side**2), Reshape(width, side, side)]
     for block in range(count):
         layers += [nn.Upsample(scale_factor=2, mode="nearest")] if block else []
@@ -64,7 +53,8 @@ def decoder(image: ImageSpec, inputs: int, width: int) -> nn.Sequential:
 
 def encoder(image: ImageSpec, outputs: int, width: int) -> nn.Sequential:
     """Images to vectors (N, outputs): `width` more channels per block; all blocks but the last end by halving."""
-    side, count = stages(image)
+    side, steps = doublings(image.size, 7, 8)
+    count = steps + 1
     layers: list[nn.Module] = [nn.Conv2d(image.channels, width, 3, padding=1), nn.ELU()]
     for block in range(count):
         layers += convolutions(width * max(block, 1), width * (block + 1))

@@ -6,22 +6,12 @@ sizes (any power of two from 16) are ganzoo's adaptation: one stage fewer or mor
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Phase, Turn
-from ganzoo.networks import Generator
-
-
-def stages(image: ImageSpec) -> int:
-    """Returns how many times the 4×4 start is doubled; raises ValueError for a size that doubling cannot reach."""
-    count = int(math.log2(image.size / 4)) if image.size >= 16 else 0
-    if count == 0 or 4 * 2**count != image.size:
-        raise ValueError(f"DCGAN draws squares of 16, 32, 64, 128 ... pixels, not {image.size}")
-    return count
+from ganzoo.networks import Generator, doublings
 
 
 def initialize(module: nn.Module) -> None:
@@ -46,7 +36,8 @@ class DCGANGenerator(Generator):
     def __init__(self, image: ImageSpec, latent_dim: int = 100, width: int = 64):
         super().__init__()
         self.latent_dim = latent_dim
-        widths = [width * 2**i for i in reversed(range(stages(image)))]
+        _, stages = doublings(image.size, 4, least=2)
+        widths = [width * 2**i for i in reversed(range(stages))]
         layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, widths[0], 4, 1, 0, bias=False)]
         for wide, narrow in zip(widths, widths[1:], strict=False):
             layers += [nn.BatchNorm2d(wide), nn.ReLU(True), nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)]
@@ -71,7 +62,8 @@ class DCGANDiscriminator(nn.Module):
 
     def __init__(self, image: ImageSpec, width: int = 64):
         super().__init__()
-        widths = [width * 2**i for i in range(stages(image))]
+        _, stages = doublings(image.size, 4, least=2)
+        widths = [width * 2**i for i in range(stages)]
         layers: list[nn.Module] = [nn.Conv2d(image.channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
         for narrow, wide in zip(widths, widths[1:], strict=False):
             layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2, True)]

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo import ImageSpec
-from ganzoo.networks import Generator, Reshape
+from ganzoo.networks import Generator, Reshape, doublings
 
-from .model import initialize, stages
+from .model import initialize
 
 EPSILON = 1e-8
 
@@ -35,7 +35,8 @@ class NewmuGenerator(Generator):
         if prior not in ("uniform", "normal"):
             raise ValueError(f"prior must be uniform or normal, not {prior!r}")
         self.latent_dim, self.prior = latent_dim, prior
-        widths = [width * 2**i for i in reversed(range(stages(image)))]
+        _, stages = doublings(image.size, 4, least=2)
+        widths = [width * 2**i for i in reversed(range(stages))]
         features = widths[0] * 16
         start, norm = nn.Linear(latent_dim, features, bias=False), nn.BatchNorm1d(features, EPSILON)
         layers: list[nn.Module] = [start, norm, nn.ReLU(True), Reshape(widths[0], 4, 4)]

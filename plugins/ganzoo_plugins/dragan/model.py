@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Turn, squared_gradient_norm
-from ganzoo.networks import LeakyReLU, Reshape, UniformGenerator
+from ganzoo.networks import LeakyReLU, Reshape, UniformGenerator, doublings
 
 TINY = 1e-12
 
@@ -65,9 +65,7 @@ class ConvolutionalDiscriminator(nn.Module):
 
     def __init__(self, image: ImageSpec, width: int = 64):
         super().__init__()
-        stages = int(math.log2(image.size / 4)) if image.size >= 16 else 0
-        if stages == 0 or 4 * 2**stages != image.size:
-            raise ValueError(f"this discriminator sees squares of 16, 32, 64, 128 ... pixels, not {image.size}")
+        _, stages = doublings(image.size, 4, least=2)
         widths = [image.channels] + [width * 2**i for i in range(stages)]
         layers: list[nn.Module] = []
         for narrow, wide in zip(widths, widths[1:], strict=False):

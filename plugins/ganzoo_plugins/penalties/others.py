@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from ganzoo import ImageSpec
 from ganzoo.losses import Regularizer, Turn
+from ganzoo.networks import shifted
 
 
 class LeCam(Regularizer):
@@ -41,18 +42,6 @@ class LeCam(Regularizer):
         return {"distance": self.strength * distance}
 
 
-def flipped_and_shifted(images: Tensor, flip: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Mirrors the images (N, C, H, W) of `flip` (N,), then moves all by whole pixels (N,), filling with zeros."""
-    height, width = images.shape[2:]
-    rows = torch.arange(height, device=images.device) - down[:, None]
-    columns = torch.arange(width, device=images.device) - right[:, None]
-    inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((columns >= 0) & (columns < width))[:, None, None, :]
-    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
-    columns = torch.where(flip[:, None], width - 1 - columns, columns)
-    images = images.gather(2, rows[:, None, :, None].expand(-1, images.shape[1], -1, width))
-    return images.gather(3, columns[:, None, None, :].expand(-1, images.shape[1], height, -1)) * inside
-
-
 class Consistency(Regularizer):
     """λ · mean (D(T(x)) − D(x))² of real images x (Zhang et al. 2019).
 
@@ -72,7 +61,7 @@ class Consistency(Regularizer):
         chance = turn.uniform(3)
         reach = int(self.shift * turn.real.shape[-1] + 0.5)
         down, right = ((chance[:, 1:] * (2 * reach + 1)).long().clamp(max=2 * reach) - reach).unbind(1)
-        after = turn.logits(flipped_and_shifted(turn.real, chance[:, 0] < 0.5, down, right))
+        after = turn.logits(shifted(turn.real, down, right, flip=chance[:, 0] < 0.5))
         after = after[0] if isinstance(after, tuple) else after
         return {"difference": self.strength * (after - before).square().mean()}
 

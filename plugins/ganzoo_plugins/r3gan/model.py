@@ -18,20 +18,11 @@ from torch.nn import functional
 
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Turn, squared_gradient_norm
-from ganzoo.networks import Generator, LeakyReLU
+from ganzoo.networks import Generator, LeakyReLU, doublings
 
 GAIN = math.sqrt(2 / (1 + 0.2**2))
 EXPANSION = 2
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
-
-
-def stages(image: ImageSpec) -> tuple[int, int]:
-    """Returns the side of the smallest stage and the number of stages; ValueError if doubling cannot reach the size."""
-    start = 7 if image.size % 7 == 0 else 4
-    count = image.size.bit_length() - start.bit_length() + 1
-    if count < 2 or start * 2 ** (count - 1) != image.size:
-        raise ValueError(f"R3GAN draws squares of 8, 16, 32, 64 ... or 14, 28, 56 ... pixels, not {image.size}")
-    return start, count
 
 
 def stage_widths(count: int, width: int, full_width_stages: int) -> list[int]:
@@ -167,7 +158,8 @@ class R3GANGenerator(Generator):
     ):
         super().__init__()
         self.latent_dim, self.blocks = latent_dim, blocks
-        side, count = stages(image)
+        side, steps = doublings(image.size, 7, 4)
+        count = steps + 1
         widths = stage_widths(count, width, full_width_stages)
         self.label = nn.Embedding(image.classes, label_size) if image.classes else None
         if self.label is not None:
@@ -196,7 +188,8 @@ class R3GANDiscriminator(nn.Module):
     ):
         super().__init__()
         self.blocks = blocks
-        side, count = stages(image)
+        side, steps = doublings(image.size, 7, 4)
+        count = steps + 1
         widths = stage_widths(count, width, full_width_stages)[::-1]
         layers: list[nn.Module] = [convolution(image.channels, widths[0])]
         for stage, channels in enumerate(widths):

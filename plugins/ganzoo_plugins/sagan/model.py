@@ -7,12 +7,10 @@ pixels.
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 
 from ganzoo import ImageSpec
-from ganzoo.networks import Generator, LeakyReLU, Reshape
+from ganzoo.networks import Generator, LeakyReLU, Reshape, doublings
 from ganzoo.networks.normalization import (
     BatchNorm,
     ConditionalBatchNorm,
@@ -21,14 +19,6 @@ from ganzoo.networks.normalization import (
     SpectralLinear,
 )
 from ganzoo.networks.residual import DiscriminatorBlock, GeneratorBlock, SelfAttention
-
-
-def doublings(image: ImageSpec) -> int:
-    """Returns how many times the 4×4 start is doubled; raises ValueError for a size that doubling cannot reach."""
-    count = int(math.log2(image.size / 4)) if image.size >= 16 else 0
-    if count == 0 or 4 * 2**count != image.size:
-        raise ValueError(f"SAGAN draws squares of 16, 32, 64, 128 ... pixels, not {image.size}")
-    return count
 
 
 def attention_size(image: ImageSpec, attention: int | None) -> int:
@@ -70,7 +60,8 @@ class SAGANGenerator(Generator):
     def __init__(self, image: ImageSpec, latent_dim: int = 128, width: int = 64, attention: int | None = None):
         super().__init__()
         self.latent_dim = latent_dim
-        widths = [width * 2**number for number in reversed(range(doublings(image)))]
+        _, stages = doublings(image.size, 4, least=2)
+        widths = [width * 2**number for number in reversed(range(stages))]
         widths = [widths[0], *widths]
 
         def norm(channels: int) -> nn.Module:
@@ -108,7 +99,8 @@ class SAGANDiscriminator(nn.Module):
 
     def __init__(self, image: ImageSpec, width: int = 64, attention: int | None = None):
         super().__init__()
-        widths = [image.channels, *(width * 2**number for number in range(doublings(image)))]
+        _, stages = doublings(image.size, 4, least=2)
+        widths = [image.channels, *(width * 2**number for number in range(stages))]
         layers: list[nn.Module] = []
         size, at = image.size, attention_size(image, attention)
         for number, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False)):

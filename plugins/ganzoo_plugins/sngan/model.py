@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Phase, Turn
-from ganzoo.networks import Generator, LeakyReLU, Reshape
+from ganzoo.networks import Generator, LeakyReLU, Reshape, dequantized
 from ganzoo.networks.normalization import (
     BatchNorm,
     ConditionalBatchNorm,
@@ -148,14 +148,6 @@ class SNGANDiscriminator(nn.Module):
         features = self.blocks(images).sum((2, 3))
         logits = self.output(features).flatten()
         return logits if self.embedding is None else logits + (self.embedding(label) * features).sum(1)
-
-
-def dequantized(images: Tensor, noise: Tensor) -> Tensor:
-    """Returns v/128 − 1 + noise/128 of the bytes v of `images` v/127.5 − 1: `datasets/cifar10.py`.
-
-    `noise` is uniform in [0, 1).
-    """
-    return (images + 1) * (255 / 256) - 1 + noise / 128
 
 
 class SNGAN(Loss):

@@ -16,24 +16,9 @@ from torch.nn import functional
 
 from ganzoo import ImageSpec
 from ganzoo.losses import Loss, Phase, Turn, gradient_penalty
-from ganzoo.networks import Generator, LeakyReLU, Reshape
+from ganzoo.networks import Generator, LeakyReLU, Reshape, dequantized, halvings
 
 KERNEL = 5
-
-
-def resolutions(size: int) -> list[int]:
-    """Returns the sizes from 4 to `size`, each half of the next, rounded up: 4, 7, 14, 28.
-
-    Raises ValueError if halving does not end at 4.
-    """
-    sizes = [size]
-    while sizes[0] > 4:
-        sizes.insert(0, (sizes[0] + 1) // 2)
-    if sizes[0] != 4 or len(sizes) < 3:
-        raise ValueError(
-            f"WGAN-GP draws squares of 16, 28, 32, 64 ... pixels, whose repeated halves end at 4, not {size}"
-        )
-    return sizes
 
 
 def uniform_weight(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, deviation: float) -> None:
@@ -101,7 +86,7 @@ class ConvolutionalGenerator(Generator):
     ):
         super().__init__()
         self.latent_dim, self.unit_range = latent_dim, unit_range
-        sizes = resolutions(image.size)
+        sizes = halvings(image.size)
         widths = [width * 2**i for i in reversed(range(len(sizes) - 1))]
         features = widths[0] * sizes[0] ** 2
         layers: list[nn.Module] = [linear(latent_dim, features)]
@@ -128,7 +113,7 @@ class ConvolutionalCritic(nn.Module):
     def __init__(self, image: ImageSpec, width: int = 128, unit_range: bool = False):
         super().__init__()
         self.unit_range = unit_range
-        sizes = resolutions(image.size)
+        sizes = halvings(image.size)
         widths = [image.channels] + [width * 2**i for i in range(len(sizes) - 1)]
         layers: list[nn.Module] = []
         for narrow, wide in zip(widths, widths[1:], strict=False):
@@ -142,15 +127,6 @@ class ConvolutionalCritic(nn.Module):
 def after_the_first(step: int) -> int:
     """Returns 1 in every step but the first, else 0: `if iteration > 0` in the official loops."""
     return min(step, 1)
-
-
-def dequantized(images: Tensor, noise: Tensor) -> Tensor:
-    """Returns 2(v/256 − ½) + noise/128 of the bytes v of `images` 2(v/255 − ½).
-
-    This is `all_real_data` in gan_cifar_resnet.py. `noise` is uniform in [0, 1) and of the shape of `images`; the
-    result is uniform within each byte's 256th of [-1, 1].
-    """
-    return (images + 1) * (255 / 256) - 1 + noise / 128
 
 
 class WassersteinGP(Loss):

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ganzoo import ImageSpec
 from ganzoo.networks import Generator, LeakyReLU, Reshape
+from ganzoo.networks.residual import doubled, halved
 
 from .model import initialize_convolution, linear
 
@@ -31,16 +31,6 @@ def require_size(image: ImageSpec, size: int) -> None:
         raise ValueError(
             f"this residual network of WGAN-GP draws and judges {size}×{size} pixels, not {image.size}×{image.size}"
         )
-
-
-def doubled(x: Tensor) -> Tensor:
-    """Repeats each pixel 2×2."""
-    return functional.interpolate(x, scale_factor=2, mode="nearest")
-
-
-def halved(x: Tensor) -> Tensor:
-    """Averages each 2×2 pixels."""
-    return functional.avg_pool2d(x, 2)
 
 
 def unchanged(x: Tensor) -> Tensor:

@@ -1,0 +1,29 @@
+"""Image sizes that repeated doubling or halving reaches."""
+
+from __future__ import annotations
+
+
+def doublings(size: int, *starts: int, least: int = 1) -> tuple[int, int]:
+    """Returns (start, n) with size = start · 2ⁿ and n at least `least`, for the first of `starts` that has one.
+
+    ValueError that lists the possible sizes if none has one.
+    """
+    for start in starts:
+        count = (size // start).bit_length() - 1
+        if count >= least and start << count == size:
+            return start, count
+    known = (", ".join(str(start << count) for count in range(least, least + 4)) for start in starts)
+    raise ValueError(f"the image size must be {' ... or '.join(known)} ... pixels, not {size}")
+
+
+def halvings(size: int, end: int = 4, least: int = 2) -> list[int]:
+    """Returns the sizes from `end` to `size`, each half of the next, rounded up: 4, 7, 14, 28.
+
+    ValueError if halving misses `end` or takes fewer than `least` steps.
+    """
+    sizes = [size]
+    while sizes[0] > end:
+        sizes.insert(0, (sizes[0] + 1) // 2)
+    if sizes[0] != end or len(sizes) <= least:
+        raise ValueError(f"the image size must end at {end} pixels after {least} or more halvings, not {size}")
+    return sizes

@@ -1,13 +1,18 @@
-"""`ganzoo explore`."""
+"""`ganzoo explore`: shows the effect of latent codes and directions."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganzoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from ganzoo.models.explore import Row
+    from ganzoo.models.model import Model
 
 PICTURES = (".png", ".jpg", ".jpeg")
 ANIMATIONS = (".gif", ".webp")
@@ -16,42 +21,57 @@ ANIMATIONS = (".gif", ".webp")
 @click.command()
 @click.argument("source")
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="A sheet (.png, .jpg) or an animation (.gif, .webp)."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The new file: a sheet (.png, .jpg) or an animation (.gif, .webp).",
 )
 @click.option(
     "--directions",
     type=click.IntRange(1),
-    help="Rows: this many directions, strongest first.  [default: the codes, or else 8]",
+    help="Number of directions, strongest first.  [default: the codes if there are any, else 8]",
 )
 @click.option(
     "--samples",
     type=click.IntRange(1),
-    help="Latents that each row is shown on.  [default: 4 with codes, 2 with directions]",
+    help="Latents that each row is applied to.  [default: 4 with codes, 2 with directions]",
 )
 @click.option(
-    "--steps", type=click.IntRange(2), help="Images from low to high.  [default: codes 10, directions 7, animations 25]"
+    "--steps",
+    type=click.IntRange(2),
+    help="Images per row, from low to high.  [default: codes 10, directions 7, animations 25]",
 )
 @click.option(
     "--range",
     "reach",
     type=click.FloatRange(0, min_open=True),
-    help="How far: times a code's training range, or standard deviations along a direction.  [default: 2; 3]",
+    help="Range: multiples of a code's training range (default 2), or standard deviations of a direction (default 3).",
 )
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed gives the same images."
 )
-@click.option("--label", help="Only this class, by number or name. [default: one after the other]")
+@click.option("--label", help="Only this class, by number or name. [default: all in turn]")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps or auto.")
-@click.option("--json", "as_json", is_flag=True, help="Say for programs what was drawn.")
-@click.option("--force", is_flag=True, help="Replace what is at --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object that describes the rows.")
+@click.option("--force", is_flag=True, help="Overwrite --out.")
 def explore(
-    source: str, out: Path, directions, samples, steps, reach, seed: int, label, device: str, as_json: bool, force: bool
+    source: str,
+    out: Path,
+    directions: int | None,
+    samples: int | None,
+    steps: int | None,
+    reach: float | None,
+    seed: int,
+    label: str | None,
+    device: str,
+    as_json: bool,
+    force: bool,
 ) -> None:
-    """Show what the latents of SOURCE mean: SOURCE is what `ganzoo sample` takes.
+    """Show what the latents of a generator change.
 
-    A generator with codes (InfoGAN) has a row for each: all categories, and continuous codes over twice the range that they were
-    trained on. Of any other the rows are the directions that move its first layer most (SeFa), from -3 to 3 standard
-    deviations. Nothing is trained.
+    SOURCE is a run, checkpoint, model folder, tag, or owner/name on the Hub. For a generator with codes (InfoGAN) there
+    is one row per code: all categories, or twice the training range of a continuous code. For others the rows are the
+    directions with the largest effect on the first layer (SeFa), from -3 to 3 standard deviations. Nothing is trained.
 
     \b
     ganzoo explore ./runs/infogan --out codes.png
@@ -83,7 +103,7 @@ def explore(
 
 
 def _check(out: Path, force: bool) -> bool:
-    """Whether an animation is asked for; UsageError if `out` cannot be what it is asked to be."""
+    """Returns whether `out` is an animation; UsageError if it is of an unknown kind or cannot be written."""
     kind = out.suffix.lower()
     if kind not in (*PICTURES, *ANIMATIONS):
         raise UsageError(f"--out {out}: unknown kind '{kind}'; known: {', '.join((*PICTURES, *ANIMATIONS))}.")
@@ -94,7 +114,7 @@ def _check(out: Path, force: bool) -> bool:
     return kind in ANIMATIONS
 
 
-def _summary(model, rows, out: Path, seed: int, label, samples: int) -> dict:
+def _summary(model: Model, rows: list[Row], out: Path, seed: int, label: str | None, samples: int) -> dict[str, Any]:
     facts = {"variant": model.variant, "out": str(out), "seed": seed, "label": label, "samples": samples}
     keys = ("name", "kind", "values", "trained", "strength")
     return facts | {"rows": [{key: getattr(row, key) for key in keys if getattr(row, key) is not None} for row in rows]}

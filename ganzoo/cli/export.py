@@ -1,8 +1,9 @@
-"""`ganzoo export`."""
+"""`ganzoo export`: writes a generator as a graph."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,7 +15,7 @@ class BatchSize(click.ParamType):
 
     name = "N|dynamic"
 
-    def convert(self, value, param, context) -> int | None:
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> int | None:
         if value == "dynamic":
             return None
         if isinstance(value, str) and value.isdecimal() and int(value) > 0:
@@ -25,18 +26,23 @@ class BatchSize(click.ParamType):
 @click.command()
 @click.argument("source")
 @click.option(
-    "--format", type=click.Choice(["onnx", "torchscript", "torch-export"]), required=True, help="What reads the file."
+    "--format", type=click.Choice(["onnx", "torchscript", "torch-export"]), required=True, help="The file format."
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The file: *.onnx, *.pt or *.pt2.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The new file: *.onnx, *.pt or *.pt2.")
 @click.option(
-    "--batch-size", type=BatchSize(), default="dynamic", show_default=True, help="Images that the graph draws at once."
+    "--batch-size",
+    type=BatchSize(),
+    default="dynamic",
+    show_default=True,
+    help="The batch size of the graph, or dynamic.",
 )
-@click.option("--force", is_flag=True, help="Replace what is at --out.")
+@click.option("--force", is_flag=True, help="Overwrite --out.")
 def export(source: str, format: str, out: Path, batch_size: int | None, force: bool) -> None:
-    """Write the generator of SOURCE as a graph for other programs: SOURCE is what `ganzoo sample` takes.
+    """Export a generator to ONNX, TorchScript or torch.export.
 
-    The graph takes latents (N, latent_dim) and, of a conditional generator, labels (N,), and returns images (N, C, H, W) in
-    [-1, 1]. The file is written only if it draws what the generator draws, to 1e-4.
+    SOURCE is a run, checkpoint, model folder, tag, or owner/name on the Hub. The graph takes latents (N, latent_dim)
+    and, if it is conditional, labels (N,), and returns images (N, C, H, W) in [-1, 1]. The file is written only if its
+    images agree with the generator's within 1e-4.
 
     \b
     ganzoo export ./runs/first --format onnx --out first.onnx

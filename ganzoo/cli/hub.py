@@ -15,17 +15,22 @@ DTYPES = ("float32", "float16", "bfloat16")
 @click.command()
 @click.argument("source")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Write a model folder here. [default: only fetch into the cache]"
+    "--out", type=click.Path(path_type=Path), help="Write a model folder here. [default: only download into the cache]"
 )
-@click.option("--dtype", type=click.Choice(DTYPES), help="How numbers are stored in --out. [default: as they are]")
 @click.option(
-    "--average/--no-average", default=True, help="Of a run: its moving average (the default), or its weights."
+    "--dtype", type=click.Choice(DTYPES), help="The dtype to store weights in, in --out. [default: unchanged]"
+)
+@click.option(
+    "--average/--no-average",
+    default=True,
+    help="Use the EMA weights of a run (the default) or the weights being trained.",
 )
 def pull(source: str, out: Path | None, dtype: str | None, average: bool) -> None:
-    """Fetch the model SOURCE, check every byte of it and print where it lies.
+    """Download a model and verify it.
 
-    SOURCE is owner/name or owner/name@revision on the Hub, a tag, or (with --out) a run or checkpoint, which becomes a model
-    folder. Only config.json and model.safetensors are downloaded; nothing in them is executed.
+    SOURCE is owner/name or owner/name@revision on the Hub, a tag such as dcgan.fashion-mnist, or (with --out) a run or
+    checkpoint. Prints the folder of the model. Only config.json and model.safetensors are downloaded; nothing in them
+    is executed.
 
     \b
     ganzoo pull owner/name
@@ -33,7 +38,7 @@ def pull(source: str, out: Path | None, dtype: str | None, average: bool) -> Non
     ganzoo pull ./runs/first --dtype float16 --out models/first
     """
     if dtype and out is None:
-        raise UsageError("--dtype says how --out stores numbers: give --out.")
+        raise UsageError("--dtype is the dtype of the weights in --out: give --out.")
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is in the way: give a new or empty folder.")
     from ganzoo.cli.common import loaded_registry, show_messages
@@ -44,7 +49,7 @@ def pull(source: str, out: Path | None, dtype: str | None, average: bool) -> Non
 
     named = parse_source(source, found)
     if out is None:
-        if isinstance(named, Tag) and named.weights.package_file is None:
+        if isinstance(named, Tag) and named.weights.repo is not None:
             click.echo(_fetched(named.weights.repo, named.weights.revision, named.weights.sha256))
         elif isinstance(named, Repository):
             click.echo(_fetched(named.repo, named.revision))
@@ -72,21 +77,29 @@ def _fetched(repo: str, revision: str | None, sha256: str | None = None) -> str:
 @click.command()
 @click.argument("source")
 @click.argument("repo", metavar="OWNER/NAME")
-@click.option("--private", is_flag=True, help="Make the repository private, if it is made now.")
+@click.option("--private", is_flag=True, help="Create the repository as private.")
+@click.option("--license", help="The license of the weights: mit, cc-by-4.0, ... [default: that of the model]")
 @click.option(
-    "--license", help="What others may do with the weights: mit, cc-by-4.0, ... [default: what the model says]"
+    "--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="The dtype to store weights in."
 )
-@click.option(
-    "--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="How numbers are stored."
-)
-@click.option("--discriminator", is_flag=True, help="Publish the discriminator too.")
-@click.option("--message", help="The commit's message.")
-@click.option("--tag", help="Also name the commit, as v1.")
-def push(source: str, repo: str, private: bool, license, dtype: str, discriminator: bool, message, tag) -> None:
-    """Publish the model SOURCE on the Hugging Face Hub as OWNER/NAME, with a model card and samples.
+@click.option("--discriminator", is_flag=True, help="Also publish the discriminator of a run.")
+@click.option("--message", help="The commit message.")
+@click.option("--tag", help="A git tag for the commit, such as v1.")
+def push(
+    source: str,
+    repo: str,
+    private: bool,
+    license: str | None,
+    dtype: str,
+    discriminator: bool,
+    message: str | None,
+    tag: str | None,
+) -> None:
+    """Publish a model on the Hugging Face Hub.
 
-    SOURCE is whatever `ganzoo sample` takes. One commit holds config.json, model.safetensors, README.md and samples.png; nothing
-    else is uploaded. Then the commit is loaded back and must draw the same images. Log in first: hf auth login.
+    SOURCE is a run, checkpoint, model folder or tag. Uploads config.json, model.safetensors, README.md (the model card)
+    and samples.png in one commit to OWNER/NAME, loads it back and checks that it generates the same images. Log in
+    first with `hf auth login`.
 
     \b
     ganzoo push ./runs/first me/my-dcgan --license mit
@@ -98,26 +111,29 @@ def push(source: str, repo: str, private: bool, license, dtype: str, discriminat
     show_messages()
     from ganzoo.publish.push import push as publish
 
-    options = {
-        "private": private,
-        "license": license,
-        "dtype": dtype,
-        "discriminator": discriminator,
-        "message": message,
-        "tag": tag,
-    }
-    pushed = publish(source, repo, **options)
+    pushed = publish(
+        source,
+        repo,
+        private=private,
+        license=license,
+        dtype=dtype,
+        discriminator=discriminator,
+        message=message,
+        tag=tag,
+    )
     click.echo(f"{pushed.repo}@{pushed.commit}")
 
 
 @click.command()
 @click.argument("words", nargs=-1)
-@click.option("--variant", help="Only this variant.")
-@click.option("--image-size", "size", type=click.IntRange(1), help="Only this resolution, in pixels.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array for programs.")
-def search(words: tuple[str, ...], variant, size, limit: int, as_json: bool) -> None:
-    """List models of ganzoo on the Hugging Face Hub, the most downloaded first.
+@click.option("--variant", help="Only models of this variant.")
+@click.option("--image-size", "size", type=click.IntRange(1), help="Only models of this image size in pixels.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Maximum number of models.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def search(words: tuple[str, ...], variant: str | None, size: int | None, limit: int, as_json: bool) -> None:
+    """Search the Hugging Face Hub for ganzoo models.
+
+    Lists the most downloaded models first.
 
     \b
     ganzoo search
@@ -140,4 +156,4 @@ def search(words: tuple[str, ...], variant, size, limit: int, as_json: bool) -> 
     for row in table:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     if not rows:
-        click.echo("No model of ganzoo on the Hub matches.", err=True)
+        click.echo("No ganzoo model on the Hub matches.", err=True)

@@ -8,8 +8,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganzoo.engine.trainer import Trainer
+from ganzoo.engine.trainer import Minibatches, Trainer
 from ganzoo.losses import Turn
+
+
+class RecordedBatches:
+    """Minibatches that add every tensor they return to `inputs`, with a copy."""
+
+    def __init__(self, batches: Minibatches, inputs: list[tuple[str, Tensor, Tensor]]) -> None:
+        self.batches, self.inputs = batches, inputs
+
+    def images(self, number: int, part: slice) -> Tensor:
+        images = self.batches.images(number, part)
+        self.inputs.append(("the real images (turn.real)", images, images.clone()))
+        return images
+
+    def labels(self, number: int, part: slice) -> Tensor | None:
+        labels = self.batches.labels(number, part)
+        if labels is not None:
+            self.inputs.append(("the labels (turn.label)", labels, labels.clone()))
+        return labels
 
 
 class InstrumentedTraining:
@@ -19,7 +37,7 @@ class InstrumentedTraining:
         changed: by phase, the parameters that changed in it.
         stray: by phase, the parameters of roles that it does not update, which got a gradient.
         gradients: for every trainable parameter None (no gradient), "zero" or "some".
-        inputs: tensors that were passed to the plugin's code: description, tensor, copy.
+        inputs: latents, images and labels that were passed to the plugin's code: description, tensor, copy.
         terms: the terms of every step.
     """
 
@@ -29,7 +47,8 @@ class InstrumentedTraining:
         self.stray: dict[str, set[str]] = {}
         self.trainable = self._trainable()
         self.gradients: dict[str, str | None] = dict.fromkeys(self.trainable)
-        self.inputs: list[tuple[str, Tensor, Tensor]] = trainer.batches.given
+        self.inputs: list[tuple[str, Tensor, Tensor]] = []
+        trainer.batches = RecordedBatches(trainer.batches, self.inputs)
         self.terms: list[dict[str, Tensor]] = []
         self._phase = ""
         self._before: dict[str, Tensor] = {}
@@ -103,7 +122,7 @@ class InstrumentedTraining:
             self._record_gradients()
             return step(*arguments, **options)
 
-        optimizer.step = recording_step
+        vars(optimizer)["step"] = recording_step
 
     def _record_gradients(self) -> None:
         """Records, before an optimizer steps, which parameters have gradients."""

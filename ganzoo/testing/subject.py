@@ -36,26 +36,16 @@ STEP_SECONDS = 20
 
 
 class SmoothImages:
-    """Batches of smooth random images and labels, a pure function of the batch's number.
-
-    `given` has every returned tensor with a copy, to detect changes in place.
-    """
+    """Batches of smooth random images and labels, a pure function of the batch's number."""
 
     def __init__(self, image: ImageSpec, size: int) -> None:
         self.image, self.size = image, size
-        self.given: list[tuple[str, Tensor, Tensor]] = []
 
     def images(self, number: int, part: slice) -> Tensor:
-        return self._give("the real images (turn.real)", smooth(self.image, self.size, number)[part])
+        return smooth(self.image, self.size, number)[part]
 
     def labels(self, number: int, part: slice) -> Tensor:
-        return self._give(
-            "the labels (turn.label)", ((torch.arange(self.size) + number) % max(self.image.classes, 1))[part]
-        )
-
-    def _give(self, description: str, tensor: Tensor) -> Tensor:
-        self.given.append((description, tensor, tensor.clone()))
-        return tensor
+        return ((torch.arange(self.size) + number) % max(self.image.classes, 1))[part]
 
 
 def smooth(image: ImageSpec, count: int, seed: int) -> Tensor:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ganzoo.checkpoints.checkpoint import load_checkpoint, save_checkpoint
@@ -15,6 +15,7 @@ from ganzoo.config.parts import part_mistakes
 from ganzoo.engine.randomness import seeded
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import GanzooError
+from ganzoo.losses import Loss
 from ganzoo.networks.latents import sample_latents
 from ganzoo.runs import collapse as watch
 from ganzoo.testing.checks import CheckFailed, CheckSkipped, check
@@ -151,15 +152,20 @@ def inputs(subject: Subject) -> None:
             )
     trainer = subject.trainer()
     images, label = smooth(subject.image, BATCH, 0), labels_of(subject.image, BATCH)
-    calls = [(trainer.generator, (trainer.generator.latent(BATCH, torch.Generator().manual_seed(0)), label), "latent")]
-    calls += [(trainer.discriminator, (images, label), "images")] if trainer.discriminator is not None else []
-    calls += [(trainer.augmentation, (images,), "images")] if trainer.augmentation is not None else []
-    for module, arguments, first in calls:
-        before = [argument if argument is None else argument.clone() for argument in arguments]
+    latent = trainer.generator.latent(BATCH, torch.Generator().manual_seed(0))
+    calls: list[tuple[nn.Module | None, dict[str, Tensor | None]]] = [
+        (trainer.generator, {"latent": latent, "label": label}),
+        (trainer.discriminator, {"images": images, "label": label}),
+        (trainer.augmentation, {"images": images}),
+    ]
+    for module, arguments in calls:
+        if module is None:
+            continue
+        copies = {name: argument.clone() for name, argument in arguments.items() if argument is not None}
         with torch.no_grad():
-            module(*arguments)
-        for name, argument, copy in zip((first, "label"), arguments, before, strict=False):
-            if argument is not None and not torch.equal(argument, copy):
+            module(*arguments.values())
+        for name, copy in copies.items():
+            if not torch.equal(cast(Tensor, arguments[name]), copy):
                 raise CheckFailed(
                     f"{qualified(module)}.forward changes its argument '{name}' in place: "
                     "its first layer may not be inplace=True."
@@ -299,7 +305,7 @@ def _short_run(subject: Subject, images: Tensor) -> tuple[Trainer, str]:
         if subject.small is subject.variant
         else narrowed(subject.variant, subject.registry, LEARN_WIDTH)
     )
-    options = dict(subject.build("loss").short_run)
+    options = dict(cast(Loss, subject.build("loss")).short_run)
     variant = replace(variant, loss=replace(variant.loss, options={**variant.loss.options, **options}))
     if mistakes := part_mistakes(variant, subject.registry):
         raise CheckFailed(f"short_run of {subject.named('loss')} has invalid options: {'; '.join(mistakes)}.")
@@ -319,7 +325,7 @@ class FixedImages(SmoothImages):
         return self._images[part].clone()
 
     def labels(self, number: int, part: slice) -> Tensor:
-        return labels_of(self.image, self.size)[part]
+        return super().labels(0, part)
 
 
 @torch.no_grad()

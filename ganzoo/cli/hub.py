@@ -156,4 +156,4 @@ def search(words: tuple[str, ...], variant: str | None, size: int | None, limit:
     for row in table:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     if not rows:
-        click.echo("No ganzoo model on the Hub matches.", err=True)
+        click.echo("No model on the Hub matches.", err=True)

@@ -16,7 +16,9 @@ from ganzoo.engine.optimizers import build_optimizer, match_layout
 from ganzoo.engine.randomness import hashed, process_randomness, seed_process
 from ganzoo.engine.schedules import Schedules
 from ganzoo.errors import PluginError, UsageError
-from ganzoo.losses import ROLES, Augmentation, Loss, Minibatch, Phase, Regularizer, Turn
+from ganzoo.losses import Augmentation, Loss, Phase, Regularizer, Turn
+from ganzoo.losses.phase import ROLES
+from ganzoo.losses.turn import Minibatch
 from ganzoo.networks import Generator
 from ganzoo.variant import ImageSpec, Training
 

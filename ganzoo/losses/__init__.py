@@ -2,8 +2,8 @@
 
 from ganzoo.losses.contract import Augmentation, Loss, Regularizer
 from ganzoo.losses.penalties import gradient_penalty, squared_gradient_norm, zero_centred_penalty
-from ganzoo.losses.phase import ROLES, Phase
-from ganzoo.losses.turn import Minibatch, Turn
+from ganzoo.losses.phase import Phase
+from ganzoo.losses.turn import Turn
 
-__all__ = ["ROLES", "Augmentation", "Loss", "Minibatch", "Phase", "Regularizer", "Turn"]
+__all__ = ["Augmentation", "Loss", "Phase", "Regularizer", "Turn"]
 __all__ += ["gradient_penalty", "squared_gradient_norm", "zero_centred_penalty"]

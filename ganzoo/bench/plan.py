@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ganzoo.config.mixins import mixed_in
 from ganzoo.config.recipe import Recipe
@@ -45,7 +45,7 @@ class Job:
     points: int = 4
     eval_images: int = 10_000
     point_images: int = 2_000
-    precision: str = "fp32"
+    precision: Literal["fp32", "bf16"] = "fp32"
     device: str = "cpu"
     threads: int = 1
 

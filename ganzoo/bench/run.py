@@ -23,11 +23,11 @@ from ganzoo.bench.scorer import Scorer
 from ganzoo.bench.trained import count_ahead, tidy
 from ganzoo.bench.worker import described
 from ganzoo.bench.workers import Child, Forked, Fresh, can_fork, keep_freed_memory, run_all
-from ganzoo.engine.device import threads
+from ganzoo.engine.device import set_threads
 from ganzoo.errors import UsageError
 from ganzoo.files.lock import FolderLock
 from ganzoo.registry.registry import Registry
-from ganzoo.runs.sample_monitor import remembered_real
+from ganzoo.runs.sample_monitor import real_images
 
 
 def bench(request: Request, registry: Registry) -> list[dict[str, Any]]:
@@ -36,7 +36,7 @@ def bench(request: Request, registry: Registry) -> list[dict[str, Any]]:
     A cell that fails or diverges is a row. UsageError for a request that cannot be met, before anything is made; InterruptedRun
     after a signal, when all cells have saved their state.
     """
-    threads(request.threads)
+    set_threads(request.options.threads)
     number, count = parse_shard(request.shard)
     if request.ray and request.jobs:
         raise UsageError("Give --jobs for this machine or --ray for a cluster, which knows its own size, not both.")
@@ -88,7 +88,7 @@ def _fill(
     hashed = fingerprint(protocol)
 
     def work(cell: Cell) -> None:
-        threads(job.threads)
+        set_threads(job.threads)
         folder.write_row(cell, run_cell(cell, job, hashed, registry, lambda: scorer))
 
     def finished(cell: Cell) -> None:
@@ -121,7 +121,7 @@ def _fill(
             _warm_up()
             keep_freed_memory()
             if job.kind == "train":
-                remembered_real(scorer.data)
+                real_images(scorer.data)
             gc.freeze()  # a collection in a forked child would write to, and so copy, every page of what it has inherited
             try:
                 run_all(sorted(missing, key=lambda cell: -effort(cell, registry)), _jobs(request), start, **hearing)
@@ -131,7 +131,9 @@ def _fill(
 
 def _jobs(request: Request) -> int:
     """Cells at a time: as asked, else one where times are measured that others would lengthen, and all cores for scoring."""
-    return request.jobs or (1 if request.train or request.ray else max(1, (os.cpu_count() or 1) // request.threads))
+    return request.jobs or (
+        1 if request.train or request.ray else max(1, (os.cpu_count() or 1) // (request.options.threads or 1))
+    )
 
 
 def _warm_up() -> None:

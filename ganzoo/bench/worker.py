@@ -16,7 +16,7 @@ from ganzoo.bench.results import BenchFolder
 from ganzoo.bench.scorer import Scorer
 from ganzoo.bench.workers import end_with_parent
 from ganzoo.config.schema import from_json
-from ganzoo.engine.device import threads
+from ganzoo.engine.device import set_threads
 from ganzoo.errors import InterruptedRun
 from ganzoo.registry.registry import registry
 
@@ -30,7 +30,7 @@ def row_of(words: str, protocol: dict[str, Any] | None = None) -> tuple[Cell, Jo
     """Does the cell that is described; returns it with its job and its row. UsageError if things here would make `protocol` another."""
     asked = json.loads(words)
     cell, job = from_json(asked["cell"], Cell, "cell"), from_json(asked["job"], Job, "job")
-    threads(job.threads)
+    set_threads(job.threads)
     if protocol is not None:
         shapes = tuple((facts["size"], facts["channels"]) for facts in protocol["references"])
         check_same(protocol, _protocol(job, shapes), "This worker's bench")

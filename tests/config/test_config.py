@@ -9,7 +9,7 @@ import torch
 
 import ganzoo
 from ganzoo import Part, Schedule, Training, Variant
-from ganzoo.config.schema import LARGEST_OPTION, as_json, run_config, variant_from_json
+from ganzoo.config.schema import LARGEST_OPTION, as_json, read_run_config
 from ganzoo.config.settings import resolve
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.registry.registry import registry
@@ -171,13 +171,13 @@ def plain_config() -> dict:
 def read(tmp_path, content):
     path = tmp_path / "config.json"
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-    return run_config(path)
+    return read_run_config(path)
 
 
 def test_a_good_config_is_read_as_it_was_written(tmp_path):
     found = read(tmp_path, plain_config())
-    assert json.loads(json.dumps(found)) == plain_config()
-    assert variant_from_json(found["variant"]).generator.options == {"width": 4}
+    assert json.loads(json.dumps(found.to_json())) == plain_config()
+    assert found.variant.generator.options == {"width": 4}
 
 
 BYTES = {

@@ -154,7 +154,7 @@ def plain_config() -> dict:
             {
                 "format": 1,
                 "variant": as_json(variant),
-                "plugin": {"name": "ganzoo:dcgan"},
+                "plugin": {"name": "ganzoo:dcgan", "distribution": "ganzoo", "version": "0.1.0"},
                 "image": {"size": 32, "channels": 1, "classes": 0},
                 "data": data,
                 "seed": 0,
@@ -178,6 +178,7 @@ def test_a_good_config_is_read_as_it_was_written(tmp_path):
     found = read(tmp_path, plain_config())
     assert json.loads(json.dumps(found.to_json())) == plain_config()
     assert found.variant.generator.options == {"width": 4}
+    assert read(tmp_path, plain_config() | {"plugin": {"name": "old"}}).plugin.distribution == ""
 
 
 BYTES = {

@@ -20,9 +20,10 @@ from ganzoo.checkpoints.checkpoint import list_checkpoints
 from ganzoo.data import ImageData, load_images
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.files.atomic import write_atomically
-from ganzoo.metrics import code_agreement, named
-from ganzoo.metrics.features import as_images, load_extractor, needs_of, observe
-from ganzoo.metrics.score import drawings, measure, observe_real
+from ganzoo.metrics import named
+from ganzoo.metrics.classes import code_agreement
+from ganzoo.metrics.features import as_images, extract_features, load_extractor, needs_of
+from ganzoo.metrics.score import measure, reference_features, samples
 from ganzoo.registry.registry import registry
 
 COLUMNS = ("frechet", "precision", "recall", "density", "coverage", "modes", "modes-tenth", "class-divergence")
@@ -48,18 +49,18 @@ def score_codes(model, logits: torch.Tensor, seed: int, extractor) -> dict[str, 
 def score_all(arguments, show) -> list[dict]:
     """One record for the reference and for every checkpoint, oldest first."""
     extractor = load_extractor(arguments.extractor)
-    metrics = {name: registry().get("metrics", name) for name in ("frechet", "neighbours", "classes")}
+    metrics = {name: registry().get("metrics", name) for name in ("frechet", "precision-recall", "classes")}
     needs = needs_of(metrics, extractor)
     checkpoints = sorted(list_checkpoints(arguments.run / "checkpoints"))
     if not checkpoints:
         raise UsageError(f"{arguments.run} has no checkpoints.")
     model = ganzoo.load(checkpoints[-1][1])
-    real = observe_real(prepared(arguments.data, model, arguments.data_root), extractor, needs)
+    real = reference_features(prepared(arguments.data, model, arguments.data_root), extractor, needs)
     records = []
     if arguments.reference:
         data = prepared(arguments.reference, model, arguments.data_root)
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(arguments.seed))[: arguments.images]
-        seen = observe((as_images(data.images[part]) for part in order.split(BATCH)), extractor, needs)
+        seen = extract_features((as_images(data.images[part]) for part in order.split(BATCH)), extractor, needs)
         records.append({"what": arguments.reference, **measure(real, seen, extractor, metrics, arguments.seed)})
         show(records[-1])
     for step, path in checkpoints:
@@ -68,7 +69,7 @@ def score_all(arguments, show) -> list[dict]:
         except CheckpointError as error:  # damaged, or a training that still goes on has removed it
             warn(f"left out: {error}")
             continue
-        seen = observe(drawings(model, arguments.images, arguments.seed, BATCH), extractor, needs)
+        seen = extract_features(samples(model, arguments.images, arguments.seed, BATCH), extractor, needs)
         record = {"what": path.name, "step": step, **measure(real, seen, extractor, metrics, arguments.seed)}
         records.append(record | score_codes(model, seen.logits, arguments.seed, extractor))
         show(records[-1])

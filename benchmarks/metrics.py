@@ -2,14 +2,14 @@
 
     python benchmarks/metrics.py --dimensions 64 512 --rounds 5
 
-Of processor time, one thread, from float32 features to the number. Fréchet: scipy's `sqrtm`, torchmetrics and torch-fidelity, also from
-fewer images than dimensions, where only ganzoo needs no covariance. Kernel: torchmetrics' `poly_mmd` on the same subsets, and
-torch-fidelity, which computes in float32 and draws others: its number is near, not the same. Neighbours: `prdc` with 5 neighbours, and
-all pairs at once by scipy's `cdist`. What is not installed is left out; torch-fidelity's arithmetic needs no torchvision, but importing
-it does: where there is none an empty module stands in for it. `--only frechet few` chooses.
+Processor time of one thread, from float32 features to the number. Fréchet: scipy's `sqrtm`, torchmetrics and torch-fidelity, also
+for fewer images than dimensions. KID: torchmetrics' `poly_mmd` on the same subsets, and torch-fidelity, which computes in float32
+on other subsets, so that its number is near and not equal. Precision and recall: all pairs plainly in float64 (`plain`), `prdc` with
+5 neighbours, and scipy's `cdist`. Libraries that are not installed are left out; torch-fidelity imports torchvision, for which an
+empty module stands in if there is none. `--only frechet few` chooses.
 
-`--only bench` takes a bench's own path instead: drawings, half as many as dimensions (`--drawings` says otherwise), are observed batch by batch
-and go through the registered metric `frechet`, against 10,000 real images that have been seen before; then the same with both sides' moments alone.
+`--only bench` times the path of a bench: features of samples, half as many as dimensions (or `--samples`), are extracted batch by
+batch and passed to the registered metric `frechet` with those of 10,000 real images; then the same with moments of both sides alone.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ import statistics
 import sys
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
 import torch
 from torch import Tensor
 
-from ganzoo.metrics import Moments, frechet_distance, kernel_distance, neighbour_scores
-from ganzoo.metrics.features import Extractor, observe
-from ganzoo.metrics.kid import drawn
+from ganzoo.metrics.features import Extractor, extract_features
+from ganzoo.metrics.frechet import frechet_distance
+from ganzoo.metrics.kid import kid, subset
+from ganzoo.metrics.moments import Moments
+from ganzoo.metrics.precision_recall import precision_recall
 from ganzoo.registry.registry import registry
 
-REAL, BATCH = 10_000, 250
-TASKS = ("frechet", "few", "kernel", "neighbours")
+REAL, BATCH, ROWS = 10_000, 250, 512
+TASKS = ("frechet", "few", "kid", "precision-recall")
 
 
 def features(count: int, dimensions: int, seed: int) -> Tensor:
@@ -109,24 +111,24 @@ def frechet(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
 
 
 def through_bench(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
-    """What a bench does for the Fréchet distance of `count` drawings whose features are there already, and the same from moments."""
+    """The Fréchet distance of `count` samples by the path of a bench, from given features, and the same from moments."""
     extractor = Extractor("given", lambda images: images.flatten(1), "0" * 64, ())
     metric, batches = (
         registry().get("metrics", "frechet"),
         features(count, dimensions, 1)[:, :, None, None].split(BATCH),
     )
-    real = observe(features(REAL, dimensions, 0)[:, :, None, None].split(500), extractor, metric.needs)
+    real = extract_features(features(REAL, dimensions, 0)[:, :, None, None].split(500), extractor, metric.needs)
 
     def from_moments_alone() -> float:
-        return frechet_distance(real.moments, observe(batches, extractor, metric.needs).moments)
+        return frechet_distance(real.moments, extract_features(batches, extractor, metric.needs).moments)
 
     return {
-        "ganzoo": lambda: metric(real, observe(batches, extractor, metric.needs), torch.Generator()),
+        "ganzoo": lambda: metric(real, extract_features(batches, extractor, metric.needs), torch.Generator()),
         "moments": from_moments_alone,
     }
 
 
-def kernel(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
+def kernel_distance(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
     one, other = features(count, dimensions, 0), features(count, dimensions, 1)
     subsets, size = 100, min(1000, count)
 
@@ -134,20 +136,48 @@ def kernel(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
         from torchmetrics.image.kid import poly_mmd
 
         random, double = torch.Generator().manual_seed(0), (one.double(), other.double())
-        chosen = [[drawn(side, size, random) for side in double] for _ in range(subsets)]
+        chosen = [[side[subset(side, size, random)] for side in double] for _ in range(subsets)]
         return float(torch.stack([poly_mmd(*pair) for pair in chosen]).mean())
 
-    found = {
-        "ganzoo": lambda: kernel_distance(
-            one, other, torch.Generator().manual_seed(0), subsets=subsets, subset_size=size
-        )[0]
-    }
+    found = {"ganzoo": lambda: kid(one, other, torch.Generator().manual_seed(0), subsets=subsets, subset_size=size)[0]}
     if fidelity := torch_fidelity_module("metric_kid"):
         options = {"kid_subsets": subsets, "kid_subset_size": size, "verbose": False}
         found["torch-fidelity"] = lambda: fidelity.kid_features_to_metric(one, other, **options)[
             fidelity.KEY_METRIC_KID_MEAN
         ]
     return found | ({"torchmetrics": torchmetrics} if find_spec("torchmetrics") else {})
+
+
+def squared_distances(one: torch.Tensor, other: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Rows of the squared distances of all pairs, from products."""
+    norms = other.square().sum(1)
+    for start in range(0, len(one), ROWS):
+        rows = one[start : start + ROWS]
+        yield (
+            slice(start, start + ROWS),
+            (rows @ other.T).mul_(-2).add_(rows.square().sum(1)[:, None]).add_(norms),
+        )
+
+
+def radii(points: torch.Tensor, k: int) -> torch.Tensor:
+    found = [distances.kthvalue(k + 1, 1).values for _, distances in squared_distances(points, points)]
+    return torch.cat(found)
+
+
+def all_pairs(real: torch.Tensor, fake: torch.Tensor, k: int) -> list[float]:
+    """Precision, recall, density and coverage as plainly as can be: products of all pairs in float64."""
+    centre = real.double().mean(0)
+    real, fake = real.double() - centre, fake.double() - centre
+    real_radii, fake_radii = radii(real, k), radii(fake, k)
+    precise, inside = torch.zeros(len(fake), dtype=torch.bool), 0
+    recalled, covered = torch.zeros(2, len(real), dtype=torch.bool)
+    for rows, distances in squared_distances(real, fake):
+        within = distances <= real_radii[rows, None]
+        precise |= within.any(0)
+        inside += int(within.sum())
+        covered[rows], recalled[rows] = within.any(1), (distances <= fake_radii).any(1)
+    shares = [precise.double().mean(), recalled.double().mean(), inside / (k * len(fake)), covered.double().mean()]
+    return [float(share) for share in shares]
 
 
 def neighbours(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
@@ -175,10 +205,10 @@ def neighbours(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
         return float(sum(found[name] for name in names))
 
     def ours() -> float:
-        found = neighbour_scores(one, other, k=5, density_k=5)
+        found = precision_recall(one, other, k=5, density_k=5)
         return sum(found[name] for name in names)
 
-    found = {"ganzoo": ours}
+    found = {"ganzoo": ours, "plain": lambda: float(sum(all_pairs(one, other, 5)))}
     if find_spec("prdc") and find_spec("sklearn"):
         from prdc import compute_prdc
 
@@ -214,19 +244,19 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", nargs="+", choices=[*TASKS, "bench"], default=TASKS)
-    parser.add_argument("--drawings", type=int, help="how many `bench` draws")
+    parser.add_argument("--samples", type=int, help="how many samples `bench` scores")
     parser.add_argument("--against", nargs="+", help="Only these libraries.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for dimensions in arguments.dimensions:
         count, few = max(arguments.images, dimensions + dimensions // 2), dimensions // 2
-        drawings = arguments.drawings or few
+        samples = arguments.samples or few
         tasks = {
             "frechet": (f"frechet {count} x {dimensions}", frechet, count),
             "few": (f"frechet {few} x {dimensions} (few)", frechet, few),
-            "bench": (f"frechet of a bench, {drawings} x {dimensions}", through_bench, drawings),
-            "kernel": (f"kernel 100 x 1000 of {arguments.images} x {dimensions}", kernel, arguments.images),
-            "neighbours": (f"neighbours {arguments.images} x {dimensions}", neighbours, arguments.images),
+            "bench": (f"frechet of a bench, {samples} x {dimensions}", through_bench, samples),
+            "kid": (f"kid 100 x 1000 of {arguments.images} x {dimensions}", kernel_distance, arguments.images),
+            "precision-recall": (f"precision-recall {arguments.images} x {dimensions}", neighbours, arguments.images),
         }
         for title, contestants, size in (tasks[name] for name in arguments.only):
             chosen = contestants(size, dimensions)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ganzoo.registry.hookspecs import API_VERSION, hookimpl
-from ganzoo.variant import ImageSpec, Part, Schedule, Training, Variant, Weights
+from ganzoo.variant import ImageSpec, Part, Register, RegisterVariant, Schedule, Training, Variant, Weights
 
 if TYPE_CHECKING:
     import os
@@ -23,6 +23,8 @@ __all__ = [
     "API_VERSION",
     "ImageSpec",
     "Part",
+    "Register",
+    "RegisterVariant",
     "Schedule",
     "Training",
     "Variant",

@@ -1,12 +1,10 @@
-"""`python -m ganzoo`, also the form that torchrun starts."""
+"""`python -m ganzoo`; also used with `torchrun -m ganzoo train`."""
 
 import os
 import sys
 
-if sys.path and sys.path[0] in (
-    "",
-    os.getcwd(),
-):  # a *.dist-info that lies about in the folder must not become a plugin
+# A *.dist-info in the current directory must not become a plugin.
+if sys.path and sys.path[0] in ("", os.getcwd()):
     del sys.path[0]
 
 from ganzoo.cli import main

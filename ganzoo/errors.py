@@ -1,46 +1,48 @@
-"""Errors that are a person's to mend: each is one clear line, turned into an exit code in one place."""
+"""Errors that a user can fix: each is one line, which the command line prints before it exits with a code."""
+
+from collections.abc import Iterable
 
 
 class GanzooError(Exception):
-    """Says what came, what is known and what to do; the command line prints it as one line and exits with `exit_code`."""
+    """Base class: the message states the value, the known values and what to do. `exit_code` is of the command line."""
 
     exit_code = 1
 
 
 class UsageError(GanzooError):
-    """The request itself is wrong: an unknown name, a bad option, a folder that is in the way."""
+    """The request is invalid: an unknown name, a wrong option, an existing folder."""
 
     exit_code = 2
 
 
 class DataError(GanzooError):
-    """Images cannot be read, or are not what the request needs."""
+    """Images cannot be read, or do not fit the request."""
 
 
 class CheckpointError(GanzooError):
-    """A checkpoint, a model folder or a run folder is damaged, missing or of another format."""
+    """A checkpoint, model folder or run folder is damaged, missing or of an unknown format."""
 
 
 class PluginError(GanzooError):
-    """A plugin failed, or does what the contract forbids; the message names it."""
+    """A plugin failed or breaks the plugin contract; the message names it."""
 
 
 class DivergedError(GanzooError):
-    """Training produced values that are not finite, or collapsed where `--on-collapse stop` was asked."""
+    """Training produced NaN or infinity, or collapsed under `--on-collapse stop`."""
 
     exit_code = 3
 
 
 class InterruptedRun(GanzooError):
-    """A signal ended the run after its state was saved; `exit_code` is 128 plus the signal's number."""
+    """A signal ended the run after a checkpoint was saved; `exit_code` is 128 plus the signal number."""
 
-    def __init__(self, message: str, signal_number: int):
+    def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
 
 
-def did_you_mean(name: str, known) -> str:
-    """Returns " Did you mean 'x'?" for the nearest known name, or the whole short list, or nothing."""
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Returns " Did you mean 'x'?" for the nearest known name, else all known names if they are few, else ""."""
     import difflib
 
     known = sorted(known)

@@ -1,25 +1,20 @@
-"""What a variant is: frozen dataclasses, nothing but data, so that listing hundreds of them needs no torch."""
+"""The card of a variant as frozen dataclasses: parts, training settings and weights. Torch-free."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 LABELS = ("unused", "optional", "required")
 SHAPES = ("linear", "cosine", "exponential")  # of schedules
-OPTIMIZERS = {
-    "adam": "Adam",
-    "adamw": "AdamW",
-    "rmsprop": "RMSprop",
-    "sgd": "SGD",
-}  # our names of torch.optim's classes
+OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}  # names in torch.optim
 
 
 def check_name(name: str) -> str:
-    """Returns `name` if it can name a variant or part (lower case letters, digits, `.`, `_`, `-`; at most 64); else ValueError."""
+    """Returns `name` if it is a valid name: 1 to 64 of a-z, 0-9, `.`, `_` and `-`; else raises ValueError."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise ValueError(
             f"{name!r} cannot be a name: use 1 to 64 of a-z, 0-9, '.', '_' and '-', starting with a letter or digit"
@@ -29,7 +24,7 @@ def check_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """The images that networks are built for: `size` pixels square, `channels` 1 or 3, `classes` 0 if unlabelled."""
+    """The shape of images: `size` pixels square, `channels` 1 or 3; `classes` is 0 without labels."""
 
     size: int
     channels: int
@@ -43,37 +38,38 @@ class Part:
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_name(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """A value that changes while training runs, from `start` (None: the setting itself) to `end`.
+    """Moves a value from `from_value` (None: the setting itself) to `to_value` during training.
 
-    `begin` and `finish` are fractions of `Training.steps`; before and after them the value stands still.
-    `shape` is "linear", "cosine" (half a period) or "exponential" (by the same factor in every step; both ends above 0).
+    It starts at `from_fraction` of all training steps and ends at `to_fraction`; the value is constant before and after.
+    `shape` is "linear", "cosine" (half a period) or "exponential" (the same factor at every step; both values above 0).
     """
 
-    end: float
-    start: float | None = None
-    begin: float = 0.0
-    finish: float = 1.0
+    to_value: float
+    from_value: float | None = None
+    from_fraction: float = 0.0
+    to_fraction: float = 1.0
     shape: str = "linear"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """The paper's training settings; every field can be changed with `--set training.<field>=<value>`.
+    """The paper's training settings; `--set training.<field>=<value>` changes a field.
 
-    Learning rates are per optimizer step. `optimizer` is "adam", "adamw", "rmsprop" or "sgd"; `optimizer_options` go to it
-    for every network, `<role>_optimizer_options` and `<role>_optimizer` override them for one. `batch_size` is the whole
-    batch, over all processes and `accumulate` micro-batches. `ema` is the decay per step of the generator's moving average
-    (None: no average), which starts at step `ema_start`. `schedules` change `generator_lr`, `discriminator_lr`, `loss_lr`,
-    `beta2`, `momentum`, `ema`, `ema_half_life` (the steps in which the average forgets half, as a fraction of all steps, so that it
-    stays in proportion to a shorter run), or a number that a part has as an attribute (`loss.<name>`, `augmentation.<name>`,
-    `regularizers.<part>.<name>`).
-    `mirror` flips half of the real images left to right.
+    Attributes: optimizer: "adam", "adamw", "rmsprop" or "sgd"; `<role>_optimizer` overrides it for one network.
+        optimizer_options: passed to every optimizer; `<role>_optimizer_options` override them for one network.
+        generator_lr, discriminator_lr, loss_lr: learning rates per optimizer step. batch_size: of the whole batch, over
+        all processes and micro-batches. accumulate: micro-batches per batch (gradient accumulation). steps: training
+        steps. ema: decay per step of the moving average of the generator's weights (None: no average). ema_start: the
+        step at which the average starts. mirror: flips half of the real images horizontally. schedules: by setting:
+        `generator_lr`, `discriminator_lr`, `loss_lr`, `beta2`, `momentum`, `ema`, `ema_half_life` (as a fraction of all
+        steps, so that it scales with the length of the run), or a numeric attribute of a part (`loss.<name>`,
+        `augmentation.<name>`, `regularizers.<part>.<name>`).
     """
 
     optimizer: str = "adam"
@@ -98,10 +94,10 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Where a pretrained generator lies: a file in the plugin's package, or a Hub repository at a commit; and its hash.
+    """Location and hash of a pretrained generator: a file in the plugin's package, or a Hub repository at a commit.
 
-    Exactly one of `package_file` ("package:path/inside") and `repo` is given; `revision` is the 40 hex digits of a commit,
-    never a branch. `sha256` is of `model.safetensors`.
+    Give exactly one of `package_file` ("package:path/inside") and `repo`; `revision` is a commit (40 hex digits), never
+    a branch. `sha256` is the hash of `model.safetensors`.
     """
 
     image: ImageSpec
@@ -111,7 +107,7 @@ class Weights:
     repo: str | None = None
     revision: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if (self.package_file is None) == (self.repo is None):
             raise ValueError("weights need exactly one of package_file and repo")
         if self.repo is not None and not re.fullmatch(r"[0-9a-f]{40}", self.revision or ""):
@@ -120,11 +116,11 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One GAN variant: the names of its parts, the sizes they are made for and the paper's training settings.
+    """The card of one variant: its parts by name, supported image sizes and the paper's training settings.
 
-    `sizes` are the image sizes in pixels that it supports, its own first. `labels` is "unused", "optional" or "required".
-    `discriminator` is None for variants without one. `weights` maps a tag, which begins with the variant's name
-    ("dcgan.fashion-mnist"), to pretrained weights.
+    `sizes` are in pixels, the default first. `labels` is "unused", "optional" or "required". `discriminator` is None
+    for variants without one. `weights` maps a tag that begins with the variant's name ("dcgan.fashion-mnist") to
+    pretrained weights.
     """
 
     name: str
@@ -142,12 +138,16 @@ class Variant:
     training: Training = Training()
     weights: Mapping[str, Weights] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_name(self.name)
         if self.labels not in LABELS:
             raise ValueError(f"labels of variant '{self.name}' is {self.labels!r}; known: {', '.join(LABELS)}")
         if not self.sizes:
             raise ValueError(f"variant '{self.name}' supports no image size")
-        for tag in self.weights:  # names of variants are unique, so nobody can take somebody else's tag
+        for tag in self.weights:  # names of variants are unique, so tags that begin with them are too
             if not tag.startswith(f"{self.name}.") or not NAME.fullmatch(tag):
                 raise ValueError(f"weights of variant '{self.name}' must be tagged '{self.name}.<what>', not {tag!r}")
+
+
+RegisterVariant = Callable[[Variant], None]  # the argument of the hook register_variants
+Register = Callable[[str, Callable[..., Any]], None]  # of every other hook: a name and a factory

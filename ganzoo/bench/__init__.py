@@ -1,5 +1,5 @@
-"""`ganzoo bench`: variants trained and scored alike, so that two strangers get the same numbers.
+"""Trains and scores variants alike, so that two people get the same numbers from the same command.
 
-`run.bench` makes a plan of cells, one for each (variant, data, seed), and fills a folder: protocol.json says how was measured,
-cells/ holds one row a cell, results.jsonl all of them in the order of the plan.
+`run.bench` plans one cell for each (variant, data, seed) and fills a folder: protocol.json states how was measured,
+cells/ holds one row a cell, results.jsonl all rows in the order of the plan.
 """

@@ -1,4 +1,4 @@
-"""Cells spread over a Ray cluster that is there already; what they give is what they give here."""
+"""Runs the cells of a bench on an existing Ray cluster; their rows are those of a local run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from ganzoo.bench.plan import Cell, Job
 from ganzoo.bench.results import BenchFolder
-from ganzoo.bench.workers import Patience, Running
+from ganzoo.bench.workers import GracefulShutdown, Running
 from ganzoo.errors import GanzooError, InterruptedRun, UsageError
 from ganzoo.files.atomic import write_atomically
 from ganzoo.files.strict_json import read_json
@@ -30,28 +30,31 @@ def run_on_ray(
     *,
     finished: Callable[[Cell], None],
     lost: Callable[[Cell, str], None],
-    look: Callable[[Sequence[Running], Sequence[Cell]], None],
+    update: Callable[[Sequence[Running], Sequence[Cell]], None],
 ) -> None:
-    """Gives every cell to the cluster and writes each row as it comes back; a cell whose worker dies is tried three times more.
+    """Submits every cell to the cluster and writes each row as it returns.
 
-    A worker that sees the folder of the bench trains in it, so that whoever follows it goes on from its checkpoint; another one
-    in a folder of its own. UsageError if Ray is missing, the cluster cannot be reached, or a worker would measure otherwise.
+    A cell whose worker dies is tried three times more.
+
+    A worker that can reach the folder of the bench trains in it, so that the next try resumes from its checkpoint;
+    others train in a temporary folder. UsageError if Ray is missing, the cluster cannot be reached, or a worker has
+    another protocol.
     """
     ray = _connected(address)
     from ganzoo.bench.row import fingerprint
-    from ganzoo.bench.worker import described
+    from ganzoo.bench.worker import encoded_task
 
     resources = {"num_cpus": job.threads, "num_gpus": 1 if torch.device(job.device).type == "cuda" else 0}
-    work = ray.remote(max_retries=RETRIES, **resources)(done_there)
+    work = ray.remote(max_retries=RETRIES, **resources)(run_remotely)
     folder = BenchFolder(Path(job.folder))
     began: dict[Cell, float] = {}
-    tasks = {work.remote(described(cell, job, fingerprint(protocol)), json.dumps(protocol)): cell for cell in cells}
-    with Patience() as signals:
+    tasks = {work.remote(encoded_task(cell, job, fingerprint(protocol)), json.dumps(protocol)): cell for cell in cells}
+    with GracefulShutdown() as signals:
         try:
             while tasks and not signals.number:
-                look(*_in_turn(list(tasks.values()), _room(ray.cluster_resources(), resources), began))
+                update(*_in_turn(list(tasks.values()), _room(ray.cluster_resources(), resources), began))
                 for task in ray.wait(list(tasks), timeout=WAIT_SECONDS)[0]:
-                    _take(ray, task, tasks.pop(task), folder, finished, lost)
+                    _receive(ray, task, tasks.pop(task), folder, finished, lost)
         finally:
             for task in tasks:
                 ray.cancel(task)
@@ -61,19 +64,22 @@ def run_on_ray(
 
 
 def _room(there: Mapping[str, float], asked: Mapping[str, int]) -> int:
-    """How many tasks a cluster with these resources has room for at a time; 1 as long as it has room for none."""
+    """Returns how many tasks fit into these resources at a time, at least 1."""
     names = {"num_cpus": "CPU", "num_gpus": "GPU"}
     return max(1, min(int(there.get(names[key], 0) // number) for key, number in asked.items() if number))
 
 
 def _in_turn(cells: list[Cell], room: int, began: dict[Cell, float]) -> tuple[list[Running], list[Cell]]:
-    """Which cells run, and which wait for room: Ray starts tasks in the order in which they were given. `began` keeps since when."""
+    """Returns the cells that run and those that wait, since Ray starts tasks in order.
+
+    `began` keeps the starting times.
+    """
     for cell in cells[:room]:
         began.setdefault(cell, time.monotonic())
     return [Running(cell, None, began[cell]) for cell in cells[:room]], cells[room:]
 
 
-def _connected(address: str):
+def _connected(address: str) -> Any:
     try:
         import ray
     except ImportError:
@@ -87,8 +93,15 @@ def _connected(address: str):
     return ray
 
 
-def _take(ray, task, cell: Cell, folder: BenchFolder, finished, lost) -> None:
-    """Writes what a task gave, or that it is lost."""
+def _receive(
+    ray: Any,
+    task: Any,
+    cell: Cell,
+    folder: BenchFolder,
+    finished: Callable[[Cell], None],
+    lost: Callable[[Cell, str], None],
+) -> None:
+    """Writes the row and the picture that a task returned, or reports the cell as lost."""
     try:
         answer = ray.get(task)
     except ray.exceptions.RayTaskError as error:
@@ -105,21 +118,21 @@ def _take(ray, task, cell: Cell, folder: BenchFolder, finished, lost) -> None:
     finished(cell)
 
 
-def done_there(words: str, protocol: str) -> dict[str, Any]:
-    """Runs on a worker: does a cell and returns its row and the bytes of its picture."""
-    from ganzoo.bench.worker import row_of
+def run_remotely(task: str, protocol: str) -> dict[str, Any]:
+    """Runs a cell on a worker of the cluster; returns its `row` and the bytes of its `picture`."""
+    from ganzoo.bench.worker import run_task
 
-    asked = json.loads(words)
+    asked = json.loads(task)
     with tempfile.TemporaryDirectory(prefix="ganzoo-") as own:
-        if not _sees(Path(asked["job"]["folder"]), json.loads(protocol)):
+        if not _shares(Path(asked["job"]["folder"]), json.loads(protocol)):
             asked["job"]["folder"] = own
-        cell, job, row = row_of(json.dumps(asked), json.loads(protocol))
-        picture = Path(job.folder) / row["samples"] if row["samples"] else None
+        cell, job, row = run_task(json.dumps(asked), json.loads(protocol))
+        picture = Path(job.folder) / row.samples if row.samples else None
         return {"row": row, "picture": picture.read_bytes() if picture else None}
 
 
-def _sees(folder: Path, protocol: dict[str, Any]) -> bool:
-    """Whether the folder of the bench can be reached from here, and is that one."""
+def _shares(folder: Path, protocol: dict[str, Any]) -> bool:
+    """Returns True if the folder of the bench can be reached from here and has this protocol."""
     try:
         return read_json(folder / "protocol.json") == protocol
     except (GanzooError, OSError):

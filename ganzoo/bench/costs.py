@@ -1,4 +1,4 @@
-"""What a variant costs: parameters and multiply-accumulates, which are counted, and memory, which is measured."""
+"""Counts parameters and multiply-accumulates of a variant's networks, and measures memory."""
 
 from __future__ import annotations
 
@@ -14,52 +14,55 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ganzoo.bench.row import Costs
 from ganzoo.config.recipe import BoundPart
 from ganzoo.engine.build import build_part
 from ganzoo.engine.randomness import seeded
+from ganzoo.networks.generator import Generator
 from ganzoo.variant import ImageSpec
 
-COSTS = ("generator_parameters", "discriminator_parameters", "loss_parameters", "generator_macs", "discriminator_macs")
-_COUNTED: dict[str, dict[str, int | None]] = {}
+_CACHED: dict[str, Costs] = {}
 
 
-def remembered(roles: Mapping[str, BoundPart], image: ImageSpec) -> dict[str, int | None]:
-    """As `costs_of`, counted once for the same parts and images: of seeds, one pays."""
+def cached_costs(roles: Mapping[str, BoundPart], image: ImageSpec) -> Costs:
+    """Returns `costs_of`, counted once for the same parts and images: seeds of one variant share it."""
     key = json.dumps(
         [{role: [part.name, part.options] for role, part in roles.items()}, asdict(image)],
         sort_keys=True,
         default=str,
     )
-    if key not in _COUNTED:
-        _COUNTED[key] = costs_of(roles, image)
-    return dict(_COUNTED[key])
+    if key not in _CACHED:
+        _CACHED[key] = costs_of(roles, image)
+    return _CACHED[key]
 
 
-def costs_of(roles: Mapping[str, BoundPart], image: ImageSpec) -> dict[str, int | None]:
-    """Parameters of each role, and the multiply-accumulates for one image through generator and discriminator.
+def costs_of(roles: Mapping[str, BoundPart], image: ImageSpec) -> Costs:
+    """Counts the parameters of each role, and the multiply-accumulates of generator and discriminator for one image.
 
-    Matrix products and convolutions are counted, nothing else; None where a role is absent or cannot be run on one image.
+    Only matrix products and convolutions count; None where a role is absent or cannot be run on one image.
     """
     with seeded(0):
         built = {role: build_part(part, image).eval() for role, part in roles.items()}
         counts: dict[str, int | None] = {f"{role}_parameters": parameters(module) for role, module in built.items()}
         label = torch.zeros(1, dtype=torch.int64) if image.classes else None
-        latent = built["generator"].latent(1, torch.Generator().manual_seed(0))
+        generator = built["generator"]
+        assert isinstance(generator, Generator)
+        latent = generator.latent(1, torch.Generator().manual_seed(0))
         counts["generator_macs"] = macs(built["generator"], latent, label)
         if "discriminator" in built:
             counts["discriminator_macs"] = macs(
                 built["discriminator"], torch.zeros(1, image.channels, image.size, image.size), label
             )
-    return {name: counts.get(name) for name in COSTS}
+    return Costs(**counts)
 
 
 def parameters(module: nn.Module) -> int:
-    """How many numbers a module learns."""
+    """Counts the learned numbers of a module."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def macs(module: nn.Module, *inputs: Any) -> int | None:
-    """Multiply-accumulates of one call, half of its floating-point operations; None if the module refuses the call."""
+    """Counts the multiply-accumulates of one call, half of its floating-point operations; None if the call fails."""
     counter = FlopCounterMode(display=False)
     try:
         with torch.no_grad(), counter:
@@ -70,7 +73,7 @@ def macs(module: nn.Module, *inputs: Any) -> int | None:
 
 
 def peak_memory(device: str) -> int | None:
-    """The most bytes that this process has held so far: of the device's memory if it has its own, else resident ones."""
+    """Returns the peak bytes of this process: of GPU memory on a CUDA device, else resident memory; None on Windows."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
@@ -82,14 +85,14 @@ def peak_memory(device: str) -> int | None:
 
 
 def machine(device: str, threads: int) -> str:
-    """The machine in words, for whoever reads times."""
+    """Describes the machine on which times are measured: processor or GPU, threads, operating system."""
     name = torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else processor()
     return f"{name}, {threads} thread{'s' if threads > 1 else ''}, {platform.system()}"
 
 
 @cache
 def processor() -> str:
-    """What the processor calls itself."""
+    """Returns the processor's model name."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]

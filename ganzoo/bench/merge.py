@@ -1,4 +1,4 @@
-"""Shards of a bench joined into one folder."""
+"""Merges the shards of a bench into one folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from ganzoo.bench.plan import Cell
 from ganzoo.bench.protocol import check_same
 from ganzoo.bench.results import BenchFolder, check_plugins
-from ganzoo.bench.row import fingerprint
+from ganzoo.bench.row import Row, fingerprint
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.files.atomic import disk_errors, write_atomically
 from ganzoo.files.lock import FolderLock
@@ -19,12 +19,12 @@ from ganzoo.files.strict_json import read_json
 log = logging.getLogger(__name__)
 
 
-def merge(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
-    """Fills `out` with the rows and samples of all folders, and returns the rows in the order of the plan.
+def merge(folders: Sequence[Path], out: Path) -> list[Row]:
+    """Copies the rows and samples of all folders to `out`, and returns the rows in the order of the plan.
 
-    Trained runs stay where they are. Nothing in `folders` is changed (but in `out`, if it is one of them): a cell that is damaged there is
-    told and left out. UsageError if the protocols differ, if two folders say different things of one cell, or if a variant of theirs was
-    made by other versions of plugins.
+    Trained runs stay where they are. Nothing in `folders` is changed, unless `out` is one of them: a damaged cell is
+    logged and left out. UsageError if the protocols differ, if two folders have different rows of one cell, or if a
+    variant was made by different versions of its plugins.
     """
     shards = [BenchFolder(path) for path in folders]
     for shard in shards:
@@ -42,7 +42,7 @@ def merge(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
         for shard in shards:
             plan = target.open(protocol, shard.planned())
             for cell in () if shard.path.resolve() == target.path.resolve() else shard.planned():
-                _take(cell, shard, target, hashed)
+                _copy_cell(cell, shard, target, hashed)
         rows = target.rewrite(plan, hashed)
         if missing := [cell.file for cell in plan if not (target.cells / f"{cell.file}.json").exists()]:
             more = " ..." if len(missing) > 5 else ""
@@ -55,24 +55,24 @@ def merge(folders: Sequence[Path], out: Path) -> list[dict[str, Any]]:
 
 
 def _check_plugins(folders: Sequence[BenchFolder], protocol: str) -> None:
-    """UsageError, before anything is written, if two folders have one variant made by two versions of a plugin."""
+    """Raises UsageError, before anything is written, if two folders made one variant with different plugin versions."""
     known: dict[str, dict[str, str]] = {}
     for folder in folders:
         rows = folder.rows(protocol)
         check_plugins(rows, known, str(folder.path), "before it stood")
-        known |= {row["cell"]["name"]: row.get("plugins", {}) for row in rows if row["status"] != "failed"}
+        known |= {row.cell.name: row.plugins for row in rows if row.status != "failed"}
 
 
-def _take(cell: Cell, shard: BenchFolder, target: BenchFolder, protocol: str) -> None:
-    """Brings a cell's row and picture over, if the shard has it."""
+def _copy_cell(cell: Cell, shard: BenchFolder, target: BenchFolder, protocol: str) -> None:
+    """Copies a cell's row and picture, if the shard has them."""
     row, there = shard.row(cell, protocol, set_aside=False), target.row(cell, protocol)
     if row is None:
         return
     if there is not None and _without_times(there) != _without_times(row):
         raise UsageError(
-            f"{shard.path} says something else of '{cell.name}' seed {cell.seed} than a folder before it: merge one of them."
+            f"{shard.path} has another row of '{cell.name}' seed {cell.seed} than an earlier folder: merge one of them."
         )
-    if row["samples"]:
+    if row.samples:
         source = shard.path / "samples" / f"{cell.file}.png"
         with disk_errors(f"{source} cannot be copied", CheckpointError):
             (target.path / "samples").mkdir(exist_ok=True)
@@ -81,8 +81,8 @@ def _take(cell: Cell, shard: BenchFolder, target: BenchFolder, protocol: str) ->
         target.write_row(cell, row)
 
 
-def _without_times(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != "times"}
+def _without_times(row: Row) -> dict[str, Any]:
+    return {key: value for key, value in row.to_json().items() if key != "times"}
 
 
 def write_outcome(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a bench is asked to do, as plain data: the request, and the cells that it comes to."""
+"""Describes the work of a bench as plain data: one job, and a cell for every variant, data set and seed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ PARTS = ("generator", "discriminator", "loss")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Everything that a cell needs to know besides itself; plain data, so that it reaches a worker on another machine."""
+    """Holds everything that all cells share, as plain data that can be sent to a worker on another machine."""
 
     folder: str
-    kind: str
+    kind: Literal["train", "pretrained"]
     data: str | None = None
     reference: str | None = None
     data_root: str | None = None
@@ -51,7 +51,7 @@ class Job:
 
     @property
     def budget(self) -> dict[str, float] | None:
-        """The budget as it was asked for; None where nothing is trained."""
+        """Returns the budget as requested, such as {"steps": 1000}; None where nothing is trained."""
         return next(
             ({name: value} for name in ("steps", "images", "minutes") if (value := getattr(self, name)) is not None),
             None,
@@ -63,7 +63,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One row to be: a variant with its settings, or a pretrained `source`, on a data set with a seed."""
+    """One row of the bench: a variant with its settings, or a pretrained `source`, on a data set with a seed."""
 
     name: str
     variant: str
@@ -76,19 +76,19 @@ class Cell:
 
     @property
     def file(self) -> str:
-        """What its files are called."""
+        """Returns the stem of its file names."""
         return f"{re.sub('[^A-Za-z0-9.+_-]', '_', f'{self.name}-{self.data}')}-seed{self.seed}"
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "settings": list(self.settings), "mixins": list(self.mixins)}
 
     def resolved(self, registry: Registry) -> Recipe:
-        """The recipe of the variant with what is mixed in and all settings."""
+        """Returns the recipe of the variant with mix-ins and settings applied."""
         return resolve(mixed_in(registry.get("variants", self.variant), self.mixins, registry), self.settings, registry)
 
 
 def cells_from_json(plan: Any, where: str) -> tuple[Cell, ...]:
-    """The cells of a plan.json, checked; CheckpointError names what is wrong."""
+    """Reads the cells of a plan.json; CheckpointError names the fault."""
     if not isinstance(plan, dict) or plan.get("format") != FORMAT or not isinstance(plan.get("cells"), list):
         raise CheckpointError(f"{where} is not the plan of a bench that this ganzoo reads.")
     return tuple(from_json(cell, Cell, f"{where}: cell {number}") for number, cell in enumerate(plan["cells"]))
@@ -99,12 +99,15 @@ def plan_to_json(cells: Iterable[Cell]) -> dict[str, Any]:
 
 
 def is_pattern(text: str) -> bool:
-    """Whether names are to be matched with it, as a shell does."""
+    """Returns True if the text is a shell pattern."""
     return re.search(r"[*?\[]", text) is not None
 
 
 def chosen_variants(patterns: Sequence[str], everything: bool, size: int | None, registry: Registry) -> list[Variant]:
-    """The variants that names and shell patterns mean, each once, in the order of asking; those of a pattern only if they draw the size."""
+    """Returns the variants of names and shell patterns, each once, in order.
+
+    Those of a pattern only if they have the size.
+    """
     found: dict[str, Variant] = {}
     for pattern in ["*", *patterns] if everything else patterns:
         if not is_pattern(pattern):
@@ -115,9 +118,8 @@ def chosen_variants(patterns: Sequence[str], everything: bool, size: int | None,
             raise UsageError(f"No variant matches '{pattern}'.{did_you_mean(pattern, registry.names('variants'))}")
         for variant in matching:
             if size is not None and size not in variant.sizes:
-                log.info(
-                    f"left out: '{variant.name}' draws {' or '.join(map(str, sorted(variant.sizes)))} pixels, not {size}"
-                )
+                sizes = " or ".join(map(str, sorted(variant.sizes)))
+                log.info(f"left out: '{variant.name}' has {sizes} pixels, not {size}")
             else:
                 found.setdefault(variant.name, variant)
     if not found:
@@ -126,20 +128,23 @@ def chosen_variants(patterns: Sequence[str], everything: bool, size: int | None,
 
 
 def common_size(variants: Sequence[Variant], size: int | None) -> int:
-    """The size in pixels that all variants are trained at: the one asked for, or the first's favourite that all can draw."""
+    """Returns the pixels at which all variants are trained: `size`, or the first variant's first size that all have."""
     known = "; ".join(f"{variant.name}: {', '.join(map(str, variant.sizes))}" for variant in variants)
     wanted = [size] if size is not None else variants[0].sizes
     common = [pixels for pixels in wanted if all(pixels in variant.sizes for variant in variants)]
     if not common:
         asked = f"{size} pixels" if size else "one size"
         raise UsageError(
-            f"These variants cannot all draw {asked}; they draw {known}. Use --image-size or fewer variants."
+            f"These variants do not all have {asked}; they have {known}. Use --image-size or fewer variants."
         )
     return common[0]
 
 
 def split_settings(settings: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
-    """`--set` by variant: "dcgan:generator.width=32" is for one, "training.batch_size=32" for all; UsageError for an unknown name."""
+    """Splits `--set` by variant: "dcgan:generator.width=32" is for one, "training.batch_size=32" for all.
+
+    UsageError for an unknown name.
+    """
     found: dict[str, list[str]] = {name: [] for name in names}
     for setting in settings:
         head, colon, rest = setting.partition(":")
@@ -166,13 +171,16 @@ def training_cells(
     settings: Sequence[str] = (),
     conditional: bool | None = None,
 ) -> tuple[Cell, ...]:
-    """Every variant with every mixture of the parts asked for and all `mixins`, seed by seed, its settings checked; a variant's rows
-    stand together. A mix-in that a variant has already is left to it as it is."""
+    """Returns a cell for every variant, combination of the requested parts, and seed; all `mixins` are added to each.
+
+    Settings are checked. A mix-in that a variant has already keeps the variant's options.
+    """
     by_variant = split_settings(settings, [variant.name for variant in variants])
-    cells: dict[tuple, Cell] = {}
+    cells: dict[tuple[str, int], Cell] = {}
     for variant in variants:
         added = tuple(name for name in mixins if name not in _has(variant))
-        for mixture in product(*([*parts.get(kind, ())] or [None] for kind in PARTS)):
+        choices: list[list[str | None]] = [[*parts.get(kind, ())] or [None] for kind in PARTS]
+        for mixture in product(*choices):
             chosen = {
                 kind: name
                 for kind, name in zip(PARTS, mixture, strict=True)
@@ -202,12 +210,12 @@ def _own(variant: Variant, kind: str) -> str | None:
 
 
 def _has(variant: Variant) -> set[str]:
-    """The names of a variant's own regularizers and augmentation."""
+    """Returns the names of a variant's own regularizers and augmentation."""
     return {part.name for part in (*variant.regularizers, variant.augmentation) if part is not None}
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """ "3" means 0, 1 and 2; "0,5,7" and "5," mean those; UsageError for anything else."""
+    """Parses "3" as 0, 1 and 2, and "0,5,7" or "5," as these seeds; UsageError for anything else."""
     try:
         numbers = [int(word) for word in text.split(",") if word.strip()]
     except ValueError:
@@ -221,7 +229,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def parse_shard(text: str | None) -> tuple[int, int]:
-    """ "2/4" as (2, 4): the second of four; None is the one of one."""
+    """Parses "2/4" as (2, 4), the second of four; None as (1, 1)."""
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text or "1/1")
     number, count = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= number <= count:
@@ -230,16 +238,18 @@ def parse_shard(text: str | None) -> tuple[int, int]:
 
 
 def names_of(sources: Iterable[str]) -> dict[str, str]:
-    """What pretrained sources are called in a table, each source once: its tag, owner/name, or as many last parts of its folder as tell
-    it from the others. A folder becomes absolute: from elsewhere its words would be another's."""
+    """Returns a name for each pretrained source: its tag, owner/name, or the shortest unique end of its folder's path.
+
+    Folders become absolute, so that the plan is valid in any working directory.
+    """
     found: dict[str, tuple[str, ...]] = {}
     for source in sources:
         folder = Path(source).expanduser().resolve() if re.match(r"[./~]", source) else None
         found[str(folder or source)] = folder.parts if folder else (source,)
-    return {source: _told_apart(parts, [*found.values()]) for source, parts in found.items()}
+    return {source: _unique_name(parts, [*found.values()]) for source, parts in found.items()}
 
 
-def _told_apart(parts: tuple[str, ...], all_parts: Sequence[tuple[str, ...]]) -> str:
+def _unique_name(parts: tuple[str, ...], all_parts: Sequence[tuple[str, ...]]) -> str:
     for count in range(1, len(parts) + 1):
         name = "/".join(parts[-count:])
         if sum("/".join(other[-count:]) == name for other in all_parts) == 1:

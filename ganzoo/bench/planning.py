@@ -1,4 +1,4 @@
-"""From a request of `ganzoo bench` to what is to be done: job, cells, scorer and protocol, or a refusal before anything is made."""
+"""Turns a request of `ganzoo bench` into job, cells, scorer and protocol, or refuses it before any file is written."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ganzoo.bench import costs
 from ganzoo.bench.plan import Cell, Job, chosen_variants, common_size, is_pattern, names_of, parse_seeds, training_cells
-from ganzoo.bench.protocol import protocol_of, ranking
-from ganzoo.bench.scorer import Scorer, default_reference, load
+from ganzoo.bench.protocol import protocol_of, ranking_metric
+from ganzoo.bench.scorer import Scorer, default_reference, load_prepared
 from ganzoo.data import ImageData
 from ganzoo.engine.device import choose_device
 from ganzoo.errors import GanzooError, PluginError, UsageError
 from ganzoo.files.text import shorten
 from ganzoo.metrics.features import Extractor, load_extractor
+from ganzoo.models.load import load
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import Variant
 
@@ -27,23 +28,14 @@ if TYPE_CHECKING:
 
 REFERENCE = "fashion-mnist-test"
 ONLY_TRAINING = (
-    "data",
-    "everything",
-    "image_size",
-    "channels",
-    "conditional",
-    "steps",
-    "images",
-    "minutes",
-    "settings",
-    "generator",
+    *("data", "everything", "image_size", "channels", "conditional", "steps", "images", "minutes", "settings"),
+    *("generator", "discriminator", "loss", "mixins", "points", "point_images", "precision"),
 )
-ONLY_TRAINING += ("discriminator", "loss", "mixins", "points", "point_images", "precision")
-TOLD_AS = {"everything": "all", "settings": "set", "mixins": "with"}
+OPTION_OF = {"everything": "all", "settings": "set", "mixins": "with"}
 
 
 class Planned(NamedTuple):
-    """What a bench is to do, and how it measures."""
+    """Holds the cells of a bench, and the scorer and protocol that measure them."""
 
     job: Job
     cells: tuple[Cell, ...]
@@ -52,7 +44,7 @@ class Planned(NamedTuple):
 
 
 def plan_training(request: Request, registry: Registry) -> Planned:
-    """A matrix of trainings; UsageError if it cannot be done or one of its cells cannot be scored."""
+    """Plans a matrix of trainings; UsageError if a cell cannot be trained or scored."""
     options = request.options
     budgets = [budget for budget in (options.steps, options.images, request.minutes) if budget is not None]
     if options.data is None:
@@ -65,7 +57,7 @@ def plan_training(request: Request, registry: Registry) -> Planned:
     reference = request.reference or default_reference(options.data, registry, options.data_root)
     extractor = load_extractor(request.extractor)
     job = replace(_job(request, registry, "train", reference, extractor), image_size=size)
-    data = load(job, options.data, registry, size=size, channels=options.channels)
+    data = load_prepared(job, options.data, registry, size=size, channels=options.channels)
     job = replace(job, channels=data.channels, classes=len(data.classes))
     variants = _with_labels(variants, request, data)
     scorer = Scorer(job, registry, data, extractor)
@@ -81,14 +73,15 @@ def plan_training(request: Request, registry: Registry) -> Planned:
         conditional=options.conditional or None,
     )
     _check_numbers(job, scorer, [real], trained=True)
-    scorer.seen(size, data.channels)
+    scorer.reference_features(size, data.channels)
     return Planned(job, cells, scorer, protocol_of(job, data, [real], scorer.extractor, registry))
 
 
 def _with_labels(variants: Sequence[Variant], request: Request, data: ImageData) -> list[Variant]:
-    """The variants that can learn from the data: those that need labels are left out of patterns where there are none.
+    """Returns the variants that can be trained on the data.
 
-    UsageError where one was named, or labels were asked for.
+    Without labels in the data, variants that need them are left out of patterns. UsageError if such a variant was
+    named, or --conditional was given.
     """
     if data.classes:
         return list(variants)
@@ -110,34 +103,34 @@ def _with_labels(variants: Sequence[Variant], request: Request, data: ImageData)
 
 
 def plan_scoring(request: Request, registry: Registry) -> Planned:
-    """A bench of trained generators. One that comes with a variant and cannot be loaded will be a failed row, not the end."""
+    """Plans a bench of trained generators; an embedded generator that cannot be loaded becomes a failed row."""
     asked = vars(request.options) | vars(request)
     for name in ONLY_TRAINING:
         if asked[name]:
-            option = TOLD_AS.get(name, name.replace("_", "-"))
-            raise UsageError(f"--{option} is for --train: without it, what is trained already is scored.")
+            option = OPTION_OF.get(name, name.replace("_", "-"))
+            raise UsageError(f"--{option} is for --train: without it, trained generators are scored.")
     _refuse_variants(request.sources, registry)
     seeds = parse_seeds(request.seeds or "1")
     extractor = load_extractor(request.extractor)
     job = _job(request, registry, "pretrained", request.reference or REFERENCE, extractor)
     scorer = Scorer(job, registry, extractor=extractor)
-    named = {name: (source, looked_at(source, registry)) for source, name in names_of(request.sources).items()}
+    named = {name: (source, inspect_generator(source, registry)) for source, name in names_of(request.sources).items()}
     found = named or _embedded(registry)
-    shapes = sorted({look.shape for _, look in found.values() if look.shape})
+    shapes = sorted({info.shape for _, info in found.values() if info.shape})
     references = [scorer.reference(*shape) for shape in shapes]
     cells = tuple(
-        Cell(name=name, variant=look.variant, data=references[0].name, seed=seed, source=source)
-        for name, (source, look) in found.items()
+        Cell(name=name, variant=info.variant, data=references[0].name, seed=seed, source=source)
+        for name, (source, info) in found.items()
         for seed in seeds
     )
     _check_numbers(job, scorer, references, trained=False)
     for shape in shapes:
-        scorer.seen(*shape)
+        scorer.reference_features(*shape)
     return Planned(job, cells, scorer, protocol_of(job, None, references, scorer.extractor, registry))
 
 
 def _refuse_variants(sources: Sequence[str], registry: Registry) -> None:
-    """UsageError for the name of a variant, which says how its trained generators are called and how one is trained first."""
+    """Raises UsageError for the name of a variant, and names its trained generators and the way to train one."""
     for source in sources:
         if source in registry.names("variants"):
             tags = " or ".join(sorted(registry.get("variants", source).weights))
@@ -148,8 +141,11 @@ def _refuse_variants(sources: Sequence[str], registry: Registry) -> None:
             )
 
 
-class Look(NamedTuple):
-    """What is behind a source: its variant, size and channels of its images, and what a drawing costs, 0 if that cannot be counted."""
+class GeneratorInfo(NamedTuple):
+    """Describes a trained generator: its variant, (size, channels) of its images, and MACs per sample.
+
+    `shape` is None if it cannot be loaded, `macs` 0 if they cannot be counted.
+    """
 
     variant: str
     shape: tuple[int, int] | None
@@ -157,17 +153,15 @@ class Look(NamedTuple):
 
 
 @cache
-def looked_at(source: str, registry: Registry) -> Look:
-    """Loads a trained generator to see what it draws."""
-    from ganzoo.models.load import load as load_model
-
-    model = load_model(source)
+def inspect_generator(source: str, registry: Registry) -> GeneratorInfo:
+    """Loads a trained generator and describes it."""
+    model = load(source)
     cost = costs.macs(model.generator, model.latent(1), model.labels(1)) or 0
-    return Look(model.variant, (model.image.size, model.image.channels), cost)
+    return GeneratorInfo(model.variant, (model.image.size, model.image.channels), cost)
 
 
-def _embedded(registry: Registry) -> dict[str, tuple[str, Look]]:
-    """Every generator whose weights come with a variant; UsageError if none can be loaded."""
+def _embedded(registry: Registry) -> dict[str, tuple[str, GeneratorInfo]]:
+    """Returns all generators whose weights come with a variant; UsageError if none can be loaded."""
     tags = [
         (tag, variant.name)
         for variant in registry.variants()
@@ -177,57 +171,75 @@ def _embedded(registry: Registry) -> dict[str, tuple[str, Look]]:
     found, trouble = {}, None
     for tag, variant in tags:
         try:
-            found[tag] = tag, looked_at(tag, registry)
+            found[tag] = tag, inspect_generator(tag, registry)
         except GanzooError as error:
             trouble = trouble or error
             log.warning(f"{tag} cannot be loaded: {error}")
-            found[tag] = tag, Look(variant, None, 0)
-    if not any(look.shape for _, look in found.values()):
+            found[tag] = tag, GeneratorInfo(variant, None, 0)
+    if not any(info.shape for _, info in found.values()):
         raise UsageError(f"No generator comes with a variant that can be loaded{f': {trouble}' if trouble else '.'}")
     return found
 
 
-def effort(cell: Cell, registry: Registry) -> int:
-    """What a drawing of a pretrained cell costs: who begins with the dearest has no core idle at the end. 0 for all that is trained."""
+def sampling_cost(cell: Cell, registry: Registry) -> int:
+    """Returns the MACs per sample of a pretrained cell, to start with the most expensive.
+
+    0 for cells that are trained.
+    """
     try:
-        return looked_at(cell.source, registry).macs if cell.source else 0
+        return inspect_generator(cell.source, registry).macs if cell.source else 0
     except GanzooError:  # its row will say so
         return 0
 
 
 def _check_numbers(job: Job, scorer: Scorer, references: Sequence[ImageData], *, trained: bool) -> None:
-    """UsageError if a metric needs more drawings or real images than there will be: after a training it would be too late."""
-    counts = [("--eval-images", job.eval_images, "drawings")]
-    counts += [("--point-images", job.point_images, "drawings")] if trained else []
+    """Raises UsageError before any training if a metric needs more samples or real images than there will be."""
+    counts = [("--eval-images", job.eval_images, "samples")]
+    counts += [("--point-images", job.point_images, "samples")] if trained else []
     counts += [(f"the reference {reference.name}", len(reference), "images") for reference in references]
     for name, metric in scorer.metrics.items():
         least = _least(name, metric)
         for where, there, what in counts:
             if there < least:
-                others = f"--metric {ranking([*scorer.metrics])}"
+                others = f"--metric {ranking_metric([*scorer.metrics])}"
                 raise UsageError(
-                    f"The metric '{name}' needs {least} {what}, and {where} has {there}: give more, or choose metrics, such as {others}."
+                    f"The metric '{name}' needs {least} {what}, and {where} has {there}: "
+                    f"give more, or choose metrics, such as {others}."
                 )
 
 
 def _least(name: str, metric: Any) -> int:
-    """How many images a metric says that it needs; PluginError if that is no number of images."""
+    """Returns the least number of images that a metric states; PluginError if it is no whole number from 1."""
     least = getattr(metric, "least", 1)
     if type(least) is not int or least < 1:
         raise PluginError(f"The metric '{name}' must state as `least` a whole number from 1, not {shorten(least)}.")
     return least
 
 
-def _job(request: Request, registry: Registry, kind: str, reference: str, extractor: Extractor) -> Job:
+def metric_of(name: str, extractor: str) -> str:
+    """Returns the metric that an option names: "fid" is `frechet`, of the extractor `inception` alone."""
+    if name != "fid":
+        return name
+    if extractor != "inception":
+        raise UsageError(
+            f"'fid' is frechet[inception], and the extractor is '{extractor}': "
+            f"use --extractor inception or --metric frechet."
+        )
+    return "frechet"
+
+
+def _job(
+    request: Request, registry: Registry, kind: Literal["train", "pretrained"], reference: str, extractor: Extractor
+) -> Job:
     builtin = [name for name in registry.names("metrics") if registry.claim("metrics", name).plugin.builtin]
     able = [
         name
         for name in builtin
         if extractor.classes or "logits" not in getattr(registry.get("metrics", name), "needs", ())
     ]
-    metrics = set(request.metrics or able)
-    first = ranking(metrics)
-    metrics = [first, *sorted(metrics - {first})]  # however they were typed: the order is part of the protocol
+    asked = {metric_of(name, extractor.name) for name in request.metrics or able}
+    first = ranking_metric(asked)
+    metrics = [first, *sorted(asked - {first})]  # sorted, because the order is part of the protocol
     least = max(_least(name, registry.get("metrics", name)) for name in metrics)
     return Job(
         folder=str(request.out.absolute()),

@@ -1,10 +1,10 @@
-"""How was measured, as data: everything that decides a number of the bench, and the refusal of a folder that was measured otherwise."""
+"""Writes the protocol of a bench, that is all that decides its numbers, and refuses folders of another protocol."""
 
 from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ganzoo.bench.plan import Job
@@ -18,14 +18,14 @@ from ganzoo.registry.registry import Registry
 from ganzoo.variant import Variant
 
 FORMAT = 1
-LONGEST = 1000  # characters of a value that differs: settings must not be cut off before they do
-RANKED_BY = ("frechet", "kernel")  # the first of them that is measured; of both, less is better
+LONGEST = 1000  # characters of a value in a list of differences: enough for all settings of a cell
+RANKED_BY = ("frechet", "kid")  # the first of them that is measured; of both, lower is better
 
 
 def protocol_of(
     job: Job, data: ImageData | None, references: Sequence[ImageData], extractor: Extractor, registry: Registry
 ) -> dict[str, Any]:
-    """What protocol.json says: plain values, the same for every shard and on every machine that would give the same numbers."""
+    """Returns protocol.json as plain values, equal for all shards and machines that give the same numbers."""
     import numpy
     import torch
 
@@ -34,8 +34,8 @@ def protocol_of(
     return {
         "format": FORMAT,
         "kind": job.kind,
-        "data": None if data is None else facts(data, job.data),
-        "references": [facts(reference, job.reference) for reference in references],
+        "data": None if data is None else data_facts(data, job.data),
+        "references": [data_facts(reference, job.reference) for reference in references],
         "budget": job.budget,
         "evaluation": {
             "images": job.eval_images,
@@ -47,7 +47,7 @@ def protocol_of(
         "seeds": "a cell's seed decides its initialization, batches and noise, and the latents that are scored",
         "extractor": {"name": extractor.name, "fingerprint": extractor.fingerprint},
         "metrics": list(job.metrics),
-        "ranking": named(ranking(job.metrics), extractor.name),
+        "ranking": named(ranking_metric(job.metrics), extractor.name),
         "precision": job.precision,
         "device": torch.device(job.device).type,
         "threads": job.threads,
@@ -62,7 +62,7 @@ def protocol_of(
 
 
 def _measuring_plugins(job: Job, registry: Registry) -> dict[str, str]:
-    """Versions of what others wrote and measures here: the extractor, metrics and data sets."""
+    """Returns the versions of third-party plugins that measure: the extractor, metrics and data sets."""
     sources = [source.partition(":")[0] for source in (job.data, job.reference) if source]
     named = [
         ("extractors", job.extractor),
@@ -73,7 +73,7 @@ def _measuring_plugins(job: Job, registry: Registry) -> dict[str, str]:
 
 
 def plugins_of(variant: Variant, registry: Registry) -> dict[str, str]:
-    """Versions of what others wrote and is trained in a cell: the variant and its parts. Empty where all is built in."""
+    """Returns the versions of third-party plugins that a variant and its parts come from; empty if all are built in."""
     parts = [(KIND_OF[path.partition(".")[0]], part.name) for path, part in parts_of(variant).items()]
     return _versions([("variants", variant.name), *parts], registry)
 
@@ -87,8 +87,8 @@ def _versions(named: Sequence[tuple[str, str]], registry: Registry) -> dict[str,
     }
 
 
-def facts(data: ImageData, source: str | None) -> dict[str, Any]:
-    """What identifies prepared images; where they lie is no part of it."""
+def data_facts(data: ImageData, source: str | None) -> dict[str, Any]:
+    """Returns the values that identify prepared images, whatever folder they are in."""
     return {
         "name": data.name,
         "split": split_of(source),
@@ -101,12 +101,12 @@ def facts(data: ImageData, source: str | None) -> dict[str, Any]:
 
 
 def split_of(source: str | None) -> str | None:
-    """The split that a source names, as "fashion-mnist:test" does; a path or an address names none."""
+    """Returns the split in a source such as "fashion-mnist:test"; None for a path or a URL."""
     return (source or "").partition(":")[2] or None if not set("/\\") & set(source or "") else None
 
 
-def ranking(metrics: Sequence[str]) -> str:
-    """The metric by which the best point of a cell is chosen; UsageError if none can be."""
+def ranking_metric(metrics: Collection[str]) -> str:
+    """Returns the metric that chooses the best point of a cell; UsageError if none of `metrics` can."""
     found = next((name for name in RANKED_BY if name in metrics), None)
     if found is None:
         raise UsageError(f"The points of a run are ranked by {' or '.join(RANKED_BY)}: add --metric {RANKED_BY[0]}.")
@@ -114,15 +114,15 @@ def ranking(metrics: Sequence[str]) -> str:
 
 
 def check_same(old: Any, new: dict[str, Any], where: str) -> None:
-    """UsageError that lists every difference, if a folder was filled under another protocol."""
-    changes = changed(old, json.loads(json.dumps(new)))
+    """Raises UsageError with a list of all differences if a folder has another protocol."""
+    changes = difference_lines(old, json.loads(json.dumps(new)))
     if changes:
         raise UsageError(
-            f"{where} was measured by another protocol; its rows cannot stand beside new ones:\n  "
+            f"{where} was measured by another protocol, and its rows cannot be compared with new ones:\n  "
             + "\n  ".join(changes)
         )
 
 
-def changed(old: Any, new: Any) -> list[str]:
-    """Every value that differs between what a folder holds and what is asked for now, in words."""
+def difference_lines(old: Any, new: Any) -> list[str]:
+    """Returns a line for every value that differs between a folder ("there") and the request ("here")."""
     return [f"{name}: {there} there, {here} here" for name, there, here in differences(old, new, longest=LONGEST)]

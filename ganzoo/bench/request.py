@@ -10,7 +10,7 @@ from ganzoo.config.options import TrainOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """The arguments of `ganzoo bench`; None means the default that its help documents."""
+    """Holds the arguments of `ganzoo bench`; None means the default that the option documents."""
 
     out: Path
     sources: tuple[str, ...] = ()

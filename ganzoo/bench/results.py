@@ -1,4 +1,4 @@
-"""The folder of a bench: one file a cell, written whole, and results.jsonl made of them."""
+"""Reads and writes the folder of a bench: protocol, plan, one file a cell, and results.jsonl made of these files."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ganzoo.bench import protocol as protocols
 from ganzoo.bench.plan import Cell, cells_from_json, plan_to_json
-from ganzoo.bench.row import changes, checked_row, fingerprint
+from ganzoo.bench.row import Row, changes, checked_row, fingerprint
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, move_aside, remove_leftovers, write_atomically
 from ganzoo.files.strict_json import read_json
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class BenchFolder:
-    """Paths of a bench and its files; whoever writes holds the lock of the folder."""
+    """Names the files of a bench; hold the lock of the folder while you write."""
 
     def __init__(self, path: Path):
         self.path = Path(path)
@@ -31,7 +32,7 @@ class BenchFolder:
         self.results = self.path / "results.jsonl"
 
     def make(self) -> None:
-        """Makes the folder; UsageError if something else is there."""
+        """Creates the folder; UsageError if it holds anything that is no bench."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             names = os.listdir(self.path)
@@ -45,17 +46,19 @@ class BenchFolder:
     def open(
         self, protocol: dict[str, Any], cells: Sequence[Cell], plugins: Mapping[str, dict[str, str]] = {}
     ) -> tuple[Cell, ...]:
-        """Writes protocol and plan, or checks them against those that are there; returns the whole plan, older cells first.
+        """Writes protocol and plan, or checks them against those of the folder.
 
-        UsageError lists the differences if the protocol, what a cell of the same name does, or by which versions of `plugins` it would be
-        made, is another; then nothing is changed.
+        Returns the whole plan, older cells first.
+
+        UsageError lists the differences if the protocol, the settings of a cell of the same name, or the versions of
+        its `plugins` differ; then nothing is changed.
         """
         remove_leftovers(self.path)
         if self.protocol.exists():
             protocols.check_same(read_json(self.protocol), protocol, str(self.path))
         else:
             write_atomically(self.protocol, json.dumps(protocol, indent=2) + "\n")
-        plan = united(self.planned(), cells, str(self.path))
+        plan = merged_plans(self.planned(), cells, str(self.path))
         check_plugins(self.rows(fingerprint(protocol)), plugins, str(self.path))
         if plan != self.planned() or not self.plan.exists():
             write_atomically(self.plan, json.dumps(plan_to_json(plan), indent=1) + "\n")
@@ -64,84 +67,94 @@ class BenchFolder:
         return plan
 
     def planned(self) -> tuple[Cell, ...]:
-        """The cells of plan.json; none if it is not written yet."""
+        """Returns the cells of plan.json; none if it is not written yet."""
         return cells_from_json(read_json(self.plan), str(self.plan)) if self.plan.exists() else ()
 
-    def row(self, cell: Cell, protocol: str, *, set_aside: bool = True) -> dict[str, Any] | None:
-        """The row of a cell, or None if it is missing; one that is damaged is told, set aside if the folder may be changed, and missing."""
-        file = self.cells / f"{cell.file}.json"
-        if not file.exists():
-            return None
-        try:
-            row = read_json(file)
-            checked_row(row, str(file))
-            if row["protocol"] != protocol or "times" not in row:
-                raise CheckpointError(f"{file} is not a row of this bench.")
-        except CheckpointError as error:
-            log.info(
-                f"{error} It is {'set aside, as if the cell had not been done' if set_aside else 'left as it is, and not merged'}."
-            )
-            if set_aside:
-                move_aside(file, "damaged")
-            return None
-        return row
+    def row(self, cell: Cell, protocol: str, *, set_aside: bool = True) -> Row | None:
+        """Returns the row of a cell, or None if it is missing or damaged.
 
-    def rows(self, protocol: str) -> list[dict[str, Any]]:
-        """The rows that are there, in the order of plan.json, whole ones alone; nothing is changed."""
-        found = (self.row(cell, protocol, set_aside=False) for cell in self.planned())
+        A damaged file is logged, and renamed if `set_aside`.
+        """
+        try:
+            return self._read(cell, protocol)
+        except CheckpointError as error:
+            fate = "set aside, as if the cell had not been done" if set_aside else "left as it is, and not merged"
+            log.info(f"{error} It is {fate}.")
+            if set_aside:
+                move_aside(self._file(cell), "damaged")
+            return None
+
+    def rows(self, protocol: str) -> list[Row]:
+        """Returns the undamaged rows in the order of plan.json; changes and logs nothing."""
+        found = []
+        for cell in self.planned():
+            with suppress(CheckpointError):
+                found.append(self._read(cell, protocol))
         return [row for row in found if row is not None]
 
-    def write_row(self, cell: Cell, row: dict[str, Any]) -> None:
-        """Writes the row of a cell, whole or not at all."""
-        write_atomically(self.cells / f"{cell.file}.json", line_of(row) + "\n")
+    def _file(self, cell: Cell) -> Path:
+        return self.cells / f"{cell.file}.json"
 
-    def append(self, row: dict[str, Any]) -> None:
-        """Adds a row to results.jsonl, for whoever looks while the bench goes on."""
+    def _read(self, cell: Cell, protocol: str) -> Row | None:
+        """Reads the row of a cell, None if it is missing; CheckpointError if it is damaged or of another bench."""
+        file = self._file(cell)
+        if not file.exists():
+            return None
+        value = read_json(file)
+        row = checked_row(value, str(file))
+        if row.protocol != protocol or "times" not in value:
+            raise CheckpointError(f"{file} is not a row of this bench.")
+        return row
+
+    def write_row(self, cell: Cell, row: Row) -> None:
+        """Writes the row of a cell, whole or not at all."""
+        write_atomically(self._file(cell), row.to_line() + "\n")
+
+    def append(self, row: Row) -> None:
+        """Appends a row to results.jsonl, which shows the rows so far while the bench runs."""
         with (
             disk_errors(f"{self.results} cannot be written", GanzooError),
             open(self.results, "a", encoding="utf-8") as file,
         ):
-            file.write(line_of(row) + "\n")
+            file.write(row.to_line() + "\n")
 
-    def rewrite(self, plan: Iterable[Cell], protocol: str) -> list[dict[str, Any]]:
-        """Writes results.jsonl anew, all rows that are there in the order of the plan, and returns them."""
+    def rewrite(self, plan: Iterable[Cell], protocol: str) -> list[Row]:
+        """Writes results.jsonl anew with all rows in the order of the plan, and returns them."""
         rows = [row for cell in plan if (row := self.row(cell, protocol)) is not None]
-        write_atomically(self.results, "".join(line_of(row) + "\n" for row in rows))
+        write_atomically(self.results, "".join(row.to_line() + "\n" for row in rows))
         return rows
 
 
 def check_plugins(
-    rows: Iterable[dict[str, Any]], now: Mapping[str, dict[str, str]], where: str, elsewhere: str = "here it would be"
+    rows: Iterable[Row], now: Mapping[str, dict[str, str]], where: str, elsewhere: str = "here it would be"
 ) -> None:
-    """UsageError if a row was made by other versions of plugins than a cell of its name would be `now`: they are not seeds of one variant."""
+    """Raises UsageError if a row was made by other plugin versions than a cell of its name would be `now`.
+
+    Such rows are not seeds of one variant.
+    """
     for row in rows:
-        name, there = row["cell"]["name"], row.get("plugins", {})
-        if row["status"] != "failed" and there != now.get(name, there):
+        name, there = row.cell.name, row.plugins
+        if row.status != "failed" and there != now.get(name, there):
             theirs, ours = (
                 ", ".join(f"{one} {version}" for one, version in sorted(side.items())) or "no plugin"
                 for side in (there, now[name])
             )
             raise UsageError(
-                f"{where} holds '{name}' made with {theirs}; {elsewhere} {ours}: rows of both cannot stand beside each other."
+                f"{where} holds '{name}' made with {theirs}; {elsewhere} {ours}: their rows cannot be compared."
             )
 
 
-def line_of(row: dict[str, Any]) -> str:
-    """A row as one line of strict JSON."""
-    return json.dumps(row, allow_nan=False, ensure_ascii=False)
-
-
-def _settled(cell: Cell) -> Cell:
+def _normalized(cell: Cell) -> Cell:
     return replace(cell, settings=changes(cell.settings))
 
 
-def united(old: Sequence[Cell], new: Sequence[Cell], where: str) -> tuple[Cell, ...]:
-    """The cells of both, the old ones first; UsageError if two of one name are not the same."""
+def merged_plans(old: Sequence[Cell], new: Sequence[Cell], where: str) -> tuple[Cell, ...]:
+    """Returns the cells of both plans, the old ones first; UsageError if two of one name and seed differ."""
     cells = {cell.file: cell for cell in old}
     for cell in new:
         other = cells.setdefault(cell.file, cell)
-        if _settled(other) != _settled(cell):
-            differing = protocols.changed(other.to_json(), cell.to_json())
+        if _normalized(other) != _normalized(cell):
+            differing = protocols.difference_lines(other.to_json(), cell.to_json())
             what = f"'{cell.name}' of seed {cell.seed} with other settings"
             raise UsageError(f"{where} holds {what}: {'; '.join(differing)}. Choose another --out.")
     return tuple(cells.values())

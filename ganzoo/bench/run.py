@@ -1,4 +1,4 @@
-"""`ganzoo bench` as a function: makes the plan, checks everything, does what is missing, and leaves the results in order."""
+"""Runs `ganzoo bench`: plans the cells, checks the folder, runs the missing cells, and writes results and report."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 import torch
 
 from ganzoo.bench import costs
-from ganzoo.bench.cell import blank, fail, run_cell
+from ganzoo.bench.cell import blank_row, mark_failed, run_cell
 from ganzoo.bench.merge import write_outcome
 from ganzoo.bench.plan import Cell, Job, parse_shard
-from ganzoo.bench.planning import effort, plan_scoring, plan_training
-from ganzoo.bench.progress import Matrix
+from ganzoo.bench.planning import plan_scoring, plan_training, sampling_cost
+from ganzoo.bench.progress import Progress
 from ganzoo.bench.protocol import plugins_of
 from ganzoo.bench.request import Request
 from ganzoo.bench.results import BenchFolder
-from ganzoo.bench.row import fingerprint
+from ganzoo.bench.row import Row, fingerprint
 from ganzoo.bench.scorer import Scorer
-from ganzoo.bench.trained import count_ahead, tidy
-from ganzoo.bench.worker import described
+from ganzoo.bench.trained import cache_costs, prune_checkpoints
+from ganzoo.bench.worker import encoded_task
 from ganzoo.bench.workers import Child, Forked, Fresh, can_fork, keep_freed_memory, run_all
 from ganzoo.engine.device import set_threads
 from ganzoo.errors import UsageError
@@ -30,11 +30,11 @@ from ganzoo.registry.registry import Registry
 from ganzoo.runs.sample_monitor import real_images
 
 
-def bench(request: Request, registry: Registry) -> list[dict[str, Any]]:
-    """Fills the folder of a bench and returns its rows in the order of the plan.
+def bench(request: Request, registry: Registry) -> list[Row]:
+    """Runs all missing cells of a bench and returns its rows in the order of the plan.
 
-    A cell that fails or diverges is a row. UsageError for a request that cannot be met, before anything is made; InterruptedRun
-    after a signal, when all cells have saved their state.
+    A cell that fails or diverges is a row, too. UsageError for an impossible request, before any file is written;
+    InterruptedRun after a signal, when all cells have saved their state.
     """
     set_threads(request.options.threads)
     number, count = parse_shard(request.shard)
@@ -49,17 +49,17 @@ def bench(request: Request, registry: Registry) -> list[dict[str, Any]]:
         rows = folder.rewrite(plan, hashed)
         mine = cells[number - 1 :: count]
         found = {cell: row for cell in mine if (row := folder.row(cell, hashed)) is not None}
-        for cell, row in found.items():  # whoever was killed between a row and this
-            tidy(row, folder.path / "runs" / cell.file)
+        for cell, row in found.items():  # a bench may have been killed after a row and before its pruning
+            prune_checkpoints(row, folder.path / "runs" / cell.file)
         missing = [
-            cell for cell in mine if cell not in found or (request.retry_failed and found[cell]["status"] == "failed")
+            cell for cell in mine if cell not in found or (request.retry_failed and found[cell].status == "failed")
         ]
-        matrix = Matrix(folder, job, mine, missing, _jobs(request), quiet=request.quiet)
+        progress = Progress(folder, job, mine, missing, _jobs(request), quiet=request.quiet)
         try:
             if missing:
-                matrix.announce()
-                _fill(request, job, missing, folder, protocol, registry, scorer, matrix)
-        finally:  # whoever stops a bench sees what is there
+                progress.announce()
+                _fill(request, job, missing, folder, protocol, registry, scorer, progress)
+        finally:  # a bench that is stopped leaves the report of its rows so far
             rows = folder.rewrite(plan, hashed)
             if rows:
                 write_outcome(folder.path)
@@ -67,7 +67,7 @@ def bench(request: Request, registry: Registry) -> list[dict[str, Any]]:
 
 
 def _plugins(cells: Sequence[Cell], registry: Registry) -> dict[str, dict[str, str]]:
-    """Who else's code every variant that is to be trained is made of, by its name in tables."""
+    """Returns the versions of third-party plugins of every variant that is trained, by its name in tables."""
     return {
         name: plugins_of(cell.resolved(registry).variant, registry)
         for name, cell in {cell.name: cell for cell in cells if not cell.source}.items()
@@ -82,9 +82,9 @@ def _fill(
     protocol: dict[str, Any],
     registry: Registry,
     scorer: Scorer,
-    matrix: Matrix,
+    progress: Progress,
 ) -> None:
-    """Does the missing cells, each in a process of its own."""
+    """Runs the missing cells, each in a process of its own."""
     hashed = fingerprint(protocol)
 
     def work(cell: Cell) -> None:
@@ -95,49 +95,48 @@ def _fill(
         row = folder.row(cell, hashed)
         if row is None:
             return lost(cell, "its process ended without a row")
-        tidy(row, folder.path / "runs" / cell.file)
+        prune_checkpoints(row, folder.path / "runs" / cell.file)
         folder.append(row)
-        matrix.tell(cell, row)
+        progress.report(cell, row)
 
     def lost(cell: Cell, why: str) -> None:
-        row = blank(cell, job, hashed)
-        fail(row, job, why)
+        row = blank_row(cell, job, hashed)
+        mark_failed(row, job, why)
         folder.write_row(cell, row)
         finished(cell)
 
     def start(cell: Cell) -> Child:
         if can_fork(job.device, job.threads):
-            count_ahead(cell, job, registry)
+            cache_costs(cell, job, registry)
             return Forked(lambda: work(cell))
-        return Fresh(described(cell, job, fingerprint(protocol)))
+        return Fresh(encoded_task(cell, job, fingerprint(protocol)))
 
-    hearing = {"finished": finished, "lost": lost, "look": matrix.look}
-    with matrix:
+    with progress:
         if request.ray:
             from ganzoo.bench.cluster import run_on_ray
 
-            run_on_ray(request.ray, missing, job, protocol, **hearing)
+            run_on_ray(request.ray, missing, job, protocol, finished=finished, lost=lost, update=progress.update)
         else:
             _warm_up()
             keep_freed_memory()
             if job.kind == "train":
                 real_images(scorer.data)
-            gc.freeze()  # a collection in a forked child would write to, and so copy, every page of what it has inherited
+            ordered = sorted(missing, key=lambda cell: -sampling_cost(cell, registry))
+            gc.freeze()  # or else a collection in a forked child writes to, and so copies, every page that it inherited
             try:
-                run_all(sorted(missing, key=lambda cell: -effort(cell, registry)), _jobs(request), start, **hearing)
+                run_all(ordered, _jobs(request), start, finished=finished, lost=lost, update=progress.update)
             finally:
                 gc.unfreeze()
 
 
 def _jobs(request: Request) -> int:
-    """Cells at a time: as asked, else one where times are measured that others would lengthen, and all cores for scoring."""
-    return request.jobs or (
-        1 if request.train or request.ray else max(1, (os.cpu_count() or 1) // (request.options.threads or 1))
-    )
+    """Returns the number of cells at a time: as asked, else 1 for training and all cores for scoring."""
+    cores = max(1, (os.cpu_count() or 1) // (request.options.threads or 1))
+    return request.jobs or (1 if request.train or request.ray else cores)
 
 
 def _warm_up() -> None:
-    """Does what optimizers, pictures and the machine's name need at their first use, once instead of in every child."""
+    """Initializes optimizers, pictures and the machine's name once instead of in every child."""
     from PIL import Image
 
     torch.optim.Adam([torch.zeros(1, requires_grad=True)]).step()

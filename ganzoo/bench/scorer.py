@@ -1,4 +1,4 @@
-"""The same eyes for every cell: an extractor, its metrics, the images to learn from, and what it sees of the real images."""
+"""Scores every model with the same extractor, metrics and reference images."""
 
 from __future__ import annotations
 
@@ -6,31 +6,36 @@ import math
 import time
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 from torch import Tensor
 
-from ganzoo.bench.plan import Job
+from ganzoo.bench.plan import Cell, Job
 from ganzoo.data import ImageData, load_images
 from ganzoo.errors import GanzooError, InterruptedRun, PluginError, UsageError
+from ganzoo.files import pictures
 from ganzoo.files.pictures import to_uint8
 from ganzoo.files.text import one_line
 from ganzoo.metrics import named
-from ganzoo.metrics.features import Extractor, as_images, load_extractor, needs_of, observe
-from ganzoo.metrics.score import measure, observe_real, with_origin
+from ganzoo.metrics.features import Extractor, FeatureSet, as_images, extract_features, load_extractor, needs_of
+from ganzoo.metrics.score import measure, reference_features, with_codes_and_labels
 from ganzoo.models.model import Model
 from ganzoo.registry.registry import Registry
 
 BATCH = 250
+GRID = 8  # samples on a side of the picture
 
 
-class Score(NamedTuple):
-    """The numbers of some drawings by name (None where one is not finite or its metric failed), how long the generator took for them, and
-    what went wrong."""
+class Evaluation(NamedTuple):
+    """Holds the numbers of some samples by name, the seconds of sampling, and the errors of metrics.
 
-    values: dict[str, float | None]
-    drawing_seconds: float
-    troubles: tuple[str, ...] = ()
+    A number is None if it is not finite or its metric failed.
+    """
+
+    scores: dict[str, float | None]
+    sampling_seconds: float
+    errors: tuple[str, ...] = ()
 
 
 class Scorer:
@@ -48,57 +53,71 @@ class Scorer:
         self.metrics = {name: registry.get("metrics", name) for name in job.metrics}
         self.needs = needs_of(self.metrics, self.extractor)
         self.reference = cache(self._reference)
-        self.seen = cache(self._seen)
+        self.reference_features = cache(self._reference_features)
 
     @property
     def data(self) -> ImageData:
-        """What the cells are trained on."""
+        """The training images of all cells."""
         if self._data is None:
             job = self.job
-            self._data = load(job, job.data, self.registry, size=job.image_size, channels=job.channels)
+            assert job.data is not None and job.image_size is not None
+            self._data = load_prepared(job, job.data, self.registry, size=job.image_size, channels=job.channels)
         return self._data
 
     def _reference(self, size: int, channels: int) -> ImageData:
         if self.job.reference == self.job.data and (size, channels) == (self.job.image_size, self.job.channels):
             return self.data
-        return load(self.job, self.job.reference, self.registry, size=size, channels=channels)
+        assert self.job.reference is not None
+        return load_prepared(self.job, self.job.reference, self.registry, size=size, channels=channels)
 
-    def _seen(self, size: int, channels: int):
-        return observe_real(self.reference(size, channels), self.extractor, self.needs)
+    def _reference_features(self, size: int, channels: int) -> FeatureSet:
+        return reference_features(self.reference(size, channels), self.extractor, self.needs)
 
-    def score(self, model: Model, images: int, seed: int) -> Score:
-        """The numbers of the first `images` drawings of a seed, rounded to 8 bits; a metric that fails leaves a trouble and the others alone."""
+    def score(self, model: Model, images: int, seed: int) -> Evaluation:
+        """Scores the first `images` samples of a seed, rounded to 8 bits.
+
+        A metric that fails costs its own number alone.
+        """
         watch = _Stopwatch(model.stream(images, seed, batch_size=BATCH))
-        fake = observe((as_images(to_uint8(batch)) for batch in watch), self.extractor, self.needs)
-        fake = with_origin(fake, model, seed, self.extractor)
-        real = self.seen(model.image.size, model.image.channels)
-        values: dict[str, float | None] = {}
-        troubles = []
+        fake = extract_features((as_images(to_uint8(batch)) for batch in watch), self.extractor, self.needs)
+        fake = with_codes_and_labels(fake, model, seed, self.extractor)
+        real = self.reference_features(model.image.size, model.image.channels)
+        scores: dict[str, float | None] = {}
+        errors = []
         for name, metric in self.metrics.items():
             try:
                 found = measure(real, fake, self.extractor, {name: metric}, seed)
-                if twice := found.keys() & values.keys():
+                if twice := found.keys() & scores.keys():
                     raise PluginError(
                         f"The metric '{name}' gives '{min(twice)}', as another does; it must choose another name."
                     )
             except InterruptedRun:
                 raise
-            except Exception as error:  # a metric may be anybody's, and a training of hours must not be lost for it
-                values[named(name, self.extractor.name)] = None
-                said = one_line(error)
-                troubles.append(said if f"metric '{name}'" in said else f"The metric '{name}' failed: {said}")
+            except Exception as error:  # a plugin's metric may raise anything, and a training of hours must not be lost
+                scores[named(name, self.extractor.name)] = None
+                text = one_line(error)
+                errors.append(text if f"metric '{name}'" in text else f"The metric '{name}' failed: {text}")
             else:
-                values.update((label, value if math.isfinite(value) else None) for label, value in found.items())
-        return Score(values, watch.seconds, tuple(troubles))
+                scores.update((label, value if math.isfinite(value) else None) for label, value in found.items())
+        return Evaluation(scores, watch.seconds, tuple(errors))
 
 
-def load(job: Job, source: str, registry: Registry, *, size: int, channels: int | None) -> ImageData:
-    """Images of a source at a size, prepared or from the cache."""
+def save_samples(model: Model, cell: Cell, job: Job) -> str:
+    """Writes a grid of samples and returns its path in the bench's folder."""
+    path = Path("samples") / f"{cell.file}.png"
+    images = model.sample(GRID * GRID, cell.seed)
+    (Path(job.folder) / path.parent).mkdir(exist_ok=True)
+    pictures.save_picture(pictures.grid(images, GRID), Path(job.folder) / path)
+    return path.as_posix()
+
+
+def load_prepared(job: Job, source: str, registry: Registry, *, size: int, channels: int | None) -> ImageData:
+    """Loads the images of a source at a size, prepared now or from the cache."""
     return load_images(source, size=size, channels=channels, datasets=registry.table("datasets"), root=job.data_root)
 
 
-def default_reference(data: str, registry: Registry, root) -> str:
-    """What a training is judged by unless someone says: the test split of a registered data set that has one, else its own images."""
+def default_reference(data: str, registry: Registry, root: Path | None) -> str:
+    """Returns the test split of a registered data set that has one, else the training images themselves."""
     from ganzoo.data.resolve import find_source
 
     name, colon, _ = data.partition(":")
@@ -108,13 +127,13 @@ def default_reference(data: str, registry: Registry, root) -> str:
         find_source(f"{name}:test", registry.table("datasets"), root)
     except UsageError:
         return data
-    except GanzooError:  # the split exists, and its files are what is missing: whoever loads it says so
+    except GanzooError:  # the split exists and its files are missing: loading it will report that
         pass
     return f"{name}:test"
 
 
 class _Stopwatch:
-    """Passes batches on and adds up how long each took to come."""
+    """Passes batches on and adds up the seconds that each took to arrive."""
 
     def __init__(self, batches: Iterator[Tensor]):
         self._batches, self.seconds = batches, 0.0

@@ -1,4 +1,4 @@
-"""A cell in a process that shares nothing with the one that asked for it: `python -m ganzoo.bench.worker`, or a worker of a cluster."""
+"""Runs one cell in a fresh process: `python -m ganzoo.bench.worker`, or a worker of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import logging
 import sys
 import threading
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from ganzoo.bench.cell import run_cell
 from ganzoo.bench.plan import Cell, Job
 from ganzoo.bench.protocol import check_same, protocol_of
 from ganzoo.bench.results import BenchFolder
+from ganzoo.bench.row import Row
 from ganzoo.bench.scorer import Scorer
 from ganzoo.bench.workers import end_with_parent
 from ganzoo.config.schema import from_json
@@ -21,14 +23,17 @@ from ganzoo.errors import InterruptedRun
 from ganzoo.registry.registry import registry
 
 
-def described(cell: Cell, job: Job, protocol: str) -> str:
-    """What a process apart must be told, as one line."""
+def encoded_task(cell: Cell, job: Job, protocol: str) -> str:
+    """Encodes a cell, its job and the fingerprint of the protocol as one line of JSON."""
     return json.dumps({"cell": cell.to_json(), "job": job.to_json(), "protocol": protocol})
 
 
-def row_of(words: str, protocol: dict[str, Any] | None = None) -> tuple[Cell, Job, dict[str, Any]]:
-    """Does the cell that is described; returns it with its job and its row. UsageError if things here would make `protocol` another."""
-    asked = json.loads(words)
+def run_task(task: str, protocol: dict[str, Any] | None = None) -> tuple[Cell, Job, Row]:
+    """Runs an encoded cell; returns it with its job and its row.
+
+    UsageError if this machine would measure by another `protocol`.
+    """
+    asked = json.loads(task)
     cell, job = from_json(asked["cell"], Cell, "cell"), from_json(asked["job"], Job, "job")
     set_threads(job.threads)
     if protocol is not None:
@@ -44,22 +49,22 @@ def _scorer(job: Job) -> Scorer:
 
 @cache
 def _protocol(job: Job, shapes: tuple[tuple[int, int], ...]) -> dict[str, Any]:
-    """What this process would write as protocol.json."""
+    """Returns the protocol by which this process measures."""
     scorer = _scorer(job)
     references = [scorer.reference(*shape) for shape in shapes]
     return protocol_of(job, scorer.data if job.data else None, references, scorer.extractor, registry())
 
 
 def main() -> int:
-    """Does the cell that the first line of input describes, and writes its row; the end of the input is the end of the parent."""
-    logging.getLogger("ganzoo").addHandler(logging.NullHandler())  # the bench that asked for the cell has said it all
-    words = sys.stdin.readline()
+    """Runs the cell that the first line of input encodes, and writes its row; ends when the input is closed."""
+    logging.getLogger("ganzoo").addHandler(logging.NullHandler())  # the parent has printed these messages already
+    task = sys.stdin.readline()
     threading.Thread(target=end_with_parent, args=(sys.stdin.read,), daemon=True).start()
     try:
-        cell, job, row = row_of(words)
+        cell, job, row = run_task(task)
     except InterruptedRun as stop:
         return stop.exit_code
-    BenchFolder(job.folder).write_row(cell, row)
+    BenchFolder(Path(job.folder)).write_row(cell, row)
     return 0
 
 

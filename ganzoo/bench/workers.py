@@ -1,7 +1,7 @@
-"""Cells in processes of their own, so that neither a crash nor a leak of one reaches another.
+"""Runs cells in child processes, so that a crash or a leak of one does not reach another.
 
-A child is forked from the process that has imported and loaded everything, and costs no start of Python; where that cannot be, as
-with a GPU's driver, it is a fresh one.
+A child is forked from the process that has imported and loaded everything; where forking is unsafe, as with a GPU's
+driver, a fresh Python is started.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from types import FrameType
+from typing import Any, NoReturn, Protocol
 
 import torch
 
@@ -25,20 +26,18 @@ from ganzoo.errors import InterruptedRun
 POLL_SECONDS = 0.02
 TRIES = 2
 SAME_SIGNAL_SECONDS = 2.0
-MALLOC_OPTIONS = {
-    -1: 2**30,
-    -3: 2**25,
-}  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h, in bytes; more than 32 MiB glibc refuses
+# M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h, in bytes; glibc refuses more than 32 MiB for the second.
+MALLOC_OPTIONS = {-1: 2**30, -3: 2**25}
 
 
 class Child(Protocol):
     """A process that works on one cell."""
 
     def poll(self) -> int | None:
-        """Its exit code, negative after a signal; None while it runs."""
+        """Returns the exit code, negative after a signal; None while the process runs."""
 
     def send(self, number: int) -> None:
-        """Sends it a signal."""
+        """Sends a signal."""
 
 
 @dataclass
@@ -46,18 +45,21 @@ class Running:
     """A cell in a process."""
 
     cell: Cell
-    child: Child
+    child: Child | None  # None on a cluster
     began: float
 
 
 def can_fork(device: str, threads: int) -> bool:
-    """Whether a child can go on with what this process has loaded: a GPU's driver, macOS's libraries and threads cannot be forked."""
+    """Returns True if forking is safe: on Linux, on the CPU and with one thread."""
     return sys.platform.startswith("linux") and torch.device(device).type == "cpu" and threads == 1
 
 
 def keep_freed_memory() -> None:
-    """Lets glibc keep what this process frees, and its forks: activations of ten megabytes and more come and go with every batch, and for each
-    the system would clear its pages again. Elsewhere nothing happens."""
+    """Lets glibc keep freed memory in this process and its forks; does nothing elsewhere.
+
+    Activations of ten megabytes and more are freed with every batch, and the system would clear their pages again each
+    time.
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform.startswith("linux") else None
     if mallopt is not None:
         for option, value in MALLOC_OPTIONS.items():
@@ -65,13 +67,10 @@ def keep_freed_memory() -> None:
 
 
 class Forked:
-    """A fork that calls `work` in a group of its own, so that Ctrl-C on a terminal reaches the parent alone, and ends with it."""
+    """Forks a child that calls `work` and ends with its parent; Ctrl-C does not reach it."""
 
-    _line: tuple[int, int, int] = (
-        0,
-        0,
-        0,
-    )  # whose it is, and both ends: while the owner holds the other one, a child that reads waits
+    # The owner's pid and both ends of a pipe, on which a child's read returns when its owner has ended.
+    _line: tuple[int, int, int] = (0, 0, 0)
 
     def __init__(self, work: Callable[[], None]):
         if Forked._line[0] != os.getpid():
@@ -114,22 +113,24 @@ class Forked:
 
 
 class Fresh:
-    """`python -m ganzoo.bench.worker`, which reads what to do from its input and ends when that is closed."""
+    """Starts `python -m ganzoo.bench.worker`, which reads its task from its input and ends when the input is closed."""
 
-    def __init__(self, words: str):
+    def __init__(self, task: str):
         command = [sys.executable, "-m", "ganzoo.bench.worker"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True)
+        assert self._process.stdin is not None
+        self._input = self._process.stdin
         try:
-            self._process.stdin.write(words + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:  # it died at once, as its exit code will tell
+            self._input.write(task + "\n")
+            self._input.flush()
+        except BrokenPipeError:  # it died at once, and its exit code will say so
             pass
 
     def poll(self) -> int | None:
         """As `Child.poll`."""
         code = self._process.poll()
-        if code is not None and not self._process.stdin.closed:
-            self._process.stdin.close()
+        if code is not None and not self._input.closed:
+            self._input.close()
         return code
 
     def send(self, number: int) -> None:
@@ -138,33 +139,33 @@ class Fresh:
 
 
 def end_with_parent(wait: Callable[[], object]) -> NoReturn:
-    """Waits for what returns when the parent has died, and ends this process at once: somebody may soon begin the cell again."""
+    """Ends this process as soon as `wait` returns, since the parent has died and the cell may be started again."""
     wait()
     os._exit(1)
 
 
-class Patience:
-    """While it is entered, the first SIGINT or SIGTERM is noted in `number`; one that comes seconds later raises KeyboardInterrupt.
+class GracefulShutdown:
+    """Records the first SIGINT or SIGTERM in `number`; another one seconds later raises KeyboardInterrupt.
 
-    Batch systems and shells send the same signal to a process and to its group: those are one.
+    Batch systems and shells send the same signal to a process and to its group: those count as one.
     """
 
     def __init__(self) -> None:
         self.number, self._since = 0, 0.0
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Patience:
+    def __enter__(self) -> GracefulShutdown:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._notice) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
-    def _notice(self, number: int, frame) -> None:
+    def _notice(self, number: int, frame: FrameType | None) -> None:
         if self.number and time.monotonic() - self._since > SAME_SIGNAL_SECONDS:
             raise KeyboardInterrupt
         if not self.number:
             self.number, self._since = number, time.monotonic()
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -176,22 +177,23 @@ def run_all(
     *,
     finished: Callable[[Cell], None],
     lost: Callable[[Cell, str], None],
-    look: Callable[[Sequence[Running], Sequence[Cell]], None],
+    update: Callable[[Sequence[Running], Sequence[Cell]], None],
 ) -> None:
-    """Works through the cells in their order, at most `jobs` at a time, and tells of each when it has `finished`.
+    """Runs the cells in order, at most `jobs` at a time, and calls `finished` for each that has ended.
 
-    A child that dies is started again once; then `lost` is told why. On SIGINT or SIGTERM the children are asked to save and
-    end, and InterruptedRun is raised when they have.
+    A child that dies is started again once; if it dies again, `lost` is called with the reason. On SIGINT or SIGTERM
+    the children save their state, and InterruptedRun is raised when they have ended.
     """
-    waiting, running, tries = list(cells), [], dict.fromkeys(cells, 0)
-    with Patience() as signals:
+    waiting, tries = list(cells), dict.fromkeys(cells, 0)
+    running: list[Running] = []
+    with GracefulShutdown() as signals:
         try:
             while (waiting or running) and not signals.number:
                 while waiting and len(running) < jobs:
                     cell = waiting.pop(0)
                     tries[cell] += 1
                     running.append(Running(cell, start(cell), time.monotonic()))
-                look(running, waiting)
+                update(running, waiting)
                 time.sleep(POLL_SECONDS)
                 for one, code in _ended(running):
                     if code == 0:
@@ -199,7 +201,7 @@ def run_all(
                     elif tries[one.cell] < TRIES:
                         waiting.insert(0, one.cell)
                     else:
-                        lost(one.cell, f"its process ended with {_words(code)}, {TRIES} times")
+                        lost(one.cell, f"its process ended with {_exit_text(code)}, {TRIES} times")
             _send(running, signal.SIGTERM)
             while running:
                 time.sleep(POLL_SECONDS)
@@ -215,8 +217,8 @@ def run_all(
 
 
 def _ended(running: list[Running]) -> list[tuple[Running, int]]:
-    """Takes those out that have ended."""
-    ended = [(one, code) for one in running if (code := one.child.poll()) is not None]
+    """Removes those that have ended from the list, and returns them with their exit codes."""
+    ended = [(one, code) for one in running if one.child and (code := one.child.poll()) is not None]
     for one, _ in ended:
         running.remove(one)
     return ended
@@ -224,9 +226,9 @@ def _ended(running: list[Running]) -> list[tuple[Running, int]]:
 
 def _send(running: Sequence[Running], number: int) -> None:
     for one in running:
-        if one.child.poll() is None:
+        if one.child and one.child.poll() is None:
             one.child.send(number)
 
 
-def _words(code: int) -> str:
+def _exit_text(code: int) -> str:
     return signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"

@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it runs inside its body, so that listing stays fast."""
+"""The command line. Commands import heavy modules in their bodies, so that `ganzoo list` is fast."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are named, and that knows them all for help and completion."""
+    """A group that imports a command only when it is used."""
 
-    def list_commands(self, context) -> list[str]:
+    def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, context, name: str):
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
         from importlib import import_module
@@ -44,7 +44,9 @@ class LazyGroup(click.Group):
         module, _, attribute = COMMANDS[name].partition(":")
         return getattr(import_module(f"{__name__}.{module}"), attribute)
 
-    def resolve_command(self, context, arguments):
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         name = arguments[0]
         if name not in COMMANDS and not name.startswith("-"):
             from ganzoo.errors import did_you_mean
@@ -53,7 +55,8 @@ class LazyGroup(click.Group):
         return super().resolve_command(context, arguments)
 
 
-def show_version(context, parameter, asked: bool) -> None:
+def show_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    """Prints the version and exits, for `--version`."""
     if asked and not context.resilient_parsing:
         from ganzoo import __version__
 
@@ -68,35 +71,36 @@ def show_version(context, parameter, asked: bool) -> None:
     is_eager=True,
     expose_value=False,
     callback=show_version,
-    help="Print the version and stop.",
+    help="Print the version and exit.",
 )
 def group() -> None:
-    """A zoo of generative adversarial networks in which every variant is a plugin.
+    """A zoo of GANs in PyTorch, in which every variant is a plugin.
 
     \b
-    ganzoo list                                                 what there is, and which come with weights
-    ganzoo show dcgan                                           its paper, parts, options and settings
-    ganzoo sample dcgan.fashion-mnist --out grid.png            draw from weights that come with the package
+    ganzoo list                                         all variants, and their pretrained weights
+    ganzoo show dcgan                                   paper, parts, options and settings
+    ganzoo sample dcgan.fashion-mnist --out grid.png    sample from pretrained weights
     ganzoo train dcgan --data fashion-mnist-test --image-size 32 --steps 500 --out runs/first
-    ganzoo sample ./runs/first -n 64 --out own.png              draw from what was trained
-    ganzoo explore infogan.fashion-mnist --out codes.png        what latents mean
-    ganzoo check my-gan                                         what any variant must pass, and what to change
-    ganzoo push ./runs/first owner/name                         publish it; pull, search and sample find it
+    ganzoo sample ./runs/first -n 64 --out own.png      sample from your run
+    ganzoo explore infogan.fashion-mnist --out codes.png
+    ganzoo check my-gan                                 run the conformance checks
+    ganzoo push ./runs/first owner/name                 publish on the Hugging Face Hub
 
-    Words complete with <TAB> after: eval "$(_GANZOO_COMPLETE=bash_source ganzoo)" (or zsh_source, fish_source).
+    Tab completion: eval "$(_GANZOO_COMPLETE=bash_source ganzoo)" (or zsh_source, fish_source).
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 diverged or collapsed, 130 and 143 stopped by a signal.
-    GANZOO_DEBUG=1 shows tracebacks; GANZOO_LOAD_PLUGINS=a,b loads only those distributions, empty only the built-ins.
+    Exit codes: 0 success, 1 failure, 2 wrong usage, 3 diverged or collapsed, 130 and 143 stopped by a signal.
+    GANZOO_DEBUG=1 shows tracebacks. GANZOO_LOAD_PLUGINS=a,b loads only the plugins of these distributions and the
+    built-in ones; empty, only the built-in ones.
     """
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line and exits; the one place that turns errors into one line and an exit code."""
-    _mend_streams()
+    """Runs the command line and exits. Turns every error into one line and an exit code."""
+    _make_streams_safe()
     try:
         code = group.main(args=arguments, prog_name="ganzoo", standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has had enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         code = 1
     except click.exceptions.Exit as finished:
         code = finished.exit_code
@@ -117,15 +121,15 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         text = " ".join(str(error).split())[:500]
         code = _fail(f"Error: {type(error).__name__}: {text} (GANZOO_DEBUG=1 shows where)", 1, error)
-    _quiet_end()
+    _flush_streams()
     common = sys.modules.get(f"{__name__}.common")
     if common is not None and common.registry.cache_info().currsize:
-        common.tell_warnings(common.registry())
+        common.report_warnings(common.registry())
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _mend_streams() -> None:
-    """Characters that an output cannot show become "?"; an output that was closed takes everything and keeps nothing."""
+def _make_streams_safe() -> None:
+    """Replaces characters that an output cannot encode by "?", and a closed output by the null device."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
@@ -134,7 +138,7 @@ def _mend_streams() -> None:
 
 
 def _fail(line: str, code: int, error: Exception | None = None) -> int:
-    """Prints the line in which every error ends; GANZOO_DEBUG=1 also shows where an unexpected one came from."""
+    """Prints an error as one line and returns the code; GANZOO_DEBUG=1 adds the traceback of unexpected errors."""
     if error is not None and code == 1 and os.environ.get("GANZOO_DEBUG", "") not in ("", "0"):
         import traceback
 
@@ -147,8 +151,8 @@ def _fail(line: str, code: int, error: Exception | None = None) -> int:
     return code
 
 
-def _quiet_end() -> None:
-    """What an output could not take is dropped here; the interpreter would complain of it in its own words at exit."""
+def _flush_streams() -> None:
+    """Flushes the outputs and drops what cannot be written, so that the interpreter does not report it at exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,4 +1,4 @@
-"""`ganzoo check`: what any variant must pass."""
+"""`ganzoo check`: runs the conformance checks."""
 
 from __future__ import annotations
 
@@ -14,27 +14,34 @@ from ganzoo.errors import UsageError
 COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
 
 
-@click.command()
+class CheckCommand(click.Command):
+    """A command whose help lists the checks."""
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the names and promises of the checks after the options."""
+        from ganzoo.testing import CHECKS
+
+        with formatter.section("Checks"):
+            formatter.write_dl(list(CHECKS.items()))
+
+
+@click.command(cls=CheckCommand)
 @click.argument("names", nargs=-1, type=VariantName(), metavar="NAME...")
-@click.option("--dist", help="All variants of this installed distribution.")
-@click.option("--all", "everything", is_flag=True, help="All variants.")
-@click.option("--only", multiple=True, metavar="CHECK", help="Only this check; several: each of them.")
-@click.option(
-    "--size", type=click.IntRange(1), help="Image size to train at.  [default: the smallest that the card declares]"
-)
+@click.option("--dist", help="Check all variants of this installed distribution.")
+@click.option("--all", "everything", is_flag=True, help="Check all variants.")
+@click.option("--only", multiple=True, metavar="CHECK", help="Run only this check; may be repeated.")
+@click.option("--size", type=click.IntRange(1), help="Image size in pixels.  [default: the smallest of the variant]")
 @click.option(
     "--patience",
     type=click.FloatRange(0, min_open=True),
     default=60.0,
     show_default=True,
-    help="Seconds of the processor that `learns` may take.",
+    help="CPU seconds after which the check `learns` is skipped.",
 )
-@click.option(
-    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of the processor to use."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array for programs.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def check(
-    names,
+    names: tuple[str, ...],
     dist: str | None,
     everything: bool,
     only: tuple[str, ...],
@@ -43,7 +50,9 @@ def check(
     threads: int,
     as_json: bool,
 ) -> None:
-    """Check what any variant must pass; every failure says what to change. Exit code 1 if a check fails.
+    """Run the conformance checks of variants.
+
+    Every failure says what to change. The exit code is 1 if a check fails.
 
     \b
     ganzoo check my-gan
@@ -75,11 +84,11 @@ def check(
 
 
 def _chosen(names: tuple[str, ...], dist: str | None, everything: bool) -> list[str]:
-    """The variants to check; exactly one of the three ways to say it must be used."""
+    """Returns the variants to check; UsageError unless exactly one of NAME, --dist and --all is given."""
     from ganzoo.cli.common import loaded_registry
 
     if bool(names) + (dist is not None) + everything != 1:
-        raise UsageError("Say what to check: names of variants, or --dist DISTRIBUTION, or --all.")
+        raise UsageError("Choose what to check: names of variants, or --dist DISTRIBUTION, or --all.")
     found = loaded_registry()
     if names:
         for name in names:
@@ -89,9 +98,8 @@ def _chosen(names: tuple[str, ...], dist: str | None, everything: bool) -> list[
         return found.names("variants")
     from ganzoo.registry.discovery import normalize
 
-    mine = [
-        name for name in found.names("variants") if found.claim("variants", name).plugin.distribution == normalize(dist)
-    ]
+    wanted = normalize(dist or "")
+    mine = [name for name in found.names("variants") if found.claim("variants", name).plugin.distribution == wanted]
     if not mine:
         known = sorted({plugin.distribution for plugin in found.plugins})
         raise UsageError(

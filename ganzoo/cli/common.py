@@ -1,4 +1,4 @@
-"""What commands share: the registry, with its warnings on stderr, and the log messages of everything that they run."""
+"""Shared by the commands: the registry with its warnings, and log messages, both on stderr."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import click
 
 from ganzoo.registry.registry import Registry, registry
 
-REPORTED: set[str] = set()  # warnings that this process has printed
+REPORTED: set[str] = set()  # warnings that this process has printed already
 
 
 def loaded_registry() -> Registry:
-    """The registry, after one line on stderr for each plugin that is broken and each name that is claimed twice.
+    """Loads the registry and prints one line on stderr for each broken plugin and each name that is registered twice.
 
-    Call it before anything imports torch, which a damaged distribution can keep from starting.
+    Call it before importing torch, because a damaged distribution can break torch's import (the registry prevents it).
     """
     found = registry()
-    tell_warnings(found)
+    report_warnings(found)
     return found
 
 
-def tell_warnings(found: Registry) -> None:
-    """Prints the registry's warnings that were not printed yet: part hooks run late and may add some."""
+def report_warnings(found: Registry) -> None:
+    """Prints the warnings that were not printed yet; hooks of parts run late and may add some."""
     for line in [line for line in found.warnings if line not in REPORTED]:
         REPORTED.add(line)
         click.echo(f"{click.style('Warning:', fg='yellow')} {line}", err=True)
 
 
 def show_messages(quiet: bool = False) -> None:
-    """Prints ganzoo's log messages to stderr until the command ends; only warnings if `quiet`, none on other ranks than 0."""
+    """Prints log messages to stderr until the command ends: only warnings if `quiet`, nothing on ranks other than 0."""
     import logging
 
     class Printed(logging.Handler):

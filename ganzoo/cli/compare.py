@@ -1,4 +1,4 @@
-"""`ganzoo compare`: what of two benches is more than chance."""
+"""`ganzoo compare`: tests which differences between two benches are significant."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganzoo.errors import GanzooError, UsageError
+
+if TYPE_CHECKING:
+    from ganzoo.bench.report.compare import Comparison, Outcome, Side
 
 
 @click.command()
@@ -17,25 +21,26 @@ from ganzoo.errors import GanzooError, UsageError
 @click.option(
     "--variants",
     metavar="A,B",
-    help="Compare these two instead: A of the first file with B of the second, or of the same one.",
+    help="Compare these two: A of the first file with B of the second, or of the same one.",
 )
 @click.option(
-    "--metric", "metrics", multiple=True, help="Only this one, with or without its [extractor]; several are allowed."
+    "--metric", "metrics", multiple=True, help="Only this metric, with or without its [extractor]; repeatable."
 )
 @click.option(
     "--score",
     type=click.Choice(["best", "final"]),
     default="best",
     show_default=True,
-    help="Which checkpoint's numbers.",
+    help="The checkpoint whose numbers are compared.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for programs.")
 def compare(files: tuple[Path, ...], variants: str | None, metrics: tuple[str, ...], score: str, as_json: bool) -> None:
-    """Tell which differences between two results.jsonl, or the folders of two benches, are more than chance.
+    """Test which differences between two results.jsonl, or two bench folders, are significant.
 
-    Seeds are the samples, never paired. The p-value is an exact permutation test's, corrected by Holm for the number of comparisons;
-    the interval of the difference is Welch's (95 %); the effect is Hedges' g. Rows of different protocols are not ranked: the fields
-    that differ are printed instead, and the exit code is 1. Files without a variant in common are refused, with the reason (exit code 2).
+    Seeds are independent samples, never paired. The p-value is that of an exact permutation test, corrected by Holm for
+    the number of comparisons; the interval of the difference is Welch's (95 %); the effect size is Hedges' g. Rows of
+    different protocols are not compared: the fields that differ are printed, and the exit code is 1. Files without a
+    common variant are refused (exit code 2).
 
     \b
     ganzoo compare before/results.jsonl after/results.jsonl
@@ -51,10 +56,10 @@ def compare(files: tuple[Path, ...], variants: str | None, metrics: tuple[str, .
         files[0], files[1] if len(files) == 2 else None, variants=pair, metrics=metrics, which=score
     )
     if as_json:
-        click.echo(json.dumps(_told(outcome, score), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(_as_json(outcome, score), indent=2, ensure_ascii=False))
     elif outcome.reason:
-        for field in outcome.differing:
-            click.echo(comparing.told_field(*field))
+        for field in outcome.differing or ():
+            click.echo(comparing.field_line(*field))
     else:
         _print(outcome, score, comparing.UNPAIRED)
     if outcome.reason and as_json:
@@ -69,14 +74,14 @@ def _pair(variants: str | None, files: int) -> tuple[str, str] | None:
     names = tuple(name.strip() for name in variants.split(","))
     if len(names) != 2 or not all(names) or (names[0] == names[1] and files == 1):
         raise UsageError(
-            f"--variants takes two different names with a comma between, the same one only of two files; got {variants!r}."
+            f"--variants takes two different names with a comma between (one twice only of two files); got {variants!r}."
         )
     return names
 
 
-def _told(outcome, score: str) -> dict:
+def _as_json(outcome: Outcome, score: str) -> dict[str, Any]:
     lines = [
-        {**asdict(comparison), "sides": [side.told() for side in comparison.sides], "verdict": comparison.verdict}
+        {**asdict(comparison), "sides": [side.to_json() for side in comparison.sides], "verdict": comparison.verdict}
         for comparison in outcome.comparisons
     ]
     fields = [{"field": name, "one": one, "other": other} for name, one, other in outcome.differing or ()]
@@ -89,28 +94,33 @@ def _told(outcome, score: str) -> dict:
     }
 
 
-def _print(outcome, score: str, unpaired: str) -> None:
+def _print(outcome: Outcome, score: str, unpaired: str) -> None:
     from ganzoo.bench.report.markup import clean
 
     before = None
     for comparison in outcome.comparisons:
         one, other = comparison.sides
-        title = f"{_name(one, comparison.settings[0])} against {_name(other, comparison.settings[1])} on {comparison.data}, {score} score"
+        names = [_name(side, settings) for side, settings in zip(comparison.sides, comparison.settings, strict=True)]
+        title = f"{names[0]} against {names[1]} on {comparison.data}, {score} score"
         if title != before:
             click.echo(f"{'' if before is None else chr(10)}{click.style(clean(title), bold=True)}")
             click.echo(f"  {_seeds(one)} against {_seeds(other)}")
             before = title
         click.echo(f"  {comparison.metric}: {clean(_line(comparison))}")
     count = sum(comparison.p is not None for comparison in outcome.comparisons)
-    told = f"p-values are corrected by Holm for {count} comparison{'' if count == 1 else 's'}, of which --metric makes fewer; intervals are not corrected."
-    click.echo(f"\n{unpaired}\n{told if count else 'There is no p-value: that takes at least two seeds on each side.'}")
+    if count:
+        tests = f"{count} comparison{'' if count == 1 else 's'}, fewer with --metric"
+        note = f"p-values are corrected by Holm for {tests}; intervals are not corrected."
+    else:
+        note = "There is no p-value: that takes at least two seeds on each side."
+    click.echo(f"\n{unpaired}\n{note}")
 
 
-def _name(side, settings: tuple[str, ...]) -> str:
+def _name(side: Side, settings: tuple[str, ...]) -> str:
     return " ".join([side.name, *settings])
 
 
-def _seeds(side) -> str:
+def _seeds(side: Side) -> str:
     wrong = [
         f"{count} {word}"
         for word, count in (("diverged", side.diverged), ("failed", side.failed), ("collapsed", side.collapsed))
@@ -118,21 +128,18 @@ def _seeds(side) -> str:
     ]
     without = side.seeds - len(side.scores)
     wrong += [f"{without} without a score"] if without else []
-    return f"{side.seeds} seed{'' if side.seeds == 1 else 's'}{f' ({chr(44).join(wrong)})' if wrong else ''}".replace(
-        ",", ", "
-    )
+    return f"{side.seeds} seed{'' if side.seeds == 1 else 's'}" + (f" ({', '.join(wrong)})" if wrong else "")
 
 
-def _line(comparison) -> str:
+def _line(comparison: Comparison) -> str:
     from ganzoo.bench.report.statistics import deviation, mean
     from ganzoo.bench.report.tables import NONE, number, spread
 
     means = [spread(mean(side.scores), deviation(side.scores)) if side.scores else NONE for side in comparison.sides]
     parts = [f"{means[0]} against {means[1]}"]
-    if comparison.p is not None:
+    if comparison.p is not None and comparison.interval is not None:
         low, high = comparison.interval
         effect = "" if comparison.effect is None else f", g {comparison.effect:.2f}"
-        parts.append(
-            f"difference {number(comparison.difference)} [{number(low)}, {number(high)}]{effect}, p {comparison.corrected_p:.2g}"
-        )
+        difference = f"difference {number(comparison.difference)} [{number(low)}, {number(high)}]"
+        parts.append(f"{difference}{effect}, p {comparison.corrected_p:.2g}")
     return "; ".join([*parts, comparison.verdict])

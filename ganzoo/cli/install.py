@@ -13,10 +13,10 @@ from ganzoo.errors import PluginError, UsageError
 from ganzoo.registry.hookspecs import API_VERSION
 
 
-class WithRest(click.Command):
-    """A command that keeps what stands after `--`, which click would take for arguments."""
+class PipCommand(click.Command):
+    """A command that passes everything after `--` as `context.obj`, instead of as arguments."""
 
-    def parse_args(self, context, arguments):
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         if "--" in arguments:
             place = arguments.index("--")
             context.obj = tuple(arguments[place + 1 :])
@@ -24,41 +24,45 @@ class WithRest(click.Command):
         return super().parse_args(context, arguments)
 
 
-@click.command(cls=WithRest, options_metavar="[OPTIONS]", epilog="What stands after -- goes to pip.")
+@click.command(cls=PipCommand, options_metavar="[OPTIONS]", epilog="Everything after -- is passed to pip.")
 @click.argument("packages", nargs=-1, metavar="PACKAGE... [-- PIP OPTIONS]")
 @click.option(
     "-e",
     "--editable",
     multiple=True,
     metavar="FOLDER",
-    help="A plugin's own folder: changes to its code count at once.",
+    help="A folder with a plugin to install in editable mode.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be installed, from where, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print what would be installed and from where, and exit.")
 @click.pass_obj
-def install(options, packages: tuple[str, ...], editable: tuple[str, ...], dry_run: bool) -> None:
-    """Install plugins with pip into the environment of this ganzoo, and say what each adds or why it does not load.
+def install(
+    options: tuple[str, ...] | None, packages: tuple[str, ...], editable: tuple[str, ...], dry_run: bool
+) -> None:
+    """Install plugins with pip, into the environment of ganzoo.
+
+    Prints what each plugin registers, or why it does not load.
 
     \b
     ganzoo install ganzoo-waves                     from the package index
     ganzoo install ./ganzoo-waves                   a folder, a wheel, or git+https://...
-    ganzoo install -e .                             the plugin that you are writing
+    ganzoo install -e .                             your own plugin, in editable mode
     ganzoo install ganzoo-waves -- --no-index --find-links wheels/
 
-    A plugin is code that runs with your rights, and a name on a public index can be anybody's: what pip would install and from
-    where is printed first (--dry-run stops there). ganzoo and torch stay as they are.
+    A plugin is code that runs with your rights, and anyone can take a name on a public index. So ganzoo first prints
+    which packages pip would install, and from where (--dry-run stops there). ganzoo and torch are never replaced.
     """
     if not packages and not editable:
-        raise UsageError("Say which PACKAGE to install, or -e FOLDER.")
+        raise UsageError("Give a PACKAGE to install, or -e FOLDER.")
     from ganzoo.registry.install import install as run
 
     show_messages()
     asked = run(packages, editable, options or (), dry_run)
     if not dry_run:
-        _tell(asked)
+        _report(asked)
 
 
-def _tell(asked: list[str]) -> None:
-    """What the distributions have added; exit code 1 if one of them is no plugin or does not work."""
+def _report(asked: list[str]) -> None:
+    """Prints the names that the distributions register; PluginError if one has no plugin or does not load."""
     from ganzoo.registry.install import listing
 
     found = listing()
@@ -66,15 +70,14 @@ def _tell(asked: list[str]) -> None:
     for name in asked:
         rows = [row for row in found["plugins"] if row["distribution"] == name]
         wrong += (
-            [f"{name} has no plugin, no entry point of the group ganzoo (pip uninstall {name})"] if not rows else []
+            [f"{name} has no plugin (no entry point of the group ganzoo; pip uninstall {name})"] if not rows else []
         )
         for row in rows:
             if row["error"]:
                 wrong.append(f"{row['name']} {row['version']} does not load: {row['error']} (ganzoo uninstall {name})")
             else:
-                click.echo(
-                    f"{row['name']} {row['version']} works with ganzoo {__version__} (plugin API {API_VERSION}) and adds"
-                )
+                api = f"ganzoo {__version__} (plugin API {API_VERSION})"
+                click.echo(f"{row['name']} {row['version']} works with {api} and registers")
                 click.echo(registered_lines(row["registered"]))
             if row["note"]:
                 click.echo(f"Note: {row['name']} {row['note']}", err=True)
@@ -89,13 +92,16 @@ def _tell(asked: list[str]) -> None:
 
 
 def registered_lines(registered: dict[str, list[str]]) -> str:
+    """Formats registered names, one line for each kind."""
     return "\n".join(f"  {kind}: {', '.join(names)}" for kind, names in registered.items() if names) or "  nothing"
 
 
 @click.command()
 @click.argument("packages", nargs=-1, required=True, metavar="PACKAGE...")
 def uninstall(packages: tuple[str, ...]) -> None:
-    """Remove plugins with pip, and say what goes away with them. What they needed stays, and so do runs and models.
+    """Remove plugins with pip.
+
+    Prints the names that are no longer registered. Dependencies, runs and models stay.
 
     \b
     ganzoo uninstall ganzoo-waves
@@ -106,13 +112,13 @@ def uninstall(packages: tuple[str, ...]) -> None:
     plugins = removable(packages)
     try:
         rows = {row["name"]: row for row in listing()["plugins"]}
-    except PluginError as error:  # a plugin that ends every listing must be removable all the same
+    except PluginError as error:  # a plugin that crashes every listing must still be removable
         click.echo(f"Warning: {error}", err=True)
         rows = {}
     names = sorted({plugin.distribution for plugin in plugins})
     show_messages()
     run(names)
     for plugin in plugins:
-        click.echo(f"{plugin.name} {plugin.version} is gone, and with it")
+        click.echo(f"{plugin.name} {plugin.version} is removed, and with it")
         click.echo(registered_lines(rows.get(plugin.name, {}).get("registered", {})))
     sys.stdout.flush()

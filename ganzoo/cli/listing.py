@@ -1,4 +1,4 @@
-"""`ganzoo list`, `ganzoo show` and `ganzoo plugins`: what there is, and who provides it."""
+"""`ganzoo list`, `ganzoo show` and `ganzoo plugins`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 
 import click
 
-from ganzoo.cli.common import REPORTED, loaded_registry, tell_warnings
+from ganzoo.cli.common import REPORTED, loaded_registry, report_warnings
 from ganzoo.cli.parts import PART_KINDS, list_parts, show_parts
 from ganzoo.cli.types import VariantName
 from ganzoo.errors import UsageError
@@ -18,17 +18,20 @@ from ganzoo.variant import Variant, Weights
 
 @click.command("list")
 @click.argument("pattern", default="*", type=VariantName())
-@click.option("--tag", multiple=True, help="Only variants with this tag; several: with all of them.")
+@click.option("--tag", multiple=True, help="Only variants with this tag; may be repeated, then all must match.")
 @click.option(
     "--parts",
     is_flag=False,
     flag_value="all",
     type=click.Choice(["all", *PART_KINDS]),
-    help="List parts of every kind, or of one, instead.",
+    metavar="[KIND]",
+    help=f"List parts instead of variants: of every kind, or of KIND ({', '.join(PART_KINDS)}).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def list_variants(pattern: str, tag: tuple[str, ...], parts: str | None, as_json: bool) -> None:
-    """List the variants whose name matches PATTERN (a shell pattern such as 'wgan*'), or with --parts what they are made of.
+    """List variants, or parts of variants.
+
+    PATTERN is a shell pattern for names, such as 'wgan*'.
 
     \b
     ganzoo list
@@ -104,18 +107,18 @@ def _provider(found: Registry, variant: Variant) -> str:
 
 @click.command()
 @click.argument("name", type=VariantName())
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(name: str, as_json: bool) -> None:
-    """Show one variant: paper, parts and their options with defaults, training settings, who provides it.
+    """Show the paper, parts, options and settings of a variant.
 
-    NAME may also be a part of any kind, such as the regularizer r1: what it is, its options, and how to use it.
+    NAME may also be a part of any kind, such as the regularizer r1: its description, options and use.
     """
     found = loaded_registry()
     try:
         variant = found.get("variants", name)
     except UsageError as error:
         show_parts(found, name, error, as_json)
-        tell_warnings(found)
+        report_warnings(found)
         return
     from ganzoo.config.parts import KIND_OF, options_of, parts_of
     from ganzoo.config.schema import as_json as plain
@@ -131,7 +134,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 def _weights(weights: Weights) -> dict:
-    """What a pretrained generator draws, where it lies and under which licence."""
+    """Returns the image shape, location and license of a pretrained generator."""
     where = f"{weights.repo}@{weights.revision}" if weights.repo else weights.package_file
     image = {"size": weights.image.size, "channels": weights.image.channels, "classes": weights.image.classes}
     return {
@@ -174,18 +177,21 @@ def _print_card(card: dict) -> None:
             click.echo(f"  --set training.{path}={_text(one)}")
 
 
-def _text(value) -> str:
+def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def plugins(as_json: bool) -> None:
-    """List the installed plugins: what each registers, and why a broken one does not work."""
+    """List the installed plugins and the names they register.
+
+    A broken plugin is shown with the reason.
+    """
     from ganzoo.registry.registry import KINDS
 
     found = registry()
-    for kind in KINDS:  # every hook is called, so that a fault in any of them shows here
+    for kind in KINDS:  # calls every hook, so that an error in any of them is shown
         found.names(kind)
     rows = [
         {
@@ -203,16 +209,19 @@ def plugins(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"plugins": rows, "warnings": found.warnings}, indent=2))
         return
-    for row in rows:
-        state = click.style("broken", fg="red") if row["error"] else click.style("ok", fg="green")
-        click.echo(f"{click.style(row['name'], bold=True)} {row['version']}  {state}")
-        click.echo(f"  {row['error']}" if row["error"] else _registered(row["registered"]))
-        if row["note"]:
-            click.secho(f"  note: {row['note']}", fg="yellow")
+    for plugin in found.plugins:
+        state = click.style("broken", fg="red") if plugin.error else click.style("ok", fg="green")
+        click.echo(f"{click.style(plugin.name, bold=True)} {plugin.version}  {state}")
+        click.echo(f"  {plugin.error}" if plugin.error else _registered(plugin.registered))
+        if plugin.note:
+            click.secho(f"  note: {plugin.note}", fg="yellow")
     shown = [f"Plugin {plugin.name} " for plugin in found.plugins]
     REPORTED.update(line for line in found.warnings if line.startswith(tuple(shown)))
-    tell_warnings(found)
+    report_warnings(found)
 
 
 def _registered(registered: dict[str, list[str]]) -> str:
-    return "\n".join(f"  {kind}: {', '.join(names)}" for kind, names in registered.items()) or "  registers nothing"
+    return (
+        "\n".join(f"  {kind}: {', '.join(names)}" for kind, names in registered.items() if names)
+        or "  registers nothing"
+    )

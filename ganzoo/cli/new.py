@@ -1,4 +1,4 @@
-"""`ganzoo new`."""
+"""`ganzoo new`: writes a plugin."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ganzoo.errors import UsageError
 
 @click.command()
 @click.argument("name")
-@click.option("--loss-only", is_flag=True, help="Only a loss, on DCGAN's networks: one page.")
-@click.option("--full", is_flag=True, help="Also a data set and a metric.")
-@click.option("--out", type=click.Path(path_type=Path), help="The folder to make.  [default: ./ganzoo-NAME]")
+@click.option("--loss-only", is_flag=True, help="Write only a loss, on DCGAN's networks.")
+@click.option("--full", is_flag=True, help="Also write a data set and a metric.")
+@click.option("--out", type=click.Path(path_type=Path), help="The new folder.  [default: ./ganzoo-NAME]")
 def new(name: str, loss_only: bool, full: bool, out: Path | None) -> None:
-    """Write a plugin: a distribution ganzoo-NAME with the variant NAME, which installs, lists, trains and passes its tests as it is.
+    """Write a new plugin, ready to install, train and test.
 
-    By default it brings a generator, a discriminator and a loss of its own; change them into yours. Nothing is installed and
-    nothing that exists is written over.
+    It is a distribution ganzoo-NAME with the variant NAME, and has a generator, a discriminator and a loss for you to
+    change. Nothing is installed, and no existing file is overwritten.
 
     \b
     ganzoo new waves                    generator, discriminator and loss
-    ganzoo new waves --loss-only        a loss; networks by the name of registered ones
+    ganzoo new waves --loss-only        a loss, with the networks of DCGAN
     ganzoo new waves --full             generator, discriminator, loss, data set and metric
     """
     if loss_only and full:

@@ -1,4 +1,4 @@
-"""Parts of every kind, for `ganzoo list --parts` and `ganzoo show`: what each is, its options, and who provides it."""
+"""Parts of every kind for `ganzoo list --parts` and `ganzoo show`: summary, options and provider."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ganzoo.errors import UsageError, did_you_mean
 from ganzoo.registry.registry import KINDS, SINGULAR, Registry
 
 PART_KINDS = KINDS[1:]
-# How an option of a part of each kind is written after --set; parts of other kinds take no options from the command line.
+# The --set path of a part's options, by kind; other kinds take no options from the command line.
 SETTINGS = {
     "generators": "generator",
     "discriminators": "discriminator",
@@ -23,7 +23,7 @@ SETTINGS = {
 
 
 def list_parts(found: Registry, kind: str, pattern: str, as_json: bool) -> None:
-    """Prints every part of a kind ("all": of every kind) whose name matches the pattern; exit code 1 if there is none."""
+    """Prints every part of a kind, or of "all", whose name matches the pattern; exits with 1 if none does."""
     kinds = PART_KINDS if kind == "all" else (kind,)
     cards = [part_card(found, each, name) for each in kinds for name in found.names(each) if fnmatch(name, pattern)]
     if as_json:
@@ -45,7 +45,7 @@ def _print_table(cards: list[dict]) -> None:
 
 
 def part_card(found: Registry, kind: str, name: str) -> dict:
-    """What is known of a part: its kind, the first sentences of its documentation, options with defaults, and provider."""
+    """Returns the facts of a part: kind, docstring, options with defaults, and provider."""
     from inspect import getdoc
 
     from ganzoo.config.parts import options_of
@@ -68,7 +68,7 @@ def part_card(found: Registry, kind: str, name: str) -> dict:
 
 
 def show_parts(found: Registry, name: str, otherwise: UsageError, as_json: bool) -> None:
-    """Shows every part of that name; without one raises `otherwise`, or names the nearest part if no variant is nearer."""
+    """Shows every part of that name. Without one it raises `otherwise`, or suggests a part if no variant is nearer."""
     cards = [part_card(found, kind, name) for kind in PART_KINDS if name in found.names(kind)]
     if not cards:
         variants = found.names("variants")

@@ -1,4 +1,4 @@
-"""Names on the command line that complete with <TAB>."""
+"""Types of command-line arguments with <TAB> completion."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ from click.shell_completion import CompletionItem
 
 
 class VariantName(click.ParamType):
-    """The name of a registered variant; whether it exists is for the command to say."""
+    """The name of a variant; the command itself checks that it exists."""
 
     name = "variant"
 
-    def shell_complete(self, context, parameter, incomplete):
-        """Variants that start with what is typed, with their summaries."""
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Completes names of variants, with their summaries."""
         from ganzoo.registry.registry import registry
 
         return [CompletionItem(v.name, help=v.summary) for v in registry().variants() if v.name.startswith(incomplete)]
 
 
 class DataName(click.ParamType):
-    """A data set: a registered name, or a path."""
+    """A registered data set, or a path."""
 
     name = "data"
 
-    def shell_complete(self, context, parameter, incomplete):
-        """Registered data sets that start with what is typed, or files."""
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Completes names of registered data sets, or else files."""
         from ganzoo.registry.registry import registry
 
         names = [CompletionItem(name) for name in registry().names("datasets") if name.startswith(incomplete)]
@@ -36,8 +40,10 @@ class MixinName(click.ParamType):
 
     name = "mix-in"
 
-    def shell_complete(self, context, parameter, incomplete):
-        """Mix-ins that start with what is typed."""
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Completes names of mix-ins."""
         from ganzoo.registry.registry import registry
 
         names = [name for kind in ("regularizers", "augmentations") for name in registry().names(kind)]

@@ -15,6 +15,7 @@ from ganzoo.files.strict_json import read_json
 from ganzoo.files.text import in_path, one_line, shorten
 from ganzoo.variant import OPTIMIZERS, SHAPES, ImageSpec, Part, Training, Variant
 
+SCHEDULE_KEYS = {"start": "from_value", "end": "to_value", "begin": "from_fraction", "finish": "to_fraction"}
 BOUNDS = {
     "batch_size": (1, None),
     "accumulate": (1, None),
@@ -92,7 +93,8 @@ def training_mistakes(training: Training) -> list[str]:
             known = f"{', '.join(SHAPES[:-1])} or {SHAPES[-1]}"
             mistakes.append(f"training.schedules.{name}.shape: must be {known}, got {shorten(schedule.shape)}")
         if not all(
-            math.isfinite(value) for value in (schedule.end, schedule.start or 0, schedule.begin, schedule.finish)
+            math.isfinite(value)
+            for value in (schedule.to_value, schedule.from_value or 0, schedule.from_fraction, schedule.to_fraction)
         ):
             mistakes.append(f"training.schedules.{name}: its numbers must be finite")
     return mistakes + _optimizer_mistakes(training)
@@ -181,6 +183,23 @@ def _refuse_unknown(data: Any, known: Any, where: str) -> None:
             _refuse_unknown(value, item, f"{where}[{number}]")
 
 
+def _with_present_names(variant: Any) -> Any:
+    """Replaces the first names of a schedule's fields (`SCHEDULE_KEYS`) in a variant of a config.json."""
+    training = variant.get("training") if isinstance(variant, dict) else None
+    schedules = training.get("schedules") if isinstance(training, dict) else None
+    if not isinstance(schedules, dict):
+        return variant
+    present = {name: _renamed(schedule) for name, schedule in schedules.items()}
+    return {**variant, "training": {**training, "schedules": present}}
+
+
+def _renamed(schedule: Any) -> Any:
+    if not isinstance(schedule, dict):
+        return schedule
+    renamed = {SCHEDULE_KEYS.get(key, key): value for key, value in schedule.items()}
+    return renamed if len(renamed) == len(schedule) else schedule  # both names of one field: an unknown key
+
+
 def image_mistakes(image: ImageSpec) -> list[str]:
     """Numbers of an image specification that are out of range: a hostile file could ask for a huge network."""
     if 1 <= image.size <= LARGEST_SIZE and image.channels in (1, 3) and 0 <= image.classes <= LARGEST_CLASSES:
@@ -197,6 +216,8 @@ def read_run_config(path: Path) -> RunConfig:
         raise CheckpointError(
             f"{path}: format {shorten(data['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo."
         )
+    if "variant" in data:
+        data["variant"] = _with_present_names(data["variant"])
     config: RunConfig = from_json(data, RunConfig, str(path))
     for mistake in _run_mistakes(config):
         raise CheckpointError(f"{path}: {mistake}")

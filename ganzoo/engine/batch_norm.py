@@ -19,7 +19,7 @@ def has_statistics(generator: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def stand(generator: Generator, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
+def recalibrate_batch_norm(generator: Generator, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
     """Replaces all running statistics by their mean over `batches` of (latents, labels).
 
     The "standing statistics" of Brock et al. 2018. The rest of the generator stays in evaluation mode.

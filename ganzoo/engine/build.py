@@ -47,9 +47,9 @@ def build_part(part: BoundPart, image: ImageSpec) -> Any:
     return module
 
 
-def wants_mean(generator: nn.Module) -> bool:
-    """Whether a generator overrides `prepare`, so that the mean of the images is worth a pass over them."""
-    return getattr(type(generator), "prepare", Generator.prepare) is not Generator.prepare
+def overrides_init_from_data(generator: nn.Module) -> bool:
+    """Whether a generator overrides `init_from_data`, so that the mean of the images is worth a pass over them."""
+    return getattr(type(generator), "init_from_data", Generator.init_from_data) is not Generator.init_from_data
 
 
 def build_trainer(
@@ -72,8 +72,8 @@ def build_trainer(
 
     with seeded(seed):
         built = {path: build_part(part, image) for path, part in recipe.parts.items()}
-    if mean_image is not None and wants_mean(built["generator"]):
-        built["generator"].prepare(mean_image())
+    if mean_image is not None and overrides_init_from_data(built["generator"]):
+        built["generator"].init_from_data(mean_image())
     return Trainer(
         generator=built["generator"],
         discriminator=built.get("discriminator"),
@@ -97,7 +97,7 @@ def warn_of_batch_norm(discriminator: nn.Module | None, regularizers: Mapping[st
 
     if discriminator is None or not any(isinstance(module, _BatchNorm) for module in discriminator.modules()):
         return
-    names = [name for name, regularizer in regularizers.items() if regularizer.separate]
+    names = [name for name, regularizer in regularizers.items() if regularizer.needs_per_sample_gradients]
     if names:
         log.warning(
             f"The discriminator has batch norm, which couples the images of a batch, and {' and '.join(names)} "

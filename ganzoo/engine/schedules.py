@@ -14,19 +14,19 @@ from ganzoo.variant import Schedule, Training
 
 def scheduled(schedule: Schedule, base: float, progress: float) -> float:
     """The value of a schedule at `progress`, the fraction of all steps that is done; `base` is the setting itself."""
-    start = base if schedule.start is None else schedule.start
-    width = schedule.finish - schedule.begin
-    share = (progress - schedule.begin) / width if width > 0 else float(progress >= schedule.begin)
+    start = base if schedule.from_value is None else schedule.from_value
+    width = schedule.to_fraction - schedule.from_fraction
+    share = (progress - schedule.from_fraction) / width if width > 0 else float(progress >= schedule.from_fraction)
     share = min(max(share, 0.0), 1.0)
     if schedule.shape == "cosine":
         share = (1 - math.cos(math.pi * share)) / 2
     if schedule.shape == "exponential":
-        if not (start > 0 and schedule.end > 0):
+        if not (start > 0 and schedule.to_value > 0):
             raise UsageError(
-                f"An exponential schedule goes from one number above 0 to another, not from {start} to {schedule.end}."
+                f"An exponential schedule goes from one number above 0 to another, not from {start} to {schedule.to_value}."
             )
-        return start * (schedule.end / start) ** share
-    return start + (schedule.end - start) * share
+        return start * (schedule.to_value / start) ** share
+    return start + (schedule.to_value - start) * share
 
 
 def half_life(decay: float) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganzoo.engine.batch_norm import BATCH, BATCHES, has_statistics, stand
+from ganzoo.engine.batch_norm import BATCH, BATCHES, has_statistics, recalibrate_batch_norm
 from ganzoo.engine.distributed import Processes, parts
 from ganzoo.engine.optimizers import build_optimizer, match_layout
 from ganzoo.engine.randomness import hashed, process_randomness, seed_process
@@ -102,7 +102,7 @@ class Trainer:
             labels = torch.arange(BATCH, device=self.device) % classes if classes else None
             with process_randomness(self.device):
                 seed_process(0, self.device)
-                stand(self.ema, [(latent, labels) for latent in latents])
+                recalibrate_batch_norm(self.ema, [(latent, labels) for latent in latents])
             self._settled_at = self.step_number
         return self.ema
 

@@ -27,13 +27,13 @@ class Regularizer(nn.Module):
     """What is added to any loss in the phase called `phase`, every `every` steps: terms, or a choice of fakes, or both.
 
     `forward(turn) -> {term: scalar tensor}` gives terms. `select(turn, logits) -> logits` gets the logits (N,) of `turn.fake`
-    that the loss asks for, and returns as many, of which those count that still carry a gradient. `separate` says that the
+    that the loss asks for, and returns as many, of which those count that still carry a gradient. `needs_per_sample_gradients` says that the
     terms need each sample's own gradient, so that a discriminator with batch norm is worth a warning.
     """
 
     phase: str = "discriminator"
     every: int = 1
-    separate: bool = False
+    needs_per_sample_gradients: bool = False
 
     def forward(self, turn: Turn) -> dict[str, Tensor]:
         raise TypeError(f"{type(self).__name__} must define forward(turn)")

@@ -1,4 +1,4 @@
-"""What a classifier sees in drawings: how many classes, in which shares, and whether a code of the generator predicts them."""
+"""Measures the classes of samples: their number, their shares, and how well a generator's code predicts them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ganzoo.errors import UsageError
 
 
 def class_histogram(logits: Tensor) -> Tensor:
-    """How many images (K,) int64 are most likely of each class, for logits (N, K)."""
+    """Counts the images (K,) int64 that are classified as each class, for logits (N, K)."""
     if logits.ndim != 2 or 0 in logits.shape:
         raise UsageError(f"Logits must have the shape (N, K), got {tuple(logits.shape)}.")
     return torch.bincount(logits.argmax(1), minlength=logits.shape[1])
 
 
 def modes_present(fake: Tensor, real: Tensor, share: float = 0.0) -> int:
-    """How many of the classes that real images have also appear among the fake ones, for two histograms (K,).
+    """Counts the classes of real images that also appear among the fake ones, for two histograms (K,).
 
-    With `share` 0 one image is enough, as Metz et al. 2017 and Lin et al. 2018 count, who draw 26 images for each class. A
-    classifier that errs in one image of ten fills every class of ten thousand images, so that a `share` above 0 asks for that
-    part of the frequency that the class has among real images.
+    With `share` 0 one image is enough, as in Metz et al. 2017 and Lin et al. 2018, who sample 26 images for each class.
+    A classifier that errs in one image of ten fills every class of ten thousand images; a `share` above 0 therefore
+    requires that part of the class's frequency among real images.
     """
     _check(fake, real)
     wanted = real.double() / real.sum() * fake.sum() * share
@@ -30,7 +30,7 @@ def modes_present(fake: Tensor, real: Tensor, share: float = 0.0) -> int:
 
 
 def divergence(fake: Tensor, real: Tensor) -> float:
-    """KL(fake ‖ real) of two histograms (K,), in nats; infinite if there are fakes in a class without real images."""
+    """Returns KL(fake ‖ real) of two histograms (K,), in nats; infinite if fakes are in a class without real images."""
     _check(fake, real)
     shares, real_shares = fake.double() / fake.sum(), real.double() / real.sum()
     there = shares > 0
@@ -45,11 +45,11 @@ def _check(fake: Tensor, real: Tensor) -> None:
 
 
 class CodeAgreement(NamedTuple):
-    """How well a code predicts a class.
+    """States how well a code predicts a class.
 
-    `accuracy` is the share of images whose class is the one that its code value is paired with, in the best pairing of every
-    value with at most one class. `information` is 2 I(code; class) / (H(code) + H(class)), from 0 to 1; 0 where both are
-    constant. `pairing` gives the class of each code value, -1 where the classes have run out.
+    `accuracy` is the share of images whose class is paired with their code value, in the best pairing of every value
+    with at most one class. `information` is 2 I(code; class) / (H(code) + H(class)), from 0 to 1; 0 where both are
+    constant. `pairing` holds the class of each code value, -1 where no class is left.
     """
 
     accuracy: float
@@ -58,7 +58,7 @@ class CodeAgreement(NamedTuple):
 
 
 def code_agreement(codes: Tensor, classes: Tensor, values: int, class_count: int) -> CodeAgreement:
-    """How well codes (N,) in [0, values) predict classes (N,) in [0, class_count), both int64."""
+    """Measures how well codes (N,) in [0, values) predict classes (N,) in [0, class_count), both int64."""
     if codes.shape != classes.shape or codes.ndim != 1 or not len(codes):
         raise UsageError(
             f"Codes and classes must be of one length, got {tuple(codes.shape)} and {tuple(classes.shape)}."
@@ -77,7 +77,7 @@ def code_agreement(codes: Tensor, classes: Tensor, values: int, class_count: int
 
 
 def normalized_information(counts: Tensor) -> float:
-    """2 I / (H + H) of a table of counts (A, B): Strehl and Ghosh 2002, with the arithmetic mean of the entropies."""
+    """Returns 2 I / (H + H) of a table of counts (A, B): Strehl and Ghosh 2002, with the mean of the entropies."""
     shares = counts.double() / counts.sum()
     rows, columns = entropy(shares.sum(1)), entropy(shares.sum(0))
     information = rows + columns - entropy(shares.flatten())
@@ -89,10 +89,10 @@ def entropy(shares: Tensor) -> Tensor:
 
 
 def best_pairing(counts: Tensor) -> list[int]:
-    """The column of each row (-1: none) so that the chosen counts sum to the most, each column at most once; exact.
+    """Assigns a column to each row (-1: none), each column at most once, with the largest sum of counts; exact.
 
-    Rows join one at a time by a cheapest chain of exchanges, found as by Dijkstra on costs that prices of rows and columns keep above
-    zero (Edmonds and Karp 1972): 10 values and 10 classes take milliseconds, 100 and 100 a third of a second.
+    Rows join one at a time along a shortest augmenting path, found by Dijkstra on reduced costs (Edmonds and Karp
+    1972): 10 values and 10 classes take milliseconds, 100 and 100 a third of a second.
     """
     rows, columns = counts.shape
     if rows > columns:
@@ -108,12 +108,10 @@ def best_pairing(counts: Tensor) -> list[int]:
 
 
 def _admit(newcomer: int, costs: Tensor, row_prices: Tensor, column_prices: Tensor, owner: list[int]) -> None:
-    """Gives the newcomer a column; whoever had it moves on, along the cheapest chain, and prices follow."""
+    """Assigns the newcomer a column along the shortest augmenting path, and updates the prices."""
     far = torch.iinfo(costs.dtype).max
     distances, movers = torch.full_like(column_prices, far), torch.full_like(column_prices, newcomer)
-    waiting = torch.full_like(
-        column_prices, 0
-    )  # `far` where a column is settled, so that it is never the nearest again
+    waiting = torch.full_like(column_prices, 0)  # `far` where a column is settled, so that it is never nearest again
     settled, row, reached = [], newcomer, 0
     while row >= 0:
         through = reached + costs[row] - row_prices[row] - column_prices

@@ -1,4 +1,7 @@
-"""Bounds of squared distances in float32: one matrix product a tile says which few pairs are worth an exact look."""
+"""Bounds squared distances in float32, so that few pairs need an exact distance.
+
+Used by `precision_recall` alone; the gain is stated there.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,25 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-GROUP = 8  # rows whose least bound stands for all of them: comparing float with float costs torch five times as much as a minimum
-FLOOR = 2.0**-100  # what underflow may do to a distance between points whose coordinates are at most 2
+# Rows that share their least bound: in torch comparing floats costs five times as much as their minimum.
+GROUP = 8
+FLOOR = 2.0**-100  # error by underflow of a distance between points whose coordinates are at most 2
 UNIT_ROUNDOFF = 2.0**-24
-SAMPLE = 256  # points whose mean is the middle
-LEAF = 128  # rows of which all products are taken though half of them are the other half
-NARROW = 256  # dimensions: of fewer, copying that half costs more than its products
-NUMBERS = 2**17  # of one block of points: more would leave the processor's cache
+SAMPLE = 256  # points whose mean is the centre
+LEAF = 128  # rows up to which a symmetric product is computed whole
+NARROW = 256  # dimensions below which copying the half costs more than computing it
+NUMBERS = 2**17  # in one block of points: more do not fit into the processor's cache
 
 
 class Frame(NamedTuple):
-    """A point (D,) near the middle and a power of two: without the mean a product loses fewer digits, and nothing overflows."""
+    """A centre (D,) and a power of two as unit, by which products lose fewer digits and never overflow."""
 
     centre: Tensor
     unit: float
 
     @classmethod
     def around(cls, *sets: Tensor) -> Frame:
-        """Of a middle of the first set, which all fit into."""
+        """Returns the frame of all sets, with the centre of the first."""
         centre = sets[0][:: -(-len(sets[0]) // SAMPLE)].double().mean(0).to(sets[0].dtype)
         (low, high), ends = (float(end) for end in centre.aminmax()), [points.aminmax() for points in sets]
         reach = max(max(float(most) - low, high - float(least)) for least, most in ends)
@@ -35,11 +39,11 @@ class Frame(NamedTuple):
 
 
 class Screen:
-    """Points (N, D) of a frame in float32, N made a multiple of GROUP by points at infinity.
+    """Holds points (N, D) of a frame in float32; points at infinity make N a multiple of GROUP.
 
-    A product of rounded coordinates is off by at most `share` (|x|² + |y|²) + FLOOR, whatever the order of its sums: each of
-    D + 2 terms is rounded at most D + 4 times, and the coordinates once (Higham 2002, section 3.1). The centre costs nothing more:
-    a difference of two floats is rounded once.
+    A product of rounded coordinates is off by at most `share` (|x|² + |y|²) + FLOOR, whatever the order of its sums:
+    each of D + 2 terms is rounded at most D + 4 times, and the coordinates once (Higham 2002, section 3.1). The centre
+    costs nothing more: a difference of two floats is rounded once.
     """
 
     def __init__(self, points: Tensor, frame: Frame):
@@ -57,44 +61,44 @@ class Screen:
         return len(self.points)
 
     def central(self) -> bool:
-        """Whether the centre lies so near the points' own that another would not halve the slack."""
+        """Returns True if the points' own mean as centre would not halve the slack."""
         return bool(2 * self.points[: self.count].mean(0).square().sum() <= self.norms[: self.count].mean())
 
     def reach(self, rows: slice) -> Tensor:
-        """The largest |x|² there."""
+        """Returns the largest |x|² of these rows."""
         return self.norms[rows.start : min(rows.stop, self.count)].max()
 
     def padded(self, limits: Tensor) -> Tensor:
-        """Limits (N,) and below everything those of the points at infinity."""
+        """Appends -inf to limits (N,) for the points at infinity."""
         return torch.cat([limits, limits.new_full((len(self) - self.count,), -torch.inf)])
 
     def slack(self, norms: Tensor) -> Tensor:
-        """How far the true squared distance may lie above its lower bound, for |x|² + |y|²."""
+        """Returns how far the squared distance may lie above its lower bound, for |x|² + |y|²."""
         return 2 * (self.share * norms + FLOOR)
 
 
 def lower_bounds(one: Screen, rows: slice, other: Screen, columns: slice, room: Tensor) -> Tensor:
-    """(A, B) in `room`, which has A·B numbers or more: no squared distance |x|² + |y|² - 2xy is below its bound."""
+    """Computes lower bounds (A, B) of squared distances |x|² + |y|² - 2xy, in the buffer `room`."""
     bounds = _sums(one.least[rows], other.least[columns], room)
     with _plain_products():
         return bounds.addmm_(one.points[rows], other.points[columns].T, alpha=-2)
 
 
 def lower_bounds_among(screen: Screen, rows: slice, room: Tensor) -> Tensor:
-    """(A, A) as of `lower_bounds`, with little more than half of its products."""
+    """Computes `lower_bounds` (A, A) of rows among themselves with little more than half of the products."""
     bounds = _sums(screen.least[rows], screen.least[rows], room)
     with _plain_products():
         return _subtract_products(bounds, screen.points[rows])
 
 
 def _sums(one: Tensor, other: Tensor, room: Tensor) -> Tensor:
-    """The sums (A, B) of each of some numbers (A,) and each of others (B,), in `room`."""
+    """Returns the sums (A, B) of all pairs of numbers (A,) and (B,), in `room`."""
     return torch.add(one[:, None], other, out=room[: len(one) * len(other)].view(len(one), len(other)))
 
 
 @contextmanager
 def _plain_products() -> Iterator[None]:
-    """Products in float32 indeed: autocast and bfloat16 are kept away."""
+    """Computes products in true float32, without autocast or bfloat16."""
     with (
         torch.autocast("cpu", enabled=False),
         torch.backends.mkldnn.flags(enabled=False, allow_tf32=None, fp32_precision=None),
@@ -103,7 +107,7 @@ def _plain_products() -> Iterator[None]:
 
 
 def _subtract_products(symmetric: Tensor, points: Tensor) -> Tensor:
-    """Takes 2 XXᵀ from a symmetric matrix in place: by halves, and what lies above the diagonal is copied from below."""
+    """Subtracts 2 XXᵀ from a symmetric matrix in place, by halves; the upper triangle is copied from the lower one."""
     if len(points) <= LEAF or points.shape[1] < NARROW:
         return symmetric.addmm_(points, points.T, alpha=-2)
     half = len(points) // 2
@@ -115,7 +119,10 @@ def _subtract_products(symmetric: Tensor, points: Tensor) -> Tensor:
 
 
 def group_minima(bounds: Tensor) -> Tensor:
-    """(A / GROUP, B): the least of the rows g, g + A / GROUP, g + 2 A / GROUP and so on; rows beyond a multiple of GROUP are left out."""
+    """Returns (A / GROUP, B): the least of the rows g, g + A / GROUP, g + 2 A / GROUP and so on.
+
+    Rows beyond a multiple of GROUP are left out.
+    """
     bounds = bounds[: len(bounds) // GROUP * GROUP]
     if bounds.is_contiguous():
         return bounds.unflatten(0, (GROUP, -1)).amin(0)
@@ -123,7 +130,7 @@ def group_minima(bounds: Tensor) -> Tensor:
 
 
 def pairs_below(bounds: Tensor, minima: Tensor, limits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows, columns and bounds (P,) of every bound (A, B) that is finite and at most its column's limit (B,)."""
+    """Returns row, column and bound (P,) of every finite bound (A, B) up to its column's limit (B,)."""
     limits = rounded_up(limits)
     group, column = (minima <= limits).nonzero(as_tuple=True)
     found = bounds.unflatten(0, (GROUP, -1))[:, group, column]
@@ -132,18 +139,18 @@ def pairs_below(bounds: Tensor, minima: Tensor, limits: Tensor) -> tuple[Tensor,
 
 
 def rounded_up(limits: Tensor) -> Tensor:
-    """Finite limits in float32 that are not below those in float64."""
+    """Rounds float64 limits up to finite float32."""
     return (limits * (1 + 4 * UNIT_ROUNDOFF)).float().clamp_(max=torch.finfo(torch.float32).max)
 
 
 def tiles(count: int, rows: int) -> Iterator[slice]:
-    """Slices of so many rows of 0 … count."""
+    """Yields slices of so many rows of 0 … count."""
     for start in range(0, count, rows):
         yield slice(start, min(start + rows, count))
 
 
 def exact(one: Tensor, other: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """Squared distances of chosen pairs from their differences: the same pair gives the same bits wherever it is asked."""
+    """Computes squared distances of chosen pairs from their differences; a pair gives the same bits in every call."""
     size = max(1, NUMBERS // one.shape[1])
     parts = zip(row.split(size), column.split(size), strict=True)
     differences = (one.index_select(0, first).double().sub_(other.index_select(0, second)) for first, second in parts)

@@ -1,4 +1,4 @@
-"""What an extractor sees of a set of images: the only thing that metrics are given."""
+"""Extracts the features of images: all that metrics are given."""
 
 from __future__ import annotations
 
@@ -19,21 +19,26 @@ NEEDS = ("features", "logits")
 
 @dataclass(frozen=True)
 class Extractor:
-    """A registered feature extractor: its name, its network, the sha256 of weights and preprocessing, and its classes if it has any."""
+    """Holds a feature extractor: its name, network, the sha256 of weights and preprocessing, and its classes if any."""
 
     name: str
     network: Callable[[Tensor], Tensor]
     fingerprint: str
     classes: tuple[str, ...]
 
+    @property
+    def classify(self) -> Callable[[Tensor], Tensor]:
+        """The function from features (N, D) to logits (N, K) of an extractor that has classes."""
+        return getattr(self.network, "classify")  # noqa: B009 - the network is any callable
+
 
 @dataclass(frozen=True)
-class Observation:
-    """Moments of the features of some images, and as far as metrics need them all features (N, D) and logits (N, K), in float32.
+class FeatureSet:
+    """Holds the moments of the features of some images, and features (N, D) and logits (N, K) in float32 if needed.
 
-    Features of no more images than dimensions are there even if no metric needs them: they say as much as moments, in less room. Of
-    drawings there is also what they were drawn from, int64 both: `codes` (N, K), the values of the generator's K categorical codes, None if
-    it has none; `labels` (N,), the classes that were asked for, None unless the generator's classes are the extractor's, by name and in order.
+    Features of at most D images are always kept, since they are smaller than their moments. Samples also have, as
+    int64, `codes` (N, K), the values of the generator's K categorical codes (None if it has none), and `labels` (N,),
+    the requested classes (None unless the generator's classes are the extractor's, by name and in order).
     """
 
     moments: Moments
@@ -44,7 +49,10 @@ class Observation:
 
 
 def load_extractor(name: str, factories: Mapping[str, Callable] | None = None) -> Extractor:
-    """Builds a registered extractor; PluginError if it breaks its contract. `factories` are all of them (None: the registry's)."""
+    """Builds a registered extractor; PluginError if it breaks its contract.
+
+    `factories` are by name (None: the registry's).
+    """
     from ganzoo.registry.registry import registry
 
     factory = registry().get("extractors", name) if factories is None else factories[name]
@@ -65,12 +73,12 @@ def load_extractor(name: str, factories: Mapping[str, Callable] | None = None) -
 
 
 def failure(kind: str, name: str, error: Exception) -> PluginError:
-    """What to raise where a plugin's extractor or metric has raised something of its own."""
+    """Returns the error to raise where a plugin's extractor or metric raised something of its own."""
     return PluginError(f"The {kind} '{name}' failed: {type(error).__name__}: {shorten(str(error))}.")
 
 
 def needs_of(metrics: Mapping[str, Callable], extractor: Extractor) -> tuple[str, ...]:
-    """What these metrics need beside moments; UsageError if one needs classes that the extractor does not have."""
+    """Returns the needs of these metrics beside moments; UsageError if one needs classes and the extractor has none."""
     found = set()
     for name, metric in metrics.items():
         needs = getattr(metric, "needs", ("features",))
@@ -78,42 +86,42 @@ def needs_of(metrics: Mapping[str, Callable], extractor: Extractor) -> tuple[str
             raise PluginError(f"The metric '{name}' needs {shorten(needs)}; known are {' and '.join(NEEDS)}.")
         if "logits" in needs and not extractor.classes:
             raise UsageError(
-                f"The metric '{name}' needs a classifier; the extractor '{extractor.name}' tells no classes apart."
+                f"The metric '{name}' needs a classifier; the extractor '{extractor.name}' has no classes."
             )
         found |= set(needs)
     return tuple(sorted(found))
 
 
-def observe(batches: Iterable[Tensor], extractor: Extractor, needs: tuple[str, ...]) -> Observation:
-    """Sends images (N, C, H, W) in [-1, 1] through the extractor, batch by batch; PluginError names an extractor that fails."""
+def extract_features(batches: Iterable[Tensor], extractor: Extractor, needs: tuple[str, ...]) -> FeatureSet:
+    """Extracts the features of batches of images (N, C, H, W) in [-1, 1]; PluginError names an extractor that fails."""
     moments, features, logits = None, [], []
     with torch.inference_mode():
         for images in batches:
-            seen = checked(ask(extractor, extractor.network, images), len(images), extractor.name)
-            moments = moments or Moments(seen.shape[1])
-            moments.update(seen)
+            batch = checked_features(call(extractor, extractor.network, images), len(images), extractor.name)
+            moments = moments or Moments(batch.shape[1])
+            moments.update(batch)
             if "features" in needs or moments.count <= moments.dimensions:
-                features.append(seen)
+                features.append(batch)
             else:
                 features.clear()
             if "logits" in needs:
-                logits.append(checked_logits(ask(extractor, extractor.network.classify, seen), len(images), extractor))
+                logits.append(checked_logits(call(extractor, extractor.classify, batch), len(images), extractor))
     if moments is None:
-        raise UsageError("There are no images to look at.")
-    return Observation(moments, torch.cat(features) if features else None, torch.cat(logits) if logits else None)
+        raise UsageError("There are no images to extract features from.")
+    return FeatureSet(moments, torch.cat(features) if features else None, torch.cat(logits) if logits else None)
 
 
-def ask(extractor: Extractor, eye: Callable[[Tensor], Tensor], seen: Tensor) -> Tensor:
-    """What a part of an extractor makes of images or features; PluginError if it raises something of its own."""
+def call(extractor: Extractor, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    """Calls a function of an extractor; PluginError if it raises something of its own."""
     try:
-        return eye(seen)
+        return function(inputs)
     except GanzooError:
         raise
     except Exception as error:
         raise failure("extractor", extractor.name, error) from error
 
 
-def checked(features: Tensor, images: int, name: str) -> Tensor:
+def checked_features(features: Tensor, images: int, name: str) -> Tensor:
     if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != images:
         shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
         raise PluginError(f"The extractor '{name}' must turn {images} images into features ({images}, D), not {shape}.")
@@ -131,7 +139,7 @@ def checked_logits(logits: Tensor, images: int, extractor: Extractor) -> Tensor:
 
 
 def as_images(pixels: Tensor) -> Tensor:
-    """uint8 pixels (N, H, W, C) as extractors take them: float32 (N, C, H, W) in [-1, 1]."""
+    """Converts uint8 pixels (N, H, W, C) to the float32 images (N, C, H, W) in [-1, 1] that extractors take."""
     return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1).contiguous()
 
 

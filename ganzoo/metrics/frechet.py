@@ -1,4 +1,4 @@
-"""The Fréchet distance between two normal distributions that are fitted to features."""
+"""Computes the Fréchet distance between two normal distributions that are fitted to features."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ganzoo.errors import UsageError
 from ganzoo.metrics.moments import BLOCK, Moments, add_gram, as_features
 
 EPSILON = torch.finfo(torch.float64).eps
-TOLERANCE = 1e-7  # of the distance: where rounding stays below, the quick way is taken
-LEAST = (
-    1e-10  # of the trace: where all eigenvalues are larger, a triangular factor is as exact and several times as fast
-)
-ITERATED, ITERATIONS = 2, 3  # vectors and steps that look for the least eigenvalue
+TOLERANCE = 1e-7  # of the distance: if rounding stays below, eigenvalues are used
+LEAST = 1e-10  # of the trace: if all eigenvalues are larger, Cholesky is as exact and several times as fast
+ITERATED, ITERATIONS = 2, 3  # vectors and steps of the inverse iteration for the least eigenvalue
 
 
 def frechet_distance(real: Moments | Tensor, fake: Moments | Tensor) -> float:
-    """|m₁ - m₂|² + tr(S₁ + S₂ - 2 (S₁ S₂)^½) of moments or features (N, D): Heusel et al. 2017, equation 6; never below 0.
+    """Computes |m₁ - m₂|² + tr(S₁ + S₂ - 2 (S₁ S₂)^½) of moments or features (N, D), at least 0: Heusel et al.
 
-    The last trace is the sum of the singular values of F₁ᵀF₂ for any factors FFᵀ = S. That keeps twelve digits where the covariances
-    are singular. The eigenvalues of F₁ᵀS₂F₁ are the squares of those and several times as fast; their roots keep six digits, and serve
-    where rounding moves the sum too little to be seen. Of fewer features than dimensions the features themselves, centred, are the
-    factor, and the work falls to that of the smaller number.
+    2017, eq. 6.
+
+    The last trace is the sum of the singular values of F₁ᵀF₂ for any factors FFᵀ = S, which keeps twelve digits where
+    covariances are singular. The eigenvalues of F₁ᵀS₂F₁ are the squares of these and several times as fast; their roots
+    keep six digits, and are used where rounding changes the distance by less than 1e-7 of it. For fewer features than
+    dimensions the centred features are the factor, and the cost is that of the smaller number.
     """
     one, other = _Normal(real), _Normal(fake)
     if one.mean.shape != other.mean.shape:
@@ -39,7 +39,9 @@ def frechet_distance(real: Moments | Tensor, fake: Moments | Tensor) -> float:
 
 
 def _by_eigenvalues(one: _Normal, other: _Normal, apart: Tensor) -> Tensor | None:
-    """tr (S₁ S₂)^½ as the sum of the roots σ of the eigenvalues of F₁ᵀS₂F₁; None where rounding could be seen in the distance, or no F₁ is.
+    """Computes tr (S₁ S₂)^½ as the sum of the roots σ of the eigenvalues of F₁ᵀS₂F₁.
+
+    None where rounding could change the distance by more than TOLERANCE, or where there is no F₁.
 
     Rounding moves every eigenvalue by some epsilons of the scale (Weyl), and its root by that over 2σ.
     """
@@ -54,23 +56,23 @@ def _by_eigenvalues(one: _Normal, other: _Normal, apart: Tensor) -> Tensor | Non
 
 
 def _squares(one: _Normal, other: _Normal) -> tuple[Tensor, Tensor] | None:
-    """F₁ᵀS₂F₁ or F₂ᵀS₁F₂, of which the lower half counts, and the norm of what its rounding is a part of."""
+    """Returns F₁ᵀS₂F₁ or F₂ᵀS₁F₂ (only the lower half is valid), and the scale of its rounding errors."""
     few, many = (one, other) if other.centred is None else (other, one)
-    if many.centred is not None:
+    if one.centred is not None and other.centred is not None:
         fewest, rest = sorted((one.centred, other.centred), key=len)
         squares = add_gram(fewest.new_zeros(len(fewest), len(fewest)), rest @ fewest.T)
         return squares, torch.linalg.matrix_norm(squares)
     scale = one.norm() * other.norm()
-    if few.centred is not None:
+    if few.centred is not None and many.covariance is not None:
         return few.centred @ many.covariance @ few.centred.T, scale
     for side, opposite in ((one, other), (other, one)):
-        if side.lower is not None:
+        if side.lower is not None and opposite.covariance is not None:
             return _congruent(opposite.covariance, side.lower), scale
     return None
 
 
 def _congruent(symmetric: Tensor, lower: Tensor) -> Tensor:
-    """The lower half of LᵀSL, in half the time: the zeros in L's upper half are not multiplied. Above the diagonal's blocks is anything."""
+    """Computes the lower half of LᵀSL without multiplying the zeros in L's upper half; other values are undefined."""
     right, found = torch.empty_like(lower), torch.empty_like(lower)
     for start in range(0, len(lower), BLOCK):
         end = start + BLOCK
@@ -80,10 +82,11 @@ def _congruent(symmetric: Tensor, lower: Tensor) -> Tensor:
 
 
 class _Normal:
-    """Mean and trace of the covariance of some features, and either `covariance` (D, D) or, of fewer than D, `centred` (N, D): CᵀC = S."""
+    """Holds mean and trace, and `covariance` S (D, D) or, of fewer features than D, `centred` C (N, D) with CᵀC = S."""
 
     def __init__(self, source: Moments | Tensor):
-        self.covariance = self.centred = None
+        self.covariance: Tensor | None = None
+        self.centred: Tensor | None = None
         if isinstance(source, Tensor) and source.ndim == 2 and source.shape[0] > source.shape[1]:
             source = Moments.of(source)
         if isinstance(source, Tensor):
@@ -97,36 +100,38 @@ class _Normal:
         if features.shape[0] < 2:
             raise UsageError(f"A covariance needs at least 2 images, there is {features.shape[0]}.")
         self.mean = features.mean(0)
-        room = (
-            features if features.data_ptr() != source.data_ptr() else torch.empty_like(features)
-        )  # what is the caller's stays as it is
+        # The caller's own features stay as they are.
+        room = features if features.data_ptr() != source.data_ptr() else torch.empty_like(features)
         self.centred = torch.sub(features, self.mean, out=room).div_((features.shape[0] - 1) ** 0.5)
         self.trace = torch.linalg.vector_norm(self.centred).square()
 
     def norm(self) -> Tensor:
-        """What is not less than the largest eigenvalue of the covariance, and seldom much more."""
+        """Returns an upper bound of the largest eigenvalue of the covariance."""
         return self.trace if self.covariance is None else torch.linalg.matrix_norm(self.covariance)
 
     @cached_property
     def lower(self) -> Tensor | None:
-        """Cholesky's factor of the covariance; None where rounding leaves none."""
+        """The Cholesky factor of the covariance; None where rounding leaves none."""
         lower, failed = torch.linalg.cholesky_ex(self.covariance)
         return None if failed else lower
 
     def factor(self) -> Tensor:
-        """F (D, R) with FFᵀ = S, in which what is small keeps its digits beside what is large."""
+        """Returns F (D, R) with FFᵀ = S, in which small eigenvalues keep their digits beside large ones."""
         if self.centred is not None:
             return self.centred.T
         if self.lower is not None and _least_eigenvalue(self.lower) > LEAST * self.trace:
             return self.lower
         values, vectors = torch.linalg.eigh(self.covariance)
-        # What rounding makes of a zero eigenvalue counts with its square root: 1e-16 would become 1e-8.
+        # Rounding turns a zero eigenvalue into 1e-16, whose root of 1e-8 would count.
         kept = values > EPSILON * len(values) * values[-1].abs()
         return vectors[:, kept] * values[kept].sqrt()
 
 
 def _least_eigenvalue(lower: Tensor) -> Tensor:
-    """The least eigenvalue of LLᵀ by inverse iteration from fixed vectors: never too small, and seldom twice what it is."""
+    """Estimates the least eigenvalue of LLᵀ by inverse iteration from fixed vectors.
+
+    Never below it, seldom twice it.
+    """
     vectors = torch.randn(len(lower), ITERATED, generator=torch.Generator().manual_seed(0), dtype=lower.dtype)
     for _ in range(ITERATIONS):
         vectors = torch.linalg.qr(vectors).Q

@@ -1,4 +1,4 @@
-"""The inception score, of any classifier: are single drawings of a clear class, and all of them together of many?"""
+"""Computes the inception score, with the class probabilities of any classifier."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from ganzoo.errors import UsageError
 from ganzoo.metrics.moments import as_features
 
 
-def class_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
-    """Mean and population deviation over splits of exp(E KL(p(y|x) ‖ p(y))), for logits (N, K): Salimans et al. 2016, section 4.
+def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
+    """Returns mean and population deviation over splits of exp(E KL(p(y|x) ‖ p(y))), for logits (N, K).
 
-    From 1 (nothing told apart, or one class alone) to K. The splits are consecutive, as in the authors' code. With another
-    classifier than Inception the number is of another kind: it is named by its extractor.
+    Salimans et al. 2016, section 4. From 1 (all images classified alike, or no class certain) to K. The splits are
+    consecutive, as in the authors' code. Scores of different classifiers do not compare, which is why the extractor is
+    part of the name.
     """
     logits = as_features(logits)
     if not 1 <= splits <= len(logits):

@@ -1,4 +1,4 @@
-"""The kernel distance between two sets of features: a squared maximum mean discrepancy that small sets do not bias."""
+"""Computes the kernel inception distance: an unbiased squared maximum mean discrepancy between two sets of features."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ganzoo.metrics.moments import as_features
 ROWS = 512
 
 
-def kernel_distance(
+def kid(
     real: Tensor, fake: Tensor, random: torch.Generator, *, subsets: int = 100, subset_size: int = 1000
 ) -> tuple[float, float]:
-    """Mean and standard deviation over subsets of the squared discrepancy of features (N, D) under (x·y / D + 1)³.
+    """Returns mean and standard deviation over subsets of the squared MMD of features (N, D) under (x·y / D + 1)³.
 
-    Bińkowski et al. 2018, section 4: the unbiased estimate, which may be below zero, of `subset_size` features drawn from
-    each side without replacement. The deviation is that of the population, as in the authors' code.
+    Bińkowski et al. 2018, section 4: the unbiased estimate, which may be below zero, of `subset_size` features sampled
+    from each side without replacement. The deviation is that of the population, as in the authors' code.
     """
     real, fake = as_features(real), as_features(fake)
     if real.shape[1] != fake.shape[1]:
         raise UsageError(f"Features of {real.shape[1]} dimensions cannot be compared with features of {fake.shape[1]}.")
     if not 2 <= subset_size <= min(len(real), len(fake)) or subsets < 1:
         raise UsageError(
-            f"Cannot draw {subsets} subsets of {subset_size} from {len(real)} real and {len(fake)} fake images."
+            f"Cannot sample {subsets} subsets of {subset_size} from {len(real)} real and {len(fake)} fake images."
         )
-    chosen = [(order(real, subset_size, random), order(fake, subset_size, random)) for _ in range(subsets)]
+    chosen = [(subset(real, subset_size, random), subset(fake, subset_size, random)) for _ in range(subsets)]
     every_pair = (len(real) ** 2 + len(fake) ** 2) / 2 + len(real) * len(fake)
     if every_pair <= 2 * subsets * subset_size**2:
         values = _from_every_pair(real, fake, chosen)
@@ -37,13 +37,13 @@ def kernel_distance(
     return float(values.mean()), float(values.std(correction=0))
 
 
-def order(features: Tensor, count: int, random: torch.Generator) -> Tensor:
-    """Which features (count,) a subset has."""
+def subset(features: Tensor, count: int, random: torch.Generator) -> Tensor:
+    """Samples the indices (count,) of a subset of the features."""
     return torch.randperm(len(features), generator=random)[:count]
 
 
 def _from_every_pair(real: Tensor, fake: Tensor, chosen: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """The discrepancy of every subset from one kernel matrix, a block at a time: many subsets of few images share most pairs."""
+    """Computes the MMD of every subset from one kernel matrix, since subsets of few images share most pairs."""
     mine, yours = (membership(features, [pair[side] for pair in chosen]) for side, features in enumerate((real, fake)))
     one, other = (
         (sums(points, points, member, member) - diagonal(points) @ member)
@@ -54,15 +54,15 @@ def _from_every_pair(real: Tensor, fake: Tensor, chosen: Sequence[tuple[Tensor, 
 
 
 def membership(features: Tensor, subsets: Sequence[Tensor]) -> Tensor:
-    """Ones where a feature is in a subset, (N, S)."""
+    """Returns (N, S) ones where a feature is in a subset, else zeros."""
     found = features.new_zeros(len(features), len(subsets))
-    for column, subset in enumerate(subsets):
-        found[subset, column] = 1
+    for column, chosen in enumerate(subsets):
+        found[chosen, column] = 1
     return found
 
 
 def sums(one: Tensor, other: Tensor, mine: Tensor, yours: Tensor) -> Tensor:
-    """For each subset the sum of the kernel over all its pairs, (S,): the columns of MᵀKY that belong together."""
+    """Sums the kernel over all pairs of each subset, (S,): the diagonal of MᵀKY."""
     found = one.new_zeros(mine.shape[1])
     for start in range(0, len(one), ROWS):
         rows = slice(start, start + ROWS)
@@ -76,33 +76,29 @@ def sums(one: Tensor, other: Tensor, mine: Tensor, yours: Tensor) -> Tensor:
 
 
 def cubed(one: Tensor, other: Tensor) -> Tensor:
-    """The kernel (A, B) of every pair."""
+    """Returns the kernel (A, B) of every pair."""
     kernel = (one / one.shape[1] @ other.T).add_(1)
     return (kernel * kernel).mul_(kernel)
 
 
 def diagonal(features: Tensor) -> Tensor:
-    """The kernel (N,) of every feature with itself."""
+    """Returns the kernel (N,) of every feature with itself."""
     return (features.square().sum(1) / features.shape[1] + 1).pow(3)
 
 
-def drawn(features: Tensor, count: int, random: torch.Generator) -> Tensor:
-    return features[order(features, count, random)]
-
-
 def discrepancy(one: Tensor, other: Tensor) -> Tensor:
-    """The unbiased squared discrepancy of two sets (M, D) and (N, D) in float64: Gretton et al. 2012, equation 3."""
+    """Computes the unbiased squared MMD of two sets (M, D) and (N, D) in float64: Gretton et al. 2012, equation 3."""
     return within(one) + within(other) - 2 * total(one, other) / (len(one) * len(other))
 
 
 def within(features: Tensor) -> Tensor:
-    """The mean kernel of two different members of one set."""
+    """Returns the mean kernel over pairs of different members of one set."""
     count = len(features)
     return (total(features, features) - diagonal(features).sum()) / (count * (count - 1))
 
 
 def total(one: Tensor, other: Tensor) -> Tensor:
-    """The sum of the kernel over all pairs, a block of rows at a time."""
+    """Sums the kernel over all pairs, one block of rows at a time."""
     result = one.new_zeros(())
     for start in range(0, len(one), ROWS):
         before = 0 if one is not other else start

@@ -1,4 +1,4 @@
-"""Count, mean and second moment of features, gathered batch by batch and merged without loss."""
+"""Accumulates count, mean and covariance of features, batch by batch."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 from ganzoo.errors import CheckpointError, DataError, UsageError
 
-BLOCK = 256  # columns: of fewer a symmetric product is one call, of more the half of it that repeats is not computed
+BLOCK = 256  # columns: a symmetric product of fewer is one call, of more one half is computed and copied
 
 
 class Moments:
-    """How many features there were, their mean (D,) and `m2` (D, D), the sum of the outer products of their deviations, in float64.
+    """Holds count, mean (D,) and `m2` (D, D), the sum of outer products of deviations, of features in float64.
 
-    Batches and other Moments are merged about their own means (Chan, Golub and LeVeque 1979, equation 2.1), so a large mean
-    costs no digits, and however the features are split the result is the same up to rounding.
+    Batches and other Moments are merged about their own means (Chan, Golub and LeVeque 1979, equation 2.1): a large
+    mean costs no digits, and the split into batches changes the result by rounding alone.
     """
 
     def __init__(self, dimensions: int):
@@ -26,7 +26,7 @@ class Moments:
 
     @classmethod
     def of(cls, features: Tensor) -> Moments:
-        """The moments of features (N, D)."""
+        """Computes the moments of features (N, D)."""
         features = as_features(features)
         return cls(features.shape[1]).update(features)
 
@@ -36,7 +36,7 @@ class Moments:
 
     @property
     def covariance(self) -> Tensor:
-        """The unbiased covariance (D, D); UsageError for fewer than two features."""
+        """Returns the unbiased covariance (D, D); UsageError for fewer than two features."""
         if self.count < 2:
             raise UsageError(f"A covariance needs at least 2 images, there is {self.count}.")
         return self.m2 / (self.count - 1)
@@ -53,7 +53,7 @@ class Moments:
         return self
 
     def merge(self, other: Moments) -> Moments:
-        """Adds what another process or batch gathered and returns itself."""
+        """Adds the moments of another process or batch and returns itself."""
         self._check(other.dimensions)
         if other.count:
             self.m2 += other.m2
@@ -61,7 +61,7 @@ class Moments:
         return self
 
     def _move(self, count: int, mean: Tensor) -> None:
-        """Puts the part of the sum of squares that lies between two means, and the common mean, in their place."""
+        """Adds the sum of squares between two means, and moves to the common mean."""
         total, shift = self.count + count, mean - self.mean
         self.m2.addr_(shift, shift, alpha=self.count * count / total)
         self.mean += shift * (count / total)
@@ -72,12 +72,12 @@ class Moments:
             raise UsageError(f"Features of {dimensions} dimensions cannot join features of {self.dimensions}.")
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything as plain tensors, for a file."""
+        """Returns plain tensors for a file."""
         return {"count": torch.tensor(self.count), "mean": self.mean, "m2": self.m2}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Moments:
-        """What `tensors` gave; CheckpointError if these are not moments."""
+        """Restores the result of `tensors`; CheckpointError if these are not moments."""
         try:
             count, mean, m2 = tensors["count"], tensors["mean"], tensors["m2"]
             found = cls(mean.shape[0])
@@ -96,7 +96,10 @@ class Moments:
 
 
 def add_gram(total: Tensor, rows: Tensor) -> Tensor:
-    """Adds XᵀX of `rows` X (N, D) to a symmetric `total` (D, D) in place, and returns it: what lies above the diagonal is copied from below."""
+    """Adds XᵀX of `rows` X (N, D) to a symmetric `total` (D, D) in place, and returns it.
+
+    The upper triangle is copied from the lower one.
+    """
     if len(total) <= BLOCK:
         return total.addmm_(rows.T, rows)
     for start in range(0, len(total), BLOCK):
@@ -107,14 +110,15 @@ def add_gram(total: Tensor, rows: Tensor) -> Tensor:
 
 
 def as_features(features: Tensor, *, single: bool = False) -> Tensor:
-    """Features (N, D) in float64, or with `single` what is float32 as it is; UsageError for another shape, DataError if one is not finite."""
+    """Returns features (N, D) in float64 on the CPU; with `single`, float32 stays float32.
+
+    UsageError for another shape, DataError if a value is not finite.
+    """
     if features.ndim != 2 or features.shape[1] == 0:
         raise UsageError(f"Features must have the shape (N, D), got {tuple(features.shape)}.")
-    features = features.detach().to(
-        "cpu", torch.float32 if single and features.dtype == torch.float32 else torch.float64
-    )
-    if (
-        not torch.isfinite(features.sum()) and not torch.isfinite(features).all()
-    ):  # a sum is quicker, and finite only of what is finite
+    kept = single and features.dtype == torch.float32
+    features = features.detach().to("cpu", torch.float32 if kept else torch.float64)
+    # The sum is finite only if all values are, and is quicker to test.
+    if not torch.isfinite(features.sum()) and not torch.isfinite(features).all():
         raise DataError("Some features are not finite: the images or the extractor have overflowed.")
     return features

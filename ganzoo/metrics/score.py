@@ -1,4 +1,4 @@
-"""Scores a model against real images: any extractor, any metrics, what was seen of the real images kept for the next time."""
+"""Scores a model against real images with any extractor and metrics; features of the real images are cached."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from ganzoo.files.pictures import to_uint8
 from ganzoo.files.strict_json import read_bytes
 from ganzoo.files.text import shorten
 from ganzoo.metrics import named
-from ganzoo.metrics.features import Extractor, Observation, as_images, failure, needs_of, observe, real_batches
+from ganzoo.metrics.features import Extractor, FeatureSet, as_images, extract_features, failure, needs_of, real_batches
 from ganzoo.metrics.moments import Moments
 from ganzoo.models.model import Model
 
 log = logging.getLogger(__name__)
 
-REAL_BATCH = 500  # not the caller's, since rounding depends on it and what is kept must not
+REAL_BATCH = 500  # fixed, because rounding depends on it and the cache must not
 LARGEST_STATISTICS = 2**34
+STREAMS = {"kid": "kernel"}  # random streams have the names of before: renaming a metric must not change its numbers
 
 
 def score(
@@ -42,48 +43,49 @@ def score(
     batch_size: int = 250,
     cache: Path | None = None,
 ) -> dict[str, float]:
-    """The numbers of all `metrics` for `images` drawings of `seed` against all `real` images, as {"metric[extractor]": value}.
+    """Scores `images` samples of `seed` against all `real` images; returns {"metric[extractor]": value}.
 
-    Drawings are rounded to 8 bits first, as they would be stored. What the extractor sees of the real images is kept in `cache`
-    ($GANZOO_CACHE, else ~/.cache/ganzoo) and verified when it is read. UsageError if the images are not of the model's shape.
+    Samples are rounded to 8 bits first, as in an image file. The features of the real images are kept in `cache`
+    ($GANZOO_CACHE, else ~/.cache/ganzoo) and verified when they are read. UsageError if the real images do not have the
+    model's shape.
     """
     if (real.size, real.channels) != (model.image.size, model.image.channels):
         raise UsageError(
-            f"The model draws images of {model.image.size} pixels and {model.image.channels} channels, the real ones of '{real.name}' "
-            f"have {real.size} and {real.channels}: prepare these for the model."
+            f"The model's images have {model.image.size} pixels and {model.image.channels} channels, "
+            f"those of '{real.name}' {real.size} and {real.channels}: prepare the real images for the model."
         )
     needs = needs_of(metrics, extractor)
-    seen = observe_real(real, extractor, needs, cache)
-    fake = observe(drawings(model, images, seed, batch_size), extractor, needs)
-    return measure(seen, with_origin(fake, model, seed, extractor), extractor, metrics, seed)
+    reference = reference_features(real, extractor, needs, cache)
+    fake = extract_features(samples(model, images, seed, batch_size), extractor, needs)
+    return measure(reference, with_codes_and_labels(fake, model, seed, extractor), extractor, metrics, seed)
 
 
-def drawings(model: Model, images: int, seed: int, batch_size: int) -> Iterator[Tensor]:
-    """The images of a seed as anyone would see them, rounded to 8 bits."""
+def samples(model: Model, images: int, seed: int, batch_size: int) -> Iterator[Tensor]:
+    """Samples the images of a seed in batches, rounded to 8 bits."""
     for batch in model.stream(images, seed, batch_size=batch_size):
         yield as_images(to_uint8(batch))
 
 
-def with_origin(seen: Observation, model: Model, seed: int, extractor: Extractor) -> Observation:
-    """What was seen of a seed's drawings, and the codes and labels that they were drawn from: the ones of `Model.stream`.
+def with_codes_and_labels(features: FeatureSet, model: Model, seed: int, extractor: Extractor) -> FeatureSet:
+    """Adds the codes and labels of the samples of a seed, those of `Model.stream`, to their features.
 
-    Numbers name the same class on both sides only where names and order are the same; of other classes there are no labels.
+    Labels are added only if the classes of model and extractor have the same names in the same order.
     """
-    count, named_alike = seen.moments.count, bool(extractor.classes) and tuple(model.classes) == extractor.classes
-    return replace(seen, codes=model.categories(count, seed), labels=model.labels(count) if named_alike else None)
+    count, named_alike = features.moments.count, bool(extractor.classes) and tuple(model.classes) == extractor.classes
+    return replace(features, codes=model.categories(count, seed), labels=model.labels(count) if named_alike else None)
 
 
 def measure(
-    real: Observation, fake: Observation, extractor: Extractor, metrics: Mapping[str, Callable], seed: int
+    real: FeatureSet, fake: FeatureSet, extractor: Extractor, metrics: Mapping[str, Callable], seed: int
 ) -> dict[str, float]:
-    """Calls every metric with a random stream of its own, so that no number depends on which others are asked for.
+    """Calls every metric with a random stream of its own, so that no number depends on the choice of metrics.
 
-    PluginError names a metric that raises something of its own, or returns what is neither a number nor numbers by name.
+    PluginError names a metric that raises something of its own, or returns neither a number nor a dict of numbers.
     """
     results: dict[str, float] = {}
     for name, metric in metrics.items():
         try:
-            found = metric(real, fake, generator_for(seed, "metric", name))
+            found = metric(real, fake, generator_for(seed, "metric", STREAMS.get(name, name)))
         except GanzooError:
             raise
         except Exception as error:
@@ -97,55 +99,57 @@ def measure(
 
 
 def number(metric: str, name: Any, value: Any) -> float:
-    """One of a metric's numbers; PluginError if it is none, or its name no text."""
+    """Converts one of a metric's results to a number; PluginError if it is none, or if its name is no text."""
     try:
         if isinstance(name, str) and not isinstance(value, str | bytes):
             return float(value)
-    except Exception:  # whatever a foreign object raises when it is asked to be a number
+    except Exception:  # the __float__ of a plugin's object may raise anything
         pass
     what = shorten(value) if isinstance(name, str) else f"a number called {shorten(name)}"
     raise PluginError(f"The metric '{metric}' must return a number, or a dict of numbers by name, not {what}.")
 
 
-def observe_real(
+def reference_features(
     real: ImageData,
     extractor: Extractor,
     needs: tuple[str, ...],
     cache: Path | None = None,
-) -> Observation:
-    """What the extractor sees of all real images, from the cache if it was kept there and is whole."""
-    # Features of few images are no part of the key: what was kept before they were is looked at again, and replaced.
+) -> FeatureSet:
+    """Extracts the features of all real images, or reads them from the cache if they are there and undamaged."""
+    # Older entries without the features of few images have the same key: these are extracted again and replaced.
     key = key_of(data=real.fingerprint, extractor=extractor.fingerprint, needs=needs, batch=REAL_BATCH)
     file = cache_folder(cache) / "statistics" / f"{key}.safetensors"
     try:
-        kept = unpacked(file)
+        kept = read_features(file)
         if kept.features is not None or kept.moments.count > kept.moments.dimensions:
             return kept
     except FileNotFoundError:
         pass
     except CheckpointError as damage:
-        log.warning(f"{damage} Looking at '{real.name}' again.")
-    seen = observe(real_batches(real, REAL_BATCH), extractor, needs)
+        log.warning(f"{damage} The features of '{real.name}' are extracted again.")
+    features = extract_features(real_batches(real, REAL_BATCH), extractor, needs)
     try:
-        keep(seen, file)
+        write_features(features, file)
     except (OSError, GanzooError) as problem:
-        log.warning(f"What '{extractor.name}' saw of '{real.name}' cannot be kept: {problem}")
-    return seen
+        log.warning(f"The features of '{real.name}' by '{extractor.name}' cannot be cached: {problem}")
+    return features
 
 
-def keep(seen: Observation, file: Path) -> None:
-    """Writes an observation, and its sha256 into a file beside it."""
+def write_features(features: FeatureSet, file: Path) -> None:
+    """Writes features, and their sha256 into a file beside them."""
     from safetensors.torch import save
 
-    others = {"features": seen.features, "logits": seen.logits}
-    data = save({**seen.moments.tensors(), **{name: tensor for name, tensor in others.items() if tensor is not None}})
+    others = {"features": features.features, "logits": features.logits}
+    data = save(
+        {**features.moments.tensors(), **{name: tensor for name, tensor in others.items() if tensor is not None}}
+    )
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(file, data)
     write_atomically(file.with_suffix(".sha256"), hashlib.sha256(data).hexdigest() + "\n")
 
 
-def unpacked(file: Path) -> Observation:
-    """The kept observation; FileNotFoundError if there is none, CheckpointError if it is not what was written."""
+def read_features(file: Path) -> FeatureSet:
+    """Reads cached features; FileNotFoundError if there are none, CheckpointError if they are damaged."""
     from safetensors.torch import load
 
     if not file.exists():
@@ -154,4 +158,4 @@ def unpacked(file: Path) -> Observation:
     if hashlib.sha256(data).hexdigest().encode() != stated.strip():
         raise CheckpointError(f"{file} is damaged: its sha256 differs.")
     tensors = load(data)
-    return Observation(Moments.from_tensors(tensors), tensors.get("features"), tensors.get("logits"))
+    return FeatureSet(Moments.from_tensors(tensors), tensors.get("features"), tensors.get("logits"))

@@ -12,7 +12,7 @@ from torch import Tensor
 from ganzoo.errors import PluginError, UsageError
 from ganzoo.models.inference import Drawing
 from ganzoo.networks import Generator
-from ganzoo.networks.latents import draw_latent
+from ganzoo.networks.latents import sample_latents
 
 if TYPE_CHECKING:
     from ganzoo.models.config import ModelConfig
@@ -48,7 +48,7 @@ class Model:
 
         `truncation` cuts the prior off at that distance from 0: less variety. What else it does differs between generators.
         """
-        latent = draw_latent(self.generator, n, seed)
+        latent = sample_latents(self.generator, n, seed)
         if truncation is None:
             return latent
         if not truncation > 0:
@@ -174,4 +174,4 @@ class Model:
 
     def _stretch(self, start: Tensor, end: Tensor, frames: int, labels: Tensor | None) -> Iterator[Tensor]:
         for frame in range(frames):
-            yield self.draw(self.generator.between(start[None], end[None], frame / frames), labels)
+            yield self.draw(self.generator.interpolate(start[None], end[None], frame / frames), labels)

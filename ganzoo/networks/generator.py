@@ -57,16 +57,16 @@ class Generator(nn.Module):
         share = torch.erf(latent.detach().cpu().double() / math.sqrt(2)) * math.erf(truncation / math.sqrt(2))
         return (math.sqrt(2) * torch.erfinv(share)).clamp(-truncation, truncation).to(latent)
 
-    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
-        """Latents on the way from `start` to `end`, `share` in [0, 1]: along the sphere, where normal latents lie.
+    def interpolate(self, start: Tensor, end: Tensor, t: float) -> Tensor:
+        """Latents on the way from `start` to `end`, `t` in [0, 1]: along the sphere, where normal latents lie.
 
         Generators with another prior override it (a straight line suits uniform codes). White 2016, section 2.1.
         """
         cosine = functional.cosine_similarity(start, end, dim=1).clamp(-1 + 1e-6, 1 - 1e-6)
         angle = torch.acos(cosine)[:, None]
-        return (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / torch.sin(angle)
+        return (torch.sin((1 - t) * angle) * start + torch.sin(t * angle) * end) / torch.sin(angle)
 
-    def prepare(self, mean: Tensor) -> None:
+    def init_from_data(self, mean: Tensor) -> None:
         """Is told the mean (C, H, W) in [-1, 1] of the images to learn from, before training starts; does nothing unless overridden.
 
         A start that follows the data is made here, by setting parameters or buffers, and nothing else: no random numbers. `mean` is
@@ -91,6 +91,6 @@ class UniformGenerator(Generator):
         """The latents at most `truncation` from the middle: a uniform distribution cut off is a narrower one."""
         return (latent - self.middle) * min(truncation / self.edge, 1.0) + self.middle
 
-    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
+    def interpolate(self, start: Tensor, end: Tensor, t: float) -> Tensor:
         """Along a straight line: latents that fill a cube lie on no sphere."""
-        return torch.lerp(start, end, share)
+        return torch.lerp(start, end, t)

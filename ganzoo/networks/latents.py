@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BLOCK = 256
 
 
-def draw_latent(generator: Generator, n: int, seed: int) -> Tensor:
+def sample_latents(generator: Generator, n: int, seed: int) -> Tensor:
     """Latents (n, latent_dim) in blocks with a stream of their own, so that number i does not depend on how many are drawn."""
     blocks = []
     for block in range((n + BLOCK - 1) // BLOCK):

@@ -3,20 +3,18 @@
 Every hook takes one argument, `register`, and calls it once for each thing that it registers.
 """
 
-from collections.abc import Callable
-
 import pluggy
+
+from ganzoo.variant import Register, RegisterVariant
 
 API_VERSION = 1  # of everything that a plugin implements or calls; docs/plugin-api.md says what may change when
 
 hookspec = pluggy.HookspecMarker("ganzoo")
 hookimpl = pluggy.HookimplMarker("ganzoo")
 
-Register = Callable[..., None]
-
 
 @hookspec
-def register_variants(register: Register) -> None:
+def register_variants(register: RegisterVariant) -> None:
     """Registers variants with `register(variant: Variant)`. Every command calls it, so it must not import torch."""
 
 
@@ -80,7 +78,7 @@ def register_metrics(register: Register) -> None:
     """Registers metrics with `register(name, metric)`; `metric(real, fake, random)` returns a number, or {name:
     number}.
 
-    `real` and `fake` are `ganzoo.metrics.features.Observation`s: always `moments`; `features` (N, D) and `logits` (N,
+    `real` and `fake` are `ganzoo.metrics.features.FeatureSet`s: always `moments`; `features` (N, D) and `logits` (N,
     K) if the metric's attribute `needs`, a tuple of these two names, asks for them (without it: ("features",)). `fake`
     may also have the `codes` and `labels` that its images were generated from. `random` is a `torch.Generator` of the
     metric's own, its only source of randomness.

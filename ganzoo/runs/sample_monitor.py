@@ -18,7 +18,7 @@ from ganzoo.errors import DivergedError, PluginError, UsageError
 from ganzoo.files import pictures
 from ganzoo.files.atomic import write_atomically
 from ganzoo.files.text import one_line
-from ganzoo.networks.latents import draw_latent
+from ganzoo.networks.latents import sample_latents
 from ganzoo.runs.collapse import Spread, compare, spread
 
 MONITORED = 256
@@ -61,7 +61,7 @@ def samples(trainer: Trainer, n: int) -> Iterator[Tensor]:
     """Yields batches (m, C, H, W) on the CPU: samples of the first `n` latents of the run's seed, all classes in turn."""
     labels = torch.arange(n) % trainer.image.classes if trainer.image.classes else None
     with _evaluating(trainer.sampler), seeded(0), torch.no_grad():
-        latent = draw_latent(trainer.sampler, n, trainer.seed).to(trainer.device, trainer.dtype)
+        latent = sample_latents(trainer.sampler, n, trainer.seed).to(trainer.device, trainer.dtype)
         for start in range(0, n, BATCH):
             part = slice(start, start + BATCH)
             images = trainer.sampler(latent[part], None if labels is None else labels[part].to(trainer.device))

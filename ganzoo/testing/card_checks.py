@@ -1,4 +1,4 @@
-"""Checks of what a variant declares: its card, its parts, and what listing it costs."""
+"""Checks of the declarations of a variant: its card, its parts, and the cost of listing it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ganzoo.testing.checks import CheckFailed, CheckSkipped, check
 from ganzoo.testing.subject import Subject
 from ganzoo.variant import NAME
 
-FIRST_YEAR = 1987  # the first adversarial training of networks is younger, autoencoders as baselines are not
+FIRST_YEAR = 1987  # older than GANs, because autoencoders are baselines
 LONGEST_SUMMARY = 160
 SLOW_SECONDS = 1.0
 PROBE = """
@@ -32,24 +32,12 @@ seconds = time.perf_counter() - began
 heavy = sorted({name.partition(".")[0] for name in set(sys.modules) - before} & set(facts["heavy"]))
 print(json.dumps({"error": plugin.error, "heavy": heavy, "seconds": seconds}))
 """
-HEAVY = (
-    "torch",
-    "numpy",
-    "huggingface_hub",
-    "PIL",
-    "scipy",
-    "tqdm",
-    "msgspec",
-    "safetensors",
-    "torchvision",
-    "matplotlib",
-    "pandas",
-)
+HEAVY = tuple("torch numpy huggingface_hub PIL scipy tqdm msgspec safetensors torchvision matplotlib pandas".split())
 
 
 @check("card")
 def card(subject: Subject) -> None:
-    """Fields of the card that a person reads or that the engine relies on."""
+    """Checks the fields of the card."""
     variant = subject.variant
     mistakes = [
         *_text_mistakes(variant.summary),
@@ -67,7 +55,7 @@ def _text_mistakes(summary: str) -> list[str]:
     if not summary.endswith("."):
         return [f"summary must be one sentence that ends with a full stop, got {summary!r}"]
     if not 3 <= len(summary.split()) or len(summary) > LONGEST_SUMMARY:
-        return [f"summary must be 3 words to {LONGEST_SUMMARY} letters, got {len(summary)} letters"]
+        return [f"summary must be 3 words to {LONGEST_SUMMARY} characters, got {len(summary)} characters"]
     return []
 
 
@@ -96,13 +84,13 @@ def _tag_mistakes(tags: tuple[str, ...]) -> list[str]:
     return (
         mistakes
         + (["tags names a tag twice"] if len(set(tags)) < len(tags) else [])
-        + ([] if tags else ["tags is empty: say at least one"])
+        + ([] if tags else ["tags is empty: give at least one"])
     )
 
 
 @check("parts")
 def parts(subject: Subject) -> None:
-    """Names and options of all parts, those without a default included."""
+    """Checks names and options of all parts, defaults included."""
     mistakes = part_mistakes(subject.variant, subject.registry)
     if not mistakes:
         for path, part in parts_of(subject.variant).items():
@@ -122,18 +110,19 @@ def parts(subject: Subject) -> None:
 
 
 def _loaded_alone(module: str, facts: dict) -> dict:
-    """What a fresh process says of loading the plugin: its error, the heavy modules it imports, and the seconds."""
+    """Loads the plugin in a fresh process: its error, the heavy modules it imports, and the seconds it takes."""
     done = subprocess.run([sys.executable, "-c", PROBE, json.dumps(facts)], capture_output=True, text=True)
     if done.returncode:
         raise CheckFailed(
-            f"Loading {module} alone ends Python with exit code {done.returncode}: {done.stderr.strip().splitlines()[-1:]}."
+            f"Loading {module} alone ends Python with exit code {done.returncode}: "
+            f"{done.stderr.strip().splitlines()[-1:]}."
         )
     return json.loads(done.stdout.splitlines()[-1])
 
 
 @check("listing")
 def listing(subject: Subject) -> str:
-    """What loading the plugin alone imports and how long it takes, in a process of its own."""
+    """Loads the plugin alone in a fresh process."""
     plugin = subject.plugin
     module = plugin.module.partition(":")[0].strip()
     if getattr(sys.modules.get(module), "__file__", None) is None:
@@ -144,16 +133,18 @@ def listing(subject: Subject) -> str:
         "heavy": HEAVY,
     }
     found = _loaded_alone(module, facts)
-    if found["seconds"] > SLOW_SECONDS:  # once more, for another program may have held it up
+    if found["seconds"] > SLOW_SECONDS:  # again, because another program may have slowed it down
         found = min(found, _loaded_alone(module, facts), key=lambda taken: taken["seconds"])
     if found["error"]:
         raise CheckFailed(f"{module} does not load in a fresh process: {found['error']}")
     if found["heavy"]:
         raise CheckFailed(
-            f"{module} imports {', '.join(found['heavy'])}, for which every command waits: import it inside the hooks of the parts."
+            f"{module} imports {', '.join(found['heavy'])}, which slows every command: "
+            "import it inside the hooks of the parts."
         )
     if found["seconds"] > SLOW_SECONDS:
         raise CheckFailed(
-            f"{module} takes {found['seconds']:.1f} s to load, for which every command waits: do that inside the hooks of the parts."
+            f"{module} takes {found['seconds']:.1f} s to load, which slows every command: "
+            "do that work inside the hooks of the parts."
         )
     return ""

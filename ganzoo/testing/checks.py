@@ -1,6 +1,7 @@
-"""The checks by name, with the promise of each, and how a check reports. Torch-free: listing the checks runs none.
+"""The names and promises of all checks, and their outcomes. Torch-free: listing the checks runs none.
 
-A check is a function of a `Subject`. It registers itself with `@check(name)`; `CHECKS` has every name in the order of a run.
+A check is a function of a `Subject`. It registers itself with `@check(name)`; `CHECKS` has every name in the order of a
+run.
 """
 
 from __future__ import annotations
@@ -14,25 +15,25 @@ from ganzoo.errors import UsageError, did_you_mean
 Check = Callable[..., str | None]  # takes the Subject
 
 CHECKS = {
-    "card": "The card has a one-sentence summary, an https paper, a plausible year, sizes, tags and settings that exist.",
+    "card": "The card has a one-sentence summary, an https paper, a plausible year, sizes, tags and valid settings.",
     "parts": "Every part that the card names is registered and takes the options that the card gives it.",
-    "listing": "Listing the variant, in a fresh process, is quick and imports nothing heavy.",
-    "shapes": "Images have the declared size and channels, are finite and in [-1, 1]; logits are finite, one for each image.",
-    "seeds": "The same seed builds the same weights and trains them to the same bits; another seed does not.",
-    "gradients": "Each phase changes the roles that it updates and nothing else, through the engine's optimizers alone.",
-    "parameters": "Every parameter that can learn gets a gradient.",
-    "inputs": "Latents, labels and images are left as they came: nothing is changed in place.",
-    "batches": "A batch of one, an odd one and micro-batches train, and an image does not depend on what it is drawn with.",
-    "save": "What is saved loads again and draws the same images.",
-    "resume": "A run resumed from a checkpoint ends in the same bits as one that never stopped.",
-    "bf16": "Under bfloat16 autocast terms and weights stay finite, and the weights stay float32.",
-    "latents": "Latents follow their generator; truncation and interpolation work, or are refused in one line.",
-    "fast-path": "The faster copy that draws samples draws the generator's own images.",
-    "globals": "Random states and settings of the process are left as they were found.",
+    "listing": "Loading the plugin in a fresh process takes at most a second and imports nothing heavy.",
+    "shapes": "Images have the declared shape, are finite and in [-1, 1]; logits are finite, one for each image.",
+    "seeds": "The same seed builds the same weights and trains them bit for bit alike; another seed does not.",
+    "gradients": "Each phase changes the networks that it updates and no other, through the engine's optimizers alone.",
+    "parameters": "Every trainable parameter gets a gradient.",
+    "inputs": "No input (latents, labels, images) is changed in place.",
+    "batches": "Batches of 1 and 3 and micro-batches train; a sample does not depend on the rest of its batch.",
+    "save": "A saved generator loads again and generates the same images.",
+    "resume": "A resumed run is bit-identical to an uninterrupted one.",
+    "bf16": "Under bfloat16 autocast, losses and weights stay finite and weights stay float32.",
+    "latents": "Latents follow their random generator; truncation and interpolation work, or refuse in one line.",
+    "fast-path": "The folded copy that `Model` samples with generates the same images as the generator.",
+    "globals": "Global random states and torch settings are unchanged afterwards.",
     "silence": "Nothing is printed.",
-    "learns": "On a tiny data set the samples come nearer to the data.",
+    "learns": "On a tiny data set, samples come closer to the data.",
 }
-# Those that take seconds for every variant; the others train or start processes.
+# The checks that take at most seconds for every variant.
 QUICK = (
     "card",
     "parts",
@@ -62,7 +63,7 @@ class CheckSkipped(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one check: `text` is the reason of a failure or skip; of a check that passed it is a remark, or empty."""
+    """The result of one check; `text` is the reason of a failure or skip, else a remark or empty."""
 
     variant: str
     check: str

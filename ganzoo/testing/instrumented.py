@@ -1,30 +1,34 @@
-"""A training of which every phase is watched: what changed, which gradients came, and whether inputs stayed as they were."""
+"""A training that records, for every phase, changed parameters, gradients and changed inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganzoo.engine.trainer import Trainer
+from ganzoo.losses import Turn
 
 
 class InstrumentedTraining:
-    """Trains `steps` steps and keeps what was seen.
+    """Trains a trainer for `steps` steps and records what changes.
 
-    `changed` has, by phase, the roles whose parameters moved in it; `by_hand` those that its method changed itself;
-    `stray` the parameters outside the phase's roles that got a gradient. `gradients` says of every trainable parameter
-    whether a gradient came: None, "zero" or "some". `inputs` are the tensors that were given to the plugin's code, with copies.
+    Attributes:
+        changed: by phase, the parameters that changed in it.
+        stray: by phase, the parameters of roles that it does not update, which got a gradient.
+        gradients: for every trainable parameter None (no gradient), "zero" or "some".
+        inputs: tensors that were passed to the plugin's code: description, tensor, copy.
+        terms: the terms of every step.
     """
 
-    def __init__(self, trainer: Trainer, steps: int):
+    def __init__(self, trainer: Trainer, steps: int) -> None:
         self.trainer = trainer
         self.changed: dict[str, set[str]] = {}
-        self.by_hand: dict[str, set[str]] = {}
         self.stray: dict[str, set[str]] = {}
-        self.unlearned = self._trainable()
-        self.gradients: dict[str, str | None] = dict.fromkeys(self.unlearned)
+        self.trainable = self._trainable()
+        self.gradients: dict[str, str | None] = dict.fromkeys(self.trainable)
         self.inputs: list[tuple[str, Tensor, Tensor]] = trainer.batches.given
         self.terms: list[dict[str, Tensor]] = []
         self._phase = ""
@@ -62,7 +66,7 @@ class InstrumentedTraining:
         return {name for name, value in self._before.items() if not torch.equal(value, now[name].detach())}
 
     def _compare(self) -> None:
-        """Books what changed since the last phase began to that phase."""
+        """Attributes all changes since the start of the last phase to that phase."""
         if self._before:
             self.changed.setdefault(self._phase, set()).update(self._moved())
         self._before = {}
@@ -71,12 +75,10 @@ class InstrumentedTraining:
         loss = self.trainer.loss
         method = getattr(loss, name)
 
-        def call(turn):
+        def call(turn: Turn) -> Mapping[str, Tensor]:
             self._compare()
             self._phase, self._before = name, self._snapshot()
-            terms = method(turn)
-            self.by_hand.setdefault(name, set()).update(self._moved())
-            return terms
+            return method(turn)
 
         vars(loss)[name] = call
         return lambda: vars(loss).pop(name, None)
@@ -85,7 +87,7 @@ class InstrumentedTraining:
         generator = self.trainer.generator
         draw = generator.latent
 
-        def latent(n, random):
+        def latent(n: int, random: torch.Generator) -> Tensor:
             drawn = draw(n, random)
             self.inputs.append(("the latents (turn.latent)", drawn, drawn.detach().clone()))
             return drawn
@@ -97,14 +99,14 @@ class InstrumentedTraining:
         optimizer = self.trainer.optimizers[role]
         step = optimizer.step
 
-        def watched_step(*arguments, **options):
-            self._look()
+        def recording_step(*arguments: Any, **options: Any) -> Any:
+            self._record_gradients()
             return step(*arguments, **options)
 
-        optimizer.step = watched_step
+        optimizer.step = recording_step
 
-    def _look(self) -> None:
-        """Notes, before an optimizer steps, which parameters have gradients."""
+    def _record_gradients(self) -> None:
+        """Records, before an optimizer steps, which parameters have gradients."""
         roles = self._updates[self._phase]
         for name, parameter in self._parameters().items():
             if parameter.grad is None:

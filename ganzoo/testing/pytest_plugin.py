@@ -1,12 +1,19 @@
-"""`pytest --ganzoo NAME`: one test for each check of a variant. pytest loads this everywhere, so it imports nothing heavy."""
+"""`pytest --ganzoo NAME`: one test per check. Imports nothing heavy, because every pytest run loads this."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
+if TYPE_CHECKING:
+    from ganzoo.testing.subject import Subject
 
-def pytest_addoption(parser):
-    group = parser.getgroup("ganzoo", "checks that any ganzoo variant must pass")
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("ganzoo", "conformance checks of ganzoo variants")
     group.addoption(
         "--ganzoo",
         action="append",
@@ -19,19 +26,19 @@ def pytest_addoption(parser):
     )
 
 
-def pytest_configure(config):
+def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--ganzoo"):
         config.pluginmanager.register(Checks(config), "ganzoo-checks")
 
 
 class Checks:
-    """Adds the checks of the chosen variants to a session's items; it exists only where `--ganzoo` was given."""
+    """Adds the checks of the chosen variants to a session; registered only with `--ganzoo`."""
 
-    def __init__(self, config):
+    def __init__(self, config: pytest.Config) -> None:
         self.names, self.only = config.getoption("--ganzoo"), config.getoption("--ganzoo-only")
-        self.open = {}
+        self.open: dict[str, tuple[AbstractContextManager[Subject], Subject]] = {}
 
-    def pytest_collection(self, session):
+    def pytest_collection(self, session: pytest.Session) -> None:
         from ganzoo.errors import GanzooError
         from ganzoo.registry.registry import registry
         from ganzoo.testing import CHECKS, check_names
@@ -44,17 +51,17 @@ class Checks:
             raise pytest.UsageError(str(error)) from None
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, session, items):
-        """The items of the checks come first, variant by variant, so that what a variant's checks share is built once."""
-        mine = []
+    def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        """Adds one item per check, before all others and variant by variant, so that checks share a subject."""
+        mine: list[pytest.Item] = []
         for name in dict.fromkeys(self.names):
             group = Variant.from_parent(session, name=name, nodeid=f"ganzoo::{name}")
-            mine += [CheckItem.from_parent(group, name=check, checks=self) for check in self.checks]
+            mine += [CheckItem.from_parent(group, name=check, checks=self, variant=name) for check in self.checks]
         items[:0] = mine
         session.testscollected = len(items)
 
-    def subject(self, name: str):
-        """The subject of a variant, opened at its first check; the one before is closed."""
+    def subject(self, name: str) -> Subject:
+        """Returns the subject of a variant, opened at its first check, and closes the previous one."""
         if name not in self.open:
             self.close()
             from ganzoo.testing.subject import Subject
@@ -67,39 +74,39 @@ class Checks:
         while self.open:
             self.open.popitem()[1][0].__exit__(None, None, None)
 
-    def pytest_sessionfinish(self):
+    def pytest_sessionfinish(self) -> None:
         self.close()
 
 
 class Variant(pytest.Collector):
     """All checks of one variant."""
 
-    def collect(self):
+    def collect(self) -> list[pytest.Item]:
         return []
 
 
 class CheckItem(pytest.Item):
     """One check of one variant."""
 
-    def __init__(self, *, checks: Checks, **options):
+    def __init__(self, *, checks: Checks, variant: str, **options: Any) -> None:
         super().__init__(**options)
-        self.checks = checks
+        self.checks, self.variant = checks, variant
 
-    def runtest(self):
+    def runtest(self) -> None:
         from ganzoo.testing import CheckFailed
         from ganzoo.testing.runner import run_check
 
-        found = run_check(self.checks.subject(self.parent.name), self.name)
+        found = run_check(self.checks.subject(self.variant), self.name)
         if found.state == "skipped":
             pytest.skip(found.text)
         if found.state == "failed":
             raise CheckFailed(found.text)
 
-    def repr_failure(self, excinfo):
-        """A failed check is its sentence; a traceback would show nothing but this plugin."""
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Shows the message of a failed check; its traceback would only show this plugin."""
         from ganzoo.testing import CheckFailed
 
-        return str(excinfo.value) if isinstance(excinfo.value, CheckFailed) else super().repr_failure(excinfo)
+        return str(excinfo.value) if isinstance(excinfo.value, CheckFailed) else super().repr_failure(excinfo, style)
 
-    def reportinfo(self):
-        return self.path, None, f"ganzoo {self.parent.name}: {self.name}"
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, f"ganzoo {self.variant}: {self.name}"

@@ -25,8 +25,8 @@ def run_checks(
 ) -> Iterator[Outcome]:
     """Runs checks on a registered variant and yields the `Outcome` of each as soon as it is known.
 
-    `size` is the image size to build networks at (None: the smallest of the card), `patience` the CPU seconds after which
-    `learns` is skipped. UsageError for an unknown check, variant or size.
+    `size` is the image size to build networks at (None: the smallest of the card), `patience` the CPU seconds after
+    which `learns` is skipped. UsageError for an unknown check, variant or size.
     """
     checks = check_names(checks)
     from ganzoo.testing.subject import Subject

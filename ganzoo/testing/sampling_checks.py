@@ -1,4 +1,4 @@
-"""Checks of what a generator draws: shapes, latents, saving, and the faster copy."""
+"""Checks of samples: shapes, saving, latents, and the folded copy."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.models.load import load_folder
 from ganzoo.models.model import Model
 from ganzoo.networks import Generator
-from ganzoo.networks.latents import draw_latent
+from ganzoo.networks.latents import sample_latents
 from ganzoo.testing.checks import CheckFailed, check
 from ganzoo.testing.subject import STEP_SECONDS, Subject, labels_of, qualified
 from ganzoo.variant import ImageSpec
 
-DRAWN = 4
-LARGE = 256
-LARGEST_TOLERANCE = 1e-4  # of images in [-1, 1]: rounding, and nothing else
-BYTES_PER_VALUE = 4 * 1024  # of an image: a generous guess at what its layers keep
+SAMPLES = 4
+LARGE = 256  # pixels from which two samples suffice
+TOLERANCE = 1e-4  # of images in [-1, 1]: rounding errors
+BYTES_PER_VALUE = 4 * 1024  # of an image: a generous estimate of the activations
 
 
 @check("shapes")
 def shapes(subject: Subject) -> str:
-    """Builds every size, grey and in colour, with and without labels as the card allows, and looks at one drawing of each."""
+    """Builds every size, grey and colour, with and without labels as the card allows, and checks samples of each."""
     left_out, slow = [], 0.0
     for size in sorted(subject.variant.sizes):
         if slow > STEP_SECONDS:
-            left_out.append(f"{size} px (the size before took {slow:.0f} s)")
+            left_out.append(f"{size} px (the previous size took {slow:.0f} s)")
             continue
         if 3 * size * size * BYTES_PER_VALUE > available_bytes():
-            left_out.append(f"{size} px (too little memory here)")
+            left_out.append(f"{size} px (not enough memory)")
             continue
         began = time.process_time()
         for channels in (1, 3):
             for classes in subject.classes():
-                _look_at(subject, ImageSpec(size, channels, classes))
+                _check_shapes(subject, ImageSpec(size, channels, classes))
         slow = time.process_time() - began
-    return f"not drawn: {', '.join(left_out)}" if left_out else ""
+    return f"not checked: {', '.join(left_out)}" if left_out else ""
 
 
 @torch.no_grad()
-def _look_at(subject: Subject, image: ImageSpec) -> None:
+def _check_shapes(subject: Subject, image: ImageSpec) -> None:
     count = 2 if image.size > LARGE else 3
     generator = subject.build("generator", image)
     asked = f"for {image.size} px, {image.channels} channel(s) and {image.classes} classes"
@@ -56,45 +56,48 @@ def _look_at(subject: Subject, image: ImageSpec) -> None:
     latent = generator.latent(count, torch.Generator().manual_seed(0))
     if tuple(latent.shape) != (count, dim):
         raise CheckFailed(
-            f"{qualified(generator)}.latent gave {tuple(latent.shape)} for {count} latents of latent_dim={dim}: give (n, latent_dim)."
+            f"{qualified(generator)}.latent returned {tuple(latent.shape)} for {count} latents of latent_dim={dim}: "
+            "return (n, latent_dim)."
         )
     label = labels_of(image, count)
     for mode in (generator.train(), generator.eval()):
         images = mode(latent, label)
-        _refuse_images(
+        _require_images(
             images, (count, image.channels, image.size, image.size), f"{qualified(generator)}.forward {asked}"
         )
     if subject.variant.discriminator is not None:
         discriminator = subject.build("discriminator", image)
         logits = discriminator(images, label)
-        _refuse_logits(logits, count, f"{qualified(discriminator)}.forward {asked}")
+        _require_logits(logits, count, f"{qualified(discriminator)}.forward {asked}")
 
 
-def _refuse_images(images: object, shape: tuple[int, ...], source: str) -> None:
+def _require_images(images: object, shape: tuple[int, ...], source: str) -> None:
     if not isinstance(images, Tensor) or tuple(images.shape) != shape:
         found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        raise CheckFailed(f"{source} gave {found}: images must be {shape}.")
+        raise CheckFailed(f"{source} returned {found}: images must be {shape}.")
     if not torch.isfinite(images).all():
-        raise CheckFailed(f"{source} gave values that are not finite: look for a division or a logarithm of zero.")
+        raise CheckFailed(f"{source} returned values that are not finite: look for a division or a logarithm of zero.")
     if images.abs().max() > 1:
         raise CheckFailed(
-            f"{source} gave values from {images.min():.3g} to {images.max():.3g}: images lie in [-1, 1], so end in tanh or rescale."
+            f"{source} returned values from {images.min():.3g} to {images.max():.3g}: "
+            "images lie in [-1, 1], so end in tanh or rescale."
         )
 
 
-def _refuse_logits(logits: object, count: int, source: str) -> None:
+def _require_logits(logits: object, count: int, source: str) -> None:
     first = logits[0] if isinstance(logits, tuple) else logits
     if not isinstance(first, Tensor) or tuple(first.shape) != (count,):
         found = tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__
         raise CheckFailed(
-            f"{source} gave {found} for {count} images: logits are ({count},), so flatten them; more heads go behind a keyword of forward."
+            f"{source} returned {found} for {count} images: logits are ({count},), so flatten them; "
+            "return the output of further heads only for a keyword argument of forward."
         )
     if not torch.isfinite(first).all():
-        raise CheckFailed(f"{source} gave logits that are not finite.")
+        raise CheckFailed(f"{source} returned logits that are not finite.")
 
 
 def model_of(subject: Subject) -> Model:
-    """The shortly trained generator as a model that was not written yet."""
+    """Returns the generator, trained for a few steps, as a model that is not saved yet."""
     variant, plugin = subject.small, subject.plugin
     config = ModelConfig(
         variant=variant.name,
@@ -110,36 +113,38 @@ def model_of(subject: Subject) -> Model:
 
 @check("save")
 def save(subject: Subject) -> None:
-    """Draws before saving and after loading, from seeds alone."""
+    """Samples the same seeds before saving and after loading."""
     model = model_of(subject)
-    before = model.sample(DRAWN)
-    again = model.sample(DRAWN)
+    before = model.sample(SAMPLES)
+    again = model.sample(SAMPLES)
     name = qualified(model.generator)
     if not torch.equal(before, again):
         raise CheckFailed(
-            f"{name} draws other images of the same latents the second time: in evaluation it may depend on nothing but latent and label."
+            f"{name} generates other images of the same latents the second time: "
+            "in evaluation mode, images may depend on latents and labels only."
         )
     folder = subject.folder / "model"
     model.save(folder)
     loaded = load_folder(folder, parts=subject.registry)
-    after = loaded.sample(DRAWN)
+    after = loaded.sample(SAMPLES)
     loaded.save(subject.folder / "again")
-    third = load_folder(subject.folder / "again", parts=subject.registry).sample(DRAWN)
-    # Training keeps weights channels last and loading does not, so only what was loaded twice can have the same bits.
-    if not torch.allclose(before, after, rtol=0, atol=LARGEST_TOLERANCE) or not torch.equal(after, third):
+    third = load_folder(subject.folder / "again", parts=subject.registry).sample(SAMPLES)
+    # Training keeps weights channels last and loading does not, so only two loaded models can agree bit for bit.
+    if not torch.allclose(before, after, rtol=0, atol=TOLERANCE) or not torch.equal(after, third):
         lost = _unsaved(model.generator)
         why = (
             f"make {', '.join(lost)} a buffer with register_buffer"
             if lost
-            else "what it needs must be a parameter, a buffer or an option"
+            else "its state must be parameters, buffers or options"
         )
         raise CheckFailed(
-            f"{name} draws other images after saving and loading (by up to {(before - after).abs().max():.2g}): {why}."
+            f"{name} generates other images after saving and loading "
+            f"(by up to {(before - after).abs().max():.2g}): {why}."
         )
 
 
 def _unsaved(generator: nn.Module) -> list[str]:
-    """Tensors that a module keeps as plain attributes or as buffers that are not saved."""
+    """Names tensors that are plain attributes, or buffers outside the state dict."""
     saved = set(generator.state_dict())
     attributes = [
         (path, name, value) for path, module in generator.named_modules() for name, value in vars(module).items()
@@ -150,71 +155,73 @@ def _unsaved(generator: nn.Module) -> list[str]:
 
 @check("latents")
 def latents(subject: Subject) -> str:
-    """The prior is a function of its random generator; truncation and interpolation give latents that draw, or refuse in one line."""
+    """Checks the prior, truncation and interpolation; a variant may refuse the last two in one line."""
     generator = subject.generator
     name = qualified(generator)
-    one, other = (generator.latent(DRAWN, torch.Generator().manual_seed(seed)) for seed in (1, 1))
+    one, other = (generator.latent(SAMPLES, torch.Generator().manual_seed(seed)) for seed in (1, 1))
     if not torch.equal(one, other):
         raise CheckFailed(
-            f"{name}.latent gives other latents for the same random generator: draw with `generator=random`."
+            f"{name}.latent returns other latents for the same random generator: draw with `generator=random`."
         )
-    if torch.equal(one, generator.latent(DRAWN, torch.Generator().manual_seed(2))):
+    if torch.equal(one, generator.latent(SAMPLES, torch.Generator().manual_seed(2))):
         raise CheckFailed(
-            f"{name}.latent gives the same latents for another random generator: draw with `generator=random`."
+            f"{name}.latent returns the same latents for another random generator: draw with `generator=random`."
         )
-    start = draw_latent(generator, DRAWN, 0)
+    start = sample_latents(generator, SAMPLES, 0)
     notes = []
-    for what, made in (
+    for method, call in (
         ("truncate", lambda: generator.truncate(start, 0.7)),
-        ("between", lambda: generator.between(start[:2], start[2:], 0.5)),
+        ("interpolate", lambda: generator.interpolate(start[:2], start[2:], 0.5)),
     ):
         try:
-            latent = made()
+            latent = call()
         except UsageError as error:
             if "\n" in str(error):
-                raise CheckFailed(f"{name}.{what} refuses in several lines: say it in one.") from None
-            notes.append(f"{what}: {error}")
+                raise CheckFailed(f"{name}.{method} refuses in several lines: use one line.") from None
+            notes.append(f"{method}: {error}")
             continue
         if latent.shape[1:] != start.shape[1:] or not torch.isfinite(latent).all():
             raise CheckFailed(
-                f"{name}.{what} gave {tuple(latent.shape)} or values that are not finite: give latents (N, {generator.latent_dim})."
+                f"{name}.{method} returned {tuple(latent.shape)} or values that are not finite: "
+                f"return latents (N, {generator.latent_dim})."
             )
         with torch.no_grad():
             images = generator(latent, labels_of(subject.image, len(latent)))
-        _refuse_images(
+        _require_images(
             images,
             (len(latent), subject.image.channels, subject.image.size, subject.image.size),
-            f"{name}.forward after {what}",
+            f"{name}.forward after {method}",
         )
-    _refuse_jump(name, generator, start)
+    _require_ends(name, generator, start)
     return " ".join(notes)
 
 
-def _refuse_jump(name: str, generator: Generator, start: Tensor) -> None:
-    """A walk must begin where it is said to begin and end where it is said to end."""
-    for share, goal in ((0.0, start[:2]), (1.0, start[2:])):
+def _require_ends(name: str, generator: Generator, start: Tensor) -> None:
+    """Requires that interpolation at t = 0 and 1 gives the two latents."""
+    for t, goal in ((0.0, start[:2]), (1.0, start[2:])):
         try:
-            found = generator.between(start[:2], start[2:], share)
+            found = generator.interpolate(start[:2], start[2:], t)
         except GanzooError:
             return
         if not torch.allclose(found, goal, atol=1e-3):
             raise CheckFailed(
-                f"{name}.between at share {share:g} is not its {'start' if not share else 'end'}: a walk must go from one latent to the other."
+                f"{name}.interpolate at t = {t:g} is not its {'end' if t else 'start'}: "
+                "interpolation must begin and end at the given latents."
             )
 
 
 @check("fast-path")
 def fast_path(subject: Subject) -> str:
-    """Images through `Model`, which draws with a folded copy, against the generator called by hand."""
+    """Compares samples of `Model`, which uses a copy with folded batch norm, with those of the generator."""
     model = model_of(subject)
-    latent, label = draw_latent(model.generator, DRAWN, 0), labels_of(subject.image, DRAWN)
+    latent, label = sample_latents(model.generator, SAMPLES, 0), labels_of(subject.image, SAMPLES)
     found = model.draw(latent, label)
     with torch.no_grad():
         expected = model.generator(latent, label)
     gap = (found - expected).abs().max()
-    if not gap <= LARGEST_TOLERANCE:
+    if not gap <= TOLERANCE:
         raise CheckFailed(
-            f"{qualified(model.generator)} draws other images through a copy of itself (by up to {gap:.2g}): "
+            f"{qualified(model.generator)} generates other images through a copy of itself (by up to {gap:.2g}): "
             "its forward must be a function of its tensors and options, and copy.deepcopy must keep them."
         )
     from ganzoo.models.inference import faster_copy
@@ -222,5 +229,5 @@ def fast_path(subject: Subject) -> str:
     try:
         faster_copy(model.generator)
     except Exception as error:
-        return f"no faster copy can be made ({type(error).__name__}), so it draws as it is"
+        return f"batch norm cannot be folded ({type(error).__name__}), so the generator itself samples"
     return ""

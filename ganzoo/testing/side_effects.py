@@ -1,4 +1,4 @@
-"""What a variant does to the process around it: random states, settings, and what it prints."""
+"""Records side effects of a variant's code on the process: random states, torch settings, and output."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import random
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy
 import torch
@@ -24,29 +25,33 @@ SETTINGS: dict[str, Callable[[], object]] = {
 STATES: dict[str, Callable[[], object]] = {
     "torch": lambda: torch.default_generator.get_state().tolist(),
     "numpy.random": lambda: [
-        part.tolist() if isinstance(part, numpy.ndarray) else part for part in numpy.random.get_state()
+        part.tolist() if isinstance(part, numpy.ndarray) else part for part in numpy.random.get_state(legacy=True)
     ],
     "random": random.getstate,
 }
 
 
 class SideEffects:
-    """Watches the process while a variant is built, trained and drawn from: sentences on what it did to it, or nothing."""
+    """Side effects of a block of code.
 
-    def __init__(self):
+    `mistakes` has a sentence for every random state or setting that changed and every call of a seeding function;
+    `printed` describes the first output, or is empty.
+    """
+
+    def __init__(self) -> None:
         self.mistakes: list[str] = []
         self.printed = ""
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
-        """Watches until it is left; whoever seeds or prints is only noted, so that the work goes on."""
+        """Context manager that records; seeding and printing still work, so that the code is not interrupted."""
         settings, states = ({name: read() for name, read in table.items()} for table in (SETTINGS, STATES))
         listener = _Listener()
         with (
             warnings.catch_warnings(),
             contextlib.redirect_stdout(listener),
             contextlib.redirect_stderr(listener),
-            self._seeding_noted(),
+            self._seeders_patched(),
         ):
             warnings.simplefilter("ignore")
             yield
@@ -54,34 +59,35 @@ class SideEffects:
         for name, read in STATES.items():
             if read() != states[name]:
                 advice = (
-                    "give `generator=random` in latent, and draw with turn.normal and turn.uniform in a loss"
+                    "pass `generator=random` in latent, and use turn.normal and turn.uniform in a loss"
                     if name == "torch"
                     else "use torch's random numbers"
                 )
                 self.mistakes.append(
-                    f"Random numbers of the process ({name}) were used in building, training or drawing: {advice}."
+                    f"Random numbers of the process ({name}) were used in building, training or sampling: {advice}."
                 )
         for name, read in SETTINGS.items():
             if read() != settings[name]:
                 self.mistakes.append(
-                    f"{name} was {settings[name]} and is {read()} after building, training and drawing: a plugin leaves it alone."
+                    f"{name} was {settings[name]} and is {read()} after building, training and sampling: "
+                    "do not change it."
                 )
 
     @contextlib.contextmanager
-    def _seeding_noted(self) -> Iterator[None]:
+    def _seeders_patched(self) -> Iterator[None]:
         before = [getattr(module, name) for module, name in SEEDERS]
         for (module, name), function in zip(SEEDERS, before, strict=True):
-            setattr(module, name, self._noting(module.__name__, name, function))
+            setattr(module, name, self._recording(module.__name__, name, function))
         try:
             yield
         finally:
             for (module, name), function in zip(SEEDERS, before, strict=True):
                 setattr(module, name, function)
 
-    def _noting(self, module: str, name: str, function: Callable) -> Callable:
-        def call(*arguments, **options):
+    def _recording(self, module: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
             self.mistakes.append(
-                f"{caller()} calls {module}.{name}, which every other part of the process feels: leave seeding to the engine."
+                f"{caller()} calls {module}.{name}, which affects the whole process: leave seeding to the engine."
             )
             return function(*arguments, **options)
 
@@ -89,7 +95,7 @@ class SideEffects:
 
 
 class _Listener(io.StringIO):
-    """A stream that remembers who wrote to it first."""
+    """A stream that discards text and remembers the first, with the line of code that wrote it."""
 
     first = ""
 

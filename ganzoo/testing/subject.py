@@ -1,4 +1,4 @@
-"""The variant under test: built small, on smooth random images, with what several checks share."""
+"""The variant under test: builds small networks and trainers on smooth random images."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from ganzoo.engine.build import build_part, build_trainer
 from ganzoo.engine.randomness import process_randomness, seeded
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import UsageError
+from ganzoo.networks import Generator
 from ganzoo.registry.registry import Registry
 from ganzoo.registry.registry import registry as installed_registry
 from ganzoo.testing.checks import PATIENCE
@@ -28,15 +30,18 @@ from ganzoo.variant import ImageSpec, Part, Variant
 
 BATCH = 4
 CLASSES = 3
-STEPS = 3  # WGAN-GP's generator sits out the first step, and weights that start at zero hold back others for one
+STEPS = 3  # WGAN-GP's generator skips the first step, and weights initialized to zero block gradients for one
 WIDTHS = (8, 16, 32)
 STEP_SECONDS = 20
 
 
-class Images:
-    """Smooth random images and labels, a pure function of the batch's number; remembers what it gave, to see whether it was changed."""
+class SmoothImages:
+    """Batches of smooth random images and labels, a pure function of the batch's number.
 
-    def __init__(self, image: ImageSpec, size: int):
+    `given` has every returned tensor with a copy, to detect changes in place.
+    """
+
+    def __init__(self, image: ImageSpec, size: int) -> None:
         self.image, self.size = image, size
         self.given: list[tuple[str, Tensor, Tensor]] = []
 
@@ -48,13 +53,13 @@ class Images:
             "the labels (turn.label)", ((torch.arange(self.size) + number) % max(self.image.classes, 1))[part]
         )
 
-    def _give(self, what: str, tensor: Tensor) -> Tensor:
-        self.given.append((what, tensor, tensor.clone()))
+    def _give(self, description: str, tensor: Tensor) -> Tensor:
+        self.given.append((description, tensor, tensor.clone()))
         return tensor
 
 
 def smooth(image: ImageSpec, count: int, seed: int) -> Tensor:
-    """Images (count, C, H, W) in [-1, 1] of large blobs: what all share is easy to learn, and each has something of its own."""
+    """Returns images (count, C, H, W) in [-1, 1]: a common pattern, which is easy to learn, plus individual blobs."""
     random = torch.Generator().manual_seed(seed)
     shared = torch.tensor([[1.0, 1, -1, -1], [1, 1, -1, -1], [-1, -1, 1, 1], [-1, -1, 1, 1]])
     own = torch.rand(count, image.channels, 4, 4, generator=random) * 2 - 1
@@ -64,15 +69,15 @@ def smooth(image: ImageSpec, count: int, seed: int) -> Tensor:
 
 
 class Subject:
-    """One variant with everything that checks need of it.
+    """One variant with the networks and trainers that checks build of it.
 
-    `variant` is the card; `small` the same with narrower parts where they can be narrowed and still work.
-    `image` is what networks are trained for: grey, with labels if the card allows them. `patience` is in seconds of the processor.
+    `variant` is the card; `small` has narrower parts if they can be narrowed and still work. `image` is the shape that
+    networks are trained for: grey, with labels if the card allows them. `patience` is in CPU seconds.
     """
 
     def __init__(
         self, variant: Variant, registry: Registry, folder: Path, size: int | None = None, patience: float = PATIENCE
-    ):
+    ) -> None:
         if size is not None and size not in variant.sizes:
             raise UsageError(
                 f"Variant '{variant.name}' declares {', '.join(map(str, variant.sizes))} pixels, not {size}."
@@ -86,29 +91,27 @@ class Subject:
     def open(
         cls, name: str, *, size: int | None = None, patience: float = PATIENCE, registry: Registry | None = None
     ) -> Iterator[Subject]:
-        """The subject of a variant's name, with a temporary folder while it is open."""
+        """Context manager: the subject of a registered variant, with a temporary folder."""
         registry = registry or installed_registry()
         with tempfile.TemporaryDirectory(prefix="ganzoo-check-") as folder:
             yield cls(registry.get("variants", name), registry, Path(folder), size, patience)
 
     @cached_property
     def small(self) -> Variant:
-        """The variant with the largest reduction of width with which its networks still work, or as it is."""
+        """The variant at the smallest width at which its networks work, or unchanged."""
         for width in WIDTHS:
             variant = narrowed(self.variant, self.registry, width)
             try:
                 self._try(variant)
-            except Exception:  # whatever is wrong at this width; at the card's own the checks will say it
+            except Exception:  # at the card's own width, the checks report it
                 continue
             return variant
         return self.variant
 
     def _try(self, variant: Variant) -> None:
         trainer = self.trainer(variant)
-        with (
-            torch.no_grad(),
-            process_randomness(trainer.device),
-        ):  # of dropout too nothing may be left, or a check would blame the variant
+        # Dropout draws from the global random state; restore it, or a check would blame the variant.
+        with torch.no_grad(), process_randomness(trainer.device):
             fake = trainer.generator(trainer.generator.latent(2, trainer.random("try")), labels_of(self.image, 2))
             if trainer.discriminator is not None:
                 trainer.discriminator(fake, labels_of(self.image, 2))
@@ -120,18 +123,23 @@ class Subject:
         seed: int = 0,
         batch: int = BATCH,
         image: ImageSpec | None = None,
-        **more,
+        **more: Any,
     ) -> Trainer:
-        """A new trainer of the small variant, or of the one given; `more` goes to its training settings, `precision` to the trainer."""
+        """Builds a trainer of the small variant, or of the one given.
+
+        `more` overrides training settings, except `precision`, which goes to the trainer.
+        """
         variant, image = variant or self.small, image or self.image
         precision = more.pop("precision", "fp32")
-        variant = replace(variant, training=replace(variant.training, batch_size=batch, **{"accumulate": 1} | more))
-        return build_trainer(bind(variant, self.registry), image, Images(image, batch), seed=seed, precision=precision)
+        variant = replace(variant, training=replace(variant.training, batch_size=batch, **{"accumulate": 1, **more}))
+        return build_trainer(
+            bind(variant, self.registry), image, SmoothImages(image, batch), seed=seed, precision=precision
+        )
 
     def build(
         self, role: str, image: ImageSpec | None = None, variant: Variant | None = None, seed: int = 0
     ) -> nn.Module:
-        """One part of the small variant, or of the one given, initialized from the seed."""
+        """Builds one part of the small variant, or of the one given, initialized from the seed."""
         with seeded(seed):
             part = bind_part(role, getattr(variant or self.small, role), self.registry)
             return build_part(part, image or self.image)
@@ -153,27 +161,27 @@ class Subject:
 
     @property
     def side_effects(self) -> SideEffects:
-        """What building, training and sampling did to the process."""
+        """The changes to the process during building, training and sampling."""
         return self._observed[1]
 
     @cached_property
-    def generator(self) -> nn.Module:
-        """A generator that was trained a few steps, in evaluation mode."""
+    def generator(self) -> Generator:
+        """A generator trained for a few steps, in evaluation mode."""
         return self.training.trainer.sampler.eval()
 
     def named(self, role: str) -> str:
-        """A role with the class behind it, as a message names it: "the generator dcgan (ganzoo_plugins.dcgan.model.DCGANGenerator)"."""
+        """Describes a role for a message: "the generator dcgan (ganzoo_plugins.dcgan.model.DCGANGenerator)"."""
         part: Part = parts_of(self.variant)[role]
         factory = self.registry.get(KIND_OF[role.partition(".")[0]], part.name)
         return f"the {role} {part.name} ({factory.__module__}.{factory.__qualname__})"
 
     def classes(self) -> list[int]:
-        """The numbers of classes that the card allows."""
+        """The numbers of classes to test, as the card's `labels` allows."""
         return {"unused": [0], "optional": [0, CLASSES], "required": [CLASSES]}[self.variant.labels]
 
 
 def narrowed(variant: Variant, registry: Registry, width: int) -> Variant:
-    """The variant with its parts' options `width`, `hidden` and `latent_dim` at most `width`, eight and eight times as much."""
+    """Limits the options `width` of all networks and the loss, and `hidden` and `latent_dim` to eight times that."""
     limits = {"width": width, "hidden": 8 * width, "latent_dim": 8 * width}
     changed = {}
     for role in ("generator", "discriminator", "loss"):
@@ -189,10 +197,10 @@ def narrowed(variant: Variant, registry: Registry, width: int) -> Variant:
 
 
 def labels_of(image: ImageSpec, count: int) -> Tensor | None:
-    """Labels (count,), all classes in turn; None without classes."""
+    """Returns labels (count,) that cycle through the classes; None without classes."""
     return torch.arange(count) % image.classes if image.classes else None
 
 
 def qualified(module: object) -> str:
-    """The class of a module as a message names it."""
+    """Returns the full name of an object's class."""
     return f"{type(module).__module__}.{type(module).__qualname__}"

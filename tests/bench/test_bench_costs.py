@@ -12,11 +12,13 @@ import torch
 from torch import nn
 
 from ganzoo import ImageSpec, Part
+from ganzoo.bench.cell import blank_row
 from ganzoo.bench.costs import costs_of, macs, peak_memory
 from ganzoo.bench.plan import Cell, Job
-from ganzoo.bench.progress import Matrix
+from ganzoo.bench.progress import Progress
 from ganzoo.bench.report.terminal import table
 from ganzoo.bench.results import BenchFolder
+from ganzoo.bench.row import Score
 from ganzoo.bench.workers import Running
 from ganzoo.config.recipe import bind_part
 from ganzoo.registry.registry import registry
@@ -32,15 +34,15 @@ def test_multiply_accumulates_are_those_of_the_arithmetic():
 def test_costs_of_a_variant_are_counted_by_role():
     parts = {"generator": Part("vae", {"width": 4}), "loss": Part("evidence-lower-bound")}
     found = costs_of({role: bind_part(role, part, registry()) for role, part in parts.items()}, ImageSpec(28, 1))
-    assert found["discriminator_parameters"] is found["discriminator_macs"] is None
+    assert found.discriminator_parameters is found.discriminator_macs is None
     built = registry().get("generators", "vae")(ImageSpec(28, 1), width=4)
-    assert found["generator_parameters"] == sum(parameter.numel() for parameter in built.parameters())
-    assert 0 < found["generator_macs"] < found["generator_parameters"] < found["loss_parameters"]
+    assert found.generator_parameters == sum(parameter.numel() for parameter in built.parameters())
+    assert 0 < found.generator_macs < found.generator_parameters < found.loss_parameters
 
 
 def test_labels_reach_conditional_networks():
     generator = bind_part("generator", Part("lsgan-conditional", {"width": 4}), registry())
-    assert costs_of({"generator": generator}, ImageSpec(28, 1, 3))["generator_macs"] > 0
+    assert costs_of({"generator": generator}, ImageSpec(28, 1, 3)).generator_macs > 0
 
 
 def test_memory_is_that_of_this_process():
@@ -72,14 +74,15 @@ def test_a_fresh_process_gives_the_row_of_a_forked_one(tmp_path, monkeypatch):
         process.stdin.flush()
         assert process.wait(timeout=300) == 0
     other = BenchFolder(tmp_path / "apart").row(cell, row["protocol"])
-    assert {**other, "times": None} == {**row, "times": None}
+    assert {**other.to_json(), "times": None} == {**row, "times": None}
 
 
 def test_the_table_counts_what_went_wrong():
     def row(name, seed, status, best, collapsed=False):
-        state = None if best is None else {"scores": {"frechet[x]": best}}
-        cell = {"name": name, "seed": seed}
-        return {"cell": cell, "status": status, "error": None, "collapsed": collapsed, "best": state, "final": state}
+        found = blank_row(Cell(name=name, variant=name, data="d", seed=seed), Job(folder="f", kind="train"), "p")
+        found.status, found.collapsed = status, collapsed
+        found.best = found.final = None if best is None else Score(1, 64, {"frechet[x]": best})
+        return found
 
     lines = table(
         [
@@ -96,30 +99,28 @@ def test_the_table_counts_what_went_wrong():
 def test_the_time_that_is_left_follows_from_what_has_ended(tmp_path):
     cells = [Cell(name="a", variant="a", data="d", seed=seed) for seed in range(4)]
     job = Job(folder=str(tmp_path), kind="train", steps=100)
-    matrix = Matrix(BenchFolder(tmp_path), job, cells, cells, 2, quiet=True)
-    assert matrix._left({}, cells, 0.0) is None
-    matrix._took["a"] = [10.0]
-    assert matrix._left({cells[1]: 0.5}, cells[2:], 0.0) == pytest.approx(12.5)
+    progress = Progress(BenchFolder(tmp_path), job, cells, cells, 2, quiet=True)
+    assert progress._left({}, cells, 0.0) is None
+    progress._took["a"] = [10.0]
+    assert progress._left({cells[1]: 0.5}, cells[2:], 0.0) == pytest.approx(12.5)
 
 
-def looked_at(tmp_path, capsys, jobs, look, tell):
-    """The line about a cell that has taken 10 seconds, after the matrix of four was looked at."""
+def reported(tmp_path, capsys, jobs, running, ended):
+    """The line about a cell that has taken 10 seconds, after an update with four cells."""
     cells = [Cell(name="a", variant="a", data="d", seed=seed) for seed in range(4)]
-    matrix = Matrix(
-        BenchFolder(tmp_path), Job(folder=str(tmp_path), kind="train", steps=100), cells, cells, jobs, quiet=False
-    )
+    job = Job(folder=str(tmp_path), kind="train", steps=100)
+    progress = Progress(BenchFolder(tmp_path), job, cells, cells, jobs, quiet=False)
     began = time.monotonic() - 10
-    matrix.look([Running(cells[place], None, began) for place in look], cells[len(look) :])
-    for place in tell:
-        matrix.tell(
-            cells[place],
-            {"status": "done", "collapsed": False, "error": None, "final": {"scores": {"frechet[x]": 12.345}}},
-        )
+    progress.update([Running(cells[place], None, began) for place in running], cells[len(running) :])
+    for place in ended:
+        row = blank_row(cells[place], job, "p")
+        row.final = Score(1, 64, {"frechet[x]": 12.345})
+        progress.report(cells[place], row)
     return capsys.readouterr().err.splitlines()
 
 
 def test_a_log_says_with_every_cell_but_the_last_how_long_the_rest_takes(tmp_path, capsys):
-    lines = looked_at(tmp_path, capsys, 1, [0], [0, 1, 2, 3])
+    lines = reported(tmp_path, capsys, 1, [0], [0, 1, 2, 3])
     assert lines[0] == "1/4  a seed 0: done after 0:10  frechet[x] 12.35  (0:30 left)"
     assert all("left)" in line for line in lines[:-1]) and lines[-1].startswith("4/4") and "left" not in lines[-1]
 
@@ -128,17 +129,17 @@ def test_a_log_says_with_every_cell_but_the_last_how_long_the_rest_takes(tmp_pat
     "jobs", [1, 8], ids=["more run than were asked for, as on a cluster", "fewer run than were asked for"]
 )
 def test_the_rest_is_shared_by_as_many_as_run(tmp_path, capsys, jobs):
-    (line,) = looked_at(tmp_path, capsys, jobs, [0, 1], [0])
+    (line,) = reported(tmp_path, capsys, jobs, [0, 1], [0])
     assert line.endswith("(0:15 left)")  # one that runs and two that wait, ten seconds each, two at a time
 
 
 def test_the_rest_takes_no_less_than_its_longest_cell(tmp_path):
     cells = [Cell(name=name, variant="a", data="d", seed=0) for name in "ab"]
-    matrix = Matrix(
+    progress = Progress(
         BenchFolder(tmp_path), Job(folder=str(tmp_path), kind="train", steps=100), cells, cells, 2, quiet=True
     )
-    matrix._took.update(a=[2.0], b=[100.0])
-    assert matrix._left(dict.fromkeys(cells, 0.0), (), 0.0) == 100
+    progress._took.update(a=[2.0], b=[100.0])
+    assert progress._left(dict.fromkeys(cells, 0.0), (), 0.0) == 100
 
 
 def test_a_cluster_runs_what_it_has_room_for_in_the_order_given():

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from ganzoo.bench.plan import Cell
 from ganzoo.bench.results import BenchFolder
+from ganzoo.bench.row import checked_row
 from ganzoo.cli import group
 
 
@@ -17,7 +18,7 @@ def shard(path, *rows):
     """The folder of a bench that holds these rows, and no trained runs."""
     folder = BenchFolder(path)
     folder.make()
-    cells = {Cell(**found["cell"]): found for found in rows}
+    cells = {Cell(**found["cell"]): checked_row(found, "here") for found in rows}
     folder.open(PROTOCOL, tuple(cells))
     for cell, found in cells.items():
         folder.write_row(cell, found)

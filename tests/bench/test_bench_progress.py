@@ -234,7 +234,9 @@ def test_states_of_points_are_kept_until_their_row_is_safe_and_no_longer(data, t
 
     (cells / "vae-tiny-seed0.json").unlink()
     run(
-        words, tmp_path, prepare=lambda: setattr(benches.ganzoo.bench.run, "tidy", lambda row, folder: None)
+        words,
+        tmp_path,
+        prepare=lambda: setattr(benches.ganzoo.bench.run, "prune_checkpoints", lambda row, folder: None),
     )  # as if killed before it
     damaged = sorted((run_folder / "checkpoints").iterdir())
     assert len(damaged) == 6
@@ -242,7 +244,11 @@ def test_states_of_points_are_kept_until_their_row_is_safe_and_no_longer(data, t
     assert len([*(run_folder / "checkpoints").iterdir()]) == thinned
 
     (cells / "vae-tiny-seed0.json").unlink()
-    run(words, tmp_path, prepare=lambda: setattr(benches.ganzoo.bench.run, "tidy", lambda row, folder: None))
+    run(
+        words,
+        tmp_path,
+        prepare=lambda: setattr(benches.ganzoo.bench.run, "prune_checkpoints", lambda row, folder: None),
+    )
     (cells / "vae-tiny-seed0.json").unlink()
     (damaged[1] / "generator.safetensors").write_bytes(b"torn")
     run(words, tmp_path)

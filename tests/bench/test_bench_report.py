@@ -159,7 +159,7 @@ def test_protocols_are_apart_and_their_differences_named(page, markdown):
 def test_an_absent_protocol_is_said(tmp_path):
     write(tmp_path, [row("dcgan", 0, [9.0]), row("vae", 0, [8.0], protocol=other_protocol())], PROTOCOL)
     write_report(tmp_path)
-    assert "in what they differ cannot be told" in (tmp_path / "report.md").read_text()
+    assert "their differences are unknown" in (tmp_path / "report.md").read_text()
 
 
 def test_tables_sort_by_keyboard_and_know_their_values(page, text):

@@ -24,8 +24,8 @@ from ganzoo.bench.plan import (
     split_settings,
     training_cells,
 )
-from ganzoo.bench.protocol import changed
-from ganzoo.bench.results import united
+from ganzoo.bench.protocol import difference_lines
+from ganzoo.bench.results import merged_plans
 from ganzoo.errors import UsageError
 from ganzoo.registry import registry
 from ganzoo.runs.budget import Budget, TrainingClock
@@ -142,7 +142,7 @@ def test_shards_that_disagree_on_a_cell_are_not_merged(filled, tmp_path):
     file = other / "cells/infogan-tiny-seed0.json"
     file.write_text(file.read_text().replace('"failed"', '"diverged"'))
     words = ["bench", "merge", str(filled), str(other), "--out", str(tmp_path / "bench")]
-    refused(words, tmp_path, "says something else of 'infogan' seed 0")
+    refused(words, tmp_path, "another row of 'infogan' seed 0")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_shards_that_disagree_on_a_cell_are_not_merged(filled, tmp_path):
         (["dcgan", "--train", "--steps", "1"], "Say what to train on"),
         (["dcgan", "--train", "--data", "{data}"], "exactly one of --steps, --images and --minutes"),
         (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--minutes", "1"], "exactly one of"),
-        (["dcgan", "wgan-gp-mnist", "--train", "--data", "{data}", "--steps", "1"], "cannot all draw one size"),
+        (["dcgan", "wgan-gp-mnist", "--train", "--data", "{data}", "--steps", "1"], "do not all have one size"),
         (
             ["dcgan", "--train", "--data", "{data}", "--steps", "1", "--set", "vae:generator.width=4"],
             "'vae' is not among the variants",
@@ -171,8 +171,8 @@ def test_shards_that_disagree_on_a_cell_are_not_merged(filled, tmp_path):
             "has the regularizer 'r1' already",
         ),
         (
-            ["dcgan", "--train", "--data", "{data}", "--steps", "1", "--metric", "neighbours"],
-            "ranked by frechet or kernel",
+            ["dcgan", "--train", "--data", "{data}", "--steps", "1", "--metric", "precision-recall"],
+            "ranked by frechet or kid",
         ),
         (["dcgan", "--train", "--data", "{data}", "--steps", "1", "--shard", "3/2"], "--shard 3/2"),
         (["vae.fashion"], "No pretrained generator is called"),
@@ -204,8 +204,8 @@ def test_patterns_leave_out_what_cannot_draw_the_size():
         found = chosen_variants(["vae", "wgan-gp*"], False, 64, registry.registry())
     assert [variant.name for variant in found] == ["vae", "wgan-gp", "wgan-gp-resnet-64"]
     assert told == [
-        "left out: 'wgan-gp-mnist' draws 28 pixels, not 64",
-        "left out: 'wgan-gp-resnet' draws 32 pixels, not 64",
+        "left out: 'wgan-gp-mnist' has 28 pixels, not 64",
+        "left out: 'wgan-gp-resnet' has 32 pixels, not 64",
     ]
     assert common_size(found, None) == 64
     with pytest.raises(UsageError, match="No variant matches 'wgn\\*'"):
@@ -248,18 +248,18 @@ def test_settings_and_parts_become_cells():
 
 def test_plans_grow_and_never_change():
     cells = [Cell(name="a", variant="a", data="d", seed=seed) for seed in range(3)]
-    assert united(cells[:2], cells[1:], "here") == tuple(cells)
+    assert merged_plans(cells[:2], cells[1:], "here") == tuple(cells)
     with pytest.raises(UsageError, match="settings: \\[\\] there"):
-        united(cells, [Cell(name="a", variant="a", data="d", seed=1, settings=("x=1",))], "here")
+        merged_plans(cells, [Cell(name="a", variant="a", data="d", seed=1, settings=("x=1",))], "here")
     one, other = (
         Cell(name="a", variant="a", data="d", seed=0, settings=settings)
         for settings in (("x=1", "y=2"), ("y=2", "x=1"))
     )
-    assert united([one], [other], "here") == (one,), "a matter of order alone"
+    assert merged_plans([one], [other], "here") == (one,), "a matter of order alone"
 
 
 def test_differences_name_every_value():
-    assert changed({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}) == [
+    assert difference_lines({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}) == [
         "a.c: 2 there, 4 here",
         "d: 3 there, absent here",
         "e: absent there, 5 here",
@@ -317,7 +317,7 @@ def test_without_metrics_an_extractor_is_asked_for_what_it_can_serve(tmp_path):
         _job(Request(out=tmp_path), registry(), "pretrained", "data", extractor).metrics
         for extractor in (blind, seeing)
     ]
-    assert set(asked[1]) - set(asked[0]) == {"classes", "class-score"} and "frechet" in asked[0]
+    assert set(asked[1]) - set(asked[0]) == {"classes", "inception-score"} and "frechet" in asked[0]
     chosen = Request(out=tmp_path, metrics=("frechet", "classes"))
     assert _job(chosen, registry(), "pretrained", "data", blind).metrics == (
         "frechet",
@@ -326,18 +326,18 @@ def test_without_metrics_an_extractor_is_asked_for_what_it_can_serve(tmp_path):
 
 
 def test_the_dearest_pretrained_cell_is_done_first():
-    from ganzoo.bench.planning import effort
+    from ganzoo.bench.planning import sampling_cost
 
     cells = [
         Cell(name=name, variant=name, data="data", seed=0, source=f"{name}.fashion-mnist")
         for name in ("vae", "dcgan", "sagan")
     ]
-    assert [cell.name for cell in sorted(cells, key=lambda cell: -effort(cell, registry.registry()))] == [
+    assert [cell.name for cell in sorted(cells, key=lambda cell: -sampling_cost(cell, registry.registry()))] == [
         "dcgan",
         "sagan",
         "vae",
     ]
-    assert effort(Cell(name="dcgan", variant="dcgan", data="data", seed=0), registry.registry()) == 0
+    assert sampling_cost(Cell(name="dcgan", variant="dcgan", data="data", seed=0), registry.registry()) == 0
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's own setting")

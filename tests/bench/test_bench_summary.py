@@ -130,16 +130,16 @@ def test_effect_and_holm_by_hand():
     ("metric", "sign"),
     [
         ("frechet[inception]", -1),
-        ("kernel[x]", -1),
+        ("kid[x]", -1),
         ("class-divergence[x]", -1),
         ("precision[x]", 1),
         ("recall", 1),
         ("density", 1),
         ("coverage", 1),
-        ("class-score[x]", 1),
+        ("inception-score[x]", 1),
         ("modes[x]", 1),
         ("modes-tenth[x]", 1),
-        ("kernel-deviation[x]", 0),
+        ("kid-deviation[x]", 0),
         ("sharpness", 0),
     ],
 )
@@ -246,12 +246,12 @@ def test_metrics_stand_in_order_and_deviations_are_left_out():
     names = [name.partition("[")[0] for name in metrics_of([msgspec.convert(row("a", 0, [9.0]), Row)])]
     assert names == [
         "frechet",
-        "kernel",
+        "kid",
         "precision",
         "recall",
         "density",
         "coverage",
-        "class-score",
+        "inception-score",
         "modes",
         "class-divergence",
     ]

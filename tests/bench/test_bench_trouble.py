@@ -191,9 +191,11 @@ def test_another_version_of_a_plugin_is_another_protocol_or_another_row(data, ve
 
 def test_too_few_images_for_a_metric_are_refused_before_anything_is_trained(data, tmp_path):
     few, out = small.images(tmp_path / "few.npz", count=4), tmp_path / "bench"
-    neighbours = ("--metric", "frechet", "--metric", "neighbours")
+    neighbours = ("--metric", "frechet", "--metric", "precision-recall")
     refused(
-        training(few, out, measures=neighbours), tmp_path, "'neighbours' needs 6 images, and the reference few has 4"
+        training(few, out, measures=neighbours),
+        tmp_path,
+        "'precision-recall' needs 6 images, and the reference few has 4",
     )
     assert not out.exists()
     done = small.forked_ganzoo(*training(data, out, measures=neighbours), cwd=tmp_path)  # a fifth of 20 would not do
@@ -223,9 +225,9 @@ def test_a_run_that_its_schedules_end_before_its_time_is_over_says_so(data, tmp_
         "--set",
         "training.steps=4",
         "--set",
-        "training.schedules.generator_lr.end=1e-5",
+        "training.schedules.generator_lr.to_value=1e-5",
         "--set",
-        "training.schedules.generator_lr.finish=1",
+        "training.schedules.generator_lr.to_fraction=1",
     )
     words = training(data, tmp_path / "bench", *more)
     place = words.index("--steps")
@@ -247,7 +249,7 @@ def test_weights_that_are_missing_from_a_plugin_cost_their_own_row(tmp_path, mon
     from ganzoo.bench import planning
 
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
-    whole = planning.looked_at.__wrapped__
+    whole = planning.inspect_generator.__wrapped__
 
     def load(source, registry):
         from ganzoo.errors import CheckpointError
@@ -257,11 +259,11 @@ def test_weights_that_are_missing_from_a_plugin_cost_their_own_row(tmp_path, mon
         return whole(source, registry)
 
     def damage():
-        import ganzoo.bench.cell as cell
+        import ganzoo.bench.pretrained as pretrained
 
-        planning.looked_at = load
-        loading = cell.load
-        cell.load = lambda source, **options: load(source, None) and loading(source, **options)
+        planning.inspect_generator = load
+        loading = pretrained.load
+        pretrained.load = lambda source, **options: load(source, None) and loading(source, **options)
 
     words = ["bench", "--eval-images", "20", *benches.MEASURES, "--jobs", "1", "--out", str(tmp_path / "bench")]
     done = small.forked_ganzoo(*words, cwd=tmp_path, prepare=damage)
@@ -322,6 +324,6 @@ def test_the_order_in_which_metrics_are_typed_is_no_other_protocol(tmp_path):
 
     jobs = [
         _job(Request(out=tmp_path, metrics=metrics), registry(), "pretrained", "data", load_extractor("fashion-cnn"))
-        for metrics in (("neighbours", "kernel", "classes"), ("classes", "neighbours", "kernel", "kernel"))
+        for metrics in (("precision-recall", "kid", "classes"), ("classes", "precision-recall", "kid", "kid"))
     ]
-    assert jobs[0] == jobs[1] and jobs[0].metrics == ("kernel", "classes", "neighbours")
+    assert jobs[0] == jobs[1] and jobs[0].metrics == ("kid", "classes", "precision-recall")

@@ -60,7 +60,7 @@ def test_the_direction_of_a_metric_decides_who_is_better(five):
 def test_one_seed_tells_nothing(five):
     (found,) = compare(five, variants=("dcgan", "vae"), metrics=["frechet"]).comparisons
     assert found.p is None and found.corrected_p is None and found.difference == -34
-    assert found.verdict.startswith("cannot be told: it takes at least 2 seeds")
+    assert found.verdict.startswith("undecided: it takes at least 2 seeds")
 
 
 def test_three_seeds_can_never_be_significant(tmp_path):
@@ -71,11 +71,11 @@ def test_three_seeds_can_never_be_significant(tmp_path):
 
 def test_several_comparisons_are_corrected(five, tmp_path):
     """Two p-values of 2/252: Holm makes 4/252 of both; of twenty, none could be below 0.05."""
-    pair = compare(five, variants=("dcgan", "wgan-gp"), metrics=["frechet", "kernel"]).comparisons
+    pair = compare(five, variants=("dcgan", "wgan-gp"), metrics=["frechet", "kid"]).comparisons
     assert [found.corrected_p for found in pair] == [4 / 252, 4 / 252]
     every = compare(five, variants=("dcgan", "wgan-gp")).comparisons
     assert len(every) == 9 and {found.smallest_corrected_p for found in every} == {9 * 2 / 252}
-    assert every[0].verdict.startswith("cannot be told: so few seeds")
+    assert every[0].verdict.startswith("undecided: so few seeds")
 
 
 def test_the_same_names_of_two_files_are_compared(five, tmp_path):
@@ -136,7 +136,7 @@ def test_different_protocols_are_not_ranked(five, tmp_path):
 def test_an_absent_protocol_is_said(five, tmp_path):
     other = bench(tmp_path / "other", other_protocol(), dcgan=[1, 2, 3])
     (other.parent / "protocol.json").unlink()
-    assert "no protocol.json for" in compare(five, other).reason
+    assert "no protocol.json of" in compare(five, other).reason
 
 
 def test_files_with_several_protocols_compare_what_they_share(tmp_path):
@@ -227,7 +227,7 @@ def test_without_protocols_the_reason_is_said_all_the_same(tmp_path):
     told = str(run(one, other).exception)
     assert (
         "no data set in common: fashion-mnist in the first, mnist in the second." in told
-        and "no protocol.json for" in told
+        and "no protocol.json of" in told
         and "\n" not in told
     )
 

@@ -105,7 +105,7 @@ def test_show_names_settings_that_train_takes():
     card = json.loads(small.ganzoo("show", "dcgan", "--json").stdout)
     assert card["paper"].startswith("https://") and card["parts"]["generator"]["options"]["width"] == 64
     assert "--set generator.width=64" in small.ganzoo("show", "dcgan").stdout
-    share = '--set training.schedules.loss.share={"end": 0.1, "start": null, "begin": 0.0, "finish": 1.0, "shape": "cosine"}'
+    share = '--set training.schedules.loss.share={"to_value": 0.1, "from_value": null, "from_fraction": 0.0, "to_fraction": 1.0, "shape": "cosine"}'
     assert share in small.ganzoo("show", "r3gan").stdout
 
 

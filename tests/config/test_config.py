@@ -40,25 +40,25 @@ def test_a_part_can_be_exchanged_and_then_set():
         "loss=least-squares",
         "loss.a=-1",
         "training.optimizer_options.betas=[0,0.9]",
-        "training.schedules.ema.end=0.9",
+        "training.schedules.ema.to_value=0.9",
         "training.ema=0.5",
     )
     assert variant.loss == Part("least-squares", {"a": -1})
     assert variant.training.optimizer_options == {"betas": [0, 0.9]}
-    assert variant.training.schedules == {"ema": Schedule(end=0.9)}
+    assert variant.training.schedules == {"ema": Schedule(to_value=0.9)}
 
 
 def test_the_name_of_a_schedule_may_have_dots():
-    assert resolved("training.schedules.loss.a.end=0.5").training.schedules == {"loss.a": Schedule(end=0.5)}
+    assert resolved("training.schedules.loss.a.to_value=0.5").training.schedules == {"loss.a": Schedule(to_value=0.5)}
     changed = resolved(
-        'training.schedules.loss.a={"end": 2, "shape": "cosine"}', "training.schedules.loss.a.begin=0.25"
+        'training.schedules.loss.a={"to_value": 2, "shape": "cosine"}', "training.schedules.loss.a.from_fraction=0.25"
     )
-    assert changed.training.schedules == {"loss.a": Schedule(end=2.0, shape="cosine", begin=0.25)}
+    assert changed.training.schedules == {"loss.a": Schedule(to_value=2.0, shape="cosine", from_fraction=0.25)}
     with pytest.raises(
         UsageError,
-        match=r"training\.schedules\.loss\.a\.ned: write <what>\.<field>=value, with end, .* Did you mean 'end'\?",
+        match=r"training\.schedules\.loss\.a\.to_vale: write <what>\.<field>=value, with to_value, .* Did you mean 'to_value'\?",
     ):
-        resolved("training.schedules.loss.a.ned=0.5")
+        resolved("training.schedules.loss.a.to_vale=0.5")
 
 
 MISTAKES = {
@@ -179,6 +179,18 @@ def test_a_good_config_is_read_as_it_was_written(tmp_path):
     assert json.loads(json.dumps(found.to_json())) == plain_config()
     assert found.variant.generator.options == {"width": 4}
     assert read(tmp_path, plain_config() | {"plugin": {"name": "old"}}).plugin.distribution == ""
+
+
+def test_a_config_with_the_first_names_of_a_schedules_fields_is_read(tmp_path):
+    config = plain_config()
+    old = {"end": 2.0, "start": None, "begin": 0.25, "finish": 0.5, "shape": "cosine"}
+    config["variant"]["training"]["schedules"] = {"generator_lr": old}
+    found = read(tmp_path, config).variant
+    new = Schedule(to_value=2.0, from_fraction=0.25, to_fraction=0.5, shape="cosine")
+    assert found.training.schedules == {"generator_lr": new}
+    old["to_value"] = 3.0
+    with pytest.raises(CheckpointError, match="unknown key 'end'|to_value"):
+        read(tmp_path, config)
 
 
 BYTES = {

@@ -89,13 +89,13 @@ def test_a_lazy_penalty_runs_now_and_then():
 
 def test_schedules_reach_regularizers():
     r1 = stepping.part("regularizers", "r1", IMAGE, gamma=8.0)
-    trainer = make(more={"regularizers": {"r1": r1}}, schedules={"regularizers.r1.gamma": Schedule(end=0.0)})
+    trainer = make(more={"regularizers": {"r1": r1}}, schedules={"regularizers.r1.gamma": Schedule(to_value=0.0)})
     seen = [(trainer.step(), r1.gamma)[1] for _ in range(3)]
     assert seen == pytest.approx([8.0, 7.2, 6.4])
     with pytest.raises(
         UsageError, match=r"The regularizers.r1 has no number called 'gama' to schedule\. Did you mean 'gamma'\?"
     ):
-        make(more={"regularizers": {"r1": r1}}, schedules={"regularizers.r1.gama": Schedule(end=0.0)})
+        make(more={"regularizers": {"r1": r1}}, schedules={"regularizers.r1.gama": Schedule(to_value=0.0)})
 
 
 # -- what the augmentation is told -----------------------------------------------------------------------------------

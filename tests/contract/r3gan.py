@@ -26,11 +26,11 @@ def register_variants(register):
                 steps=10,
                 ema=0.9,
                 schedules={
-                    "generator_lr": Schedule(end=5e-5, shape="cosine"),
-                    "discriminator_lr": Schedule(end=5e-5, shape="cosine"),
-                    "beta2": Schedule(end=0.99, shape="cosine"),
-                    "ema": Schedule(start=0.0, end=0.99, finish=0.5),
-                    "loss.gamma": Schedule(end=0.2, shape="cosine"),
+                    "generator_lr": Schedule(to_value=5e-5, shape="cosine"),
+                    "discriminator_lr": Schedule(to_value=5e-5, shape="cosine"),
+                    "beta2": Schedule(to_value=0.99, shape="cosine"),
+                    "ema": Schedule(from_value=0.0, to_value=0.99, to_fraction=0.5),
+                    "loss.gamma": Schedule(to_value=0.2, shape="cosine"),
                 },
             ),
         )

@@ -202,7 +202,7 @@ def test_newmu_generator_draws_from_its_prior():
     assert drawn.abs().max() <= 1 and drawn.square().mean().item() == pytest.approx(1 / 3, rel=0.05)
     assert normal.latent(200, torch.Generator().manual_seed(0)).square().mean().item() == pytest.approx(1, rel=0.05)
     ends = torch.zeros(1, 50), torch.ones(1, 50)
-    assert torch.equal(uniform.between(*ends, 0.25), torch.full((1, 50), 0.25))
+    assert torch.equal(uniform.interpolate(*ends, 0.25), torch.full((1, 50), 0.25))
     images = normal(normal.latent(3, torch.Generator().manual_seed(0)))
     assert images.shape == (3, 3, 16, 16) and images.abs().max() <= 1
     with pytest.raises(ValueError, match="uniform or normal"):

@@ -5,16 +5,18 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from paths import ROOT
 from quoted_lines import QUOTE, places
 
+import ganzoo
 from ganzoo.registry import hookspecs
 from ganzoo.registry.registry import KINDS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = sorted([ROOT / "README.md", ROOT / "benchmarks" / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), ROOT / "benchmarks" / "README.md", *(ROOT / "docs").rglob("*.md")])
 VARIANT_PAGES = sorted((ROOT / "docs" / "variants").glob("*.md"))
 
 
@@ -25,7 +27,10 @@ def blocks(text: str, language: str) -> list[str]:
 def test_every_hook_is_documented_with_its_exact_arguments():
     page = (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^## (register_\w+\(.*\))$", page, re.M))
-    specified = {f"register_{kind}{inspect.signature(getattr(hookspecs, f'register_{kind}'))}" for kind in KINDS}
+    specified = {
+        f"register_{kind}({', '.join(inspect.signature(getattr(hookspecs, f'register_{kind}')).parameters)})"
+        for kind in KINDS
+    }
     assert documented == specified
 
 
@@ -135,3 +140,32 @@ def test_variant_pages_point_at_the_lines_they_quote():
 def test_no_page_tells_to_install_the_strangers_package():
     for page in PAGES:
         assert not re.search(r"pip install (-\S+ )*[\"']?ganzoo[\"'\[\s`]", page.read_text(encoding="utf-8")), page
+
+
+def test_the_page_of_variants_has_every_one():
+    """Each with its year, in the row of its page; the README says how many there are."""
+    page = (ROOT / "docs" / "variants.md").read_text(encoding="utf-8")
+    rows = {row.split("](variants/")[1].partition(".md")[0]: row for row in page.splitlines() if "](variants/" in row}
+    assert rows.keys() == {one.stem for one in VARIANT_PAGES}
+    names = [name for row in rows.values() for name in re.findall(r"`([^`]+)`", row)]
+    variants = {variant.name: variant for variant in ganzoo.variants()}
+    assert sorted(names) == sorted(variants)
+    for row in rows.values():
+        first = variants[re.findall(r"`([^`]+)`", row)[0]]
+        assert f"| {first.year} |" in row
+    assert f"shows {len(variants)} variants" in README
+
+
+def test_the_site_has_every_page():
+    """Each page of docs/ is in the navigation once, or Sphinx warns; here without building the site."""
+    folder = ROOT / "docs"
+    pages = {page.relative_to(folder).with_suffix("").as_posix() for page in folder.rglob("*.md")}
+    found = []
+    for page in pages:
+        text = (folder / f"{page}.md").read_text(encoding="utf-8")
+        for tree in re.findall(r"```{toctree}\n(.*?)```", text, re.S):
+            names = [
+                re.sub(r".*<(.*)>", r"\1", line) for line in tree.splitlines() if line and not line.startswith(":")
+            ]
+            found += [(Path(page).parent / name).as_posix() for name in names]
+    assert sorted(found) == sorted(pages - {"index"})

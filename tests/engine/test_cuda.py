@@ -21,7 +21,7 @@ from ganzoo.engine.build import build_trainer
 from ganzoo.engine.randomness import repeatable
 from ganzoo.files.pictures import to_uint8
 from ganzoo.registry.registry import registry
-from ganzoo.testing.subject import Images, Subject, labels_of
+from ganzoo.testing.subject import SmoothImages, Subject, labels_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and --cuda")
 NAMES = [variant.name for variant in package.variants()]
@@ -56,7 +56,7 @@ def trainer_of(small, device, **options):
     repeatable(device)
     variant, image = small
     return build_trainer(
-        bind(variant, registry()), image, Moved(Images(image, BATCH), device), device=device, **options
+        bind(variant, registry()), image, Moved(SmoothImages(image, BATCH), device), device=device, **options
     )
 
 

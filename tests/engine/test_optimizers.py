@@ -24,16 +24,16 @@ from ganzoo.losses import Augmentation
     ],
 )
 def test_a_schedule_at_its_begin_middle_and_finish(shape, values):
-    schedule = Schedule(end=2.0, begin=0.2, finish=1.0, shape=shape)
+    schedule = Schedule(to_value=2.0, from_fraction=0.2, to_fraction=1.0, shape=shape)
     assert [scheduled(schedule, 8.0, progress) for progress in values] == pytest.approx(list(values.values()))
-    assert scheduled(Schedule(end=2.0, start=4.0, finish=0.5), 8.0, 0.0) == 4.0, (
+    assert scheduled(Schedule(to_value=2.0, from_value=4.0, to_fraction=0.5), 8.0, 0.0) == 4.0, (
         "its own start counts before the setting"
     )
-    assert scheduled(Schedule(end=2.0, finish=0.5), 8.0, 0.9) == 2.0
+    assert scheduled(Schedule(to_value=2.0, to_fraction=0.5), 8.0, 0.9) == 2.0
 
 
 def test_a_schedule_without_width_is_a_switch():
-    switch = Schedule(end=2.0, begin=0.5, finish=0.5)
+    switch = Schedule(to_value=2.0, from_fraction=0.5, to_fraction=0.5)
     assert [scheduled(switch, 8.0, progress) for progress in (0.0, 0.49, 0.5, 1.0)] == [8.0, 8.0, 2.0, 2.0]
 
 
@@ -57,7 +57,7 @@ class Contrast(Augmentation):
 
 
 def test_schedules_reach_rates_beta2_the_average_and_numbers_of_loss_and_augmentation():
-    half = dict(finish=0.5)  # ten steps: done at step 5
+    half = dict(to_fraction=0.5)  # ten steps: done at step 5
     trainer = make(
         Weighted(IMAGE),
         optimizer_options={"betas": (0.5, 0.9)},
@@ -65,11 +65,11 @@ def test_schedules_reach_rates_beta2_the_average_and_numbers_of_loss_and_augment
         discriminator_lr=2e-3,
         ema=0.5,
         schedules={
-            "generator_lr": Schedule(end=0.0, **half),
-            "beta2": Schedule(end=0.99, shape="cosine", **half),
-            "ema": Schedule(start=0.0, end=1.0, **half),
-            "loss.penalty": Schedule(end=0.0),
-            "augmentation.strength": Schedule(end=2.0),
+            "generator_lr": Schedule(to_value=0.0, **half),
+            "beta2": Schedule(to_value=0.99, shape="cosine", **half),
+            "ema": Schedule(from_value=0.0, to_value=1.0, **half),
+            "loss.penalty": Schedule(to_value=0.0),
+            "augmentation.strength": Schedule(to_value=2.0),
         },
         more={"augmentation": Contrast()},
     )
@@ -92,7 +92,7 @@ def test_schedules_reach_rates_beta2_the_average_and_numbers_of_loss_and_augment
 
 
 def test_schedules_go_on_where_they_were():
-    settings = {"ema": 0.5, "schedules": {"generator_lr": Schedule(end=0.0), "ema": Schedule(end=0.9)}}
+    settings = {"ema": 0.5, "schedules": {"generator_lr": Schedule(to_value=0.0), "ema": Schedule(to_value=0.9)}}
     whole, resumed = make(**settings), make(initial=1, **settings)
     for _ in range(2):
         whole.step()
@@ -122,12 +122,12 @@ def test_schedules_go_on_where_they_were():
 )
 def test_what_cannot_be_scheduled_is_named_with_the_nearest_that_can(target, training, message):
     with pytest.raises(UsageError) as caught:
-        make(Weighted(IMAGE), schedules={target: Schedule(end=0.0)}, **training)
+        make(Weighted(IMAGE), schedules={target: Schedule(to_value=0.0)}, **training)
     assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
 
 
 def test_beta2_is_scheduled_where_there_is_one():
-    trainer = make(discriminator_optimizer="rmsprop", schedules={"beta2": Schedule(end=0.5, finish=0.1)})
+    trainer = make(discriminator_optimizer="rmsprop", schedules={"beta2": Schedule(to_value=0.5, to_fraction=0.1)})
     trainer.step(), trainer.step()
     assert trainer.optimizers["generator"].param_groups[0]["betas"] == (0.9, 0.5)
     assert "betas" not in trainer.optimizers["discriminator"].param_groups[0]
@@ -135,7 +135,9 @@ def test_beta2_is_scheduled_where_there_is_one():
 
 def test_momentum_is_scheduled_where_there_is_some():
     options = {"generator_optimizer": "sgd", "generator_optimizer_options": {"momentum": 0.5}}
-    trainer = make(discriminator_optimizer="rmsprop", schedules={"momentum": Schedule(end=0.7, finish=0.1)}, **options)
+    trainer = make(
+        discriminator_optimizer="rmsprop", schedules={"momentum": Schedule(to_value=0.7, to_fraction=0.1)}, **options
+    )
     trainer.step(), trainer.step()
     assert trainer.optimizers["generator"].param_groups[0]["momentum"] == 0.7
     assert trainer.optimizers["discriminator"].param_groups[0]["momentum"] == 0
@@ -143,7 +145,7 @@ def test_momentum_is_scheduled_where_there_is_some():
 
 def test_an_exponential_schedule_cannot_reach_0():
     with pytest.raises(UsageError, match="from one number above 0 to another, not from 0.0002 to 0.0"):
-        make(schedules={"generator_lr": Schedule(end=0.0, shape="exponential")}).step()
+        make(schedules={"generator_lr": Schedule(to_value=0.0, shape="exponential")}).step()
 
 
 def test_every_role_has_its_own_optimizer_with_its_own_options():

@@ -7,8 +7,15 @@ import pytest
 import torch
 
 from ganzoo.errors import UsageError
-from ganzoo.metrics import class_histogram, code_agreement, divergence, modes_present, named
-from ganzoo.metrics.classes import best_pairing, normalized_information
+from ganzoo.metrics import named
+from ganzoo.metrics.classes import (
+    best_pairing,
+    class_histogram,
+    code_agreement,
+    divergence,
+    modes_present,
+    normalized_information,
+)
 
 
 def counts(*numbers):

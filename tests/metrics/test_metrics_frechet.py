@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from ganzoo.errors import CheckpointError, DataError, UsageError
-from ganzoo.metrics import Moments, frechet, frechet_distance, moments
+from ganzoo.metrics import frechet, moments
+from ganzoo.metrics.frechet import frechet_distance
+from ganzoo.metrics.moments import Moments
 
 
 def normal(count, dimensions, seed=0, offset=0.0, scale=1.0):

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ganzoo.errors import UsageError
-from ganzoo.metrics import class_score, kernel_distance
-from ganzoo.metrics import kid as kernel
-from ganzoo.metrics.kid import discrepancy
+from ganzoo.metrics import kid as module
+from ganzoo.metrics.inception_score import inception_score
+from ganzoo.metrics.kid import discrepancy, kid
 
 
 def seeded(seed=0):
@@ -42,7 +42,7 @@ def test_by_hand():
 
 @pytest.mark.parametrize("rows", [3, 2048])
 def test_every_pair_counts_once_however_they_are_cut(rows, monkeypatch):
-    monkeypatch.setattr(kernel, "ROWS", rows)
+    monkeypatch.setattr(module, "ROWS", rows)
     one, other = features(20, 5, 1), features(17, 5, 2, 0.3)
     assert float(discrepancy(one, other)) == pytest.approx(all_pairs(one, other), rel=1e-12)
 
@@ -50,14 +50,16 @@ def test_every_pair_counts_once_however_they_are_cut(rows, monkeypatch):
 @pytest.mark.parametrize("rows", [7, 2048])
 @pytest.mark.parametrize("offset", [0.0, 30.0])
 def test_one_matrix_for_all_subsets_gives_what_each_gives(rows, offset, monkeypatch):
-    monkeypatch.setattr(kernel, "ROWS", rows)
+    monkeypatch.setattr(module, "ROWS", rows)
     one, other = features(50, 6, 1, offset), features(40, 6, 2, offset + 0.3)
     asked = []
-    every = kernel._from_every_pair
-    monkeypatch.setattr(kernel, "_from_every_pair", lambda *arguments: asked.append(every(*arguments)) or asked[-1])
-    mean, deviation = kernel_distance(one, other, seeded(), subsets=30, subset_size=20)
+    every = module._from_every_pair
+    monkeypatch.setattr(module, "_from_every_pair", lambda *arguments: asked.append(every(*arguments)) or asked[-1])
+    mean, deviation = kid(one, other, seeded(), subsets=30, subset_size=20)
     random = seeded()
-    each = torch.stack([discrepancy(kernel.drawn(one, 20, random), kernel.drawn(other, 20, random)) for _ in range(30)])
+    each = torch.stack(
+        [discrepancy(one[module.subset(one, 20, random)], other[module.subset(other, 20, random)]) for _ in range(30)]
+    )
     assert torch.allclose(asked[0], each, rtol=1e-9, atol=1e-12 * (1 + offset) ** 6)
     assert mean == pytest.approx(float(each.mean()), rel=1e-9) and deviation == pytest.approx(
         float(each.std(correction=0)), rel=1e-7
@@ -65,19 +67,22 @@ def test_one_matrix_for_all_subsets_gives_what_each_gives(rows, offset, monkeypa
 
 
 def test_few_subsets_of_many_images_look_at_their_own_pairs_alone(monkeypatch):
-    monkeypatch.setattr(kernel, "_from_every_pair", None)
+    monkeypatch.setattr(module, "_from_every_pair", None)
     one, other, random = features(500, 3, 1), features(500, 3, 2), seeded()
-    mean, _ = kernel_distance(one, other, seeded(), subsets=2, subset_size=20)
-    each = [float(discrepancy(kernel.drawn(one, 20, random), kernel.drawn(other, 20, random))) for _ in range(2)]
+    mean, _ = kid(one, other, seeded(), subsets=2, subset_size=20)
+    each = [
+        float(discrepancy(one[module.subset(one, 20, random)], other[module.subset(other, 20, random)]))
+        for _ in range(2)
+    ]
     assert mean == pytest.approx(sum(each) / 2, rel=1e-9)
 
 
 @pytest.mark.parametrize("offset", [0.0, 10.0])
 def test_equals_torchmetrics_on_the_same_subset(offset):
-    kid = pytest.importorskip("torchmetrics.image.kid")
+    theirs = pytest.importorskip("torchmetrics.image.kid")
     one, other = features(300, 64, 1, offset), features(300, 64, 2, offset + 0.2)
-    found, deviation = kernel_distance(one, other, seeded(), subsets=1, subset_size=300)
-    assert found == pytest.approx(float(kid.poly_mmd(one, other)), rel=1e-9)
+    found, deviation = kid(one, other, seeded(), subsets=1, subset_size=300)
+    assert found == pytest.approx(float(theirs.poly_mmd(one, other)), rel=1e-9)
     assert deviation == 0
 
 
@@ -92,20 +97,20 @@ def test_subsets_come_from_the_seed_alone():
     one, other = features(200, 8, 1), features(150, 8, 2, 0.5)
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    first = kernel_distance(one, other, seeded(3), subsets=10, subset_size=50)
+    first = kid(one, other, seeded(3), subsets=10, subset_size=50)
     assert torch.equal(before, torch.get_rng_state())
     torch.manual_seed(2)
-    assert kernel_distance(one, other, seeded(3), subsets=10, subset_size=50) == first
-    assert kernel_distance(one, other, seeded(4), subsets=10, subset_size=50) != first
+    assert kid(one, other, seeded(3), subsets=10, subset_size=50) == first
+    assert kid(one, other, seeded(4), subsets=10, subset_size=50) != first
     assert first[1] > 0
 
 
 @pytest.mark.parametrize("wrong", [{"subset_size": 51}, {"subset_size": 1}, {"subsets": 0}])
 def test_impossible_subsets_are_refused(wrong):
-    with pytest.raises(UsageError, match="Cannot draw"):
-        kernel_distance(features(50, 3), features(60, 3), seeded(), **{"subset_size": 50, **wrong})
+    with pytest.raises(UsageError, match="subsets of"):
+        kid(features(50, 3), features(60, 3), seeded(), **{"subset_size": 50, **wrong})
     with pytest.raises(UsageError, match="3 dimensions cannot be compared with features of 4"):
-        kernel_distance(features(50, 3), features(60, 4), seeded(), subset_size=10)
+        kid(features(50, 3), features(60, 4), seeded(), subset_size=10)
 
 
 # -- inception score ---------------------------------------------------------------------------------------------------
@@ -116,17 +121,17 @@ def certain(classes, count=10):
 
 
 def test_from_one_to_the_number_of_classes():
-    assert class_score(torch.zeros(100, 10), 5) == pytest.approx((1, 0))
-    assert class_score(certain(torch.full((100,), 3)), 5) == pytest.approx((1, 0))
-    assert class_score(certain(torch.arange(100) % 10), 5) == pytest.approx((10, 0))
-    assert class_score(certain(torch.arange(100) % 2), 1)[0] == pytest.approx(2)
+    assert inception_score(torch.zeros(100, 10), 5) == pytest.approx((1, 0))
+    assert inception_score(certain(torch.full((100,), 3)), 5) == pytest.approx((1, 0))
+    assert inception_score(certain(torch.arange(100) % 10), 5) == pytest.approx((10, 0))
+    assert inception_score(certain(torch.arange(100) % 2), 1)[0] == pytest.approx(2)
 
 
 def test_splits_are_consecutive():
     logits = certain(torch.arange(100) // 50)
-    assert class_score(logits, 1)[0] == pytest.approx(2)
-    assert class_score(logits, 2)[0] == pytest.approx(1)
-    mean, deviation = class_score(certain(torch.cat([torch.arange(50) % 4, torch.zeros(50, dtype=torch.int64)])), 2)
+    assert inception_score(logits, 1)[0] == pytest.approx(2)
+    assert inception_score(logits, 2)[0] == pytest.approx(1)
+    mean, deviation = inception_score(certain(torch.cat([torch.arange(50) % 4, torch.zeros(50, dtype=torch.int64)])), 2)
     assert (mean, deviation) == pytest.approx((2.5, 1.5), rel=1e-2)
 
 
@@ -141,7 +146,7 @@ def test_equals_scipy(splits):
         scores.append(math.exp(sum(stats.entropy(row, part.mean(0)) for row in part) / len(part)))
     mean = sum(scores) / splits
     deviation = math.sqrt(sum((value - mean) ** 2 for value in scores) / splits)
-    assert class_score(logits, splits) == pytest.approx((mean, deviation), rel=1e-10, abs=1e-12)
+    assert inception_score(logits, splits) == pytest.approx((mean, deviation), rel=1e-10, abs=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -152,7 +157,7 @@ def test_equals_torchmetrics():
     metric = inception.InceptionScore(feature=Flat(), splits=1)
     metric.features.append(logits)
     metric._update_count = 1
-    assert class_score(logits, 1)[0] == pytest.approx(float(metric.compute()[0]), rel=1e-6)
+    assert inception_score(logits, 1)[0] == pytest.approx(float(metric.compute()[0]), rel=1e-6)
 
 
 class Flat(torch.nn.Module):
@@ -162,4 +167,4 @@ class Flat(torch.nn.Module):
 
 def test_splits_need_images():
     with pytest.raises(UsageError, match="3 images cannot be cut into 10 splits"):
-        class_score(torch.zeros(3, 10))
+        inception_score(torch.zeros(3, 10))

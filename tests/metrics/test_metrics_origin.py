@@ -9,10 +9,11 @@ import torch
 import ganzoo
 from ganzoo.data.sources import ImageData
 from ganzoo.errors import InterruptedRun, PluginError, UsageError
-from ganzoo.metrics import Moments, code_agreement, frechet_distance
-from ganzoo.metrics.classes import best_pairing
-from ganzoo.metrics.features import Extractor, Observation, as_images, load_extractor, observe
-from ganzoo.metrics.score import keep, measure, observe_real, score, with_origin
+from ganzoo.metrics.classes import best_pairing, code_agreement
+from ganzoo.metrics.features import Extractor, FeatureSet, as_images, extract_features, load_extractor
+from ganzoo.metrics.frechet import frechet_distance
+from ganzoo.metrics.moments import Moments
+from ganzoo.metrics.score import measure, reference_features, score, with_codes_and_labels, write_features
 from ganzoo.models.model import Model
 from ganzoo.networks import Code, Generator
 from ganzoo.registry.registry import registry
@@ -38,18 +39,18 @@ def of(name):
 @pytest.mark.parametrize(("count", "kept"), [(15, 15), (16, 16), (17, None), (64, None)])
 def test_features_are_kept_while_there_are_no_more_than_dimensions(count, kept):
     extractor, images = given(16, count=count)
-    seen = observe(images.split(5), extractor, ())
+    seen = extract_features(images.split(5), extractor, ())
     assert seen.moments.count == count and (None if seen.features is None else len(seen.features)) == kept
     if kept:
         assert torch.equal(seen.features, images.flatten(1))
-    assert len(observe(images.split(5), extractor, ("features",)).features) == count
+    assert len(extract_features(images.split(5), extractor, ("features",)).features) == count
 
 
 @pytest.mark.parametrize(("real", "fake"), [(200, 20), (20, 200), (20, 24), (200, 200)])
 def test_few_images_on_either_side_never_become_a_covariance(real, fake, monkeypatch):
     extractor, images = given(32, count=real)
     others = given(32, seed=1, count=fake)[1] * 1.5
-    seen = [observe(side.split(7), extractor, ()) for side in (images, others)]
+    seen = [extract_features(side.split(7), extractor, ()) for side in (images, others)]
     wanted = frechet_distance(*(side.moments for side in seen))
     asked = []
     covariance = Moments.covariance.fget
@@ -61,8 +62,8 @@ def test_few_images_on_either_side_never_become_a_covariance(real, fake, monkeyp
 
 def test_what_another_metric_needs_changes_no_bit_of_the_distance():
     extractor, images = given(16, count=50)
-    alone, beside = (observe(images.split(9), extractor, needs) for needs in ((), ("features",)))
-    real = observe(given(16, seed=1, count=70)[1].split(9), extractor, ())
+    alone, beside = (extract_features(images.split(9), extractor, needs) for needs in ((), ("features",)))
+    real = extract_features(given(16, seed=1, count=70)[1].split(9), extractor, ())
     assert measure(real, alone, extractor, of("frechet"), 0) == measure(real, beside, extractor, of("frechet"), 0)
 
 
@@ -70,13 +71,13 @@ def test_few_real_images_that_were_kept_without_features_are_looked_at_again(tmp
     images = torch.randint(0, 256, (6, 4, 4, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     data = ImageData(images, None, (), "few", "d" * 64)
     extractor = given(16)[0]
-    first = observe_real(data, extractor, (), tmp_path)
+    first = reference_features(data, extractor, (), tmp_path)
     (file,) = (tmp_path / "statistics").glob("*.safetensors")
-    keep(replace(first, features=None), file)
-    assert torch.equal(observe_real(data, extractor, (), tmp_path).features, first.features)
+    write_features(replace(first, features=None), file)
+    assert torch.equal(reference_features(data, extractor, (), tmp_path).features, first.features)
     looks = []
     counting = replace(extractor, network=lambda images: looks.append(len(images)) or images.flatten(1))
-    assert torch.equal(observe_real(data, counting, (), tmp_path).features, first.features) and not looks
+    assert torch.equal(reference_features(data, counting, (), tmp_path).features, first.features) and not looks
 
 
 # -- codes and labels --------------------------------------------------------------------------------------------------
@@ -87,7 +88,7 @@ def classifier():
     return load_extractor("fashion-cnn")
 
 
-def test_the_code_agreement_of_a_score_is_that_of_its_own_drawings(classifier, tmp_path_factory):
+def test_the_code_agreement_of_a_score_is_that_of_its_own_samples(classifier, tmp_path_factory):
     from ganzoo.data import load_images
 
     cache = tmp_path_factory.mktemp("cache")
@@ -143,7 +144,7 @@ def stripes(codes=(), classes=()):
 
 def scored(model):
     extractor = load_extractor("lit", {"lit": Lit})
-    seen = with_origin(observe(model.stream(40, 1), extractor, ("logits",)), model, 1, extractor)
+    seen = with_codes_and_labels(extract_features(model.stream(40, 1), extractor, ("logits",)), model, 1, extractor)
     return seen, measure(seen, seen, extractor, of("classes"), 0)
 
 
@@ -192,7 +193,7 @@ def raising(error):
 def test_an_extractor_that_fails_while_it_looks_is_named():
     images = torch.zeros(4, 1, 2, 2)
     with pytest.raises(PluginError, match=r"The extractor 'mine' failed: ZeroDivisionError: 'division'\."):
-        observe([images], Extractor("mine", raising(ZeroDivisionError("division")), "f" * 64, ()), ())
+        extract_features([images], Extractor("mine", raising(ZeroDivisionError("division")), "f" * 64, ()), ())
     network = Lit()
     for classify, message in (
         (raising(RuntimeError("no")), "failed: RuntimeError: 'no'"),
@@ -200,15 +201,15 @@ def test_an_extractor_that_fails_while_it_looks_is_named():
     ):
         network.classify = classify
         with pytest.raises(PluginError, match=f"The extractor 'mine' .*{message}"):
-            observe([images], Extractor("mine", network, "f" * 64, Lit.classes), ("logits",))
+            extract_features([images], Extractor("mine", network, "f" * 64, Lit.classes), ("logits",))
 
 
-SEEN = Observation(Moments.of(torch.eye(3)), torch.eye(3), None)
+FEATURES = FeatureSet(Moments.of(torch.eye(3)), torch.eye(3), None)
 LIT = Extractor("lit", Lit(), "f" * 64, ())
 
 
 def called(metric):
-    return measure(SEEN, SEEN, LIT, {"mine": metric}, 0)
+    return measure(FEATURES, FEATURES, LIT, {"mine": metric}, 0)
 
 
 def test_a_metric_that_fails_is_named():
@@ -232,5 +233,5 @@ def test_what_is_no_plugins_fault_passes_through(error):
     with pytest.raises(type(error)) as metric:
         called(raising(error))
     with pytest.raises(type(error)) as extractor:
-        observe([torch.zeros(4, 1, 2, 2)], Extractor("mine", raising(error), "f" * 64, ()), ())
+        extract_features([torch.zeros(4, 1, 2, 2)], Extractor("mine", raising(error), "f" * 64, ()), ())
     assert metric.value is extractor.value is error

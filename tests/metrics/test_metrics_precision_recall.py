@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from ganzoo.errors import UsageError
-from ganzoo.metrics import distance_bounds as screening
-from ganzoo.metrics import neighbour_scores
-from ganzoo.metrics import precision_recall as neighbours
+from ganzoo.metrics import distance_bounds
+from ganzoo.metrics import precision_recall as module
+from ganzoo.metrics.precision_recall import precision_recall
 
 
 def points(count, dimensions, seed=0, offset=0.0):
@@ -34,7 +34,7 @@ def all_pairs(real, fake, k=3, density_k=5):
 
 def test_by_hand():
     """On a line, with one neighbour: real 0, 1, 3 with radii 1, 1, 2; fake 0.5, 10, 11.5 with radii 9.5, 1.5, 1.5."""
-    found = neighbour_scores(
+    found = precision_recall(
         torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.5], [10.0], [11.5]]), k=1, density_k=1
     )
     assert found == {"precision": 1 / 3, "recall": 1.0, "density": 2 / 3, "coverage": 2 / 3}
@@ -43,8 +43,8 @@ def test_by_hand():
 def test_a_point_on_the_sphere_is_inside():
     real = torch.tensor([[0.0], [1.0], [3.0], [7.0]])
     fake = torch.tensor([[11.0], [11.0], [20.0]])
-    assert neighbour_scores(real, fake, k=1, density_k=1)["precision"] == 2 / 3
-    assert neighbour_scores(real, fake + 1e-6, k=1, density_k=1)["precision"] == 0
+    assert precision_recall(real, fake, k=1, density_k=1)["precision"] == 2 / 3
+    assert precision_recall(real, fake + 1e-6, k=1, density_k=1)["precision"] == 0
 
 
 @pytest.mark.parametrize(("k", "density_k"), [(3, 5), (1, 1), (7, 2)])
@@ -52,7 +52,7 @@ def test_a_point_on_the_sphere_is_inside():
 @pytest.mark.parametrize("dimensions", [1, 16])
 def test_equals_all_pairs(k, density_k, offset, dimensions):
     real, fake = points(300, dimensions, 1, offset), points(200, dimensions, 2, offset + 0.4)
-    assert neighbour_scores(real, fake, k=k, density_k=density_k) == pytest.approx(
+    assert precision_recall(real, fake, k=k, density_k=density_k) == pytest.approx(
         all_pairs(real, fake, k, density_k), abs=1e-12
     )
 
@@ -61,10 +61,10 @@ def test_equals_all_pairs(k, density_k, offset, dimensions):
 def test_blocks_change_nothing(pairs, monkeypatch):
     real, fake = points(150, 8, 1), points(130, 8, 2, 0.3)
     wanted = all_pairs(real, fake)
-    monkeypatch.setattr(neighbours, "PAIRS", pairs)
-    monkeypatch.setattr(screening, "NUMBERS", pairs)
-    monkeypatch.setattr(neighbours, "WAITING", pairs)
-    assert neighbour_scores(real, fake) == pytest.approx(wanted, abs=1e-12)
+    monkeypatch.setattr(module, "PAIRS", pairs)
+    monkeypatch.setattr(distance_bounds, "NUMBERS", pairs)
+    monkeypatch.setattr(module, "WAITING", pairs)
+    assert precision_recall(real, fake) == pytest.approx(wanted, abs=1e-12)
 
 
 def test_ties_are_told_exactly():
@@ -72,7 +72,7 @@ def test_ties_are_told_exactly():
     random = torch.Generator().manual_seed(0)
     real = torch.randint(0, 4, (300, 6), generator=random).double() + 1000
     fake = torch.randint(1, 5, (250, 6), generator=random).double() + 1000
-    assert neighbour_scores(real, fake) == pytest.approx(all_pairs(real, fake), abs=1e-12)
+    assert precision_recall(real, fake) == pytest.approx(all_pairs(real, fake), abs=1e-12)
 
 
 def clustered(count, dimensions, seed, spread):
@@ -122,27 +122,27 @@ HARD = {
 @pytest.mark.parametrize("case", HARD)
 def test_hard_cases_are_those_of_all_pairs(case, pairs, monkeypatch):
     real, fake = HARD[case]()
-    monkeypatch.setattr(neighbours, "PAIRS", pairs)
-    assert neighbour_scores(real, fake) == pytest.approx(all_pairs(real, fake), abs=1e-12)
+    monkeypatch.setattr(module, "PAIRS", pairs)
+    assert precision_recall(real, fake) == pytest.approx(all_pairs(real, fake), abs=1e-12)
 
 
 @pytest.mark.parametrize("case", HARD)
 def test_features_in_float32_are_taken_as_they_are(case):
     real, fake = (features.float() for features in HARD[case]())
-    assert neighbour_scores(real, fake) == pytest.approx(all_pairs(real.double(), fake.double()), abs=1e-12)
+    assert precision_recall(real, fake) == pytest.approx(all_pairs(real.double(), fake.double()), abs=1e-12)
     assert (
-        neighbour_scores(real.double(), fake) == neighbour_scores(real, fake.double()) == neighbour_scores(real, fake)
+        precision_recall(real.double(), fake) == precision_recall(real, fake.double()) == precision_recall(real, fake)
     )
 
 
 @pytest.mark.parametrize("case", HARD)
 def test_radii_are_bit_for_bit_those_of_the_differences(case, monkeypatch):
-    monkeypatch.setattr(neighbours, "PAIRS", 2**12)
+    monkeypatch.setattr(module, "PAIRS", 2**12)
     for features in HARD[case]():
         wanted = (
             torch.stack([(row - features).square().sum(1) for row in features]).fill_diagonal_(torch.inf).sort(1).values
         )
-        radii = neighbours.searched(features, (3, 5)).radii(torch.arange(len(features)))
+        radii = module.searched(features, (3, 5)).radii(torch.arange(len(features)))
         for number, found in zip((3, 5), radii, strict=True):
             assert torch.equal(found, wanted[:, number - 1])
 
@@ -150,10 +150,10 @@ def test_radii_are_bit_for_bit_those_of_the_differences(case, monkeypatch):
 @pytest.mark.parametrize("case", HARD)
 def test_no_bound_is_above_its_distance(case):
     real, fake = HARD[case]()
-    frame = screening.Frame.around(real, fake)
-    one, other = (screening.Screen(features, frame) for features in (real, fake))
+    frame = distance_bounds.Frame.around(real, fake)
+    one, other = (distance_bounds.Screen(features, frame) for features in (real, fake))
     room = torch.empty(len(one) * len(other))
-    bounds = screening.lower_bounds(one, slice(0, len(one)), other, slice(0, len(other)), room)[
+    bounds = distance_bounds.lower_bounds(one, slice(0, len(one)), other, slice(0, len(other)), room)[
         : len(real), : len(fake)
     ].double()
     wanted = torch.stack([(row - fake).square().sum(1) for row in real]) / frame.unit / frame.unit
@@ -164,24 +164,24 @@ def test_no_bound_is_above_its_distance(case):
 def test_autocast_does_not_reach_the_bounds():
     real, fake = points(200, 16, 1), points(200, 16, 2)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = neighbour_scores(real, fake)
-    assert found == neighbour_scores(real, fake)
+        found = precision_recall(real, fake)
+    assert found == precision_recall(real, fake)
 
 
 def test_few_pairs_need_an_exact_look(monkeypatch):
     """Of all pairs, so that time does not go back to that of the differences unnoticed."""
-    seen, exact = [], neighbours.exact
+    seen, exact = [], module.exact
     monkeypatch.setattr(
-        neighbours, "exact", lambda one, other, row, column: seen.append(len(row)) or exact(one, other, row, column)
+        module, "exact", lambda one, other, row, column: seen.append(len(row)) or exact(one, other, row, column)
     )
-    neighbour_scores(points(2000, 16, 1), points(2000, 16, 2))
+    precision_recall(points(2000, 16, 1), points(2000, 16, 2))
     assert sum(seen) < 1e-4 * 3 * 2000**2
 
 
 def test_scales_of_one_feature_do_not_hide_the_others():
     scales = torch.tensor([1e4, 1.0, 1.0, 1.0])
     real, fake = points(200, 4, 1) * scales, points(200, 4, 2) * scales
-    assert neighbour_scores(real, fake) == pytest.approx(all_pairs(real, fake), abs=1e-12)
+    assert precision_recall(real, fake) == pytest.approx(all_pairs(real, fake), abs=1e-12)
 
 
 def test_equals_scipy():
@@ -189,7 +189,7 @@ def test_equals_scipy():
     real, fake = points(200, 12, 1), points(220, 12, 2, 0.2)
     across = distance.cdist(real.numpy(), fake.numpy())
     third = sorted_columns(distance.cdist(real.numpy(), real.numpy()))[:, 3]
-    assert neighbour_scores(real, fake)["precision"] == (across <= third[:, None]).any(0).mean()
+    assert precision_recall(real, fake)["precision"] == (across <= third[:, None]).any(0).mean()
 
 
 def sorted_columns(distances):
@@ -200,26 +200,26 @@ def sorted_columns(distances):
 def test_the_real_images_themselves():
     """Every copy lies in its own original's ball, and in those of which it is one of the five nearest."""
     real = points(200, 16, 1)
-    found = neighbour_scores(real, real.clone())
+    found = precision_recall(real, real.clone())
     assert (found["precision"], found["recall"], found["coverage"]) == (1, 1, 1)
     assert found["density"] == pytest.approx(6 / 5)
 
 
 def test_one_point_drawn_again_and_again():
     real = points(200, 16, 1)
-    found = neighbour_scores(real, real[:1].expand(100, -1))
+    found = precision_recall(real, real[:1].expand(100, -1))
     assert found["precision"] == 1 and found["recall"] == 1 / 200 and found["coverage"] < 0.2
 
 
 def test_order_and_float32_change_nothing():
     real, fake = points(200, 16, 1).float(), points(200, 16, 2).float()
-    shuffled = neighbour_scores(real[torch.randperm(200)].double(), fake.flip(0))
-    assert neighbour_scores(real, fake) == pytest.approx(shuffled, abs=1e-12)
+    shuffled = precision_recall(real[torch.randperm(200)].double(), fake.flip(0))
+    assert precision_recall(real, fake) == pytest.approx(shuffled, abs=1e-12)
 
 
 @pytest.mark.parametrize("wrong", [{"k": 0}, {"k": 10}, {"density_k": 0}])
 def test_impossible_numbers_of_neighbours_are_refused(wrong):
     with pytest.raises(UsageError, match="neighbours need more images"):
-        neighbour_scores(points(10, 3), points(12, 3), **wrong)
+        precision_recall(points(10, 3), points(12, 3), **wrong)
     with pytest.raises(UsageError, match="of one dimension"):
-        neighbour_scores(points(10, 3), points(12, 4))
+        precision_recall(points(10, 3), points(12, 4))

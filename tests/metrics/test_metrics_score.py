@@ -10,8 +10,8 @@ from messages import logged
 
 from ganzoo.data import load_images
 from ganzoo.errors import PluginError, UsageError
-from ganzoo.metrics.features import as_images, load_extractor, needs_of, observe
-from ganzoo.metrics.score import drawings, observe_real, score
+from ganzoo.metrics.features import as_images, extract_features, load_extractor, needs_of
+from ganzoo.metrics.score import reference_features, samples, score
 from ganzoo.models.model import Model
 from ganzoo.networks import Generator
 from ganzoo.registry.registry import registry
@@ -106,7 +106,7 @@ def ranked(scores, metric, names):
     assert sorted(values) == values and len(set(values)) == len(values), dict(zip(names, values, strict=True))
 
 
-@pytest.mark.parametrize("metric", ["frechet", "kernel"])
+@pytest.mark.parametrize("metric", ["frechet", "kid"])
 def test_distances_rank_the_controls(scores, metric):
     ranked(scores, metric, ["copies", "others", "mixture", "noise"])
     ranked(scores, metric, ["copies", "others", "mixture", "collapsed"])
@@ -129,8 +129,8 @@ def test_classes_are_counted(scores):
     assert scores["collapsed"]["modes[fashion-cnn]"] == 1
     ranked(scores, "class-divergence", ["copies", "others", "mixture", "collapsed"])
     assert scores["copies"]["class-divergence[fashion-cnn]"] == 0
-    ranked(scores, "class-score", ["collapsed", "noise", "mixture", "others"])
-    assert scores["collapsed"]["class-score[fashion-cnn]"] == pytest.approx(1)
+    ranked(scores, "inception-score", ["collapsed", "noise", "mixture", "others"])
+    assert scores["collapsed"]["inception-score[fashion-cnn]"] == pytest.approx(1)
 
 
 # -- the way there -----------------------------------------------------------------------------------------------------
@@ -138,13 +138,10 @@ def test_classes_are_counted(scores):
 
 def test_the_same_numbers_again_and_whatever_else_is_asked(real, plain, cache):
     model, chosen = playback(as_images(real.images[:300])), registry().table("metrics")
-    chosen = {name: chosen[name] for name in ("frechet", "kernel", "neighbours")}
+    chosen = {name: chosen[name] for name in ("frechet", "kid", "precision-recall")}
     found = score(model, real, plain, chosen, images=200, seed=3, cache=cache)
     assert score(model, real, plain, chosen, images=200, seed=3, cache=cache) == found
-    assert (
-        score(model, real, plain, {"kernel": chosen["kernel"]}, images=200, seed=3, cache=cache).items()
-        <= found.items()
-    )
+    assert score(model, real, plain, {"kid": chosen["kid"]}, images=200, seed=3, cache=cache).items() <= found.items()
     assert score(model, real, plain, chosen, images=200, seed=4, cache=cache) != found
     in_parts = score(model, real, plain, chosen, images=200, seed=3, batch_size=7, cache=cache)
     assert in_parts == pytest.approx(found, rel=1e-5)
@@ -152,19 +149,19 @@ def test_the_same_numbers_again_and_whatever_else_is_asked(real, plain, cache):
 
 def test_drawings_are_rounded_as_they_would_be_stored():
     images = torch.tensor([0.001, -1.2, 1.7, 0.5]).reshape(4, 1, 1, 1)
-    (seen,) = drawings(playback(images, in_turn=True), 4, 0, 4)
+    (seen,) = samples(playback(images, in_turn=True), 4, 0, 4)
     assert torch.equal(seen.flatten(), torch.tensor([128, 0, 255, 191]) / 127.5 - 1)
 
 
 def test_what_was_seen_of_real_images_is_kept(real, plain, cache, tmp_path, monkeypatch):
-    first = observe_real(real, plain, ("features",), tmp_path)
+    first = reference_features(real, plain, ("features",), tmp_path)
     monkeypatch.setattr(Plain, "__call__", lambda self, images: pytest.fail("looked again"))
-    again = observe_real(real, plain, ("features",), tmp_path)
+    again = reference_features(real, plain, ("features",), tmp_path)
     assert torch.equal(first.features, again.features) and torch.equal(first.moments.m2, again.moments.m2)
     assert again.moments.count == COUNT and again.logits is None
     other = replace(plain, fingerprint="b" * 64)
     with pytest.raises(pytest.fail.Exception, match="looked again"):
-        observe_real(real, other, ("features",), tmp_path)
+        reference_features(real, other, ("features",), tmp_path)
 
 
 def flip(file):
@@ -184,12 +181,12 @@ def remove(file):
 @pytest.mark.parametrize("suffix", [".safetensors", ".sha256"])
 @pytest.mark.parametrize("damage", [flip, cut, remove])
 def test_damage_is_seen_and_mended(real, plain, tmp_path, suffix, damage):
-    wanted = observe_real(real, plain, (), tmp_path)
+    wanted = reference_features(real, plain, (), tmp_path)
     (file,) = (tmp_path / "statistics").glob(f"*{suffix}")
     whole = file.read_bytes()
     damage(file)
     with logged() as lines:
-        found = observe_real(real, plain, (), tmp_path)
+        found = reference_features(real, plain, (), tmp_path)
     assert torch.equal(found.moments.m2, wanted.moments.m2)
     assert file.read_bytes() == whole
     assert len(lines) == (0 if (damage, suffix) == (remove, ".safetensors") else 1)
@@ -198,12 +195,12 @@ def test_damage_is_seen_and_mended(real, plain, tmp_path, suffix, damage):
 def test_a_cache_that_cannot_be_written_only_costs_time(real, plain, tmp_path):
     (tmp_path / "statistics").write_text("in the way")
     with logged() as lines:
-        assert observe_real(real, plain, (), tmp_path).moments.count == COUNT
-    assert len(lines) == 1 and "cannot be kept" in lines[0]
+        assert reference_features(real, plain, (), tmp_path).moments.count == COUNT
+    assert len(lines) == 1 and "cannot be cached" in lines[0]
 
 
 def test_memory_of_moments_does_not_grow(plain):
-    seen = observe((torch.zeros(10, 1, 8, 8) for _ in range(5)), plain, ())
+    seen = extract_features((torch.zeros(10, 1, 8, 8) for _ in range(5)), plain, ())
     assert seen.features is None and seen.logits is None and seen.moments.count == 50
 
 
@@ -221,7 +218,7 @@ def test_a_third_partys_metric_takes_part(real, plain, cache):
 
 
 def test_images_of_another_shape_are_refused(real, plain, cache):
-    with pytest.raises(UsageError, match="draws images of 32 pixels and 3 channels"):
+    with pytest.raises(UsageError, match="32 pixels and 3 channels"):
         score(playback(torch.zeros(2, 3, 32, 32)), real, plain, {}, images=10, cache=cache)
 
 
@@ -261,12 +258,12 @@ def test_an_extractor_that_breaks_the_contract_is_named(factory, message):
 def test_features_of_a_wrong_shape_are_refused():
     extractor = load_extractor("mine", {"mine": with_attributes(__call__=lambda self, images: images)})
     with pytest.raises(PluginError, match=r"'mine' must turn 4 images into features \(4, D\), not \(4, 1, 8, 8\)"):
-        observe([torch.zeros(4, 1, 8, 8)], extractor, ())
+        extract_features([torch.zeros(4, 1, 8, 8)], extractor, ())
     with pytest.raises(UsageError, match="no images"):
-        observe([], extractor, ())
+        extract_features([], extractor, ())
 
 
 def test_the_cache_is_where_the_environment_says(real, plain, tmp_path, monkeypatch):
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path))
-    observe_real(real, plain, ())
+    reference_features(real, plain, ())
     assert len(os.listdir(tmp_path / "statistics")) == 2

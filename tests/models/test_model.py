@@ -11,7 +11,7 @@ import ganzoo
 from ganzoo.checkpoints.checkpoint import list_checkpoints, load_checkpoint
 from ganzoo.cli import main
 from ganzoo.errors import CheckpointError, UsageError
-from ganzoo.networks.latents import draw_latent
+from ganzoo.networks.latents import sample_latents
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,8 @@ def test_the_same_seed_gives_the_same_images_whatever_the_batch_size(runs):
 
 def test_latents_do_not_depend_on_how_many_are_drawn(runs):
     generator = ganzoo.load(runs / "plain").generator
-    many = draw_latent(generator, 600, 5)
-    assert all(torch.equal(draw_latent(generator, n, 5), many[:n]) for n in (1, 16, 256, 257, 600))
+    many = sample_latents(generator, 600, 5)
+    assert all(torch.equal(sample_latents(generator, n, 5), many[:n]) for n in (1, 16, 256, 257, 600))
     assert len(many.unique(dim=0)) == 600
 
 

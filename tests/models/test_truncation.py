@@ -171,4 +171,4 @@ def test_a_uniform_prior_may_lie_anywhere():
     assert (near - 2).abs().max() <= 0.1 + 1e-6
     torch.testing.assert_close(near - 2, (drawn - 2) / 5, rtol=0, atol=1e-6)
     torch.testing.assert_close(Shifted().truncate(drawn, 9.0), drawn)
-    torch.testing.assert_close(Shifted().between(drawn[:1], drawn[1:2], 0.25), 0.75 * drawn[:1] + 0.25 * drawn[1:2])
+    torch.testing.assert_close(Shifted().interpolate(drawn[:1], drawn[1:2], 0.25), 0.75 * drawn[:1] + 0.25 * drawn[1:2])

@@ -1,4 +1,4 @@
-"""`Generator.prepare`: a generator that starts from the mean of the images is told it once, before anything is copied; no other costs a pass."""
+"""`Generator.init_from_data`: a generator that starts from the mean of the images is told it once, before anything is copied; no other costs a pass."""
 
 import shutil
 from dataclasses import replace
@@ -13,7 +13,7 @@ from ganzoo.cli import main
 from ganzoo.config.recipe import bind
 from ganzoo.data import ImageData
 from ganzoo.data.batches import mean_image
-from ganzoo.engine.build import build_trainer, wants_mean
+from ganzoo.engine.build import build_trainer, overrides_init_from_data
 from ganzoo.registry.registry import registry
 
 IMAGE = ImageSpec(28, 1)
@@ -46,7 +46,7 @@ def test_a_generator_that_does_not_ask_costs_no_pass_over_the_images():
     def pass_over():
         raise AssertionError("the images were read")
 
-    assert not wants_mean(trainer_of("dcgan", ImageSpec(32, 1), pass_over).generator)
+    assert not overrides_init_from_data(trainer_of("dcgan", ImageSpec(32, 1), pass_over).generator)
     with pytest.raises(AssertionError, match="were read"):
         trainer_of("gan", IMAGE, pass_over)
 

@@ -1,4 +1,4 @@
-"""What plugin API 1 promises: a plugin of that time, kept as it was, still lists, trains, resumes, saves, loads, scores and converts."""
+"""Plugin API 1: a frozen plugin still lists, trains, resumes, saves, loads, scores and converts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ torch.save(state, "old.pth")
 call("convert", "old.pth", "--variant", "api1-gan", "--out", "converted")
 converted = torch.equal(ganzoo.load("./converted").sample(2), ganzoo.load("./run--unconditional").sample(2))
 checks = {outcome.check: outcome.state for outcome in check_variant("api1-gan")}
-print(json.dumps({"names": names, "same": same, "numbers": numbers, "converted": converted, "checks": checks, "warnings": found.warnings}))
+facts = {"names": names, "same": same, "numbers": numbers, "converted": converted, "checks": checks}
+print(json.dumps(facts | {"warnings": found.warnings}))
 """
 
 

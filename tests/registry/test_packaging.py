@@ -160,7 +160,8 @@ import ganzoo
 for variant in ganzoo.variants():
     for tag, weights in variant.weights.items():
         images = ganzoo.load(tag).sample(3, seed=1)
-        assert images.shape == (3, weights.image.channels, weights.image.size, weights.image.size) and images.std() > 0.2, tag
+        image = weights.image
+        assert images.shape == (3, image.channels, image.size, image.size) and images.std() > 0.2, tag
         print(tag)
 """
     done = run("-c", probe, folders=[installed], cwd=tmp_path, GANZOO_LOAD_PLUGINS="", HF_HUB_OFFLINE="1")
@@ -185,7 +186,8 @@ from ganzoo import ImageSpec
 from ganzoo.registry.registry import registry
 claim = registry().claim("generators", "my-dcgan")
 generator = claim.value(ImageSpec(32, 1), width=8)
-print(claim.plugin.name, registry().get("variants", "my-dcgan").loss.name, tuple(generator(torch.zeros(2, 100)).shape), registry().warnings)
+shape = tuple(generator(torch.zeros(2, 100)).shape)
+print(claim.plugin.name, registry().get("variants", "my-dcgan").loss.name, shape, registry().warnings)
 print(tuple(ganzoo.load("my-dcgan.fashion-mnist").sample(2).shape))
 """
     done = run("-c", probe, folders=[tmp_path / "site", installed], cwd=tmp_path, GANZOO_LOAD_PLUGINS="my-dcgan")

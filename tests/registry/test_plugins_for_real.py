@@ -1,7 +1,7 @@
 """Two distributions of third parties, built as wheels, installed into a new environment, used, and removed again.
 
-One has a loss alone, as `ganzoo new hinge-waves --loss-only` writes it; the other has everything: networks, loss, data set, metric
-(`ganzoo new blobs --full`) and weights in the package.
+One has a loss alone, as `ganzoo new hinge-waves --loss-only` writes it; the other has everything: networks, loss, data
+set, metric (`ganzoo new blobs --full`) and weights in the package.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def test_nothing_else_is_called_broken(listed):
 
 @pytest.fixture(scope="module")
 def alone(folder):
-    """What a registry says that loads one broken distribution besides the built-ins, for each of them: (variants, warnings)."""
+    """For each broken distribution, the (variants, warnings) of a registry of it and the built-ins."""
     probe = """
 import json, os, sys
 from ganzoo.registry.registry import Registry
@@ -175,7 +175,10 @@ def test_a_slow_import_is_noted(tmp_path):
     source = variant("slow", before="import torch")
     folder = install([simple("slow", source), simple("quick", variant("quick"))], tmp_path / "site")
     (folder / "torch.py").write_text("")  # stands in for the real one, which takes seconds
-    probe = "import json; from ganzoo.registry.registry import registry; print(json.dumps({p.distribution: p.note for p in registry().plugins}))"
+    probe = (
+        "import json; from ganzoo.registry.registry import registry; "
+        "print(json.dumps({p.distribution: p.note for p in registry().plugins}))"
+    )
     finished = run("-c", probe, folders=[folder])
     notes = json.loads(finished.stdout)
     assert notes["slow"].startswith("imports torch, which slows every command")

@@ -203,7 +203,8 @@ def distribution(folder, name: str, entry_points: str, metadata: str = "") -> Fo
 
 
 def test_the_section_is_read_as_the_specification_says(tmp_path):
-    text = "[console_scripts]\nganzoo = a:b\n[ganzoo]\n\n# a comment\n x.y = package.module [extra]\nz=m:a.b\n[ganzoo.other]\nw = n\n"
+    section = "[ganzoo]\n\n# a comment\n x.y = package.module [extra]\nz=m:a.b\n"
+    text = f"[console_scripts]\nganzoo = a:b\n{section}[ganzoo.other]\nw = n\n"
     plugins = declared(distribution(tmp_path, "some_thing-2.0", text))
     assert [(plugin.name, plugin.module, plugin.error) for plugin in plugins] == [
         ("some-thing:x.y", "package.module [extra]", None),

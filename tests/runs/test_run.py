@@ -88,7 +88,8 @@ def test_a_run_whose_plugin_is_gone_says_who_provided_it(workplace, tmp_path, ca
 
 def test_steps_are_not_added_to_a_run_whose_schedules_are_measured_by_them(workplace, tmp_path, capsys):
     assert (
-        call(*words_for(workplace, "dcgan", tmp_path / "run", 2, "--set", "training.schedules.generator_lr.end=0")) == 0
+        call(*words_for(workplace, "dcgan", tmp_path / "run", 2, "--set", "training.schedules.generator_lr.to_value=0"))
+        == 0
     )
     assert call("train", "--out", tmp_path / "run", "--resume", "--steps", "3") == 2
     assert "variant.training.steps: 2 before, 3 now" in capsys.readouterr().err

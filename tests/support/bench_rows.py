@@ -24,13 +24,13 @@ LENGTHS = (8000, 32000, 64000, 96000, 128000)
 def scores(frechet: float) -> dict[str, float]:
     return {
         "frechet[fashion-cnn]": frechet,
-        "kernel[fashion-cnn]": frechet / 900,
-        "kernel-deviation[fashion-cnn]": 0.01,
+        "kid[fashion-cnn]": frechet / 900,
+        "kid-deviation[fashion-cnn]": 0.01,
         "precision[fashion-cnn]": 1 / (1 + frechet / 60),
         "recall[fashion-cnn]": 1 / (1 + frechet / 40),
         "density[fashion-cnn]": 1 / (1 + frechet / 70),
         "coverage[fashion-cnn]": 1 / (1 + frechet / 50),
-        "class-score[fashion-cnn]": 8 - frechet / 60,
+        "inception-score[fashion-cnn]": 8 - frechet / 60,
         "modes[fashion-cnn]": 10.0,
         "class-divergence[fashion-cnn]": frechet / 1000,
     }

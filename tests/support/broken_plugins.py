@@ -7,7 +7,10 @@ from pathlib import Path
 from distributions import Distribution, simple, variant
 
 HOOK = "from ganzoo import hookimpl\n@hookimpl\n"
-CARD = "Part, Variant, hookimpl\npart = Part('dcgan')\nrest = dict(paper='', year=2024, generator=part, discriminator=part, loss=part)\n"
+CARD = """Part, Variant, hookimpl
+part = Part('dcgan')
+rest = dict(paper='', year=2024, generator=part, discriminator=part, loss=part)
+"""
 REGISTER = f"from ganzoo import {CARD}@hookimpl\ndef register_variants(register):\n    "
 UNPRINTABLE = "class Bad(Exception):\n    def __str__(self):\n        raise ValueError\n    __repr__ = __str__\n"
 

@@ -173,7 +173,7 @@ class ProcessGenerator(TinyGenerator):
 
 
 class JumpingGenerator(TinyGenerator):
-    def between(self, start, end, share):
+    def interpolate(self, start, end, t):
         return end
 
 
@@ -261,31 +261,31 @@ MISTAKES = [
         {"loss": MeddlingLoss},
     ),
     ("gradients", "calls no backward", {"loss": BackwardLoss}),
-    ("gradients", "updates the generator, and nothing of it moved", {"loss": IdlePhaseLoss}),
+    ("gradients", "updates the generator, but no parameter of it changed", {"loss": IdlePhaseLoss}),
     (
         "parameters",
         "generator.embedding.weight, generator.first.weight, generator.first.bias never got a gradient",
         {"generator": DetachedGenerator},
     ),
-    ("parameters", "loss.encoder.bias, loss.encoder.weight can learn, but no phase", {"loss": NeverUpdatedLoss}),
+    ("parameters", "loss.encoder.bias, loss.encoder.weight can be trained, but no phase", {"loss": NeverUpdatedLoss}),
     ("inputs", "changed the real images (turn.real) in place", {"discriminator": InPlaceDiscriminator}),
     ("inputs", "changed the latents (turn.latent) in place", {"generator": InPlaceGenerator}),
-    ("batches", "draws other images one by one than in a batch", {"generator": CoupledGenerator}),
+    ("batches", "generates other images one by one than in a batch", {"generator": CoupledGenerator}),
     ("batches", "forward (support/broken_variants.py, line", {"discriminator": EvenDiscriminator}),
     ("save", "make shift a buffer with register_buffer", {"generator": UnsavedGenerator}),
-    ("save", "draws other images of the same latents the second time", {"generator": NoisyGenerator}),
+    ("save", "generates other images of the same latents the second time", {"generator": NoisyGenerator}),
     ("resume", "must be a buffer (register_buffer), not a plain attribute", {"loss": ForgetfulLoss}),
     ("bf16", "in step 1 with --precision bf16", {"discriminator": Bfloat16Discriminator}),
     ("latents", "the same latents for another random generator", {"generator": DeafGenerator}),
     ("latents", "draw with `generator=random`", {"generator": ProcessGenerator}),
-    ("latents", "between at share 0 is not its start", {"generator": JumpingGenerator}),
-    ("fast-path", "draws other images through a copy of itself", {"generator": ForgetfulCopyGenerator}),
+    ("latents", "interpolate at t = 0 is not its start", {"generator": JumpingGenerator}),
+    ("fast-path", "generates other images through a copy of itself", {"generator": ForgetfulCopyGenerator}),
     ("globals", "Random numbers of the process (random) were used", {"generator": RandomModuleGenerator}),
     ("globals", "Random numbers of the process (torch) were used", {"generator": ProcessGenerator}),
     ("globals", "broken_variants.py, line", {"generator": SeedingGenerator}),
     ("globals", "torch.backends.cudnn.benchmark was", {"loss": ThreadsLoss}),
     ("silence", "generator (support/broken_variants.py, line", {"loss": PrintingLoss}),
-    ("learns", "look at the signs of the terms", {"loss": WrongSignLoss}),
+    ("learns", "check the signs of the terms", {"loss": WrongSignLoss}),
     ("learns", "steps on 8 images, loss.pace=10.0 the distance", {"loss": WrongSignInAShortRunLoss}),
     ("learns", "loss.pase: unknown option. Did you mean 'pace'?", {"loss": MisspeltShortRunLoss}),
 ]

@@ -73,7 +73,7 @@ class TinyLoss(Loss):
 def tiny(
     monkeypatch, *, generator=TinyGenerator, discriminator=TinyDiscriminator, loss=TinyLoss, parts=None, **card
 ) -> Registry:
-    """A registry of the tiny variant alone, some of whose factories or fields may be others; `parts` are what the card names."""
+    """A registry of the tiny variant alone, with other factories, `parts` of the card, or fields."""
     module = ModuleType("tiny_plugin")
     fields = (
         {"generator": Part("tiny"), "discriminator": Part("tiny"), "loss": Part("tiny")} | (parts or {}) | CARD | card

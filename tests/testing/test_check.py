@@ -1,4 +1,4 @@
-"""The conformance suite: a good variant passes every check, and each mistake fails the check that is for it, in words that help."""
+"""The conformance checks: a correct variant passes all, and each mistake fails its check with a helpful message."""
 
 from __future__ import annotations
 
@@ -87,10 +87,10 @@ def test_an_unknown_check_or_size_is_refused(monkeypatch):
 
 
 LISTING = {
-    "heavy-gan": (variant("heavy-gan", before="import tqdm"), "heavy_gan imports tqdm, for which every command waits"),
+    "heavy-gan": (variant("heavy-gan", before="import tqdm"), "heavy_gan imports tqdm, which slows every command"),
     "sleepy-gan": (
         variant("sleepy-gan", before="import time\ntime.sleep(1.2)"),
-        "s to load, for which every command waits",
+        "s to load, which slows every command",
     ),
 }
 
@@ -139,8 +139,8 @@ def test_the_command_checks_a_distribution(folder):
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ((), "Say what to check"),
-        (("dcgan", "--all"), "Say what to check"),
+        ((), "Choose what to check"),
+        (("dcgan", "--all"), "Choose what to check"),
         (("--dist", "nobody"), "No installed distribution 'nobody'"),
         (("dcgn",), "Did you mean 'dcgan'"),
         (("vae", "--only", "crad"), "Did you mean 'card'"),
@@ -172,6 +172,10 @@ def test_pytest_refuses_an_unknown_variant(tmp_path):
 
 
 def test_pytest_loads_nothing_heavy_when_unused():
-    source = "import sys, ganzoo.testing.pytest_plugin; print(*{name.partition('.')[0] for name in sys.modules} & {'torch', 'numpy', 'ganzoo_plugins', 'click'})"
+    heavy = {"torch", "numpy", "ganzoo_plugins", "click"}
+    source = (
+        "import sys, ganzoo.testing.pytest_plugin; "
+        f"print(*{{name.partition('.')[0] for name in sys.modules}} & {heavy})"
+    )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

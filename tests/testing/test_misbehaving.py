@@ -65,7 +65,10 @@ def test_one_that_is_still_loading_is_named_before_it_is_done(listed):
 
 
 def test_each_has_its_reason_in_a_row(folder):
-    source = "import json; from ganzoo.registry.registry import registry; print(json.dumps({p.distribution: (p.error, p.note) for p in registry().plugins}))"
+    source = (
+        "import json; from ganzoo.registry.registry import registry; "
+        "print(json.dumps({p.distribution: (p.error, p.note) for p in registry().plugins}))"
+    )
     finished = run("-c", source, folders=[folder])
     rows = json.loads(finished.stdout)
     for name, (_, reason) in PLUGINS.items():
@@ -86,7 +89,7 @@ def test_what_is_deprecated_names_plugin_and_replacement(monkeypatch, capfd):
     found = Registry([plugin])
     deprecated(plugin, "register_things", "write register_others")
     deprecated(plugin, "register_things", "write register_others")
-    listing.tell_warnings(found)
+    listing.report_warnings(found)
     lines = [line for line in capfd.readouterr().err.splitlines() if "register_things" in line]
     assert lines == [
         "Warning: Plugin old-gan:old uses register_things, which plugin API 2 will not have; write register_others."

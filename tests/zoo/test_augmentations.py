@@ -191,7 +191,9 @@ def test_p_moves_by_the_formula():
     fixed.observe(torch.ones(4, dtype=DOUBLE))
     fixed.adapt(1)
     assert fixed.p == 0.25
-    trainer = make(more={"augmentation": part("ada", target=None)}, schedules={"augmentation.start": Schedule(end=1.0)})
+    trainer = make(
+        more={"augmentation": part("ada", target=None)}, schedules={"augmentation.start": Schedule(to_value=1.0)}
+    )
     assert [(trainer.step(), trainer.augmentation.p.item())[1] for _ in range(3)] == pytest.approx([0, 0.1, 0.2])
 
 

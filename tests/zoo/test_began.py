@@ -55,7 +55,7 @@ def test_latents_are_uniform_and_walks_straight():
     latent = generator.latent(100, torch.Generator().manual_seed(0))
     assert -1 <= latent.min() < -0.999 and 0.999 < latent.max() < 1
     assert latent.var().item() == pytest.approx(1 / 3, rel=0.02)
-    assert torch.equal(generator.between(latent[:1], latent[1:2], 0.25), torch.lerp(latent[:1], latent[1:2], 0.25))
+    assert torch.equal(generator.interpolate(latent[:1], latent[1:2], 0.25), torch.lerp(latent[:1], latent[1:2], 0.25))
     assert generator.truncate(latent, 0.5).abs().max() <= 0.5 and torch.equal(generator.truncate(latent, 2.0), latent)
 
 

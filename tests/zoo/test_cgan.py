@@ -118,7 +118,7 @@ def test_latents_fill_the_unit_cube():
     assert 0 <= latent.min() and latent.max() < 1 and latent.mean().item() == pytest.approx(0.5, abs=0.01)
     assert (generator.truncate(latent, 0.2) - 0.5).abs().max() <= 0.2 + 1e-6
     torch.testing.assert_close(generator.truncate(latent, 3.0), latent)
-    assert torch.equal(generator.between(torch.zeros(1, 6), torch.ones(1, 6), 0.25), torch.full((1, 6), 0.25))
+    assert torch.equal(generator.interpolate(torch.zeros(1, 6), torch.ones(1, 6), 0.25), torch.full((1, 6), 0.25))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

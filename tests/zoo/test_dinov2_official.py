@@ -12,7 +12,7 @@ from golden_values import close, golden
 from safetensors.torch import load_file
 
 from ganzoo.errors import PluginError
-from ganzoo.metrics.features import load_extractor, observe
+from ganzoo.metrics.features import extract_features, load_extractor
 from ganzoo_plugins.dinov2 import model
 from ganzoo_plugins.dinov2 import weights as published
 
@@ -110,5 +110,5 @@ def test_tensors_that_it_does_not_take_are_said(folder):
 
 def test_it_observes(extractor):
     images = [torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(number)) * 2 - 1 for number in range(2)]
-    seen = observe(images, extractor, ("features",))
+    seen = extract_features(images, extractor, ("features",))
     assert seen.features.shape == (8, 16) and seen.features.isfinite().all() and seen.features.std(0).min() > 0

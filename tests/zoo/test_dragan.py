@@ -98,7 +98,7 @@ def test_latents_are_uniform_from_minus_one_to_one():
     assert torch.equal(generator.truncate(latent, 0.25), latent * 0.25) and torch.equal(
         generator.truncate(latent, 3.0), latent
     )
-    assert torch.equal(generator.between(torch.zeros(1, 100), torch.ones(1, 100), 0.25), torch.full((1, 100), 0.25))
+    assert torch.equal(generator.interpolate(torch.zeros(1, 100), torch.ones(1, 100), 0.25), torch.full((1, 100), 0.25))
 
 
 @pytest.mark.parametrize("name", ["dragan", "dragan-dcgan"])

@@ -74,7 +74,7 @@ def test_the_output_starts_at_the_mean_of_the_images(name, classes):
     generator = part("generators", name, image).eval()
     last = linear_layers(generator)[-1]
     last.weight.data.zero_()
-    generator.prepare(torch.tensor([[[-1.0, 1.0], [0.0, -0.5]]]))
+    generator.init_from_data(torch.tensor([[[-1.0, 1.0], [0.0, -0.5]]]))
     marginals = torch.tensor([1e-7, 1 - 1e-7, 0.5, 0.25], dtype=torch.float64)
     torch.testing.assert_close(last.bias.double(), torch.log(marginals / (1 - marginals)), rtol=1e-6, atol=1e-6)
     labels = torch.zeros(1, dtype=torch.int64) if classes else None
@@ -94,7 +94,7 @@ def test_latents_are_uniform_with_variance_1():
     latent = generator.latent(1000, torch.Generator().manual_seed(0))
     assert latent.abs().max() <= math.sqrt(3) and latent.var().item() == pytest.approx(1, rel=0.01)
     assert generator.truncate(latent, 0.5).abs().max() <= 0.5 and torch.equal(generator.truncate(latent, 2.0), latent)
-    assert torch.equal(generator.between(torch.zeros(1, 100), torch.ones(1, 100), 0.25), torch.full((1, 100), 0.25))
+    assert torch.equal(generator.interpolate(torch.zeros(1, 100), torch.ones(1, 100), 0.25), torch.full((1, 100), 0.25))
 
 
 def test_dropout_keeps_four_fifths_of_the_pixels_and_half_of_the_hidden_units():

@@ -244,6 +244,8 @@ def test_a_generator_without_codes_is_refused():
 def test_interpolation_keeps_the_code_a_mixture():
     generator = InfoGANGenerator(ImageSpec(28, 1), width=4)
     start, end = generator.latent(2, torch.Generator().manual_seed(0)).split(1)
-    halfway = generator.between(start, end, 0.5)
+    halfway = generator.interpolate(start, end, 0.5)
     assert torch.allclose(halfway, (start + end) / 2)
-    assert halfway[0, 62:72].sum().item() == pytest.approx(1) and torch.equal(generator.between(start, end, 0.0), start)
+    assert halfway[0, 62:72].sum().item() == pytest.approx(1) and torch.equal(
+        generator.interpolate(start, end, 0.0), start
+    )

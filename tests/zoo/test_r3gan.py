@@ -270,7 +270,7 @@ def test_the_first_average_is_the_generator_itself():
 
 def test_an_average_has_one_schedule_and_its_half_life_starts_from_its_decay():
     variant = registry().get("variants", "r3gan")
-    both = dict(variant.training.schedules) | {"ema": Schedule(end=0.5)}
+    both = dict(variant.training.schedules) | {"ema": Schedule(to_value=0.5)}
     with pytest.raises(UsageError, match="two schedules"):
         small_trainer("r3gan", ImageSpec(32, 1), generator=SMALL, discriminator=SMALL, schedules=both)
     assert half_life(0.5 ** (1 / 20)) == pytest.approx(20) and half_life(0.0) == 0

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ganzoo.bench.report.summary import Section, Summary, sections
 from ganzoo.bench.report.tables import order
@@ -14,14 +15,12 @@ from ganzoo.errors import CheckpointError
 from ganzoo.files.strict_json import read_bytes
 
 LARGEST_PICTURE = 2**23
-
-
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Samples of one row: a path relative to the bench folder, and the bytes; or why there are none."""
+    """Holds the samples of one row as path and PNG bytes, or the reason why there are none."""
 
     row: Row
     path: str | None
@@ -35,19 +34,19 @@ class Picture:
 
 @dataclass(frozen=True)
 class Report:
-    """What both files show."""
+    """Holds all data that report.html and report.md show."""
 
     rows: tuple[Row, ...]
     sections: tuple[Section, ...]
-    protocols: Mapping[str, dict]
+    protocols: Mapping[str, dict[str, Any]]
     pictures: Mapping[int, Picture]  # by the id of the row
 
     def pictures_of(self, summary: Summary) -> Sequence[Picture]:
-        """The samples of a variant's seeds, in the order of seeds; rows that never had any are left out."""
+        """Returns the pictures of a variant by seed; rows that name no samples are left out."""
         return [self.pictures[id(row)] for row in summary.rows if id(row) in self.pictures]
 
     def galleries(self, section: Section) -> list[tuple[int, Summary, Sequence[Picture]]]:
-        """(place, summary, pictures) in the order of the ranking, of those that have any."""
+        """Returns (place, summary, pictures) in the order of the ranking, for variants that have pictures."""
         return [
             (place, summary, found)
             for place, summary in enumerate(order(section))
@@ -56,20 +55,20 @@ class Report:
 
 
 def collect(folder: Path) -> Report:
-    """Everything that a report shows."""
+    """Reads rows, protocols and pictures of a bench folder."""
     rows, protocols = read_rows(folder / "results.jsonl"), read_protocols(folder)
-    pictures = {id(row): picture(folder, row) for row in rows if row.samples}
+    pictures = {id(row): picture(folder, row, row.samples) for row in rows if row.samples}
     return Report(tuple(rows), tuple(sections(rows, rankings(protocols))), protocols, pictures)
 
 
-def rankings(protocols: Mapping[str, dict]) -> dict[str, str]:
-    """The metric that ranks, of each protocol that names one."""
+def rankings(protocols: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """Returns the metric that ranks, by the fingerprint of each protocol that names one."""
     return {key: protocol["ranking"] for key, protocol in protocols.items() if isinstance(protocol.get("ranking"), str)}
 
 
-def picture(folder: Path, row: Row) -> Picture:
-    """The samples of a row, if they are a PNG inside of the folder: a results file from elsewhere must not show other files."""
-    place = (folder / row.samples).resolve()
+def picture(folder: Path, row: Row, samples: str) -> Picture:
+    """Reads the samples of a row if they are a PNG inside the folder: foreign results must not show other files."""
+    place = (folder / samples).resolve()
     if not place.is_relative_to(folder.resolve()) or place.suffix != ".png":
         return Picture(row, None, None, "not a .png of this folder")
     try:

@@ -1,28 +1,28 @@
-"""Which differences between two benches, or two variants of one, are more than chance; seeds are the samples."""
+"""Tests which differences between two benches, or two variants of one, are significant; seeds are the samples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ganzoo.bench.report.statistics import deviation, hedges_g, holm, mean, permutation_test, smallest_p, welch_interval
 from ganzoo.bench.report.summary import direction, metrics_of, value_of
-from ganzoo.bench.row import Row, differences, read_protocols, read_rows
+from ganzoo.bench.row import Row, differences, fingerprint, read_protocols, read_rows
 from ganzoo.errors import UsageError, did_you_mean
 
 SIGNIFICANT = 0.05
 SETTINGS = "no variant with the same settings in common"
-SHOWN = 4  # names of a side that a message lists before it counts the others
+SHOWN = 4  # names of a side that a message lists; it counts the others
 KINDS = {"train": "trained for the bench", "pretrained": "trained before it"}
-UNPAIRED = (
-    "Seeds are not paired: one seed draws unrelated numbers in two variants, so both sides are independent samples."
-)
+UNPAIRED = "Seeds are not paired: one seed means unrelated numbers in two variants. Both sides are independent samples."
+Rows = list[Row]
 
 
 @dataclass(frozen=True)
 class Side:
-    """The scores of one variant: of how many seeds, and how many of these have none, diverged, failed or collapsed."""
+    """Holds the scores of one variant, and counts its seeds and those that diverged, failed or collapsed."""
 
     name: str
     seeds: int
@@ -44,19 +44,16 @@ class Side:
             sum(row.collapsed for row in rows),
         )
 
-    def told(self) -> dict:
-        """Counts, mean and deviation for programs."""
-        stated = (
-            {"mean": mean(self.scores) if self.scores else None, "deviation": deviation(self.scores)}
-            if self.scores
-            else {}
-        )
-        return {**asdict(self), "scores": list(self.scores), "mean": None, "deviation": None} | stated
+    def to_json(self) -> dict[str, Any]:
+        """Returns counts, scores, mean and deviation as plain values."""
+        found = {**asdict(self), "scores": list(self.scores)}
+        found["mean"], found["deviation"] = (mean(self.scores), deviation(self.scores)) if self.scores else (None, None)
+        return found
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric of two sides: `difference` is the first mean minus the second; None where too few seeds tell nothing."""
+    """Compares one metric of two sides: `difference` is the first mean minus the second; None for too few seeds."""
 
     data: str
     kind: str
@@ -74,18 +71,18 @@ class Comparison:
 
     @property
     def better(self) -> int | None:
-        """0 or 1, the side with the better mean, whether by chance or not; None if equal or if the metric has no direction."""
+        """Returns 0 or 1, the side with the better mean, significant or not; None if equal or without a direction."""
         if not self.difference or not direction(self.metric):
             return None
         return int((self.difference > 0) == (direction(self.metric) < 0))
 
     @property
     def verdict(self) -> str:
-        """One word or sentence: which side is better, or why that cannot be told."""
-        if self.p is None:
-            return "cannot be told: it takes at least 2 seeds with a score on both sides"
+        """Names the side that is better, or the reason why there is no verdict."""
+        if self.p is None or self.smallest_corrected_p is None or self.corrected_p is None:
+            return "undecided: it takes at least 2 seeds with a score on both sides"
         if self.smallest_corrected_p > SIGNIFICANT:
-            return f"cannot be told: so few seeds give no corrected p below {self.smallest_corrected_p:.2g}"
+            return f"undecided: so few seeds give no corrected p below {self.smallest_corrected_p:.2g}"
         if self.corrected_p > SIGNIFICANT:
             return "no significant difference"
         return "differs" if self.better is None else f"{self.sides[self.better].name} is better"
@@ -93,7 +90,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All comparisons, or the fields in which the protocols differ, for which reason there are none."""
+    """Holds all comparisons, or the reason why there are none and the fields in which the protocols differ."""
 
     comparisons: tuple[Comparison, ...]
     differing: tuple[tuple[str, str, str], ...] | None = None
@@ -107,18 +104,22 @@ def compare(
     variants: tuple[str, str] | None = None,
     metrics: Sequence[str] = (),
     which: str = "best",
-):
-    """The Outcome for all variants that both files have, or for two `variants`, the first of `one`, the second of `other` or of `one`.
+) -> Outcome:
+    """Compares all variants that both files have, or two `variants`, the second of which may be of the same file.
 
-    Exact permutation tests of the difference of means, Welch intervals, Hedges' g, p-values corrected by Holm over all comparisons
-    that are made. `metrics` may leave out the extractor. UsageError if there is nothing to compare, CheckpointError for damaged files.
+    Exact permutation tests of the difference of means, Welch intervals, Hedges' g, p-values corrected by Holm over all
+    comparisons. `metrics` may leave out the extractor. UsageError if there is nothing to compare, CheckpointError for
+    damaged files.
     """
-    ours, theirs = read_rows(one), read_rows(other or one)
+    protocols, today = {}, {}
+    for key, protocol in (read_protocols(one.parent) | read_protocols((other or one).parent)).items():
+        today[key] = fingerprint(protocol)
+        protocols[today[key]] = protocol
+    ours, theirs = (_identified(read_rows(file), today) for file in (one, other or one))
     ours, theirs = (
         (only(ours, variants[0], one), only(theirs, variants[1], other or one)) if variants else (ours, theirs)
     )
     pairs = paired(ours, theirs, by_name=variants is None)
-    protocols = read_protocols(one.parent) | read_protocols((other or one).parent)
     if not pairs:
         raise UsageError(nothing_common(ours, theirs, (one, other or one), protocols, by_name=variants is None))
     for mine, yours in pairs:
@@ -126,29 +127,36 @@ def compare(
             return protocols_differ(mine[0].protocol, yours[0].protocol, protocols)
     pairs = [same for mine, yours in pairs for same in by_protocol(mine, yours)]
     names = chosen(metrics_of([*ours, *theirs]), metrics)
-    found = [judged(mine, yours, metric, which) for mine, yours in pairs for metric in names]
-    told = [
+    found = [tested(mine, yours, metric, which) for mine, yours in pairs for metric in names]
+    shown = [
         one for one in found if metrics or any(side.scores for side in one.sides)
-    ]  # a number that neither can have was not asked for
-    return Outcome(tuple(corrected(told or found)))
+    ]  # without metrics of neither side
+    return Outcome(tuple(corrected(shown or found)))
 
 
-def only(rows: list[Row], name: str, file: Path) -> list[Row]:
+def _identified(rows: Rows, today: Mapping[str, str]) -> Rows:
+    """Replaces the fingerprint of a protocol of before by that of its renamed form, as benches of today state it."""
+    for row in rows:
+        row.protocol = today.get(row.protocol, row.protocol)
+    return rows
+
+
+def only(rows: Rows, name: str, file: Path) -> Rows:
     kept = [row for row in rows if row.cell.name == name]
     if not kept:
         raise UsageError(f"{file} has no variant '{name}'.{did_you_mean(name, {row.cell.name for row in rows})}")
     if len({row.changes for row in kept}) > 1:
         raise UsageError(
-            f"{file} has '{name}' with several settings, which are not one variant: compare two files of one each."
+            f"{file} has '{name}' with several settings, which are not one variant: compare two files with one each."
         )
     return kept
 
 
-def paired(ours: Iterable[Row], theirs: Iterable[Row], *, by_name: bool) -> list[tuple[list[Row], list[Row]]]:
-    """The rows of one kind, data set and budget on either side: of one name and its settings, or whatever the names are."""
+def paired(ours: Iterable[Row], theirs: Iterable[Row], *, by_name: bool) -> list[tuple[Rows, Rows]]:
+    """Pairs the rows of one kind, data set and budget: of one name and its settings, or of any names."""
 
-    def grouped(rows: Iterable[Row]) -> dict[tuple, list[Row]]:
-        groups: dict[tuple, list[Row]] = {}
+    def grouped(rows: Iterable[Row]) -> dict[tuple, Rows]:
+        groups: dict[tuple, Rows] = {}
         for row in rows:
             own = (row.cell.name, row.changes) if by_name else ()
             groups.setdefault((row.kind, row.cell.data, tuple(sorted((row.budget or {}).items())), own), []).append(row)
@@ -159,14 +167,16 @@ def paired(ours: Iterable[Row], theirs: Iterable[Row], *, by_name: bool) -> list
 
 
 def nothing_common(
-    ours: list[Row], theirs: list[Row], files: tuple[Path, Path], known: Mapping[str, dict], *, by_name: bool
+    ours: Rows, theirs: Rows, files: tuple[Path, Path], known: Mapping[str, dict[str, Any]], *, by_name: bool
 ) -> str:
-    """Why rows of two files make no pairs: which of kind, data set, budget, name and settings they do not share, and, if they have no
-    protocol in common, every field in which two of theirs differ, a line each."""
-    steps = [
+    """Explains why two files have no rows to compare: no common kind, data set, budget, name or settings.
+
+    If they have no common protocol either, all fields in which two of theirs differ follow, a line each.
+    """
+    steps: list[tuple[str, Callable[[Row], str]]] = [
         ("kind of cell", lambda row: KINDS[row.kind]),
         ("data set", lambda row: row.cell.data),
-        ("budget", told_budget),
+        ("budget", budget_text),
     ]
     steps += [("variant", lambda row: row.cell.name)] if by_name else []
     pairs = [(ours, theirs)]
@@ -178,77 +188,84 @@ def nothing_common(
         pairs = found
     else:
         missing = other_settings(pairs)
-    apart = protocols_apart(*([row for pair in pairs for row in pair[side]] for side in (0, 1)), known)
+    mine, yours = ([row for pair in pairs for row in pair[side]] for side in (0, 1))
+    apart = protocols_apart(mine, yours, known)
     name = pairs[0][0][0].cell.name
     hint = f" --variants {name},{name} compares the two." if missing.startswith(SETTINGS) and not apart else ""
     return f"{files[0]} and {files[1]} have {missing}{hint}{apart}"
 
 
-def other_settings(pairs: list[tuple[list[Row], list[Row]]]) -> str:
-    """Which variants both sides have with other settings, and those of the first."""
+def other_settings(pairs: list[tuple[Rows, Rows]]) -> str:
+    """Names the variants that both sides have with different settings, and the settings of the first."""
     mine, yours = ({change for row in rows for change in row.changes} for rows in pairs[0])
     one, other = (" ".join(sorted(side)) or "none" for side in (mine - yours, yours - mine))
     names = sorted({ours[0].cell.name for ours, _ in pairs})
     has = "has" if len(names) == 1 else "have"
-    return f"{SETTINGS}: {listed(names)} {has} other settings in the second ('{names[0]}': {one} in the first, {other} in the second)."
+    example = f"('{names[0]}': {one} in the first, {other} in the second)"
+    return f"{SETTINGS}: {listed(names)} {has} other settings in the second {example}."
 
 
-def told_budget(row: Row) -> str:
+def budget_text(row: Row) -> str:
     return " and ".join(f"{value:,.10g} {name}" for name, value in (row.budget or {}).items()) or "none"
 
 
 def listed(names: Iterable[str]) -> str:
-    """At most SHOWN of them, and how many more there are."""
+    """Lists at most SHOWN names, and counts the others."""
     kept = sorted(names)
     return ", ".join(kept[:SHOWN]) + (f" and {len(kept) - SHOWN} more" if len(kept) > SHOWN else "")
 
 
-def split(ours: list[Row], theirs: list[Row], own: Callable[[Row], object]) -> list[tuple[list[Row], list[Row]]]:
-    """The rows of either side for each value that both have."""
+def split(ours: Rows, theirs: Rows, own: Callable[[Row], str]) -> list[tuple[Rows, Rows]]:
+    """Returns the rows of both sides for each value that both have."""
     common = {own(row) for row in ours} & {own(row) for row in theirs}
-    return [tuple([row for row in rows if own(row) == value] for rows in (ours, theirs)) for value in sorted(common)]
+    return [
+        ([row for row in ours if own(row) == value], [row for row in theirs if own(row) == value])
+        for value in sorted(common)
+    ]
 
 
-def protocols_apart(ours: list[Row], theirs: list[Row], known: Mapping[str, dict]) -> str:
-    """The fields in which the protocols of two sides differ, as lines; nothing if one is common."""
+def protocols_apart(ours: Rows, theirs: Rows, known: Mapping[str, dict[str, Any]]) -> str:
+    """Lists the fields in which the protocols of two sides differ, a line each; empty if they have a common one."""
     if {row.protocol for row in ours} & {row.protocol for row in theirs}:
         return ""
     outcome = protocols_differ(ours[0].protocol, theirs[0].protocol, known)
     if not outcome.differing:
         return f" {outcome.reason[0].upper()}{outcome.reason[1:]}."
-    fields = "".join(f"\n  {told_field(*field)}" for field in outcome.differing)
-    return f" Their protocols differ too, and so no row of one is ranked with a row of the other:{fields}"
+    fields = "".join(f"\n  {field_line(*field)}" for field in outcome.differing)
+    return f" Their protocols differ too, and their rows cannot be ranked together:{fields}"
 
 
-def told_field(name: str, one: str, other: str) -> str:
-    """One line for a field in which two protocols differ."""
+def field_line(name: str, one: str, other: str) -> str:
+    """Returns a line for a field in which two protocols differ."""
     return f"{name}: {one} in the first, {other} in the second"
 
 
-def by_protocol(mine: list[Row], yours: list[Row]) -> list[tuple[list[Row], list[Row]]]:
-    """Rows of each protocol that both sides have."""
-    common = sorted({row.protocol for row in mine} & {row.protocol for row in yours})
-    return [tuple([row for row in rows if row.protocol == protocol] for rows in (mine, yours)) for protocol in common]
+def by_protocol(mine: Rows, yours: Rows) -> list[tuple[Rows, Rows]]:
+    """Returns the rows of both sides for each protocol that both have."""
+    return split(mine, yours, lambda row: row.protocol)
 
 
-def protocols_differ(first: str, second: str, known: Mapping[str, dict]) -> Outcome:
+def protocols_differ(first: str, second: str, known: Mapping[str, dict[str, Any]]) -> Outcome:
     absent = [key[:12] for key in (first, second) if key not in known]
     reason = f"the rows follow different protocols, {first[:12]} and {second[:12]}: they are not ranked"
     if absent:
         return Outcome(
             (),
             (),
-            f"{reason}. In what they differ cannot be told: no protocol.json for {' and '.join(absent)} beside the files",
+            f"{reason}. Their differences are unknown: no protocol.json of {' and '.join(absent)} is beside the files",
         )
     return Outcome((), tuple(differences(known[first], known[second])), reason)
 
 
 def chosen(known: list[str], asked: Sequence[str]) -> list[str]:
-    """The metrics that are meant by names with or without their extractor; without any, those that have a direction."""
+    """Returns the metrics of names with or without an extractor; without names, all that have a direction.
+
+    "fid" is frechet[inception].
+    """
     if not asked:
         return [name for name in known if direction(name)]
-    found = []
-    for name in asked:
+    found: list[str] = []
+    for name in ("frechet[inception]" if name == "fid" else name for name in asked):
         fitting = [metric for metric in known if name in (metric, metric.partition("[")[0])]
         if not fitting:
             raise UsageError(f"No row has a metric '{name}'.{did_you_mean(name, known)}")
@@ -256,7 +273,8 @@ def chosen(known: list[str], asked: Sequence[str]) -> list[str]:
     return found
 
 
-def judged(mine: list[Row], yours: list[Row], metric: str, which: str) -> Comparison:
+def tested(mine: Rows, yours: Rows, metric: str, which: str) -> Comparison:
+    """Compares one metric of two sides; without a test if a side has fewer than two scores."""
     sides = Side.of(mine, metric, which), Side.of(yours, metric, which)
     one, other = sides[0].scores, sides[1].scores
     settings = mine[0].changes, yours[0].changes
@@ -280,12 +298,11 @@ def judged(mine: list[Row], yours: list[Row], metric: str, which: str) -> Compar
 
 
 def corrected(found: list[Comparison]) -> list[Comparison]:
-    """Holm's correction over all comparisons that have a p-value, and the least value that it could have given each."""
-    tested = [place for place, comparison in enumerate(found) if comparison.p is not None]
-    first = len(tested) * min(
-        (found[place].smallest_p for place in tested), default=1
-    )  # what rejects the first, and without it none
-    for place, value in zip(tested, holm([found[place].p for place in tested]), strict=True):
-        least = min(1.0, max(found[place].smallest_p, first))
-        found[place] = replace(found[place], corrected_p=value, smallest_corrected_p=least)
+    """Corrects p-values by Holm over all comparisons that have one, and adds the least values possible."""
+    tests = [(place, one.p, one.smallest_p) for place, one in enumerate(found) if one.p is not None]
+    least = [smallest for _, _, smallest in tests if smallest is not None]
+    first = len(tests) * min(least, default=1)  # unless the first hypothesis is rejected, none is
+    for (place, _, _), smallest, value in zip(tests, least, holm([p for _, p, _ in tests]), strict=True):
+        bound = min(1.0, max(smallest, first))
+        found[place] = replace(found[place], corrected_p=value, smallest_corrected_p=bound)
     return found

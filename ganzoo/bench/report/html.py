@@ -1,18 +1,17 @@
-"""report.html: one file that needs nothing else, in light and dark, on paper and on a phone."""
+"""Renders report.html, one self-contained file for light and dark screens, phones and paper."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ganzoo.bench.report import sentences as words
-from ganzoo.bench.report import svg as charts
-from ganzoo.bench.report import tables
+from ganzoo.bench.report import sentences, svg, tables
 from ganzoo.bench.report.markup import Markup, join, tag
 from ganzoo.bench.report.style import SCRIPT, STYLE
-from ganzoo.bench.report.summary import Section
+from ganzoo.bench.report.summary import Section, Summary
 from ganzoo.bench.report.tables import Table, Text
 
 if TYPE_CHECKING:
@@ -20,10 +19,14 @@ if TYPE_CHECKING:
 
 
 def render(report: Report) -> str:
-    body = [tag("h1", "Bench report"), tag("p", words.overview(report.rows), class_="lead"), *protocols_differ(report)]
+    body = [
+        tag("h1", "Bench report"),
+        tag("p", sentences.overview(report.rows), class_="lead"),
+        *protocols_differ(report),
+    ]
     if len(report.sections) > 1:
         links = [
-            tag("li", tag("a", words.heading(s), href=f"#s{n}"), " ", tag("code", s.protocol[:12]))
+            tag("li", tag("a", sentences.heading(s), href=f"#s{n}"), " ", tag("code", s.protocol[:12]))
             for n, s in enumerate(report.sections)
         ]
         body.append(tag("nav", tag("ul", *links), aria_label="Sections"))
@@ -32,7 +35,7 @@ def render(report: Report) -> str:
         tag(
             "section",
             tag("h2", "How to read this"),
-            tag("ul", *(tag("li", line) for line in words.READING)),
+            tag("ul", *(tag("li", line) for line in sentences.READING)),
             class_="prose",
         )
     )
@@ -49,8 +52,9 @@ def _line(text: str) -> Markup:
 
 
 def document(body: Markup) -> str:
-    """The whole page; its policy lets nothing in from outside, and runs no script but the one of this file."""
-    policy = f"default-src 'none'; img-src data:; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}; base-uri 'none'; form-action 'none'"
+    """Returns the whole page, whose security policy loads nothing from outside and runs no other script than SCRIPT."""
+    sources = f"default-src 'none'; img-src data:; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}"
+    policy = f"{sources}; base-uri 'none'; form-action 'none'"
     head = join(
         [
             Markup('<meta charset="utf-8">'),
@@ -70,8 +74,8 @@ def _hash(text: str) -> str:
 
 
 def protocols_differ(report: Report) -> list[Markup]:
-    told = words.several(report.sections, report.protocols)
-    if not told:
+    compared = sentences.protocol_differences(report.sections, report.protocols)
+    if not compared:
         return []
     parts = [
         tag(
@@ -80,7 +84,7 @@ def protocols_differ(report: Report) -> list[Markup]:
             " each protocol has its own sections.",
         )
     ]
-    for sentence, fields in told:
+    for sentence, fields in compared:
         parts.append(tag("p", sentence))
         if fields:
             rows = [
@@ -93,43 +97,49 @@ def protocols_differ(report: Report) -> list[Markup]:
 
 def of_section(report: Report, section: Section, number: int) -> Markup:
     parts = [
-        tag("h2", words.heading(section)),
+        tag("h2", sentences.heading(section)),
         tag("p", "Protocol ", tag("code", section.protocol[:12]), class_="quiet"),
     ]
-    parts.append(table(tables.standing(section)))
-    plots = [plot for plot in (charts.seeds_chart(section), *_curves(section)) if plot]
+    parts.append(table(tables.ranking_table(section)))
+    plots = [plot for plot in (svg.seeds_chart(section), *_curves(section)) if plot]
     if plots:
         parts.append(tag("div", *plots, class_="plots"))
         parts.append(legend(section))
         if len(plots) > 1:
-            parts.append(tag("p", words.LINES, class_="quiet"))
+            parts.append(tag("p", sentences.LINES, class_="quiet"))
     galleries = report.galleries(section)
     if galleries:
-        parts += [tag("h3", "Samples"), tag("div", *(gallery(*found) for found in galleries), class_="samples")]
+        parts += [tag("h3", "Samples"), _galleries(galleries)]
     parts += [table(found) for found in tables.tables(section)]
     return tag("section", *parts, id=f"s{number}")
 
 
+def _galleries(found: Sequence[tuple[int, Summary, Sequence[Picture]]]) -> Markup:
+    return tag("div", *(gallery(place, summary, pictures) for place, summary, pictures in found), class_="samples")
+
+
 def legend(section: Section) -> Markup:
     names = [" ".join([summary.name, *summary.settings]) for summary in tables.order(section)]
-    return tag("ul", *(tag("li", charts.swatch(place), name) for place, name in enumerate(names)), class_="legend")
+    return tag("ul", *(tag("li", svg.swatch(place), name) for place, name in enumerate(names)), class_="legend")
 
 
 def _curves(section: Section) -> list[Markup | None]:
-    return [charts.curves(section, against) for against in ("seconds", "images")] if section.ranking else []
+    return [svg.curves(section, against) for against in ("seconds", "images")] if section.ranking else []
 
 
-def gallery(place: int, summary, pictures: list[Picture]) -> Markup:
-    """The first seed's samples, the others' behind a click."""
+def gallery(place: int, summary: Summary, pictures: Sequence[Picture]) -> Markup:
+    """Shows the first seed's samples; the others open by a click."""
     first, *others = pictures
     more = (
         tag(
-            "details", tag("summary", words.counted(len(others), "other seed")), *(shown(picture) for picture in others)
+            "details",
+            tag("summary", sentences.counted(len(others), "other seed")),
+            *(shown(picture) for picture in others),
         )
         if others
         else None
     )
-    name = tag("h4", charts.swatch(place), " ", summary.name)
+    name = tag("h4", svg.swatch(place), " ", summary.name)
     return tag(
         "div",
         name,
@@ -140,7 +150,7 @@ def gallery(place: int, summary, pictures: list[Picture]) -> Markup:
 
 
 def shown(picture: Picture) -> Markup:
-    seed = f"seed {picture.row.cell.seed}" if picture.row.kind == "train" else "drawn from the weights"
+    seed = f"seed {picture.row.cell.seed}" if picture.row.kind == "train" else "sampled from the weights"
     state = "" if picture.row.status == "done" else f", {picture.row.status}"
     caption = tag("figcaption", seed + state + (", collapsed" if picture.row.collapsed else ""))
     if picture.png is None:
@@ -154,14 +164,19 @@ def shown(picture: Picture) -> Markup:
 
 
 def table(found: Table) -> Markup:
-    """A table whose columns sort by a click or by Enter."""
+    """Renders a table whose columns sort by a click or by Enter."""
     head = [
-        tag("th", tag("button", title, type="button"), scope="col", class_=None if place in found.words else "number")
+        tag(
+            "th",
+            tag("button", title, type="button"),
+            scope="col",
+            class_=None if place in found.text_columns else "number",
+        )
         for place, title in enumerate(found.columns)
     ]
     rows = []
     for line, row in enumerate(found.rows):
-        mark = charts.swatch(found.series[line]) if found.series else None
+        mark = svg.swatch(found.series[line]) if found.series else None
         rows.append(tag("tr", *(cell(text, place, found, mark) for place, text in enumerate(row))))
     whole = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows), class_="sortable")
     note = tag("p", found.note, class_="quiet") if found.note else None
@@ -173,7 +188,7 @@ def cell(text: Text, place: int, found: Table, mark: Markup | None) -> Markup:
     value = None if text.value is None else repr(text.value) if isinstance(text.value, float) else text.value
     if place == 0:
         return tag("th", mark, text.shown, below, scope="row", data_value=value)
-    return tag("td", text.shown, below, data_value=value, class_="told" if place in found.words else "number")
+    return tag("td", text.shown, below, data_value=value, class_="text" if place in found.text_columns else "number")
 
 
 def scrolling(label: str, content: Markup) -> Markup:

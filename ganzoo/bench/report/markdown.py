@@ -1,14 +1,14 @@
-"""report.md: the report's tables, with pictures by relative path."""
+"""Renders report.md: the report's tables, with pictures by relative path."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ganzoo.bench.report import sentences as words
-from ganzoo.bench.report import tables
+from ganzoo.bench.report import sentences, tables
 from ganzoo.bench.report.markup import clean
 from ganzoo.bench.report.summary import Section
 from ganzoo.bench.report.tables import Table
@@ -20,22 +20,22 @@ ACROSS = 4  # pictures in a row
 
 
 def escaped(text: object) -> str:
-    """Text from outside as Markdown that shows just that."""
+    """Escapes text so that Markdown shows it as it is."""
     return re.sub(r"([\\`*_{}\[\]<>#|!~&])", r"\\\1", clean(text))
 
 
 def render(report: Report) -> str:
-    parts = ["# Bench report", escaped(words.overview(report.rows))]
-    told = words.several(report.sections, report.protocols)
-    if told:
+    parts = ["# Bench report", escaped(sentences.overview(report.rows))]
+    compared = sentences.protocol_differences(report.sections, report.protocols)
+    if compared:
         parts.append("Rows of different protocols are never ranked together: each protocol has its own sections.")
-    for sentence, fields in told:
+    for sentence, fields in compared:
         parts.append(escaped(sentence))
         if fields:
             parts.append(grid(("field", "there", "here"), [tuple(map(escaped, line)) for line in fields]))
     for section in report.sections:
         parts += of_section(report, section)
-    parts += ["## How to read this", "\n".join(f"- {escaped(line)}" for line in words.READING)]
+    parts += ["## How to read this", "\n".join(f"- {escaped(line)}" for line in sentences.READING)]
     for key, protocol in report.protocols.items():
         text = json.dumps(protocol, indent=2, sort_keys=True)
         parts += [f"## Protocol {key[:12]}", "\n".join(f"    {line}" for line in text.splitlines())]
@@ -43,8 +43,8 @@ def render(report: Report) -> str:
 
 
 def of_section(report: Report, section: Section) -> list[str]:
-    parts = [f"## {escaped(words.heading(section))}", f"Protocol {section.protocol[:12]}."]
-    for table in (tables.standing(section), *tables.tables(section)):
+    parts = [f"## {escaped(sentences.heading(section))}", f"Protocol {section.protocol[:12]}."]
+    for table in (tables.ranking_table(section), *tables.tables(section)):
         lines = [tuple(cell(text) for text in row) for row in table.rows]
         parts += [
             f"### {table.title}",
@@ -61,15 +61,15 @@ def cell(text: tables.Text) -> str:
     return escaped(text.shown) + (f"<br>{escaped(text.below)}" if text.below else "")
 
 
-def grid(columns, lines, table: Table | None = None) -> str:
-    words_at = range(len(columns)) if table is None else table.words
-    rule = "|".join(" --- " if place in words_at else " ---: " for place in range(len(columns)))
+def grid(columns: Sequence[str], lines: Sequence[Sequence[str]], table: Table | None = None) -> str:
+    text_columns = range(len(columns)) if table is None else table.text_columns
+    rule = "|".join(" --- " if place in text_columns else " ---: " for place in range(len(columns)))
     rows = [" | ".join(map(escaped, columns)), *(" | ".join(line) for line in lines)]
     return "\n".join([f"| {rows[0]} |", f"|{rule}|", *(f"| {row} |" for row in rows[1:])])
 
 
 def pictures(found: list[tuple[str, Picture]]) -> list[str]:
-    """Several pictures in a row, with names above."""
+    """Shows several pictures in a row, with names above."""
     parts = []
     for start in range(0, len(found), ACROSS):
         some = found[start : start + ACROSS]

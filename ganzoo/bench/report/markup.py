@@ -1,19 +1,20 @@
-"""HTML in which nothing that comes from outside can be anything but text."""
+"""Builds HTML in which all foreign text is escaped."""
 
 from __future__ import annotations
 
 import html
 import unicodedata
+from collections.abc import Iterable
 
 BLANK = {"\n": " ", "\r": " ", "\t": " "}
 
 
 class Markup(str):
-    """Text that is HTML already; everything else is escaped on its way in."""
+    """Marks text that is HTML already; all other text is escaped."""
 
 
 def clean(text: object) -> str:
-    """One line in which no control character, unpaired surrogate or change of writing direction is left."""
+    """Returns one line without control characters, unpaired surrogates and changes of writing direction."""
     return "".join(
         BLANK.get(c) or ("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c) for c in str(text)
     )
@@ -24,7 +25,10 @@ def escaped(text: object) -> Markup:
 
 
 def tag(name: str, *content: object, **attributes: object) -> Markup:
-    """An element; `class_` and `stroke_width` are written class and stroke-width, True is an attribute without a value, None is none."""
+    """Returns an element; `class_` becomes class, `stroke_width` stroke-width.
+
+    True has no value, None and False are left out.
+    """
     stated = "".join(
         f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escaped(value)}"')
         for key, value in attributes.items()
@@ -33,5 +37,5 @@ def tag(name: str, *content: object, **attributes: object) -> Markup:
     return Markup(f"<{name}{stated}>{join(content)}</{name}>")
 
 
-def join(parts) -> Markup:
+def join(parts: Iterable[object]) -> Markup:
     return Markup("".join(escaped(part) for part in parts if part is not None))

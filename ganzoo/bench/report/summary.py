@@ -1,4 +1,4 @@
-"""Rows of a bench, summed up: one section for what may be ranked together, one line for a variant, seeds as samples."""
+"""Summarizes the rows of a bench: sections that can be ranked, and in them one summary a variant over its seeds."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from functools import cached_property
 from ganzoo.bench.report.statistics import bootstrap_interval, deviation, mean
 from ganzoo.bench.row import Row, Score
 
-LOWER = ("frechet", "kernel", "class-divergence")
+LOWER = ("frechet", "kid", "class-divergence")
 HIGHER = (
     "precision",
     "recall",
     "density",
     "coverage",
-    "class-score",
+    "inception-score",
     "modes",
     "modes-tenth",
     "code-agreement",
     "label-agreement",
 )
-FIRST = "frechet"  # what ranks where the protocol does not say
+FIRST = "frechet"  # ranks where the protocol names no metric
 MINUTES = (1 / 60, 1 / 12, 1 / 6, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 240, 480, 960, 1440, 2880)
 COLUMNS = 5
 
 
 def direction(metric: str) -> int:
-    """-1 where lower is better, 1 where higher is, 0 where nobody has said; `metric` may carry its extractor."""
+    """Returns -1 if lower is better, 1 if higher is, 0 if unknown; `metric` may carry its extractor."""
     name = metric.partition("[")[0]
     return -1 if name in LOWER else int(name in HIGHER)
 
 
 def better(metric: str, values: Iterable[float]) -> float:
-    """The best of some values of one metric; the lowest where its direction is unknown."""
+    """Returns the best of some values of one metric; the lowest where its direction is unknown."""
     return max(values) if direction(metric) > 0 else min(values)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number over seeds: how many seeds have it, mean, standard deviation, 95 % interval (both None for a single seed)."""
+    """Holds a number over the seeds that have it: mean, deviation and 95 % interval (both None for one seed)."""
 
     count: int
     mean: float
@@ -57,7 +57,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Point:
-    """A score in the middle of a training."""
+    """Holds a score during a training."""
 
     images: int
     seconds: float | None
@@ -66,24 +66,24 @@ class Point:
 
 @dataclass(frozen=True)
 class Summary:
-    """One variant with one set of settings: all its seeds, ended well or not."""
+    """Summarizes all seeds of one variant with one set of settings, successful or not."""
 
     name: str
     settings: tuple[str, ...]
     rows: tuple[Row, ...]
 
     def estimate(self, metric: str, which: str) -> Estimate | None:
-        """The `metric` at the "best" or the "final" score; None if no seed has it."""
+        """Returns the `metric` at the "best" or the "final" score; None if no seed has it."""
         return Estimate.of([value for row in self.rows if (value := value_of(getattr(row, which), metric)) is not None])
 
     def lacks(self, metric: str) -> bool:
-        """Whether its seeds have scores of which none is for the `metric`, not even one that is not finite: it does not apply to them."""
+        """Returns True if the metric was never computed for this variant (as opposed to being NaN)."""
         found = [score.scores for row in self.rows for score in (row.best, row.final) if score is not None]
         return bool(found) and all(metric not in scores for scores in found)
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """Seeds that ran, and those of them that diverged, failed or collapsed; a seed may do more than one of these."""
+        """Counts the seeds that ran, and those that diverged, failed or collapsed, which one seed may do together."""
         states = [row.status for row in self.rows]
         collapsed = sum(row.collapsed for row in self.rows)
         return {
@@ -94,7 +94,7 @@ class Summary:
         }
 
     def curves(self, metric: str) -> list[tuple[int, list[Point]]]:
-        """(seed, its scores in order) for each seed that has any."""
+        """Returns (seed, its scores in order) for each seed that has any."""
         found = []
         for row in self.rows:
             seconds = [*row.times.point_seconds, *[None] * len(row.points)]
@@ -108,23 +108,23 @@ class Summary:
         return found
 
     def within(self, metric: str, minutes: float) -> Estimate | None:
-        """The best score that a seed had reached after so many minutes of training; seeds without a score until then have none."""
-        best = []
+        """Returns the best scores within so many minutes of training; seeds without a score until then are left out."""
+        best: list[float] = []
         for _, points in self.curves(metric):
             reached = [point.value for point in points if point.seconds is not None and point.seconds <= 60 * minutes]
             best += [better(metric, reached)] if reached else []
         return Estimate.of(best)
 
     def cost(self, name: str) -> float | None:
-        """The mean over seeds of a cost or of a time; None if no seed states it."""
-        found = [row.costs.get(name) if name in row.costs else getattr(row.times, name, None) for row in self.rows]
-        found = [float(value) for value in found if value is not None]
+        """Returns the mean over seeds of a field of `Costs` or `Times`; None if no seed states it."""
+        values = [getattr(row.costs if hasattr(row.costs, name) else row.times, name, None) for row in self.rows]
+        found = [float(value) for value in values if value is not None]
         return mean(found) if found else None
 
 
 @dataclass(frozen=True)
 class Section:
-    """What may be ranked together: one protocol, one data set, one budget, and either trained here or pretrained."""
+    """Holds the variants that can be ranked together: of one protocol, data set, budget and kind."""
 
     protocol: str
     data: str
@@ -136,7 +136,7 @@ class Section:
 
     @cached_property
     def ranked(self) -> list[tuple[int | None, Summary]]:
-        """(rank, summary), the best mean of the best scores first; no rank without a score or without a direction."""
+        """Returns (rank, summary), the best mean first; the rank is None without a score or a direction."""
         if self.ranking is None or not direction(self.ranking):
             return [(None, summary) for summary in self.summaries]
         scored = [
@@ -153,15 +153,15 @@ class Section:
 
     @cached_property
     def minutes(self) -> list[float]:
-        """Lengths of training at which variants can be compared: the round ones that the longest run lasted, an hour if it did."""
+        """Returns round training times up to the longest run, an hour among them, at which variants are compared."""
         if self.ranking is None:
             return []
-        seconds = [points[-1].seconds for summary in self.summaries for _, points in summary.curves(self.ranking)]
-        first = [points[0].seconds for summary in self.summaries for _, points in summary.curves(self.ranking)]
-        seconds, first = [s for s in seconds if s is not None], [s for s in first if s is not None]
+        curves = [points for summary in self.summaries for _, points in summary.curves(self.ranking)]
+        first = [points[0].seconds for points in curves if points[0].seconds is not None]
+        seconds = [points[-1].seconds for points in curves if points[-1].seconds is not None]
         if not seconds:
             return []
-        fitting = [m for m in MINUTES if min(first) <= 60 * m <= max(seconds)]
+        fitting = [m for m in MINUTES if min(first, default=0) <= 60 * m <= max(seconds)]
         kept = [m for m in fitting[-COLUMNS:] if m != 60] + [m for m in fitting if m == 60]
         return sorted([*kept, max(seconds) / 60] if max(seconds) / 60 not in kept else kept)
 
@@ -171,7 +171,10 @@ def value_of(score: Score | None, metric: str) -> float | None:
 
 
 def sections(rows: Iterable[Row], rankings: dict[str, str] | None = None) -> list[Section]:
-    """Rows of any order as sections; `rankings` gives the metric that ranks, by protocol, where it is not the Fréchet distance."""
+    """Groups rows into sections.
+
+    `rankings` names the metric that ranks by protocol, where it is not the Fréchet distance.
+    """
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
         groups.setdefault((row.protocol, row.kind, row.cell.data, json.dumps(row.budget, sort_keys=True)), []).append(
@@ -196,7 +199,7 @@ def _section(rows: list[Row], asked: str | None) -> Section:
 
 
 def metrics_of(rows: Iterable[Row]) -> list[str]:
-    """Every number that rows carry, the known ones in the order of this module, then the others by name; deviations left out."""
+    """Returns the names of all numbers but deviations, the known ones in the order of this module, then the others."""
     found = {
         name
         for row in rows

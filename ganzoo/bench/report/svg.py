@@ -1,4 +1,4 @@
-"""Plots as inline SVG: scores against time or images, and every seed of every variant beside its interval."""
+"""Plots scores as inline SVG: against time or images, and for every seed beside the interval of the mean."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from ganzoo.bench.report.markup import Markup, join, tag
 from ganzoo.bench.report.statistics import mean
-from ganzoo.bench.report.summary import Section, Summary
+from ganzoo.bench.report.summary import Estimate, Section, Summary
 from ganzoo.bench.report.tables import decimals, number, order
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 44
-COLOURS, DASHES = 8, 5  # dashes with none; look.py draws as many
-LOGARITHMIC = 8  # times the lowest: where the highest value is more than that, low ones could not be told apart
+COLOURS, DASHES = 8, 5  # as many as style.py defines; the first dash is none
+LOGARITHMIC = 8  # ratio of the highest to the lowest value above which the axis is logarithmic
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Values to pixels, linear or logarithmic, with round ticks."""
+    """Maps values to pixels, linearly or logarithmically, with round ticks."""
 
     low: float
     high: float
@@ -56,7 +56,7 @@ class Axis:
 
 
 def colour(place: int) -> str:
-    """The classes of the series at a place: eight colours, then the same ones dashed; they begin anew after forty."""
+    """Returns the CSS classes of a series: eight colours, then the same ones dashed; they repeat after forty."""
     dash = place // COLOURS % DASHES
     return f"c{place % COLOURS}" + (f" dash{dash}" if dash else "")
 
@@ -83,7 +83,7 @@ def tick_text(value: float) -> str:
 
 
 def frame(across: Axis, up: Axis | None, label: str, height: float) -> Markup:
-    """Grid lines, the numbers beside them and what they mean."""
+    """Returns grid lines, tick labels and the axis label."""
     parts = []
     for tick in across.ticks():
         place = across(tick)
@@ -91,8 +91,7 @@ def frame(across: Axis, up: Axis | None, label: str, height: float) -> Markup:
             tag("path", d=f"M{place} {TOP}V{height - BOTTOM}", class_="grid"),
             tag("text", tick_text(tick), x=place, y=height - BOTTOM + 17, text_anchor="middle"),
         ]
-    for tick in up.ticks() if up else []:
-        place = up(tick)
+    for tick, place in [(tick, up(tick)) for tick in up.ticks()] if up else []:
         parts += [
             tag("path", d=f"M{LEFT} {place}H{WIDTH - RIGHT}", class_="grid"),
             tag("text", tick_text(tick), x=LEFT - 6, y=place + 4, text_anchor="end"),
@@ -101,33 +100,36 @@ def frame(across: Axis, up: Axis | None, label: str, height: float) -> Markup:
     return join([*parts, tag("text", label, x=middle, y=height - 7, text_anchor="middle", class_="label")])
 
 
-def drawing(title: str, height: float, *content: Markup) -> Markup:
+def chart(title: str, height: float, *content: Markup) -> Markup:
     return tag("svg", tag("title", title), *content, viewBox=f"0 0 {WIDTH} {height:g}", role="img", class_="chart")
 
 
 def curves(section: Section, against: str) -> Markup | None:
-    """The ranking metric against "images" or "seconds": seeds as thin lines, their mean thick; None if no seed has two such points."""
+    """Plots the ranking metric against "images" or "seconds"; None if no seed has two points.
+
+    Seeds are thin lines, their mean is a thick one.
+    """
+    if section.ranking is None:
+        return None
+    metric = section.ranking
     unit, label = _unit(section, against)
-    found = [
-        (place, summary, _lines(summary, section.ranking, against, unit))
-        for place, summary in enumerate(order(section))
-    ]
+    found = [(place, summary, _lines(summary, metric, against, unit)) for place, summary in enumerate(order(section))]
     every = [point for _, _, lines in found for line, _ in lines for point in line]
     if not any(len(line) > 1 for _, _, lines in found for line, _ in lines) or max(x for x, _ in every) <= 0:
         return None
     across = Axis.of([x for x, _ in every], LEFT, WIDTH - RIGHT, from_zero=True)
     up = Axis.of([y for _, y in every], HEIGHT - BOTTOM, TOP, logarithm=True)
-    drawn = [_series(place, summary, lines, across, up) for place, summary, lines in found]
+    series = [_series(place, summary, lines, across, up) for place, summary, lines in found]
     scale = ", logarithmic" if up.logarithmic else ""
     title = f"{section.ranking}{scale}, against {label}"
-    return tag("figure", drawing(title, HEIGHT, frame(across, up, label, HEIGHT), *drawn), tag("figcaption", title))
+    return tag("figure", chart(title, HEIGHT, frame(across, up, label, HEIGHT), *series), tag("figcaption", title))
 
 
 Line = list[tuple[float, float]]
 
 
 def _unit(section: Section, against: str) -> tuple[float, str]:
-    """What one step of the axis is, and its name."""
+    """Returns the size of the axis unit and the label of the axis."""
     if against == "images":
         return 1, "real images seen in training"
     longest = 60 * max(section.minutes, default=0)
@@ -136,7 +138,7 @@ def _unit(section: Section, against: str) -> tuple[float, str]:
 
 
 def _lines(summary: Summary, metric: str, against: str, unit: float) -> list[tuple[Line, bool]]:
-    """The points of each seed, and whether it came to its end."""
+    """Returns the points of each seed, and True if it finished."""
     ended = {row.cell.seed: row.status == "done" for row in summary.rows}
     lines = [
         ([(x / unit, point.value) for point in points if (x := getattr(point, against)) is not None], ended[seed])
@@ -175,13 +177,14 @@ def _path(line: Line, across: Axis, up: Axis) -> str:
 
 
 def seeds_chart(section: Section) -> Markup | None:
-    """One row a variant, best first: a dot for the best score of every seed, a bar for the interval of their mean."""
-    found = (
-        [(place, summary, summary.estimate(section.ranking, "best")) for place, summary in enumerate(order(section))]
-        if section.ranking
-        else []
-    )
-    found = [(place, summary, estimate) for place, summary, estimate in found if estimate]
+    """Plots the best score of every seed as a dot and the interval of their mean as a bar, a row a variant."""
+    if section.ranking is None:
+        return None
+    found = [
+        (place, summary, estimate)
+        for place, summary in enumerate(order(section))
+        if (estimate := summary.estimate(section.ranking, "best"))
+    ]
     if not found:
         return None
     height = TOP + 36 * len(found) + BOTTOM
@@ -195,11 +198,11 @@ def seeds_chart(section: Section) -> Markup | None:
     scale = ", logarithmic" if across.logarithmic else ""
     title = f"Best {section.ranking} of every seed; bar: 95 % interval of the mean{scale}"
     return tag(
-        "figure", drawing(title, height, frame(across, None, section.ranking, height), *rows), tag("figcaption", title)
+        "figure", chart(title, height, frame(across, None, section.ranking, height), *rows), tag("figcaption", title)
     )
 
 
-def _seed_row(place: int, name: str, estimate, across: Axis, top: float) -> Markup:
+def _seed_row(place: int, name: str, estimate: Estimate, across: Axis, top: float) -> Markup:
     y = top + 26
     parts = [
         tag("text", tag("title", name), name if len(name) <= 56 else f"{name[:55]}…", x=16, y=top + 14, class_="name")

@@ -1,4 +1,4 @@
-"""The tables of a report, as plain cells: the page and the Markdown file print the same ones."""
+"""Builds the tables of a report as plain cells, for report.html and report.md alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NONE = "–"
 
 @dataclass(frozen=True)
 class Text:
-    """What a cell shows, what it is sorted by (None: last), and a second line."""
+    """Holds the text of a cell, its sort key (None: last), and a second line."""
 
     shown: str
     value: float | str | None = None
@@ -23,18 +23,18 @@ class Text:
 
 @dataclass(frozen=True)
 class Table:
-    """A titled table; `series` gives each row's place in the plots, -1 for none."""
+    """Holds a titled table; `series` gives each row's place in the plots, -1 for none."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Text, ...], ...]
     note: str = ""
     series: tuple[int, ...] = field(default=())
-    words: tuple[int, ...] = (0,)  # columns of words, the others hold numbers
+    text_columns: tuple[int, ...] = (0,)  # the others hold numbers
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number with so many significant digits, thousands set apart."""
+    """Formats a number with so many significant digits and thousands separators."""
     if value is None:
         return NONE
     if value == 0 or abs(value) >= 10 ** (digits - 1):
@@ -43,12 +43,12 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def decimals(value: float, digits: int) -> int:
-    """Decimal places that show `digits` significant digits of a value other than 0."""
+    """Returns the decimal places that show `digits` significant digits of a value other than 0."""
     return max(0, digits - 1 - int(f"{value:e}".partition("e")[2]))
 
 
 def spread(value: float, deviation: float | None) -> str:
-    """Mean ± deviation, both to the decimal place of the deviation's second digit."""
+    """Formats mean ± deviation, both to the decimal place of the deviation's second digit."""
     if deviation is None or deviation == 0 or abs(value) < 1e-4 or deviation < 1e-4:
         return f"{number(value)}{'' if deviation is None else f' ± {number(deviation, 2)}'}"
     places = decimals(deviation, 2)
@@ -56,7 +56,7 @@ def spread(value: float, deviation: float | None) -> str:
 
 
 def estimated(estimate: Estimate | None, seeds: int) -> Text:
-    """Mean ± deviation, and of how many seeds where that is not all."""
+    """Formats mean ± deviation, with the number of seeds where some have no score."""
     if estimate is None:
         return Text(NONE, None, "no score")
     below = f"{estimate.count} of {seeds} seeds" if estimate.count < seeds else ""
@@ -83,7 +83,7 @@ def variant(summary: Summary) -> Text:
 
 
 def duration(seconds: float | None) -> str:
-    """Three digits of seconds, minutes or hours, no zeros behind the point."""
+    """Formats seconds, minutes or hours with three digits, without trailing zeros."""
     if seconds is None:
         return NONE
     size, unit = (1, "s") if seconds < 59.95 else (60, "min") if seconds < 3597 else (3600, "h")
@@ -103,8 +103,8 @@ def order(section: Section) -> list[Summary]:
     return [summary for _, summary in section.ranked]
 
 
-def standing(section: Section) -> Table:
-    """The ranking: best and final of the metric that ranks, seeds and what became of them."""
+def ranking_table(section: Section) -> Table:
+    """Builds the ranking: best and final score of the metric that ranks, and the seeds that went wrong."""
     rows = []
     for rank, summary in section.ranked:
         best, final = (
@@ -129,12 +129,12 @@ def standing(section: Section) -> Table:
         else "No score has a direction: nothing is ranked."
     )
     if any(summary.counts["diverged"] + summary.counts["failed"] for summary in section.summaries):
-        note += " A seed that diverged or failed may have no score: a mean of fewer seeds than ran is the more flattering one."
+        note += " Means leave out seeds without a score, so variants with failed seeds look better than they are."
     return Table("Ranking", columns, tuple(rows), note, tuple(range(len(rows))))
 
 
 def every_metric(section: Section) -> Table:
-    """All numbers at the best checkpoint, or at the final one where no best was kept."""
+    """Builds the table of all numbers at the best checkpoint, or at the final one where there is no best."""
     rows = []
     for summary in order(section):
         rows.append((variant(summary), *(_measured(summary, metric) for metric in section.metrics)))
@@ -150,8 +150,8 @@ def _measured(summary: Summary, metric: str) -> Text:
 
 
 def by_time(section: Section) -> Table | None:
-    """The best score that was reached within some lengths of training; None if no row has scores with times."""
-    if not section.minutes:
+    """Builds the table of the best scores within some training times; None if no row has scores with times."""
+    if section.ranking is None or not section.minutes:
         return None
     rows = []
     for summary in order(section):
@@ -162,8 +162,11 @@ def by_time(section: Section) -> Table | None:
         if 60 in section.minutes
         else f" No run trained for an hour; the longest took {duration(section.minutes[-1] * 60)}."
     )
-    note = f"{explained(section.ranking)}; a run that ended sooner keeps its best. Scores during training may be of fewer images than those above, "
-    note += f"and compare with each other alone. Times are of the machine that is named below.{hour}"
+    note = (
+        f"{explained(section.ranking)}; a run that ended sooner keeps its best. Scores during training may be of fewer "
+    )
+    note += "images than those above: compare them with each other alone. "
+    note += f"Times are those of the machine that is named below.{hour}"
     return Table(
         "Best score within a time of training",
         ("variant", *(duration(60 * m) for m in section.minutes)),
@@ -180,7 +183,7 @@ COSTS = (
     ("generator MACs an image", "generator_macs"),
     ("discriminator MACs an image", "discriminator_macs"),
     ("images/s training", "training_images_per_second"),
-    ("images/s drawing", "sampling_images_per_second"),
+    ("images/s sampling", "sampling_images_per_second"),
     ("peak memory, MiB", "peak_memory_bytes"),
     ("training", "training_seconds"),
     ("evaluation", "evaluation_seconds"),
@@ -188,7 +191,7 @@ COSTS = (
 
 
 def costs(section: Section) -> Table:
-    """What a variant needs, means over seeds; columns that no row states are left out."""
+    """Builds the table of costs, means over seeds; columns without any value are left out."""
     summaries = order(section)
     known = [(title, name) for title, name in COSTS if any(summary.cost(name) is not None for summary in summaries)]
     rows = [(variant(summary), *(_cost(name, summary.cost(name)) for _, name in known)) for summary in summaries]
@@ -207,33 +210,39 @@ def _cost(name: str, value: float | None) -> Text:
     return Text(number(value, 3), value)
 
 
-LACKING = ("metric", "short")  # events of rows that ended well, and for which something was asked that they do not have
+LACKING = ("metric", "short")  # events of finished rows that lack a number or a part of their budget
 
 
-def troubles(section: Section) -> Table | None:
-    """Every seed that diverged, failed, collapsed, lacks a number or ended early, with what was noticed; None if all went well."""
+def problems(section: Section) -> Table | None:
+    """Lists the seeds that diverged, failed, collapsed, lack a number or ended early, with their events.
+
+    None if there are none.
+    """
     rows = []
     for summary in order(section):
         for row in summary.rows:
             if row.status == "done" and not row.collapsed and not any(event.event in LACKING for event in row.events):
                 continue
             state = ", ".join([row.status, *(["collapsed"] if row.collapsed else [])])
-            told = [row.error or "", *(f"step {event.step:,}: {event.text or event.event}" for event in row.events[:5])]
+            details = [
+                row.error or "",
+                *(f"step {event.step:,}: {event.text or event.event}" for event in row.events[:5]),
+            ]
             more = [f"and {len(row.events) - 5} events more"] if len(row.events) > 5 else []
             rows.append(
                 (
                     variant(summary),
                     Text(str(row.cell.seed), row.cell.seed),
                     Text(state, state),
-                    Text("; ".join(filter(None, [*told, *more])) or NONE, None),
+                    Text("; ".join(filter(None, [*details, *more])) or NONE, None),
                 )
             )
     if not rows:
         return None
-    return Table("What went wrong", ("variant", "seed", "ended", "told"), tuple(rows), words=(0, 2, 3))
+    return Table("What went wrong", ("variant", "seed", "ended", "details"), tuple(rows), text_columns=(0, 2, 3))
 
 
 def tables(section: Section) -> Sequence[Table]:
-    """Those below the ranking, in order."""
-    found = (by_time(section), every_metric(section), costs(section), troubles(section))
+    """Returns the tables below the ranking, in order."""
+    found = (by_time(section), every_metric(section), costs(section), problems(section))
     return [table for table in found if table is not None and table.rows]

@@ -1,57 +1,58 @@
-"""The rows of a bench as a few lines for a terminal; report.html says more."""
+"""Prints the rows of a bench as a short table for a terminal; report.html has all numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import mean, stdev
-from typing import Any
+from typing import Literal
 
-SHOWN = ("frechet", "kernel", "precision", "recall", "coverage", "modes", "code-agreement", "label-agreement")
+from ganzoo.bench.row import Row
+
+SHOWN = ("frechet", "kid", "precision", "recall", "coverage", "modes", "code-agreement", "label-agreement")
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line a name, seeds as mean ± standard deviation of the best and the final scores, the best name first."""
-    names = list(dict.fromkeys(row["cell"]["name"] for row in rows))
+def table(rows: Sequence[Row]) -> list[str]:
+    """Returns a line a variant, best first: mean ± standard deviation over seeds of the best and final scores."""
+    names = list(dict.fromkeys(row.cell.name for row in rows))
     labels = _labels(rows)
     if not labels:
-        return [f"{row['cell']['name']} seed {row['cell']['seed']}: {row['status']}: {row['error']}" for row in rows]
+        return [f"{row.cell.name} seed {row.cell.seed}: {row.status}: {row.error}" for row in rows]
     lines = []
     for name in names:
-        own = [row for row in rows if row["cell"]["name"] == name]
+        own = [row for row in rows if row.cell.name == name]
         best = _values(own, "best", labels[0])
         cells = [
             name,
             _counted(own),
-            *(_told(_values(own, "best", label)) for label in labels),
-            _told(_values(own, "final", labels[0])),
+            *(_spread(_values(own, "best", label)) for label in labels),
+            _spread(_values(own, "final", labels[0])),
         ]
         lines.append((mean(best) if best else float("inf"), cells))
     head = ["", "cells", *labels, f"final {labels[0].partition('[')[0]}"]
     return _aligned([head, *(cells for _, cells in sorted(lines, key=lambda line: line[0]))])
 
 
-def _labels(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The names of the numbers to show, as far as they were measured."""
-    there = {label for row in rows if row["best"] for label in row["best"]["scores"]}
+def _labels(rows: Iterable[Row]) -> list[str]:
+    """Returns the names of the numbers to show that were measured."""
+    there = {label for row in rows if row.best for label in row.best.scores}
     return [label for name in SHOWN for label in sorted(there) if label.partition("[")[0] == name]
 
 
-def _values(rows: Iterable[Mapping[str, Any]], state: str, label: str) -> list[float]:
-    found = [row[state]["scores"].get(label) for row in rows if row[state]]
+def _values(rows: Iterable[Row], which: Literal["best", "final"], label: str) -> list[float]:
+    states = [row.best if which == "best" else row.final for row in rows]
+    found = [state.scores.get(label) for state in states if state]
     return [value for value in found if value is not None]
 
 
-def _counted(rows: Sequence[Mapping[str, Any]]) -> str:
-    """How many cells there are and what became of those that did not go well."""
-    words = {"diverged": "diverged", "failed": "failed"}
-    bad = [
-        f"{count} {word}" for status, word in words.items() if (count := sum(row["status"] == status for row in rows))
-    ]
-    bad += [f"{count} collapsed"] if (count := sum(row["collapsed"] for row in rows)) else []
+def _counted(rows: Sequence[Row]) -> str:
+    """Counts the cells, and those that diverged, failed or collapsed."""
+    statuses = [row.status for row in rows]
+    bad = [f"{count} {status}" for status in ("diverged", "failed") if (count := statuses.count(status))]
+    bad += [f"{count} collapsed"] if (count := sum(row.collapsed for row in rows)) else []
     return " ".join([str(len(rows)), f"({', '.join(bad)})"] if bad else [str(len(rows))])
 
 
-def _told(values: Sequence[float]) -> str:
+def _spread(values: Sequence[float]) -> str:
     if not values:
         return "-"
     return f"{mean(values):.4g}" + (f" ± {stdev(values):.2g}" if len(values) > 1 else "")

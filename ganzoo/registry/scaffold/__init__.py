@@ -42,7 +42,7 @@ CLAIMS = {
 SHARED = {
     "pyproject.toml": ("pyproject.toml",),
     "README.md": ("readme.md",),
-    "LICENSE": ("licence",),
+    "LICENSE": ("license",),
     ".gitignore": ("gitignore",),
     ".github/workflows/tests.yml": ("workflow.yml",),
 }
@@ -140,5 +140,5 @@ def _values(name: str, scope: str) -> dict[str, str]:
         "year": str(date.today().year),
         "data": f"{name}-shapes" if scope == "full" else "fashion-mnist-test",
         "parts": "the loss" if scope == "loss" else "the networks and the loss",
-        "more_files": f"| `{package}/shapes.py` | its data set |\n" if scope == "full" else "",
+        "more_files": f"| `{package}/shapes.py` | the data set |\n" if scope == "full" else "",
     }

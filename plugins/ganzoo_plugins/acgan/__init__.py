@@ -1,14 +1,14 @@
 """AC-GAN (Odena, Olah and Shlens 2016): the paper's CIFAR-10 networks; no official code was published."""
 
-from ganzoo import Part, Training, Variant, hookimpl
+from ganzoo import Part, Register, RegisterVariant, Training, Variant, hookimpl
 
 
 @hookimpl
-def register_variants(register):
+def register_variants(register: RegisterVariant) -> None:
     register(
         Variant(
             name="acgan",
-            summary="The discriminator also names the class, and the generator is rewarded when it can.",
+            summary="The discriminator also predicts the class, and both networks are rewarded when it is right.",
             paper="https://arxiv.org/abs/1610.09585",
             year=2016,
             generator=Part("acgan"),
@@ -30,21 +30,21 @@ def register_variants(register):
 
 
 @hookimpl
-def register_generators(register):
+def register_generators(register: Register) -> None:
     from .model import ACGANGenerator
 
     register("acgan", ACGANGenerator)
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .model import ACGANDiscriminator
 
     register("acgan", ACGANDiscriminator)
 
 
 @hookimpl
-def register_losses(register):
+def register_losses(register: Register) -> None:
     from .model import AuxiliaryClassifier
 
     register("auxiliary-classifier", AuxiliaryClassifier)

@@ -1,10 +1,10 @@
-"""What real and fake images go through on their way to the discriminator: DiffAugment and adaptive augmentation (ADA)."""
+"""Augmentations of the discriminator's input, real and fake: DiffAugment and adaptive augmentation (ADA)."""
 
-from ganzoo import hookimpl
+from ganzoo import Register, hookimpl
 
 
 @hookimpl
-def register_augmentations(register):
+def register_augmentations(register: Register) -> None:
     from .ada import Adaptive
     from .diffaugment import DiffAugment
 

@@ -1,16 +1,16 @@
 """BEGAN (Berthelot, Schumm and Metz 2017), after carpedm20/BEGAN-tensorflow; the authors published no code."""
 
-from ganzoo import Part, Schedule, Training, Variant, hookimpl
+from ganzoo import Part, Register, RegisterVariant, Schedule, Training, Variant, hookimpl
 
-HALVINGS = Schedule(end=2e-5, finish=0.4, shape="exponential")
+HALVINGS = Schedule(to_value=2e-5, to_fraction=0.4, shape="exponential")
 
 
 @hookimpl
-def register_variants(register):
+def register_variants(register: RegisterVariant) -> None:
     register(
         Variant(
             name="began",
-            summary="The discriminator is an autoencoder; a controlled balance of both losses keeps neither from winning.",
+            summary="An autoencoder as discriminator; a controller balances the losses on real and generated images.",
             paper="https://arxiv.org/abs/1703.10717",
             year=2017,
             generator=Part("began"),
@@ -32,21 +32,21 @@ def register_variants(register):
 
 
 @hookimpl
-def register_generators(register):
+def register_generators(register: Register) -> None:
     from .model import BEGANGenerator
 
     register("began", BEGANGenerator)
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .model import Autoencoder
 
     register("began", Autoencoder)
 
 
 @hookimpl
-def register_losses(register):
+def register_losses(register: Register) -> None:
     from .model import Equilibrium
 
     register("began", Equilibrium)

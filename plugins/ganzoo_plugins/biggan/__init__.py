@@ -1,24 +1,24 @@
-"""BigGAN (Brock, Donahue and Simonyan 2018), as ajbrock/BigGAN-PyTorch has it: its ImageNet settings, and those for CIFAR-10."""
+"""BigGAN (Brock, Donahue and Simonyan 2018), after ajbrock/BigGAN-PyTorch: settings for ImageNet and CIFAR-10."""
 
-from ganzoo import Part, Training, Variant, hookimpl
+from ganzoo import Part, Register, RegisterVariant, Training, Variant, hookimpl
 
 PAPER = "https://arxiv.org/abs/1809.11096"
 TAGS = ("conditional", "resnet", "residual", "hinge", "spectral-norm", "projection")
 
 
 def hinge(critic_steps: int) -> Part:
-    """The hinge loss of `sngan`, the discriminator first, as many fakes as real images, no noise on these."""
+    """The hinge loss of `sngan`: discriminator first, as many fakes as real images, no dequantization."""
     return Part(
         "sngan", {"critic_steps": critic_steps, "generator_first": False, "generator_batch": 1, "dequantize": False}
     )
 
 
 @hookimpl
-def register_variants(register):
+def register_variants(register: RegisterVariant) -> None:
     register(
         Variant(
             name="biggan",
-            summary="Large batches, latents and classes in every layer, orthogonal weights, attention, truncated latents.",
+            summary="Large batches, latent and class in every block, orthogonal weights, attention, truncated latents.",
             paper=PAPER,
             year=2018,
             generator=Part("biggan"),
@@ -44,7 +44,7 @@ def register_variants(register):
     register(
         Variant(
             name="biggan-cifar",
-            summary="BigGAN for CIFAR-10: one latent at the start, a table of scales and shifts for each class, no attention.",
+            summary="BigGAN for CIFAR-10: latent at the first layer only, scales and shifts per class, no attention.",
             paper=PAPER,
             year=2018,
             generator=Part("biggan", {**plain, "latent_dim": 128, "hierarchical": False, "shared_dim": 0}),
@@ -68,21 +68,21 @@ def register_variants(register):
 
 
 @hookimpl
-def register_generators(register):
+def register_generators(register: Register) -> None:
     from .model import BigGANGenerator
 
     register("biggan", BigGANGenerator)
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .model import BigGANDiscriminator
 
     register("biggan", BigGANDiscriminator)
 
 
 @hookimpl
-def register_layouts(register):
+def register_layouts(register: Register) -> None:
     from .layouts import AjbrockBigGAN
 
     register("ajbrock-biggan", AjbrockBigGAN)

@@ -1,17 +1,17 @@
 """CGAN (Mirza and Osindero 2014): the paper's MNIST experiment; no official code was published."""
 
-from ganzoo import ImageSpec, Part, Schedule, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Schedule, Training, Variant, Weights, hookimpl
 
 STEPS = 250 * 500  # epochs of 50,000 images in batches of 100
 
 
 @hookimpl
-def register_variants(register):
-    decayed = Schedule(end=0.1 / 1.00004**STEPS, shape="exponential")
+def register_variants(register: RegisterVariant) -> None:
+    decayed = Schedule(to_value=0.1 / 1.00004**STEPS, shape="exponential")
     register(
         Variant(
             name="cgan",
-            summary="The first GAN told what to draw: both perceptrons see the class beside latents or pixels.",
+            summary="The first conditional GAN: both perceptrons receive the class beside latents or pixels.",
             paper="https://arxiv.org/abs/1411.1784",
             year=2014,
             generator=Part("cgan"),
@@ -27,7 +27,7 @@ def register_variants(register):
                 discriminator_lr=0.1,
                 batch_size=100,
                 steps=STEPS,
-                schedules={"generator_lr": decayed, "discriminator_lr": decayed, "momentum": Schedule(end=0.7)},
+                schedules={"generator_lr": decayed, "discriminator_lr": decayed, "momentum": Schedule(to_value=0.7)},
             ),
             weights={
                 "cgan.fashion-mnist": Weights(
@@ -42,14 +42,14 @@ def register_variants(register):
 
 
 @hookimpl
-def register_generators(register):
+def register_generators(register: Register) -> None:
     from .model import CGANGenerator
 
     register("cgan", CGANGenerator)
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .model import CGANDiscriminator
 
     register("cgan", CGANDiscriminator)

@@ -87,7 +87,7 @@ class CGANGenerator(UniformGenerator):
         initialize(common, math.sqrt(6 / common.in_features))
         initialize(last, math.sqrt(3 / last.in_features))
 
-    def prepare(self, mean: Tensor) -> None:
+    def init_from_data(self, mean: Tensor) -> None:
         """The output bias starts at the logit of each pixel's mean, as in the first GAN's code; the paper does not say."""
         with torch.no_grad():
             self.main[-3].bias.copy_(logits_of_mean(mean))

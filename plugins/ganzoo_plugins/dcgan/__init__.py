@@ -1,14 +1,14 @@
-"""DCGAN (Radford, Metz and Chintala 2015), as pytorch/examples `dcgan/main.py` has it, and the generator of the authors' own code."""
+"""DCGAN (Radford, Metz and Chintala 2015), after pytorch/examples `dcgan/main.py`, and the authors' own generator."""
 
-from ganzoo import ImageSpec, Part, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Training, Variant, Weights, hookimpl
 
 
 @hookimpl
-def register_variants(register):
+def register_variants(register: RegisterVariant) -> None:
     register(
         Variant(
             name="dcgan",
-            summary="Strided convolutions, batch normalization and Adam: the GAN that made GANs trainable.",
+            summary="Strided convolutions, batch normalization and Adam: the recipe that made GANs trainable.",
             paper="https://arxiv.org/abs/1511.06434",
             year=2015,
             generator=Part("dcgan"),
@@ -37,7 +37,7 @@ def register_variants(register):
 
 
 @hookimpl
-def register_generators(register):
+def register_generators(register: Register) -> None:
     from .model import DCGANGenerator
     from .newmu import NewmuGenerator
 
@@ -46,21 +46,21 @@ def register_generators(register):
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .model import DCGANDiscriminator
 
     register("dcgan", DCGANDiscriminator)
 
 
 @hookimpl
-def register_losses(register):
+def register_losses(register: Register) -> None:
     from .model import NonSaturating
 
     register("non-saturating", NonSaturating)
 
 
 @hookimpl
-def register_layouts(register):
+def register_layouts(register: Register) -> None:
     from .layouts import Newmu, PytorchExamples
 
     register("pytorch-examples", PytorchExamples)

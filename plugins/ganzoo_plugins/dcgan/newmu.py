@@ -55,8 +55,8 @@ class NewmuGenerator(Generator):
             return super().latent(n, random)
         return torch.rand(n, self.latent_dim, generator=random, device=random.device) * 2 - 1
 
-    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
-        return super().between(start, end, share) if self.prior == "normal" else torch.lerp(start, end, share)
+    def interpolate(self, start: Tensor, end: Tensor, t: float) -> Tensor:
+        return super().interpolate(start, end, t) if self.prior == "normal" else torch.lerp(start, end, t)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         return self.main(latent)

@@ -1,12 +1,12 @@
-"""DRAGAN (Kodali et al. 2017): the notebook of kodalinaveen3/DRAGAN, and the same loss on DCGAN's networks."""
+"""DRAGAN (Kodali et al. 2017): the notebook of kodalinaveen3/DRAGAN, and its loss on DCGAN's networks."""
 
-from ganzoo import Part, Training, Variant, hookimpl
+from ganzoo import Part, Register, RegisterVariant, Training, Variant, hookimpl
 
 PAPER = "https://arxiv.org/abs/1705.07215"
 
 
 @hookimpl
-def register_variants(register):
+def register_variants(register: RegisterVariant) -> None:
     training = Training(
         optimizer="adam",
         optimizer_options={"betas": (0.5, 0.9)},
@@ -18,7 +18,7 @@ def register_variants(register):
     register(
         Variant(
             name="dragan",
-            summary="A gradient penalty around the real images keeps the discriminator from sharp cliffs, where modes collapse.",
+            summary="A gradient penalty around the real images avoids the sharp gradients that go with mode collapse.",
             paper=PAPER,
             year=2017,
             generator=Part("dragan"),
@@ -46,14 +46,14 @@ def register_variants(register):
 
 
 @hookimpl
-def register_generators(register):
+def register_generators(register: Register) -> None:
     from .model import DRAGANGenerator
 
     register("dragan", DRAGANGenerator)
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .model import ConvolutionalDiscriminator, DRAGANDiscriminator
 
     register("dragan", DRAGANDiscriminator)
@@ -61,7 +61,7 @@ def register_discriminators(register):
 
 
 @hookimpl
-def register_losses(register):
+def register_losses(register: Register) -> None:
     from .model import DRAGAN
 
     register("dragan", DRAGAN)

@@ -1,14 +1,14 @@
-"""EBGAN (Zhao, Mathieu and LeCun 2016): the discriminator is an energy, an autoencoder's error. There is no official code."""
+"""EBGAN (Zhao, Mathieu and LeCun 2016): an autoencoder's error as energy. There is no official code."""
 
-from ganzoo import Part, Training, Variant, hookimpl
+from ganzoo import Part, Register, RegisterVariant, Training, Variant, hookimpl
 
 
 @hookimpl
-def register_variants(register):
+def register_variants(register: RegisterVariant) -> None:
     register(
         Variant(
             name="ebgan",
-            summary="An autoencoder's error as an energy, low for real images and raised to a margin for fakes; codes pulled apart.",
+            summary="An autoencoder's error as energy: low for real images, up to a margin for fakes.",
             paper="https://arxiv.org/abs/1609.03126",
             year=2016,
             generator=Part("dcgan"),
@@ -29,14 +29,14 @@ def register_variants(register):
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .model import EnergyAutoencoder
 
     register("ebgan", EnergyAutoencoder)
 
 
 @hookimpl
-def register_losses(register):
+def register_losses(register: Register) -> None:
     from .model import Energy
 
     register("ebgan", Energy)

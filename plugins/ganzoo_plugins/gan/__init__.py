@@ -1,18 +1,18 @@
-"""GAN (Goodfellow et al. 2014): the MNIST experiment of goodfeli/adversarial, and perceptrons as they are trained today."""
+"""GAN (Goodfellow et al. 2014): the MNIST experiment of goodfeli/adversarial, and present-day perceptrons."""
 
-from ganzoo import ImageSpec, Part, Schedule, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Schedule, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/1406.2661"
 EPOCHS, UPDATES = 250, 500  # of 50,000 images in batches of 100
 
 
 @hookimpl
-def register_variants(register):
-    decayed = Schedule(end=0.1 / 1.000004 ** (EPOCHS * UPDATES), shape="exponential")
+def register_variants(register: RegisterVariant) -> None:
+    decayed = Schedule(to_value=0.1 / 1.000004 ** (EPOCHS * UPDATES), shape="exponential")
     register(
         Variant(
             name="gan",
-            summary="The first GAN: two perceptrons, the judge of maxout units and dropout, trained by plain gradient descent.",
+            summary="The first GAN: two perceptrons, maxout and dropout in the discriminator, momentum SGD.",
             paper=PAPER,
             year=2014,
             generator=Part("gan"),
@@ -30,7 +30,7 @@ def register_variants(register):
                 schedules={
                     "generator_lr": decayed,
                     "discriminator_lr": decayed,
-                    "momentum": Schedule(end=0.7, begin=1 / EPOCHS),
+                    "momentum": Schedule(to_value=0.7, from_fraction=1 / EPOCHS),
                 },
             ),
             weights={
@@ -46,7 +46,7 @@ def register_variants(register):
     register(
         Variant(
             name="gan-mlp-modern",
-            summary="The first GAN's loss on perceptrons as they are built today: batch norm, leaky ReLU, tanh, Adam. Not the paper's.",
+            summary="The first GAN's loss on modern perceptrons: batch norm, leaky ReLU, tanh, Adam. Not the paper's.",
             paper=PAPER,
             year=2014,
             generator=Part("mlp"),
@@ -62,7 +62,7 @@ def register_variants(register):
 
 
 @hookimpl
-def register_generators(register):
+def register_generators(register: Register) -> None:
     from .model import GANGenerator, PerceptronGenerator
 
     register("gan", GANGenerator)
@@ -70,7 +70,7 @@ def register_generators(register):
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .model import GANDiscriminator, PerceptronDiscriminator
 
     register("gan", GANDiscriminator)
@@ -78,14 +78,14 @@ def register_discriminators(register):
 
 
 @hookimpl
-def register_losses(register):
+def register_losses(register: Register) -> None:
     from .model import Adversarial
 
     register("gan", Adversarial)
 
 
 @hookimpl
-def register_layouts(register):
+def register_layouts(register: Register) -> None:
     from .layouts import Perceptrons
 
     register("perceptrons", Perceptrons)

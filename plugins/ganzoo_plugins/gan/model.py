@@ -47,7 +47,7 @@ class GANGenerator(UniformGenerator):
         )
         initialize(self, 0.05)
 
-    def prepare(self, mean: Tensor) -> None:
+    def init_from_data(self, mean: Tensor) -> None:
         """The output bias starts at the logit of each pixel's mean: pylearn2's `init_sigmoid_bias_from_marginals`."""
         with torch.no_grad():
             self.main[-3].bias.copy_(logits_of_mean(mean))

@@ -1,14 +1,14 @@
-"""Geometric GAN (Lim and Ye 2017), the first GAN with the hinge loss: lim0606/pytorch-geometric-gan on DCGAN's networks."""
+"""Geometric GAN (Lim and Ye 2017), the first GAN with the hinge loss, after lim0606/pytorch-geometric-gan."""
 
-from ganzoo import Part, Training, Variant, hookimpl
+from ganzoo import Part, Register, RegisterVariant, Training, Variant, hookimpl
 
 
 @hookimpl
-def register_variants(register):
+def register_variants(register: RegisterVariant) -> None:
     register(
         Variant(
             name="geometric-gan",
-            summary="The hinge loss: the discriminator is a support vector machine, the generator moves straight across its boundary.",
+            summary="The hinge loss: a support vector machine as discriminator; fakes move straight across it.",
             paper="https://arxiv.org/abs/1705.02894",
             year=2017,
             generator=Part("dcgan"),
@@ -24,7 +24,7 @@ def register_variants(register):
 
 
 @hookimpl
-def register_losses(register):
+def register_losses(register: Register) -> None:
     from .model import Geometric
 
     register("geometric", Geometric)

@@ -61,7 +61,7 @@ class Published(nn.Module):
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
-    def of(cls, weights: Weights) -> Published:
+    def of(cls, weights: Weights) -> Self:
         """The frozen network; PluginError if torch-fidelity does not work here, CheckpointError if the weights are not these weights."""
         network = network_class(weights)
         data = io.BytesIO(checked(weights))  # what was hashed, not what the file may have become since: it is a pickle

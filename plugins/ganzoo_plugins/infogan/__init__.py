@@ -1,14 +1,14 @@
 """InfoGAN (Chen et al. 2016): the MNIST experiment of openai/InfoGAN."""
 
-from ganzoo import ImageSpec, Part, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Training, Variant, Weights, hookimpl
 
 
 @hookimpl
-def register_variants(register):
+def register_variants(register: RegisterVariant) -> None:
     register(
         Variant(
             name="infogan",
-            summary="Part of the latent is a code that the images must reveal, so the code comes to name what varies.",
+            summary="Part of the latent is a code that images must reveal, so it learns factors of variation.",
             paper="https://arxiv.org/abs/1606.03657",
             year=2016,
             generator=Part("infogan"),
@@ -37,21 +37,21 @@ def register_variants(register):
 
 
 @hookimpl
-def register_generators(register):
+def register_generators(register: Register) -> None:
     from .model import InfoGANGenerator
 
     register("infogan", InfoGANGenerator)
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .model import InfoGANDiscriminator
 
     register("infogan", InfoGANDiscriminator)
 
 
 @hookimpl
-def register_losses(register):
+def register_losses(register: Register) -> None:
     from .model import InfoGAN
 
     register("infogan", InfoGAN)

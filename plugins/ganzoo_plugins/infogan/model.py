@@ -91,8 +91,8 @@ class InfoGANGenerator(Generator):
         noise = latent[:, : self.noise] * min(truncation, 1.0)  # a uniform distribution cut off is a narrower one
         return torch.cat([noise, latent[:, self.noise :]], 1)
 
-    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
-        return torch.lerp(start, end, share)  # uniform numbers and one-hot codes lie on no sphere
+    def interpolate(self, start: Tensor, end: Tensor, t: float) -> Tensor:
+        return torch.lerp(start, end, t)  # uniform numbers and one-hot codes lie on no sphere
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         return self.main(latent) * 2 - 1

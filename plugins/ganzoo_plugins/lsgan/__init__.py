@@ -1,12 +1,12 @@
-"""LSGAN (Mao et al. 2016): the nets of xudonmao/LSGAN for scenes and, conditional, for characters."""
+"""LSGAN (Mao et al. 2016): the networks of xudonmao/LSGAN for scenes and, conditional, for characters."""
 
-from ganzoo import ImageSpec, Part, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/1611.04076"
 
 
 def adam(rate: float) -> Training:
-    """The settings that both official scripts share."""
+    """Settings that both official scripts share."""
     return Training(
         optimizer="adam",
         optimizer_options={"betas": (0.5, 0.999)},
@@ -18,11 +18,11 @@ def adam(rate: float) -> Training:
 
 
 @hookimpl
-def register_variants(register):
+def register_variants(register: RegisterVariant) -> None:
     register(
         Variant(
             name="lsgan",
-            summary="Least squares instead of cross-entropy: fakes far on the right side of the boundary are pulled back too.",
+            summary="Least squares instead of cross-entropy: fakes far beyond the boundary still get a gradient.",
             paper=PAPER,
             year=2016,
             generator=Part("lsgan"),
@@ -44,7 +44,7 @@ def register_variants(register):
     register(
         Variant(
             name="lsgan-conditional",
-            summary="LSGAN that is told the class in every layer, made for thousands of written characters.",
+            summary="LSGAN with the class in every layer, made for thousands of handwritten characters.",
             paper=PAPER,
             year=2016,
             generator=Part("lsgan-conditional"),
@@ -59,7 +59,7 @@ def register_variants(register):
 
 
 @hookimpl
-def register_generators(register):
+def register_generators(register: Register) -> None:
     from .model import ConditionalGenerator, LSGANGenerator
 
     register("lsgan", LSGANGenerator)
@@ -67,7 +67,7 @@ def register_generators(register):
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .model import ConditionalDiscriminator, LSGANDiscriminator
 
     register("lsgan", LSGANDiscriminator)
@@ -75,7 +75,7 @@ def register_discriminators(register):
 
 
 @hookimpl
-def register_losses(register):
+def register_losses(register: Register) -> None:
     from .model import LeastSquares
 
     register("least-squares", LeastSquares)

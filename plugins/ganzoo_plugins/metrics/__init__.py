@@ -1,88 +1,114 @@
-"""The built-in metrics. Each takes what an extractor saw of real images and of drawings, and a source of random numbers."""
+"""The built-in metrics: functions of the features of real images and of samples, and of a random generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ganzoo import hookimpl
 
-# Of fewer images than this, subsets of the papers' size cannot be drawn: the largest possible are taken instead.
+if TYPE_CHECKING:
+    from torch import Generator
+
+# Subsets and splits of the papers' size need this many images; of fewer, the largest possible are taken.
 SUBSET, SPLITS, LEAST_SHARE = 1000, 10, 0.1
 
 
 @hookimpl
-def register_metrics(register):
+def register_metrics(register: Callable[..., None]) -> None:
     register("frechet", frechet)
-    register("kernel", kernel)
-    register("neighbours", neighbours)
-    register("class-score", class_score)
+    register("kid", kid)
+    register("precision-recall", precision_recall)
+    register("inception-score", inception_score)
     register("classes", classes)
 
 
-def frechet(real, fake, random):
-    """The Fréchet distance (Heusel et al. 2017); 0 is best."""
-    from ganzoo.metrics import frechet_distance
+def needing(*needs: str, least: int = 1) -> Callable[[Callable[..., Any]], Any]:
+    """States the needs of a metric beside moments, and the least number of images."""
 
-    return frechet_distance(_fewest(real), _fewest(fake))
+    def state(metric: Any) -> Any:
+        metric.needs, metric.least = needs, least
+        return metric
 
-
-def _fewest(seen):
-    """Features where there are no more than dimensions, whose distance costs a fraction of that of their moments; else moments."""
-    few = seen.features is not None and seen.moments.count <= seen.moments.dimensions
-    return seen.features if few else seen.moments
+    return state
 
 
-def kernel(real, fake, random):
-    """The kernel distance (Bińkowski et al. 2018), mean and deviation over 100 subsets; 0 is best."""
-    from ganzoo.metrics import kernel_distance
+@needing(least=2)  # images of which there is a covariance
+def frechet(real: Any, fake: Any, random: Generator) -> float:
+    """Computes the Fréchet distance (Heusel et al. 2017); 0 is best. FID with the extractor `inception`."""
+    from ganzoo.metrics.frechet import frechet_distance
+
+    return frechet_distance(_smaller(real), _smaller(fake))
+
+
+def _smaller(found: Any) -> Any:
+    """Returns the features if they are no more than dimensions, whose distance is far cheaper, else the moments."""
+    few = found.features is not None and found.moments.count <= found.moments.dimensions
+    return found.features if few else found.moments
+
+
+@needing("features", least=2)
+def kid(real: Any, fake: Any, random: Generator) -> dict[str, float]:
+    """Computes the kernel inception distance (Bińkowski et al.
+
+    2018), mean and deviation over 100 subsets; 0 is best.
+    """
+    from ganzoo.metrics.kid import kid
 
     size = min(SUBSET, len(real.features), len(fake.features))
-    mean, deviation = kernel_distance(real.features, fake.features, random, subset_size=size)
-    return {"kernel": mean, "kernel-deviation": deviation}
+    mean, deviation = kid(real.features, fake.features, random, subset_size=size)
+    return {"kid": mean, "kid-deviation": deviation}
 
 
-def neighbours(real, fake, random):
-    """Precision and recall with 3 neighbours (Kynkäänniemi et al. 2019), density and coverage with 5 (Naeem et al. 2020)."""
-    from ganzoo.metrics import neighbour_scores
+@needing("features", least=6)  # images of which each has a fifth nearest neighbour
+def precision_recall(real: Any, fake: Any, random: Generator) -> dict[str, float]:
+    """Computes precision and recall (Kynkäänniemi et al. 2019, k = 3), density and coverage (Naeem et al.
 
-    return neighbour_scores(real.features, fake.features)
-
-
-def class_score(real, fake, random):
-    """The inception score (Salimans et al. 2016) of this classifier over 10 splits, from 1 to the number of classes."""
-    from ganzoo.metrics import class_score
-
-    mean, deviation = class_score(fake.logits, min(SPLITS, len(fake.logits)))
-    return {"class-score": mean, "class-score-deviation": deviation}
-
-
-def classes(real, fake, random):
-    """How many classes are drawn at all, how many at least a tenth as often as they are real, and KL(fake ‖ real) of their shares.
-
-    Of a generator with categorical codes also how well the best of them predicts the class; of one whose classes are the classifier's
-    how often the class that was asked for is seen.
+    2020, k = 5).
     """
-    from ganzoo.metrics import class_histogram, divergence, modes_present
+    from ganzoo.metrics.precision_recall import precision_recall
 
-    drawn, there = class_histogram(fake.logits), class_histogram(real.logits)
+    return precision_recall(real.features, fake.features)
+
+
+@needing("logits")
+def inception_score(real: Any, fake: Any, random: Generator) -> dict[str, float]:
+    """Computes the inception score (Salimans et al.
+
+    2016) of this classifier over 10 splits, from 1 to the number of classes.
+    """
+    from ganzoo.metrics.inception_score import inception_score
+
+    mean, deviation = inception_score(fake.logits, min(SPLITS, len(fake.logits)))
+    return {"inception-score": mean, "inception-score-deviation": deviation}
+
+
+@needing("logits")
+def classes(real: Any, fake: Any, random: Generator) -> dict[str, float]:
+    """Counts the classes among samples, those with a tenth of their real share, and KL(fake ‖ real) of the shares.
+
+    A generator with categorical codes also has `code-agreement`, how well its best code predicts the class; one whose
+    classes are the classifier's has `label-agreement`, the share of samples that are classified as requested.
+    """
+    from ganzoo.metrics.classes import class_histogram, divergence, modes_present
+
+    fakes, reals = class_histogram(fake.logits), class_histogram(real.logits)
     return {
-        "modes": modes_present(drawn, there),
-        "modes-tenth": modes_present(drawn, there, LEAST_SHARE),
-        "class-divergence": divergence(drawn, there),
+        "modes": modes_present(fakes, reals),
+        "modes-tenth": modes_present(fakes, reals, LEAST_SHARE),
+        "class-divergence": divergence(fakes, reals),
         **_agreements(fake),
     }
 
 
-def _agreements(fake):
-    from ganzoo.metrics import code_agreement
+def _agreements(fake: Any) -> dict[str, float]:
+    from ganzoo.metrics.classes import code_agreement
 
-    found, (count, seen) = {}, (fake.logits.shape[1], fake.logits.argmax(1))
+    found: dict[str, float] = {}
+    count, classes = fake.logits.shape[1], fake.logits.argmax(1)
     if fake.codes is not None:
-        found["code-agreement"] = max(
-            code_agreement(code, seen, int(code.max()) + 1, count).accuracy for code in fake.codes.T
-        )
+        agreements = (code_agreement(code, classes, int(code.max()) + 1, count) for code in fake.codes.T)
+        found["code-agreement"] = max(agreement.accuracy for agreement in agreements)
     if fake.labels is not None:
-        found["label-agreement"] = float((seen == fake.labels).double().mean())
+        found["label-agreement"] = float((classes == fake.labels).double().mean())
     return found
-
-
-frechet.needs = ()
-kernel.needs = neighbours.needs = ("features",)
-class_score.needs = classes.needs = ("logits",)
-frechet.least, kernel.least, neighbours.least = 2, 2, 6  # images: a covariance needs two, the fifth of the others six

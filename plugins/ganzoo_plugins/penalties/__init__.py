@@ -1,10 +1,10 @@
 """Regularizers for any loss: R1, R2, gradient penalties, LeCam, consistency, orthogonal weights, and top-k."""
 
-from ganzoo import hookimpl
+from ganzoo import Register, hookimpl
 
 
 @hookimpl
-def register_regularizers(register):
+def register_regularizers(register: Register) -> None:
     from .others import Consistency, LeCam, Orthogonal, TopK
     from .slopes import R1, R2, DraganPenalty, GradientPenalty
 

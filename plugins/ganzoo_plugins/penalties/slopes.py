@@ -14,7 +14,7 @@ class Slope(Regularizer):
     Karras et al. 2020a, section 3.1 (lazy regularization); the gain is `gain=self.r1_interval` in stylegan2-ada-pytorch.
     """
 
-    separate = True
+    needs_per_sample_gradients = True
 
     def __init__(self, every: int):
         super().__init__()

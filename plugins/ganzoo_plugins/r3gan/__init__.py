@@ -1,13 +1,13 @@
-"""R3GAN (Huang et al. 2024): a modern baseline without tricks, as brownvc/R3GAN trains it on CIFAR-10 and on FFHQ at 64 px."""
+"""R3GAN (Huang et al. 2024): a modern baseline without tricks, after brownvc/R3GAN for CIFAR-10 and FFHQ at 64 px."""
 
-from ganzoo import ImageSpec, Part, Schedule, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Schedule, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/2501.05441"
-IMAGES = 20_000_000  # after which every schedule has arrived; the official runs may go on from there
+IMAGES = 20_000_000  # every schedule ends here; the official runs may continue with the final values
 
 
 def training(batch_size: int, half_life: float) -> Training:
-    """The `lr_scheduler`, `beta2_scheduler`, `gamma_scheduler` and `ema_scheduler` of train.py, all of one shape and length."""
+    """Settings of train.py: its schedules of learning rate, beta2, gamma and EMA share one shape and length."""
     return Training(
         optimizer="adam",
         optimizer_options={"betas": (0.0, 0.9), "eps": 1e-8},
@@ -18,21 +18,21 @@ def training(batch_size: int, half_life: float) -> Training:
         ema=0.999,
         mirror=True,
         schedules={
-            "generator_lr": Schedule(end=5e-5, shape="cosine"),
-            "discriminator_lr": Schedule(end=5e-5, shape="cosine"),
-            "beta2": Schedule(end=0.99, shape="cosine"),
-            "loss.share": Schedule(end=0.1, shape="cosine"),
-            "ema_half_life": Schedule(start=0.0, end=half_life, shape="cosine"),
+            "generator_lr": Schedule(to_value=5e-5, shape="cosine"),
+            "discriminator_lr": Schedule(to_value=5e-5, shape="cosine"),
+            "beta2": Schedule(to_value=0.99, shape="cosine"),
+            "loss.share": Schedule(to_value=0.1, shape="cosine"),
+            "ema_half_life": Schedule(from_value=0.0, to_value=half_life, shape="cosine"),
         },
     )
 
 
 @hookimpl
-def register_variants(register):
+def register_variants(register: RegisterVariant) -> None:
     register(
         Variant(
             name="r3gan",
-            summary="A relativistic loss with both zero-centred penalties on grouped residual blocks; no normalization, no tricks.",
+            summary="A relativistic loss with R1 and R2 on grouped residual blocks; no normalization, no tricks.",
             paper=PAPER,
             year=2024,
             generator=Part("r3gan"),
@@ -70,28 +70,28 @@ def register_variants(register):
 
 
 @hookimpl
-def register_generators(register):
+def register_generators(register: Register) -> None:
     from .model import R3GANGenerator
 
     register("r3gan", R3GANGenerator)
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .model import R3GANDiscriminator
 
     register("r3gan", R3GANDiscriminator)
 
 
 @hookimpl
-def register_losses(register):
+def register_losses(register: Register) -> None:
     from .model import RelativisticR1R2
 
     register("relativistic-r1-r2", RelativisticR1R2)
 
 
 @hookimpl
-def register_layouts(register):
+def register_layouts(register: Register) -> None:
     from .layouts import R3GAN
 
     register("r3gan", R3GAN)

@@ -1,6 +1,6 @@
-"""Relativistic GANs (Jolicoeur-Martineau 2018): the discriminator says which image is more real, not which is; four losses."""
+"""Relativistic GANs (Jolicoeur-Martineau 2018): four losses that score real images relative to fakes."""
 
-from ganzoo import Part, Training, Variant, hookimpl
+from ganzoo import Part, Register, RegisterVariant, Training, Variant, hookimpl
 
 SUMMARIES = {
     "rsgan": "A real image should look more real than a fake: cross-entropy of the difference of paired logits.",
@@ -11,7 +11,7 @@ SUMMARIES = {
 
 
 @hookimpl
-def register_variants(register):
+def register_variants(register: RegisterVariant) -> None:
     for name, summary in SUMMARIES.items():
         average = () if name == "rsgan" else ("relativistic-average",)
         register(
@@ -38,14 +38,14 @@ def register_variants(register):
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .model import RelativisticDiscriminator
 
     register("relativistic", RelativisticDiscriminator)
 
 
 @hookimpl
-def register_losses(register):
+def register_losses(register: Register) -> None:
     from . import model
 
     register("rsgan", model.RelativisticPairs)

@@ -1,10 +1,10 @@
-"""SAGAN (Zhang et al. 2018), as brain-research/self-attention-gan has it, at 64 and 32 pixels."""
+"""SAGAN (Zhang et al. 2018), after brain-research/self-attention-gan, at 64 and 32 pixels."""
 
-from ganzoo import ImageSpec, Part, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Training, Variant, Weights, hookimpl
 
 
 @hookimpl
-def register_variants(register):
+def register_variants(register: RegisterVariant) -> None:
     register(
         Variant(
             name="sagan",
@@ -49,14 +49,14 @@ def register_variants(register):
 
 
 @hookimpl
-def register_generators(register):
+def register_generators(register: Register) -> None:
     from .model import SAGANGenerator
 
     register("sagan", SAGANGenerator)
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .model import SAGANDiscriminator
 
     register("sagan", SAGANDiscriminator)

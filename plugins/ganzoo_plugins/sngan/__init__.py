@@ -1,6 +1,6 @@
-"""SNGAN and the projection discriminator (Miyato et al. 2018; Miyato and Koyama 2018), as pfnet-research/sngan_projection has them."""
+"""SNGAN (Miyato et al. 2018) and cGAN-PD (Miyato and Koyama 2018), after pfnet-research/sngan_projection."""
 
-from ganzoo import ImageSpec, Part, Schedule, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Schedule, Training, Variant, Weights, hookimpl
 
 CIFAR = Training(
     optimizer="adam",
@@ -9,7 +9,7 @@ CIFAR = Training(
     discriminator_lr=2e-4,
     batch_size=64,
     steps=50_000,
-    schedules={"generator_lr": Schedule(end=0.0), "discriminator_lr": Schedule(end=0.0)},
+    schedules={"generator_lr": Schedule(to_value=0.0), "discriminator_lr": Schedule(to_value=0.0)},
 )
 
 # The authors' command for these networks: example.sh of pfnet-research/chainer-gan-lib.
@@ -24,11 +24,11 @@ PLAIN = Training(
 
 
 @hookimpl
-def register_variants(register):
+def register_variants(register: RegisterVariant) -> None:
     register(
         Variant(
             name="sngan",
-            summary="Every layer of the discriminator divided by its largest singular value; residual networks, hinge loss.",
+            summary="Divides each weight of the discriminator by its largest singular value; ResNets, hinge loss.",
             paper="https://arxiv.org/abs/1802.05957",
             year=2018,
             generator=Part("sngan"),
@@ -64,7 +64,7 @@ def register_variants(register):
     register(
         Variant(
             name="cgan-pd",
-            summary="SNGAN with labels: the discriminator adds the inner product of its features and a vector of the class.",
+            summary="SNGAN with labels: adds the inner product of features and a class embedding to the logit.",
             paper="https://arxiv.org/abs/1802.05637",
             year=2018,
             generator=Part("sngan"),
@@ -79,7 +79,7 @@ def register_variants(register):
 
 
 @hookimpl
-def register_generators(register):
+def register_generators(register: Register) -> None:
     from .model import SNGANGenerator
     from .sndcgan import SNDCGANGenerator
 
@@ -88,7 +88,7 @@ def register_generators(register):
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .model import SNGANDiscriminator
     from .sndcgan import SNDCGANDiscriminator
 
@@ -97,14 +97,14 @@ def register_discriminators(register):
 
 
 @hookimpl
-def register_losses(register):
+def register_losses(register: Register) -> None:
     from .model import SNGAN
 
     register("sngan", SNGAN)
 
 
 @hookimpl
-def register_layouts(register):
+def register_layouts(register: Register) -> None:
     from .layouts import MimicryProjection, MimicrySNGAN
 
     register("mimicry-sngan", MimicrySNGAN)

@@ -1,10 +1,10 @@
-"""The backbones of POSTECH-CVLab/PyTorch-StudioGAN, which its many variants share, and how its checkpoints name their tensors."""
+"""The backbones of POSTECH-CVLab/PyTorch-StudioGAN, which its many variants share, and layouts of its checkpoints."""
 
-from ganzoo import hookimpl
+from ganzoo import Register, hookimpl
 
 
 @hookimpl
-def register_generators(register):
+def register_generators(register: Register) -> None:
     from .convolutional import ConvolutionalGenerator
     from .residual import ResidualGenerator
 
@@ -13,7 +13,7 @@ def register_generators(register):
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .convolutional import ConvolutionalDiscriminator
     from .residual import ResidualDiscriminator
 
@@ -22,7 +22,7 @@ def register_discriminators(register):
 
 
 @hookimpl
-def register_layouts(register):
+def register_layouts(register: Register) -> None:
     from .layouts import BigResnet, DeepConv, Resnet
 
     register("studiogan-big-resnet", BigResnet)

@@ -1,14 +1,14 @@
-"""The variational autoencoder (Kingma and Welling 2013), as pytorch/examples `vae/main.py` has it: no GAN, but the baseline of one."""
+"""The variational autoencoder (Kingma and Welling 2013), after pytorch/examples `vae/main.py`: a baseline for GANs."""
 
-from ganzoo import ImageSpec, Part, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Training, Variant, Weights, hookimpl
 
 
 @hookimpl
-def register_variants(register):
+def register_variants(register: RegisterVariant) -> None:
     register(
         Variant(
             name="vae",
-            summary="No adversary: a decoder and an encoder that raise a bound on the likelihood; the baseline of every GAN.",
+            summary="No adversary: decoder and encoder maximize a bound on the likelihood; a baseline for GANs.",
             paper="https://arxiv.org/abs/1312.6114",
             year=2013,
             generator=Part("vae"),
@@ -30,21 +30,21 @@ def register_variants(register):
 
 
 @hookimpl
-def register_generators(register):
+def register_generators(register: Register) -> None:
     from .model import Decoder
 
     register("vae", Decoder)
 
 
 @hookimpl
-def register_losses(register):
+def register_losses(register: Register) -> None:
     from .model import EvidenceLowerBound
 
     register("evidence-lower-bound", EvidenceLowerBound)
 
 
 @hookimpl
-def register_layouts(register):
+def register_layouts(register: Register) -> None:
     from .layouts import PytorchExamplesVAE
 
     register("pytorch-examples-vae", PytorchExamplesVAE)

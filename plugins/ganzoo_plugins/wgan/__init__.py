@@ -1,17 +1,17 @@
-"""WGAN (Arjovsky, Chintala and Bottou 2017), as martinarjovsky/WassersteinGAN has it: DCGAN's networks, and multilayer perceptrons."""
+"""WGAN (Arjovsky, Chintala and Bottou 2017), after martinarjovsky/WassersteinGAN: DCGAN's networks, and perceptrons."""
 
-from ganzoo import ImageSpec, Part, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/1701.07875"
 TRAINING = Training(optimizer="rmsprop", generator_lr=5e-5, discriminator_lr=5e-5, batch_size=64, steps=100_000)
 
 
 @hookimpl
-def register_variants(register):
+def register_variants(register: RegisterVariant) -> None:
     register(
         Variant(
             name="wgan",
-            summary="The Wasserstein distance instead of a classifier: a critic whose weights are clipped to a small box.",
+            summary="The Wasserstein distance instead of a classifier: a critic with weights clipped to a small box.",
             paper=PAPER,
             year=2017,
             generator=Part("dcgan"),
@@ -33,7 +33,7 @@ def register_variants(register):
     register(
         Variant(
             name="wgan-mlp",
-            summary="WGAN without convolutions or normalization: the paper's test of whether training survives a poor architecture.",
+            summary="WGAN without convolutions or normalization: the paper's test of a poor architecture.",
             paper=PAPER,
             year=2017,
             generator=Part("wgan-mlp"),
@@ -47,28 +47,28 @@ def register_variants(register):
 
 
 @hookimpl
-def register_generators(register):
+def register_generators(register: Register) -> None:
     from .model import PerceptronGenerator
 
     register("wgan-mlp", PerceptronGenerator)
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .model import PerceptronCritic
 
     register("wgan-mlp", PerceptronCritic)
 
 
 @hookimpl
-def register_losses(register):
+def register_losses(register: Register) -> None:
     from .model import WassersteinClipped
 
     register("wasserstein-clipped", WassersteinClipped)
 
 
 @hookimpl
-def register_layouts(register):
+def register_layouts(register: Register) -> None:
     from .layouts import WassersteinGAN, WassersteinGANPerceptron
 
     register("wassersteingan", WassersteinGAN)

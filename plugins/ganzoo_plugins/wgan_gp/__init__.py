@@ -1,12 +1,14 @@
-"""WGAN-GP (Gulrajani et al. 2017): the nets of igul222/improved_wgan_training for CIFAR-10, MNIST and 64×64 ImageNet."""
+"""WGAN-GP (Gulrajani et al. 2017): igul222/improved_wgan_training for CIFAR-10, MNIST and 64×64 ImageNet."""
 
-from ganzoo import ImageSpec, Part, Schedule, Training, Variant, Weights, hookimpl
+from typing import Any
+
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Schedule, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/1704.00028"
 
 
-def adam(rate: float, beta1: float, batch_size: int, steps: int, **more) -> Training:
-    """Both networks with the same Adam, as all official scripts have it; β2 is always 0.9."""
+def adam(rate: float, beta1: float, batch_size: int, steps: int, **more: Any) -> Training:
+    """The same Adam for both networks, as in all official scripts; β2 is always 0.9."""
     return Training(
         optimizer="adam",
         optimizer_options={"betas": (beta1, 0.9)},
@@ -19,11 +21,11 @@ def adam(rate: float, beta1: float, batch_size: int, steps: int, **more) -> Trai
 
 
 @hookimpl
-def register_variants(register):
+def register_variants(register: RegisterVariant) -> None:
     register(
         Variant(
             name="wgan-gp",
-            summary="A critic held to slope one by a gradient penalty, five critic steps to one of the generator.",
+            summary="A gradient penalty keeps the critic's slope at one; five critic steps per generator step.",
             paper=PAPER,
             year=2017,
             generator=Part("wgan-gp"),
@@ -60,7 +62,7 @@ def register_variants(register):
     register(
         Variant(
             name="wgan-gp-resnet",
-            summary="WGAN-GP with residual networks; given labels, class-conditional batch norm and a classifying critic.",
+            summary="WGAN-GP with residual networks; with labels, conditional batch norm and an auxiliary classifier.",
             paper=PAPER,
             year=2017,
             generator=Part("wgan-gp-resnet"),
@@ -77,7 +79,7 @@ def register_variants(register):
                 0.0,
                 batch_size=64,
                 steps=100_000,
-                schedules={"generator_lr": Schedule(end=0.0), "discriminator_lr": Schedule(end=0.0)},
+                schedules={"generator_lr": Schedule(to_value=0.0), "discriminator_lr": Schedule(to_value=0.0)},
             ),
         )
     )
@@ -98,7 +100,7 @@ def register_variants(register):
 
 
 @hookimpl
-def register_generators(register):
+def register_generators(register: Register) -> None:
     from .model import ConvolutionalGenerator
     from .resnet import resnet_generator, resnet_generator_64
 
@@ -108,7 +110,7 @@ def register_generators(register):
 
 
 @hookimpl
-def register_discriminators(register):
+def register_discriminators(register: Register) -> None:
     from .model import ConvolutionalCritic
     from .resnet import ResNetCritic, ResNetCritic64
 
@@ -118,7 +120,7 @@ def register_discriminators(register):
 
 
 @hookimpl
-def register_losses(register):
+def register_losses(register: Register) -> None:
     from .model import WassersteinGP
 
     register("wasserstein-gp", WassersteinGP)

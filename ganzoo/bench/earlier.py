@@ -1,0 +1,39 @@
+"""Renames the metrics in rows and protocols of before: `kernel`, `class-score` and `neighbours`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
+
+RENAMED = {
+    "kernel": "kid",
+    "kernel-deviation": "kid-deviation",
+    "class-score": "inception-score",
+    "class-score-deviation": "inception-score-deviation",
+    "neighbours": "precision-recall",
+}
+
+
+def today(label: str) -> str:
+    """Returns today's name of a metric, with or without its extractor: "kernel[fashion-cnn]" is "kid[fashion-cnn]"."""
+    name, bracket, extractor = label.partition("[")
+    return f"{RENAMED.get(name, name)}{bracket}{extractor}"
+
+
+def renamed_scores(scores: Mapping[str, Value]) -> dict[str, Value]:
+    """Returns the same numbers under today's names."""
+    return {today(label): value for label, value in scores.items()}
+
+
+def renamed_protocol(protocol: dict[str, Any]) -> dict[str, Any]:
+    """Returns a protocol as it would be written today; values that no bench writes stay as they are."""
+    found = dict(protocol)
+    metrics, ranking = protocol.get("metrics"), protocol.get("ranking")
+    if isinstance(metrics, list) and metrics and all(isinstance(name, str) for name in metrics):
+        first, *others = (today(name) for name in metrics)
+        found["metrics"] = [first, *sorted(others)]
+    if isinstance(ranking, str):
+        found["ranking"] = today(ranking)
+    return found

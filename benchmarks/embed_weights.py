@@ -61,14 +61,14 @@ def embed(arguments) -> None:
         "scored_on": arguments.data,
     }
     rounded = {name: float(f"{value:.6g}") for name, value in after.items()}
-    model.config = replace(model.config, metrics=rounded, training=facts, licence=arguments.licence)
+    model.config = replace(model.config, metrics=rounded, training=facts, license=arguments.license)
     model.save(arguments.out, dtype=arguments.dtype)
     image = model.image
     inside = arguments.out.parts[arguments.out.parts.index("ganzoo_plugins") :]
     print(f'"{arguments.tag}": Weights(')
     print(f"    image=ImageSpec({image.size}, {image.channels}{f', {image.classes}' if image.classes else ''}),")
     print(f'    sha256="{model.config.weights.sha256}",')
-    print(f'    licence="{arguments.licence}",')
+    print(f'    license="{arguments.license}",')
     print(f'    package_file="{".".join(inside[:2])}:{"/".join(inside[2:])}",\n)')
 
 
@@ -90,7 +90,7 @@ def main() -> None:
         default=True,
         help="take the moving average, if there is one",
     )
-    parser.add_argument("--licence", default="MIT")
+    parser.add_argument("--license", default="MIT")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     try:

@@ -43,7 +43,7 @@ def main() -> None:
     arguments = parser.parse_args()
     model = ganzoo.load(arguments.run)
     columns = COLUMNS * (1 + model.generator.continuous)
-    save_picture(enlarged(grid(model.draw(rows(model)), columns), 1100), arguments.picture)
+    save_picture(enlarged(grid(model.generate(rows(model)), columns), 1100), arguments.picture)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def write(folder, width):
     generator = factory(ImageSpec(64, 3), width=width)
     torch.save(generator.state_dict(), folder + "/generator.pth")
     config = ModelConfig(variant="dcgan", generator=Part("dcgan", {"width": width}), image=ImageSpec(64, 3), latent_dim=100,
-                         provider=Provider(distribution="ganzoo", version="0.1.0"), licence="MIT")
+                         provider=Provider(distribution="ganzoo", version="0.1.0"), license="MIT")
     Model(generator, config).save(folder + "/model")
 write(folder, width)
 write(folder + "/small", 4)

@@ -40,7 +40,7 @@ def trained(size: int, width: int) -> Model:
         image=image,
         latent_dim=100,
         provider=Provider(distribution="ganzoo", version="0.1.0"),
-        licence="MIT",
+        license="MIT",
     )
     return Model(generator, config)
 

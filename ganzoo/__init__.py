@@ -95,7 +95,7 @@ def push(
     message: str | None = None,
     discriminator: bool = False,
     dtype: str = "float32",
-    licence: str | None = None,
+    license: str | None = None,
     tag: str | None = None,
 ) -> Pushed:
     """Publishes a model on the Hugging Face Hub as `repo` ("owner/name"), which is created if needed.
@@ -107,7 +107,7 @@ def push(
         message: of the commit; None writes one.
         discriminator: also publishes the discriminator of a run.
         dtype: how the numbers are stored: "float32", "float16" or "bfloat16".
-        licence: of the weights, such as "mit"; None keeps what the model states.
+        license: of the weights, such as "mit"; None keeps what the model states.
         tag: a git tag for the commit.
 
     Raises:
@@ -122,6 +122,6 @@ def push(
         message=message,
         discriminator=discriminator,
         dtype=dtype,
-        licence=licence,
+        license=license,
         tag=tag,
     )

@@ -37,12 +37,12 @@ class Layout:
     variants: tuple[str, ...] = ()
     summary: str = ""
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         """What tensors of these names and shapes are, or None unless every one of them is accounted for.
 
         Prefixes that all names share ("module.") have been taken off. The numbers come from a file that nobody has vouched for.
         """
-        raise TypeError(f"{type(self).__name__} must define recognises(shapes)")
+        raise TypeError(f"{type(self).__name__} must define recognize(shapes)")
 
     def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         """The `state_dict` of the part that `match` names, made from the file's tensors: every name and shape of it, no other."""

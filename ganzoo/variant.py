@@ -102,7 +102,7 @@ class Weights:
 
     image: ImageSpec
     sha256: str
-    licence: str
+    license: str
     package_file: str | None = None
     repo: str | None = None
     revision: str | None = None

@@ -3,6 +3,7 @@ import os
 import pytest
 import torch
 
+MARKS = ("process", "slow")  # pyproject.toml says what they mean
 torch.set_num_threads(1)
 
 
@@ -10,18 +11,27 @@ def pytest_addoption(parser):
     parser.addoption(
         "--cuda", action="store_true", help="let tests see the GPU; give the files that need one, for many others fork"
     )
-    parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+    for mark in MARKS:
+        parser.addoption(f"--{mark}", action="store_true", help=f"also run the tests marked {mark}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Tests of one file stay together, since they share what is made once; a worker that is done takes some of another's."""
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "worksteal"
 
 
 def pytest_configure(config):
-    if not config.getoption(
-        "--cuda"
-    ):  # the same tests on every machine, and no fork of a process that holds a GPU's driver
+    # The same tests on every machine, and no fork of a process that holds a GPU's driver.
+    if not config.getoption("--cuda"):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--slow"):
-        for item in items:
-            if "slow" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="slow: give --slow"))
+    asked = config.option.markexpr
+    left_out = [mark for mark in MARKS if not config.getoption(f"--{mark}") and mark not in asked.split()]
+    for item in items:
+        for mark in left_out:
+            if item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=f"{mark}: give --{mark} or -m {mark}"))

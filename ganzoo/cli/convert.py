@@ -23,10 +23,10 @@ from ganzoo.cli.types import VariantName
 )
 @click.option("--discriminator-key", help="Which network in that file.")
 @click.option(
-    "--licence",
+    "--license",
     default="unknown",
     show_default=True,
-    help="The licence of the weights, for whoever gets them from you.",
+    help="The license of the weights, for whoever gets them from you.",
 )
 @click.option(
     "--dtype",
@@ -46,7 +46,7 @@ def convert(files, variant: str, out: Path, channels, **rest) -> None:
 
     \b
     ganzoo convert netG.pth --variant dcgan --out converted/netG
-    ganzoo convert 200_gen_params.jl_*.npy --variant dcgan --layout newmu --licence MIT --out converted/house-numbers
+    ganzoo convert 200_gen_params.jl_*.npy --variant dcgan --layout newmu --license MIT --out converted/house-numbers
     ganzoo convert training.pt --key generator --variant wgan-gp --set generator.width=32 --out converted/mine
 
     Pickles are read in a process of their own, as tensors alone and under limits: no code in a file is ever run, and a file

@@ -72,7 +72,7 @@ def explore(
     codes = bool(model.generator.codes) and directions is None
     samples, steps = samples or (4 if codes else 2), steps or (25 if moves else 10 if codes else 7)
     rows = explore.explore(model, directions=directions, samples=samples, steps=steps, reach=reach, seed=seed)
-    drawn = explore.draw_rows(model, rows, label)
+    drawn = explore.sample_rows(model, rows, label)
     if moves:
         pictures.save_animation(explore.animation(rows, drawn), out, seconds_per_frame=0.1)
     else:

@@ -74,7 +74,7 @@ def _fetched(repo: str, revision: str | None, sha256: str | None = None) -> str:
 @click.argument("repo", metavar="OWNER/NAME")
 @click.option("--private", is_flag=True, help="Make the repository private, if it is made now.")
 @click.option(
-    "--licence", help="What others may do with the weights: mit, cc-by-4.0, ... [default: what the model says]"
+    "--license", help="What others may do with the weights: mit, cc-by-4.0, ... [default: what the model says]"
 )
 @click.option(
     "--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="How numbers are stored."
@@ -82,14 +82,14 @@ def _fetched(repo: str, revision: str | None, sha256: str | None = None) -> str:
 @click.option("--discriminator", is_flag=True, help="Publish the discriminator too.")
 @click.option("--message", help="The commit's message.")
 @click.option("--tag", help="Also name the commit, as v1.")
-def push(source: str, repo: str, private: bool, licence, dtype: str, discriminator: bool, message, tag) -> None:
+def push(source: str, repo: str, private: bool, license, dtype: str, discriminator: bool, message, tag) -> None:
     """Publish the model SOURCE on the Hugging Face Hub as OWNER/NAME, with a model card and samples.
 
     SOURCE is whatever `ganzoo sample` takes. One commit holds config.json, model.safetensors, README.md and samples.png; nothing
     else is uploaded. Then the commit is loaded back and must draw the same images. Log in first: hf auth login.
 
     \b
-    ganzoo push ./runs/first me/my-dcgan --licence mit
+    ganzoo push ./runs/first me/my-dcgan --license mit
     ganzoo push ./runs/first me/my-dcgan --dtype float16 --private --tag v1
     """
     from ganzoo.cli.common import loaded_registry, show_messages
@@ -100,7 +100,7 @@ def push(source: str, repo: str, private: bool, licence, dtype: str, discriminat
 
     options = {
         "private": private,
-        "licence": licence,
+        "license": license,
         "dtype": dtype,
         "discriminator": discriminator,
         "message": message,

@@ -141,7 +141,7 @@ def _weights(weights: Weights) -> dict:
         "where": where,
         "embedded": weights.repo is None,
         "image": image,
-        "licence": weights.licence,
+        "license": weights.license,
         "sha256": weights.sha256,
     }
 
@@ -154,7 +154,7 @@ def _print_card(card: dict) -> None:
     click.echo(f"  tags      {', '.join(card['tags']) or '-'}")
     for number, (tag, facts) in enumerate(card["weights"].items() or {"-": None}.items()):
         place = (
-            f"{facts['image']['size']} px, {'embedded' if facts['embedded'] else facts['where']}, {facts['licence']}"
+            f"{facts['image']['size']} px, {'embedded' if facts['embedded'] else facts['where']}, {facts['license']}"
             if facts
             else ""
         )

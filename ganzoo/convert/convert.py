@@ -1,4 +1,4 @@
-"""Weights that other code trained, made into a model folder: recognised by names and shapes, filled into our network, verified."""
+"""Weights that other code trained, made into a model folder: recognized by names and shapes, filled into our network, verified."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ganzoo.config.recipe import bind_part
 from ganzoo.config.settings import resolve
-from ganzoo.convert.pickle_reader import read_foreign
-from ganzoo.convert.recognize import Foreign, recognise
+from ganzoo.convert.pickle_reader import read_inputs
+from ganzoo.convert.recognize import InputFiles, recognize
 from ganzoo.engine.build import build_part
 from ganzoo.errors import CheckpointError, GanzooError, UsageError, did_you_mean
 from ganzoo.files.text import shorten
@@ -48,7 +48,7 @@ class Request:
     key: str | None = None
     discriminator: Sequence[Path] = ()
     discriminator_key: str | None = None
-    licence: str = "unknown"
+    license: str = "unknown"
     dtype: str = "float32"
     image_size: int | None = None
     channels: int | None = None
@@ -69,8 +69,8 @@ def convert(request: Request, registry: Registry) -> Model:
     wanted = {"generator": (request.files, request.key)}
     if request.discriminator:
         wanted["discriminator"] = request.discriminator, request.discriminator_key
-    files = [recognise(paths, key) for paths, key in wanted.values()]
-    found = read_foreign(files, [key for _, key in wanted.values()])
+    files = [recognize(paths, key) for paths, key in wanted.values()]
+    found = read_inputs(files, [key for _, key in wanted.values()])
     made = {role: conversion.of(role, file, result) for role, file, result in zip(wanted, files, found, strict=True)}
     generator, discriminator = made["generator"], made.get("discriminator")
     if discriminator and discriminator.match.image != generator.match.image:
@@ -127,7 +127,7 @@ class _Conversion:
     layouts: Mapping[str, Layout]
     registry: Registry
 
-    def of(self, role: str, file: Foreign, tensors: dict[str, Tensor] | GanzooError) -> Converted:
+    def of(self, role: str, file: InputFiles, tensors: dict[str, Tensor] | GanzooError) -> Converted:
         """One network of the request, checked against the module that will hold it."""
         if isinstance(tensors, GanzooError):
             raise tensors
@@ -150,10 +150,10 @@ class _Conversion:
                 )
         return Converted(name, match, {key: made[key] for key in ours})
 
-    def _matched(self, role: str, file: Foreign, shapes: Shapes) -> tuple[str, Match]:
+    def _matched(self, role: str, file: InputFiles, shapes: Shapes) -> tuple[str, Match]:
         """The one layout that accounts for every tensor. Our own names count only where no other layout does."""
         found = {
-            name: match for name, layout in self.layouts.items() if (match := layout.recognises(shapes)) is not None
+            name: match for name, layout in self.layouts.items() if (match := layout.recognize(shapes)) is not None
         }
         matches = {name: match for name, match in found.items() if match.role == role}
         if not matches and self.request.layout in (OWN, "auto"):
@@ -217,7 +217,7 @@ def _sizes(tensors: Mapping[str, Tensor]) -> Shapes:
 
 
 def _config(
-    request: Request, variant: Variant, registry: Registry, files: Sequence[Foreign], generator: Converted
+    request: Request, variant: Variant, registry: Registry, files: Sequence[InputFiles], generator: Converted
 ) -> ModelConfig:
     """What config.json says; nothing of it depends on when or where the conversion ran."""
     plugin = registry.claim("variants", variant.name).plugin
@@ -235,7 +235,7 @@ def _config(
         image=generator.match.image,
         latent_dim=latent_dim,
         provider=Provider(distribution=plugin.distribution, version=plugin.version),
-        licence=request.licence,
+        license=request.license,
         training=facts,
     )
 

@@ -1,6 +1,6 @@
 """Reads pickled and numpy files in a process of its own, under limits, and leaves safetensors behind. Run as a file.
 
-`python -P legacy_child.py JOBS` where JOBS is a JSON list of {"kind": "torch" | "npy" | "npz", "paths", "bytes", "key", "out"}. For
+`python -P pickle_process.py JOBS` where JOBS is a JSON list of {"kind": "torch" | "npy" | "npz", "paths", "bytes", "key", "out"}. For
 each job `out` gets the tensors and `out` + ".json" their order, {"names": [...]}, or why there are none: {"refused": reason} or
 {"candidates": {key: tensors}}. It uses nothing of ganzoo, so that it runs wherever torch does.
 """

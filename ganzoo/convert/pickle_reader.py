@@ -1,7 +1,7 @@
 """Weights that other programs wrote: .pth, .npz, .npy and safetensors as plain tensors. The only way to a pickle in ganzoo.
 
 Files are first judged by their bytes and tables (`foreign`); pickles and numpy's formats are then read in a process of their own
-(`legacy_child`) by `torch.load(weights_only=True)` under limits of memory, time and disk. No setting turns any of it off.
+(`pickle_process`) by `torch.load(weights_only=True)` under limits of memory, time and disk. No setting turns any of it off.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 import safetensors.torch
 from torch import Tensor
 
-from ganzoo.convert import pickle_process as legacy_child
-from ganzoo.convert.recognize import LARGEST, Foreign
+from ganzoo.convert import pickle_process
+from ganzoo.convert.recognize import LARGEST, InputFiles
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.files.strict_json import parse_json, read_bytes, read_json
 from ganzoo.files.text import shorten
@@ -29,7 +29,7 @@ PREFIXES = ("module.", "_orig_mod.")
 ANSWER_BYTES = 2**24
 
 
-def read_foreign(files: Sequence[Foreign], keys: Sequence[str | None]) -> list[dict[str, Tensor] | GanzooError]:
+def read_inputs(files: Sequence[InputFiles], keys: Sequence[str | None]) -> list[dict[str, Tensor] | GanzooError]:
     """The tensors of each of `files`, names freed from prefixes that all share ("module."), or the error that refuses it.
 
     `keys` choose where a file holds several networks ("netG", "state_dict.generator", or a prefix of names). All files are read
@@ -52,7 +52,7 @@ def read_foreign(files: Sequence[Foreign], keys: Sequence[str | None]) -> list[d
     return [found[number] for number in range(len(files))]
 
 
-def _job(file: Foreign, key: str | None, out: Path) -> dict:
+def _job(file: InputFiles, key: str | None, out: Path) -> dict:
     paths = [str(path.absolute()) for path in file.paths]
     return {"kind": file.kind, "paths": paths, "names": file.names, "bytes": file.size, "key": key, "out": str(out)}
 
@@ -62,14 +62,14 @@ def _run(jobs: list[dict], path: Path) -> None:
     path.write_text(json.dumps(jobs), encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TORCH_FORCE_")}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
-    command = [sys.executable, "-P", str(Path(legacy_child.__file__)), str(path)]
+    command = [sys.executable, "-P", str(Path(pickle_process.__file__)), str(path)]
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True)
     if done.returncode:
         line = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"])[-1]
         raise GanzooError(f"The process that reads foreign weights could not start or died: {shorten(line)}.")
 
 
-def _result(file: Foreign, key: str | None, out: Path) -> dict[str, Tensor]:
+def _result(file: InputFiles, key: str | None, out: Path) -> dict[str, Tensor]:
     """What the reader left for one file."""
     answer = Path(f"{out}.json")
     if not answer.exists():
@@ -81,11 +81,11 @@ def _result(file: Foreign, key: str | None, out: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{file.label} {said['refused']}.")
     if "candidates" in said:
         raise _choice(file, key, {path: f"{count} tensors" for path, count in said["candidates"].items()})
-    tensors = _loaded(file, read_bytes(out, limit=legacy_child.LARGEST_SHARE * LARGEST))
+    tensors = _loaded(file, read_bytes(out, limit=pickle_process.LARGEST_SHARE * LARGEST))
     return without_prefix({name: tensors[name] for name in said["names"]})
 
 
-def _choice(file: Foreign, key: str | None, candidates: Mapping[str, str]) -> UsageError:
+def _choice(file: InputFiles, key: str | None, candidates: Mapping[str, str]) -> UsageError:
     listed = ", ".join(f"{shorten(path)} ({what})" for path, what in list(candidates.items())[:20])
     head = f"has no network {shorten(key)}" if key is not None else "holds several networks"
     return UsageError(
@@ -93,10 +93,10 @@ def _choice(file: Foreign, key: str | None, candidates: Mapping[str, str]) -> Us
     )
 
 
-def _safetensors(file: Foreign, key: str | None) -> dict[str, Tensor]:
+def _safetensors(file: InputFiles, key: str | None) -> dict[str, Tensor]:
     tensors = _loaded(file, read_bytes(file.paths[0], limit=LARGEST))
     for name, tensor in tensors.items():
-        if wrong := legacy_child.fault(tensor):
+        if wrong := pickle_process.fault(tensor):
             raise CheckpointError(f"{file.label} has a tensor {shorten(name)} that {wrong}.")
     if key is not None:
         tensors = {name[len(key) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{key}.")}
@@ -112,7 +112,7 @@ def _by_number(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d{1,9})", name)]
 
 
-def _loaded(file: Foreign, data: bytes) -> dict[str, Tensor]:
+def _loaded(file: InputFiles, data: bytes) -> dict[str, Tensor]:
     """Tensors from the bytes of a safetensors file; from bytes, since a mapped file that shrinks would end the process."""
     _check_header(file, data)
     try:
@@ -121,7 +121,7 @@ def _loaded(file: Foreign, data: bytes) -> dict[str, Tensor]:
         raise CheckpointError(f"{file.label} is not a whole safetensors file.") from None
 
 
-def _check_header(file: Foreign, data: bytes) -> None:
+def _check_header(file: InputFiles, data: bytes) -> None:
     """Refuses a header that two readers could read differently (a key twice), or one so long that the library takes minutes over it."""
     length = int.from_bytes(data[:8], "little")
     header = data[8 : 8 + length]

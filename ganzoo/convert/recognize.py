@@ -44,7 +44,7 @@ WHAT_IT_IS = (
 
 
 @dataclass(frozen=True)
-class Foreign:
+class InputFiles:
     """A set of tensors to read: one file, or several .npy that belong together.
 
     `names` are the tensors' names for .npy. `size` is how many bytes of numbers there can be at most.
@@ -62,7 +62,7 @@ class Foreign:
         return f"{self.paths[0]}{more}"
 
 
-def recognise(paths: Sequence[Path], key: str | None = None) -> Foreign:
+def recognize(paths: Sequence[Path], key: str | None = None) -> InputFiles:
     """What the files are; `key` chooses among groups of .npy in a folder. UsageError for what is no weights at all,
     CheckpointError for files that must not be opened."""
     files = [file for path in paths for file in _arrays_in(Path(path))]
@@ -81,17 +81,17 @@ def recognise(paths: Sequence[Path], key: str | None = None) -> Foreign:
         return _group(files, key)
     size = _size(files[0])
     if suffix == ".npz":
-        return Foreign("npz", (files[0],), _check_zip(files[0], size, stored=False))
+        return InputFiles("npz", (files[0],), _check_zip(files[0], size, stored=False))
     if suffix == ".safetensors":
-        return Foreign("safetensors", (files[0],), size)
-    return Foreign("torch", (files[0],), _check_torch(files[0], size))
+        return InputFiles("safetensors", (files[0],), size)
+    return InputFiles("torch", (files[0],), _check_torch(files[0], size))
 
 
 def _arrays_in(path: Path) -> list[Path]:
     return sorted(path.glob("*.npy")) if path.is_dir() else [path]
 
 
-def _group(files: list[Path], key: str | None) -> Foreign:
+def _group(files: list[Path], key: str | None) -> InputFiles:
     """The .npy files of one network, in the order of their numbers: `gen_params.jl_01.npy`, `gen_params.jl_02.npy`, ..."""
     groups: dict[str, list[tuple[str, Path]]] = {}
     for file in files:
@@ -110,7 +110,7 @@ def _group(files: list[Path], key: str | None) -> Foreign:
         raise UsageError(
             f"Two files have the number {shorten(max(names, key=names.count))}: give the arrays of one network."
         )
-    return Foreign("npy", tuple(file for _, file in chosen), sum(_size(file) for _, file in chosen), names)
+    return InputFiles("npy", tuple(file for _, file in chosen), sum(_size(file) for _, file in chosen), names)
 
 
 def _size(path: Path) -> int:

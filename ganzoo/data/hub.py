@@ -16,8 +16,8 @@ from ganzoo.data.store import key_of
 from ganzoo.errors import DataError, GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, write_atomically
 from ganzoo.files.text import quoted
-from ganzoo.hub.client import COMMIT, patiently
-from ganzoo.hub.errors import Asked
+from ganzoo.hub.client import COMMIT, call_hub
+from ganzoo.hub.errors import HubTarget
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def list_commit(source: HubSource, revision: str | None) -> tuple[str, dict[str,
         info = HfApi().dataset_info(source.repository, revision=revision, files_metadata=True)
         return info.sha, {file.rfilename: getattr(file.lfs, "sha256", None) for file in info.siblings or []}
 
-    sha, files = patiently(ask_hub, asked(source, revision))
+    sha, files = call_hub(ask_hub, asked(source, revision))
     if not COMMIT.fullmatch(sha or ""):
         raise Unreachable(f"The Hub named no commit for data set {quoted(source.repository)}.")
     return sha, files
@@ -128,7 +128,7 @@ def fetch(source: HubSource, name: str, sha256: str | None) -> Path:
     bounds = {"limit": LARGEST_FILE, "size": LARGEST_FILE, "commit": source.revision}
     for again in (False, True):
         download = partial(hf_hub_download, source.repository, name, repo_type="dataset", force_download=again)
-        path = Path(patiently(partial(download, revision=source.revision), asked(source, source.revision), **bounds))
+        path = Path(call_hub(partial(download, revision=source.revision), asked(source, source.revision), **bounds))
         with disk_errors(f"{path} cannot be read", DataError), open(path, "rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if sha256 in (None, found):
@@ -139,8 +139,8 @@ def fetch(source: HubSource, name: str, sha256: str | None) -> Path:
     raise DataError(f"{quoted(name)} of {quoted(source.repository)} arrives damaged (its sha256 differs): try later.")
 
 
-def asked(source: HubSource, revision: str | None) -> Asked:
-    return Asked("data set", source.repository, revision, source.hint or "", DataError, Unreachable)
+def asked(source: HubSource, revision: str | None) -> HubTarget:
+    return HubTarget("data set", source.repository, revision, source.hint or "", DataError, Unreachable)
 
 
 def recorded(record: Path) -> str | None:

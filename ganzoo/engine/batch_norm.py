@@ -1,4 +1,4 @@
-"""Batch norm of averaged weights: statistics of what they themselves compute, not of what the live weights did."""
+"""Recomputes batch-norm statistics for the EMA generator (standing statistics, Brock et al. 2018)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BATCHES, BATCH = 16, 64
 
 
 def has_statistics(generator: nn.Module) -> bool:
-    """Whether anything in it normalizes by running statistics."""
+    """Whether any layer normalizes by running statistics."""
     return any(isinstance(module, _BatchNorm) and module.track_running_stats for module in generator.modules())
 
 
@@ -22,7 +22,7 @@ def has_statistics(generator: nn.Module) -> bool:
 def recalibrate_batch_norm(generator: Generator, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
     """Replaces all running statistics by their mean over `batches` of (latents, labels).
 
-    The "standing statistics" of Brock et al. 2018. The rest of the generator stays in evaluation mode.
+    The rest of the generator stays in evaluation mode.
     """
     norms = [module for module in generator.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     momenta = [norm.momentum for norm in norms]

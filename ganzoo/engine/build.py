@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.config.recipe import BoundPart, Recipe
-from ganzoo.engine.distributed import Processes
+from ganzoo.engine.distributed import ALONE, Processes
 from ganzoo.engine.randomness import seeded
 from ganzoo.errors import GanzooError, PluginError, UsageError
 from ganzoo.files.text import one_line
@@ -48,7 +48,7 @@ def build_part(part: BoundPart, image: ImageSpec) -> Any:
 
 
 def overrides_init_from_data(generator: nn.Module) -> bool:
-    """Whether a generator overrides `init_from_data`, so that the mean of the images is worth a pass over them."""
+    """Whether a generator needs the mean of the images, which costs a pass over them."""
     return getattr(type(generator), "init_from_data", Generator.init_from_data) is not Generator.init_from_data
 
 
@@ -61,14 +61,14 @@ def build_trainer(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     precision: str = "fp32",
-    processes: Processes = Processes(),
+    processes: Processes = ALONE,
     mean_image: Callable[[], Tensor] | None = None,
 ) -> Trainer:
     """Builds every part of a recipe, initialized from the seed on the CPU, and the trainer around them.
 
-    `mean_image` gives the mean (C, H, W) of the images in [-1, 1]; it is called only for a generator that starts from it.
+    `mean_image` returns the mean (C, H, W) of the images in [-1, 1]; called only for a generator that starts from it.
     """
-    from ganzoo.engine.trainer import Trainer  # whoever only draws needs no optimizers
+    from ganzoo.engine.trainer import Trainer  # sampling needs no optimizers
 
     with seeded(seed):
         built = {path: build_part(part, image) for path, part in recipe.parts.items()}
@@ -92,7 +92,7 @@ def build_trainer(
 
 
 def warn_of_batch_norm(discriminator: nn.Module | None, regularizers: Mapping[str, Regularizer]) -> None:
-    """Logs a warning if a regularizer needs per-sample gradients and the discriminator's batch norm couples the samples."""
+    """Logs a warning if a regularizer needs per-sample gradients and the discriminator has batch norm."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
     if discriminator is None or not any(isinstance(module, _BatchNorm) for module in discriminator.modules()):

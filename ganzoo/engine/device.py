@@ -8,7 +8,7 @@ from ganzoo.errors import UsageError
 
 
 def set_threads(count: int | None) -> None:
-    """Uses `count` threads for torch, or torch's own number if None; results repeat bit for bit only for the same number."""
+    """Limits torch to `count` threads, if given; results repeat bit for bit only for the same number of them."""
     import torch
 
     if count:

@@ -1,4 +1,4 @@
-"""Several processes, one model: gradients are averaged after `backward`, so networks stay plain modules."""
+"""Data-parallel training: gradients are averaged after `backward`, so networks stay plain modules."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ class Processes:
 
     @torch.no_grad()
     def average_buffers(self, modules: Iterable[torch.nn.Module]) -> None:
-        """Averages floating-point buffers (batch statistics, running means of a loss), so that all processes hold the same."""
+        """Averages floating-point buffers (batch statistics, running means of a loss) over all processes."""
         buffers = [buffer for module in modules for buffer in module.buffers() if buffer.is_floating_point()]
         if self.size > 1 and buffers:
             self._all_reduce_mean(buffers)
 
     @torch.no_grad()
     def average(self, values: Tensor) -> Tensor:
-        """The mean of a tensor over all processes."""
+        """Returns the mean of a tensor over all processes."""
         if self.size > 1:
             values = values.clone()
             self._all_reduce_mean([values])
         return values
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process."""
+        """Returns whether the flag is set in any process."""
         if self.size == 1:
             return flag
         device = "cuda" if dist.get_backend() == "nccl" else "cpu"
@@ -66,7 +66,7 @@ class Processes:
 
     @torch.no_grad()
     def broadcast(self, modules: Iterable[torch.nn.Module]) -> None:
-        """Gives every process the parameters and buffers of the first."""
+        """Copies the parameters and buffers of the first process to all."""
         if self.size > 1:
             for module in modules:
                 for tensor in [*module.parameters(), *module.buffers()]:
@@ -78,20 +78,23 @@ class Processes:
             dist.barrier()
 
 
+ALONE = Processes()
+
+
 def join(device_type: str) -> Processes:
-    """Joins the processes that torchrun started (WORLD_SIZE above 1), over NCCL on CUDA and gloo elsewhere; else alone."""
+    """Joins the processes that torchrun started (WORLD_SIZE above 1), over NCCL on CUDA and gloo elsewhere."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         return Processes()
     if device_type == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # NCCL talks through the current device
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # NCCL uses the current device
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
     return Processes(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def parts(training: Training, processes: Processes) -> list[slice]:
-    """This process's slices of the whole batch, one for each micro-batch."""
+    """Returns this process's slices of the whole batch, one for each micro-batch; UsageError if they are uneven."""
     pieces = training.accumulate * processes.size
     if training.batch_size % pieces or training.batch_size < pieces:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Optimizers by name, one for each role, and schedules of what changes while training runs."""
+"""Builds the optimizer of each role by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ FUSED = ("adam", "adamw", "sgd")
 def build_optimizer(
     training: Training, role: str, parameters: Sequence[nn.Parameter], device: torch.device
 ) -> torch.optim.Optimizer:
-    """The optimizer of one role ("generator", "discriminator", "loss") as the training settings say; fused where it exists."""
+    """Builds the optimizer of one role ("generator", "discriminator", "loss") from the training settings.
+
+    The fused kernel is used where it exists. UsageError for an unknown optimizer or options that it refuses.
+    """
     name = getattr(training, f"{role}_optimizer") or training.optimizer
     if name not in OPTIMIZERS:
         raise UsageError(f"No optimizer is called '{name}'.{did_you_mean(name, OPTIMIZERS)}")
@@ -34,7 +37,7 @@ def build_optimizer(
 
 
 def match_layout(optimizer: torch.optim.Optimizer) -> None:
-    """Gives moments the memory layout of their parameter: fused kernels walk both by address."""
+    """Gives moments the memory layout of their parameter, because fused kernels walk both by address."""
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():

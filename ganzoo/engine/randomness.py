@@ -1,4 +1,4 @@
-"""Random streams that follow from a key, the process-wide generators, which are left as they were found, and kernels that repeat."""
+"""Derives random streams from keys, restores process-wide generators, and makes GPU kernels deterministic."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-if TYPE_CHECKING:
-    pass
-
 
 def hashed(*key: Any) -> int:
-    """A seed of 56 bits that follows from the key alone, the same in every process and on every machine."""
+    """Returns a seed of 56 bits that depends on the key alone, the same in every process and on every machine."""
     return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=7).digest(), "big")
 
 
 def seed_process(seed: int, device: torch.device) -> None:
-    """Seeds the generators that dropout and the like draw from, without torch.manual_seed's visit to every device."""
+    """Seeds the process-wide generators, which dropout samples from, on this device and the CPU alone."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.default_generators[
@@ -31,7 +28,10 @@ def seed_process(seed: int, device: torch.device) -> None:
 
 
 def repeatable(device: torch.device | str) -> None:
-    """Makes a GPU's results repeat bit for bit: by themselves its libraries may take kernels whose sums come in any order, or whichever is quickest now."""
+    """Makes a GPU's results repeat bit for bit.
+
+    By default its libraries may choose kernels that sum in any order, or whichever is fastest at the moment.
+    """
     if torch.device(device).type == "cuda":
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is computed
@@ -39,28 +39,23 @@ def repeatable(device: torch.device | str) -> None:
 
 @contextmanager
 def process_randomness(device: torch.device) -> Iterator[None]:
-    """Leaves the process-wide generators as they were found."""
+    """Restores the process-wide generators of the CPU and the device after the context."""
     state = torch.default_generator.get_state()
-    on_device = (
-        torch.cuda.get_rng_state(device)
-        if device.type == "cuda"
-        else torch.mps.get_rng_state()
-        if device.type == "mps"
-        else None
-    )
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    mps = torch.mps.get_rng_state() if device.type == "mps" else None
     try:
         yield
     finally:
         torch.default_generator.set_state(state)
-        if device.type == "cuda":
-            torch.cuda.set_rng_state(on_device, device)
-        elif device.type == "mps":
-            torch.mps.set_rng_state(on_device)
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda, device)
+        if mps is not None:
+            torch.mps.set_rng_state(mps)
 
 
 @contextmanager
-def seeded(seed: int):
-    """Seeds torch's process-wide generator for initialization, and leaves it as it was found."""
+def seeded(seed: int) -> Iterator[None]:
+    """Seeds torch's process-wide generator inside the context, for initialization, and restores it afterwards."""
     state = torch.default_generator.get_state()
     torch.default_generator.manual_seed(seed)
     try:

@@ -13,31 +13,30 @@ from ganzoo.variant import Schedule, Training
 
 
 def scheduled(schedule: Schedule, base: float, progress: float) -> float:
-    """The value of a schedule at `progress`, the fraction of all steps that is done; `base` is the setting itself."""
+    """Returns a schedule's value at `progress`, the fraction of all steps done; `base` is the setting itself."""
     start = base if schedule.from_value is None else schedule.from_value
     width = schedule.to_fraction - schedule.from_fraction
-    share = (progress - schedule.from_fraction) / width if width > 0 else float(progress >= schedule.from_fraction)
-    share = min(max(share, 0.0), 1.0)
+    done = (progress - schedule.from_fraction) / width if width > 0 else float(progress >= schedule.from_fraction)
+    done = min(max(done, 0.0), 1.0)
     if schedule.shape == "cosine":
-        share = (1 - math.cos(math.pi * share)) / 2
+        done = (1 - math.cos(math.pi * done)) / 2
     if schedule.shape == "exponential":
         if not (start > 0 and schedule.to_value > 0):
-            raise UsageError(
-                f"An exponential schedule goes from one number above 0 to another, not from {start} to {schedule.to_value}."
-            )
-        return start * (schedule.to_value / start) ** share
-    return start + (schedule.to_value - start) * share
+            raise UsageError(f"An exponential schedule needs two numbers above 0, not {start} and {schedule.to_value}.")
+        return start * (schedule.to_value / start) ** done
+    return start + (schedule.to_value - start) * done
 
 
 def half_life(decay: float) -> float:
-    """In how many steps an average of this decay (0 to below 1) forgets half of what it was."""
+    """Returns the half-life in steps of a moving average with this decay, from 0 to below 1."""
     return math.log(0.5) / math.log(decay) if decay > 0 else 0.0
 
 
 class Schedules:
-    """Sets learning rates, β2, momentum, the EMA decay and attributes of loss, augmentation and regularizers before each step.
+    """Sets scheduled values before each step.
 
-    The decay has two targets: itself, or its half-life as a fraction of all steps.
+    Targets are learning rates, β2, momentum, the EMA decay, and numbers among the attributes of loss, augmentation and
+    regularizers. The decay has two targets: itself, or its half-life as a fraction of all steps.
     """
 
     def __init__(
@@ -50,7 +49,7 @@ class Schedules:
             self._base[target] = self._read(target)
 
     def _read(self, target: str) -> float:
-        """The value that a schedule starts from; UsageError if nothing of that name can be scheduled."""
+        """Returns the unscheduled value of a target; UsageError if it cannot be scheduled."""
         owner, _, attribute = target.rpartition(".")
         if owner in self._modules:
             value: Any = getattr(self._modules[owner], attribute, None)
@@ -75,13 +74,13 @@ class Schedules:
         if target == "momentum":
             return float(self._groups("momentum")[0]["momentum"])
         if target == "ema":
-            return float(self._training.ema)
+            return self._training.ema or 0.0
         if target == "ema_half_life":
-            return half_life(float(self._training.ema)) / self._steps
+            return half_life(self._training.ema or 0.0) / self._steps
         return float(self._optimizers[target.removesuffix("_lr")].param_groups[0]["lr"])
 
     def _groups(self, option: str) -> list[dict[str, Any]]:
-        """The parameter groups that have such an option, and not 0: torch keeps no memory for a momentum that starts there."""
+        """Returns the parameter groups whose option is not 0: torch keeps no buffer for a momentum that starts at 0."""
         return [
             group for optimizer in self._optimizers.values() for group in optimizer.param_groups if group.get(option)
         ]
@@ -101,9 +100,8 @@ class Schedules:
                 for group in self._groups("momentum"):
                     group["momentum"] = value
             elif target == "ema_half_life":
-                values["ema"] = 0.5 ** (
-                    1 / max(value * self._steps, 1e-8)
-                )  # as brownvc/R3GAN and stylegan2-ada have it
+                # as in brownvc/R3GAN and stylegan2-ada
+                values["ema"] = 0.5 ** (1 / max(value * self._steps, 1e-8))
             elif target != "ema":
                 for group in self._optimizers[target.removesuffix("_lr")].param_groups:
                     group["lr"] = value

@@ -1,17 +1,17 @@
-"""The engine: gives each phase its turn. It knows phases and roles, and no variant's name."""
+"""The training loop's step: runs the phases of a loss. It knows phases and roles, and no variant's name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from ganzoo.engine.batch_norm import BATCH, BATCHES, has_statistics, recalibrate_batch_norm
-from ganzoo.engine.distributed import Processes, parts
+from ganzoo.engine.distributed import ALONE, Processes, parts
 from ganzoo.engine.optimizers import build_optimizer, match_layout
 from ganzoo.engine.randomness import hashed, process_randomness, seed_process
 from ganzoo.engine.schedules import Schedules
@@ -20,15 +20,25 @@ from ganzoo.losses import ROLES, Augmentation, Loss, Minibatch, Phase, Regulariz
 from ganzoo.networks import Generator
 from ganzoo.variant import ImageSpec, Training
 
-REMEMBERING = ("loss", "augmentation", "regularizers")  # whose buffers steer later steps
+STATEFUL = ("loss", "augmentation", "regularizers")  # roles whose buffers steer later steps
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class Minibatches(Protocol):
+    """The training data: minibatches by number, of which a micro-batch or process takes the slice `part`."""
+
+    def images(self, number: int, part: slice) -> Tensor: ...
+
+    def labels(self, number: int, part: slice) -> Tensor | None: ...
 
 
 class Trainer:
-    """Trains the networks of one variant, a step at a time; a step is a pure function of the state, the seed and the data.
+    """Trains the networks of one variant, one step at a time.
 
-    `batches` gives `images(number, part)` and `labels(number, part)`. `precision` "bf16" runs networks under autocast;
-    parameters, optimizers and penalties stay in `dtype`. All random numbers are derived from (seed, step), so there is no
-    generator state to save, and the process-wide one is left as it was found.
+    A step is a pure function of the state, the seed and the data: all random numbers are derived from (seed, step), so
+    there is no generator state to save, and the process-wide one is restored after each step. `precision` "bf16" runs
+    networks under autocast; parameters, optimizers and penalties stay in `dtype`.
     """
 
     def __init__(
@@ -37,7 +47,7 @@ class Trainer:
         generator: Generator,
         discriminator: nn.Module | None,
         loss: Loss,
-        batches,
+        batches: Minibatches,
         image: ImageSpec,
         training: Training,
         augmentation: Augmentation | None = None,
@@ -46,16 +56,17 @@ class Trainer:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         precision: str = "fp32",
-        processes: Processes = Processes(),
+        processes: Processes = ALONE,
     ):
         self.device, self.dtype, self.precision = torch.device(device), dtype, precision
         self.image, self.training, self.batches, self.seed, self.processes = image, training, batches, seed, processes
         self.regularizers = nn.ModuleDict(
             {name.replace(".", "_"): module for name, module in (regularizers or {}).items()}
         )
-        modules = (generator, discriminator, loss, augmentation, self.regularizers)
-        placed = [module if module is None else _place(module, self.device, dtype) for module in modules]
-        self.generator, self.discriminator, self.loss, self.augmentation, _ = placed
+        self.generator, self.loss = _place(generator, self.device, dtype), _place(loss, self.device, dtype)
+        self.discriminator = None if discriminator is None else _place(discriminator, self.device, dtype)
+        self.augmentation = None if augmentation is None else _place(augmentation, self.device, dtype)
+        _place(self.regularizers, self.device, dtype)
         self.phases = _checked_phases(self.loss, self.discriminator, self.regularizers)
         processes.broadcast(self.modules().values())
         self.ema = _frozen_copy(self.generator) if training.ema is not None else None
@@ -77,12 +88,12 @@ class Trainer:
         self._parts = parts(training, processes)
         self.step_number = 0
         self.batches_taken = 0
-        self._settled_at = 0  # before the first step the average is the generator
-        self.attempt = 0  # raised by a rollback, so that the same state goes on with other random numbers
+        self._recalibrated_at = 0  # the step of the EMA's batch-norm statistics; at step 0 the EMA is the generator
+        self.attempt = 0  # raised by a rollback, so that the same state continues with other random numbers
 
     def modules(self) -> dict[str, nn.Module]:
-        """Everything that has parameters or buffers, by role."""
-        named = {
+        """Returns everything that has parameters or buffers, by role."""
+        named: dict[str, nn.Module | None] = {
             "generator": self.generator,
             "discriminator": self.discriminator,
             "loss": self.loss,
@@ -93,37 +104,37 @@ class Trainer:
 
     @property
     def sampler(self) -> Generator:
-        """The generator that samples are drawn from: the moving average, its batch norm settled, if there is one."""
+        """The generator to sample from: the moving average with recalibrated batch norm if there is one."""
         if self.ema is None:
             return self.generator
-        if self._settled_at != self.step_number and has_statistics(self.ema):
+        if self._recalibrated_at != self.step_number and has_statistics(self.ema):
             random, classes = self.random(self.step_number, "statistics"), self.image.classes
             latents = [self.ema.latent(BATCH, random).to(self.dtype) for _ in range(BATCHES)]
             labels = torch.arange(BATCH, device=self.device) % classes if classes else None
             with process_randomness(self.device):
                 seed_process(0, self.device)
                 recalibrate_batch_norm(self.ema, [(latent, labels) for latent in latents])
-            self._settled_at = self.step_number
+            self._recalibrated_at = self.step_number
         return self.ema
 
     @property
     def images_seen(self) -> int:
-        """How many real images all processes together have drawn."""
+        """The number of real images that all processes together have used."""
         return self.batches_taken * self.training.batch_size
 
     def take_batch(self) -> int:
-        """The number of the next batch of real images."""
+        """Takes the next batch of real images and returns its number."""
         self.batches_taken += 1
         return self.batches_taken - 1
 
     def random(self, *key: Any) -> torch.Generator:
-        """A random generator on the device whose stream depends on the seed and the key alone."""
+        """Returns a random generator on the device whose stream depends on the seed and the key alone."""
         return torch.Generator(self.device).manual_seed(hashed(self.seed, self.attempt, *key))
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
     def step(self) -> dict[str, Tensor]:
-        """Runs every phase of one training step and returns its terms as "phase.term", detached and still on the device."""
+        """Runs every phase of one training step; returns its terms as "phase.term", detached and on the device."""
         values = self._schedules.at(self.step_number)
         terms: dict[str, Tensor] = {}
         turns: list[Turn] | None = None
@@ -146,7 +157,7 @@ class Trainer:
         return [Turn(self, phase, minibatch, part, key, keep_graph) for part in self._parts]
 
     def _needs_graph(self, index: int) -> bool:
-        """Whether a later phase of this step goes on with this phase's fakes and teaches the generator with them."""
+        """Whether a later phase of this step goes on with this phase's fakes and updates the generator with them."""
         if "generator" in self.phases[index].updates:
             return False
         for phase in self.phases[index + 1 :]:
@@ -159,7 +170,7 @@ class Trainer:
         return False
 
     def _take_turns(self, phase: Phase, key: tuple, turns: list[Turn]) -> dict[str, Tensor]:
-        """One optimizer step: freeze everyone else, sum the terms, backward, average over processes, update."""
+        """Runs one optimizer step: freeze the other roles, sum the terms, backward, average over processes, update."""
         method = getattr(self.loss, phase.name)
         self._freeze_all_but(phase.updates)
         logged: dict[str, Tensor] = {}
@@ -169,10 +180,11 @@ class Trainer:
                 terms = self._with_regularizers(
                     phase, turn, _checked_terms(method(turn), f"{type(self.loss).__name__}.{phase.name}")
                 )
-            total = sum(terms.values())
+            total = cast(Tensor, sum(terms.values()))
             if not total.requires_grad:
                 raise PluginError(
-                    f"No term of {type(self.loss).__name__}.{phase.name} depends on a parameter of the {' or '.join(phase.updates)}."
+                    f"No term of {type(self.loss).__name__}.{phase.name} depends on a parameter "
+                    f"of the {' or '.join(phase.updates)}."
                 )
             (total / len(turns) if len(turns) > 1 else total).backward()
             for name, term in terms.items():
@@ -187,12 +199,13 @@ class Trainer:
                 self.processes.average_gradients(self._trainable[role])
                 self.optimizers[role].step()
                 self.optimizers[role].zero_grad(set_to_none=True)
-        self.processes.average_buffers(self.modules()[role] for role in REMEMBERING if role in self.modules())
+        self.processes.average_buffers(self.modules()[role] for role in STATEFUL if role in self.modules())
         return {f"{phase.name}.{name}": value for name, value in logged.items()}
 
     def _due(self, phase: Phase) -> Iterator[tuple[str, Regularizer]]:
-        """The regularizers that take part in a phase of this step."""
-        for name, regularizer in self.regularizers.items():
+        """Yields the regularizers that take part in a phase of this step."""
+        for name, module in self.regularizers.items():
+            regularizer = cast(Regularizer, module)
             if regularizer.phase == phase.name and self.step_number % regularizer.every == 0:
                 yield name, regularizer
 
@@ -207,7 +220,7 @@ class Trainer:
         return terms
 
     def select(self, turn: Turn, phase: Phase, logits: Tensor) -> Tensor:
-        """The logits of fakes as the regularizers of a phase let them count."""
+        """Returns the logits of fakes as the regularizers of a phase select them."""
         for _, regularizer in self._due(phase):
             logits = regularizer.select(turn, logits)
         return logits
@@ -219,7 +232,7 @@ class Trainer:
 
     @contextmanager
     def trainable(self, role: str) -> Iterator[None]:
-        """Lets a graph reach a role's parameters although the current phase does not update it."""
+        """Lets gradients reach a role's parameters inside the context although the current phase does not update it."""
         parameters = self._trainable[role]
         before = [parameter.requires_grad for parameter in parameters]
         for parameter in parameters:
@@ -232,13 +245,13 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self, values: dict[str, float]) -> None:
-        """Moves the average towards the generator; buffers are copied, for a mean of batch counters means nothing.
+        """Moves the EMA of the parameters towards the generator and copies buffers, whose mean would mean nothing.
 
-        The copied statistics of batch norm are those of other weights, so they are taken anew before anybody looks (`sampler`).
+        The copied batch-norm statistics are those of other weights; `sampler` recalibrates them before they are used.
         """
         if self.ema is None:
             return
-        decay = values.get("ema", self.training.ema) if self.step_number >= self.training.ema_start else 0.0
+        decay = values.get("ema", self.training.ema or 0.0) if self.step_number >= self.training.ema_start else 0.0
         torch._foreach_lerp_(list(self.ema.parameters()), list(self.generator.parameters()), 1 - decay)
         for mean, buffer in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
             mean.copy_(buffer)
@@ -246,10 +259,10 @@ class Trainer:
     # -- state -------------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """Everything that changes during training, as trees of tensors and plain values, one for each file of a checkpoint."""
+        """Returns all that changes in training: trees of tensors and plain values, one for each checkpoint file."""
         if self.processes.size > 1:
             self.processes.average_buffers([*self.modules().values(), *([] if self.ema is None else [self.ema])])
-            self._settled_at = -1  # a process that has drawn averaged other statistics than one that has not
+            self._recalibrated_at = -1  # a process that has sampled averaged other statistics than one that has not
         trees: dict[str, Any] = {"generator": self.generator.state_dict()}
         if self.ema is not None:
             trees["generator_ema"] = self.sampler.state_dict()
@@ -260,12 +273,12 @@ class Trainer:
             "batches_taken": self.batches_taken,
             "attempt": self.attempt,
             "optimizers": {role: optimizer.state_dict() for role, optimizer in self.optimizers.items()},
-            "modules": {role: self.modules()[role].state_dict() for role in REMEMBERING if role in self.modules()},
+            "modules": {role: self.modules()[role].state_dict() for role in STATEFUL if role in self.modules()},
         }
         return trees
 
     def load_state(self, trees: dict[str, Any]) -> None:
-        """Takes back what `state` gave; going on from it is bitwise the same as never having stopped."""
+        """Restores a `state`; training on from it is bit for bit the same as never having stopped."""
         training = trees["training"]
         self.generator.load_state_dict(trees["generator"])
         if self.ema is not None:
@@ -278,14 +291,15 @@ class Trainer:
             optimizer.load_state_dict(training["optimizers"][role])
             match_layout(optimizer)
         self.step_number, self.batches_taken = training["step"], training["batches_taken"]
-        self.attempt, self._settled_at = training["attempt"], -1
+        self.attempt, self._recalibrated_at = training["attempt"], -1
 
 
-def _place(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    return module.to(device=device, dtype=dtype, memory_format=torch.channels_last).train()
+def _place(module: Module, device: torch.device, dtype: torch.dtype) -> Module:
+    # torch's annotations lack `memory_format`
+    return module.to(device=device, dtype=dtype, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
 
 
-def _frozen_copy(module: nn.Module) -> Any:
+def _frozen_copy(module: Module) -> Module:
     return deepcopy(module).eval().requires_grad_(False)
 
 
@@ -305,7 +319,8 @@ def _checked_phases(loss: Loss, discriminator: nn.Module | None, regularizers: n
     for regularizer, module in regularizers.items():
         if module.phase not in names:
             raise UsageError(
-                f"The regularizer '{regularizer}' belongs to a phase '{module.phase}'; the phases of {name} are: {', '.join(names)}."
+                f"The regularizer '{regularizer}' belongs to a phase '{module.phase}'; "
+                f"the phases of {name} are: {', '.join(names)}."
             )
     return tuple(loss.phases)
 

@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 
 from ganzoo.errors import GanzooError
 from ganzoo.files.text import shorten
-from ganzoo.hub.errors import PASSING, Again, Answered, Asked, explained, seconds_to_wait, worth_waiting
+from ganzoo.hub.errors import TRANSIENT, HubTarget, RepeatedRequest, TransientStatus, explain, retry_after, retry_delay
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -36,7 +36,7 @@ PROGRESS = 10 * 2**20
 class Guard:
     """Bounds for the requests of one call: seconds for each and for all, bytes of an answer, and what may become a file's name."""
 
-    asked: Asked
+    target: HubTarget
     limit: int
     until: float
     seconds: float
@@ -52,31 +52,31 @@ class Guard:
         self.check_time()
         self.requests += 1
         if self.requests > MOST_REQUESTS:
-            raise self.asked.no_answer("it asks for ever more requests")
+            raise self.target.no_answer("it asks for ever more requests")
         given = request.extensions.get("timeout") or {}
         names = ("connect", "read", "write", "pool")
         request.extensions["timeout"] = {name: min(given.get(name) or self.seconds, self.seconds) for name in names}
         self.count(request)
 
     def count(self, request: Any) -> None:
-        """The client makes a request again that failed, and waits as long as it is told to: that is for `patiently` to decide."""
+        """The client makes a request again that failed, and waits as long as it is told to: that is for `call_hub` to decide."""
         tries = self.tries.setdefault((request.method, str(request.url)), [])
         if tries and self.redirected:
-            raise self.asked.no_answer("it sends the request in circles")
+            raise self.target.no_answer("it sends the request in circles")
         if tries and time.monotonic() - tries[-1][0] >= self.seconds:
-            raise self.asked.no_answer("no answer in time")
+            raise self.target.no_answer("no answer in time")
         if tries and self.received - tries[-1][1] >= PROGRESS:
             tries.clear()
         if len(tries) >= (TRIES_OF_A_BODY if self.commit and request.method == "GET" else 1):
-            raise Again("no connection" if self.unconnected else "no connection, or it breaks off")
+            raise RepeatedRequest("no connection" if self.unconnected else "no connection, or it breaks off")
         tries.append((time.monotonic(), self.received))
         self.redirected = False
 
     def after(self, response: Any) -> None:
         """Looks at an answer's headers before the client does, and watches its body."""
         self.redirected = response.is_redirect
-        if response.status_code in PASSING:
-            raise Answered(response.status_code, seconds_to_wait(response.headers))
+        if response.status_code in TRANSIENT:
+            raise TransientStatus(response.status_code, retry_after(response.headers))
         if response.request.method == "HEAD":
             self.check_headers(response)
         raw, decoded = response.iter_raw, response.iter_bytes
@@ -92,7 +92,7 @@ class Guard:
         if response.is_redirect and (commit is None or _same_host(response)):
             return
         if commit is not None and (not COMMIT.fullmatch(commit) or self.commit not in (None, commit)):
-            raise self.asked.failed(
+            raise self.target.failed(
                 f"The Hub names another commit, {shorten(commit)}, for {self}: nothing of it is used."
             )
         if (
@@ -100,14 +100,14 @@ class Guard:
             and digest is not None
             and not DIGEST.fullmatch(digest.removeprefix("W/").strip('"'))
         ):
-            raise self.asked.failed(f"The Hub names no hash but {shorten(digest)} for {self}: nothing of it is used.")
+            raise self.target.failed(f"The Hub names no hash but {shorten(digest)} for {self}: nothing of it is used.")
         size = headers.get("x-linked-size") or headers.get("content-length") or "0"
         if response.status_code < 400 and (not size.isdecimal() or len(size) > 15 or int(size) > self.limit):
             raise self.too_large()
 
     def check_time(self) -> None:
         if time.monotonic() > self.until:
-            raise self.asked.no_answer("it took too long")
+            raise self.target.no_answer("it took too long")
 
     def timed(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
@@ -124,7 +124,9 @@ class Guard:
             yield chunk
 
     def too_large(self) -> GanzooError:
-        return self.asked.failed(f"A file or answer of {self} is larger than {self.limit} bytes: it is not downloaded.")
+        return self.target.failed(
+            f"A file or answer of {self} is larger than {self.limit} bytes: it is not downloaded."
+        )
 
 
 _guard: ContextVar[Guard | None] = ContextVar("guard", default=None)
@@ -161,7 +163,12 @@ def _attach() -> None:
 
 @contextlib.contextmanager
 def guarded(
-    asked: Asked, *, limit: int = ANSWER_BYTES, size: int = 0, commit: str | None = None, seconds: float | None = None
+    target: HubTarget,
+    *,
+    limit: int = ANSWER_BYTES,
+    size: int = 0,
+    commit: str | None = None,
+    seconds: float | None = None,
 ) -> Iterator[Guard]:
     """Inside it the client's requests of this thread have limits; other threads and callers of the client see nothing of it.
 
@@ -169,7 +176,7 @@ def guarded(
     commit that answers may name, `seconds` how long one answer may take.
     """
     _attach()
-    guard = Guard(asked, limit, time.monotonic() + DEADLINE + size / SLOWEST, seconds or SECONDS, commit)
+    guard = Guard(target, limit, time.monotonic() + DEADLINE + size / SLOWEST, seconds or SECONDS, commit)
     token = _guard.set(guard)
     try:
         with _quiet():
@@ -200,28 +207,28 @@ def on_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def patiently(call: Callable[[], Any], asked: Asked, **bounds: Any) -> Any:
+def call_hub(call: Callable[[], Any], target: HubTarget, **bounds: Any) -> Any:
     """What `call` returns under a guard; it is called again after a fault that may pass. Every failure is one GanzooError."""
     try:
-        return attempts(call, WAITS, asked, **bounds)
+        return call_with_retries(call, WAITS, target, **bounds)
     except GanzooError:
         raise
     except Exception as error:
-        raise explained(error, asked) from error
+        raise explain(error, target) from error
 
 
-def attempts(call: Callable[[], Any], waits: tuple[float, ...], asked: Asked, **bounds: Any) -> Any:
+def call_with_retries(call: Callable[[], Any], waits: tuple[float, ...], target: HubTarget, **bounds: Any) -> Any:
     """What `call` returns under a guard, or raises at last; after a fault that may pass it is called again after each of `waits`."""
     for wait in waits:
         try:
-            with guarded(asked, **bounds):
+            with guarded(target, **bounds):
                 return call()
         except Exception as error:
-            wanted = worth_waiting(error)
+            wanted = retry_delay(error)
             if wanted is None:
                 raise
             time.sleep(max(wait, wanted))
-    with guarded(asked, **bounds):
+    with guarded(target, **bounds):
         return call()
 
 

@@ -9,7 +9,7 @@ from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.text import shorten
 
 LONGEST_WAIT = 5.0
-PASSING = {408, 429, 500, 502, 503, 504}
+TRANSIENT = {408, 429, 500, 502, 503, 504}
 
 
 class HubError(GanzooError):
@@ -21,7 +21,7 @@ class Unreachable(HubError):
 
 
 @dataclass(frozen=True)
-class Asked:
+class HubTarget:
     """What is asked of the Hub, as its errors say it: "model" or "data set", the repository, its revision."""
 
     kind: str
@@ -40,7 +40,7 @@ class Asked:
         )
 
 
-class Answered(Exception):
+class TransientStatus(Exception):
     """A status that may pass; raised before the client waits in its own way."""
 
     def __init__(self, status: int, seconds: float | None):
@@ -48,17 +48,17 @@ class Answered(Exception):
         self.status, self.seconds = status, seconds
 
 
-class Again(Exception):
+class RepeatedRequest(Exception):
     """The client is about to make a request again that failed; the text is why."""
 
 
-def worth_waiting(error: Exception) -> float | None:
+def retry_delay(error: Exception) -> float | None:
     """Seconds that the server asks to wait, 0 where it does not say; None if another try would not help or is too far off."""
     error = _cause(error)
     status, seconds = status_of(error)
     if status is not None:
-        return (seconds or 0.0) if status in PASSING and (seconds or 0.0) <= LONGEST_WAIT else None
-    return 0.0 if isinstance(error, Again) or _breaks_off(error) else None
+        return (seconds or 0.0) if status in TRANSIENT and (seconds or 0.0) <= LONGEST_WAIT else None
+    return 0.0 if isinstance(error, RepeatedRequest) or _breaks_off(error) else None
 
 
 def _breaks_off(error: BaseException) -> bool:
@@ -77,64 +77,64 @@ def _cause(error: BaseException) -> BaseException:
 
 def status_of(error: BaseException) -> tuple[int | None, float | None]:
     """(status, seconds to wait) that the Hub answered with, as far as it did."""
-    if isinstance(error, Answered):
+    if isinstance(error, TransientStatus):
         return error.status, error.seconds
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
-    return (status, seconds_to_wait(response.headers)) if isinstance(status, int) else (None, None)
+    return (status, retry_after(response.headers)) if isinstance(status, int) else (None, None)
 
 
-def seconds_to_wait(headers: Any) -> float | None:
+def retry_after(headers: Any) -> float | None:
     text = headers.get("retry-after") or ""
     return float(text) if text.isdecimal() and len(text) < 8 else None
 
 
-def explained(error: BaseException, asked: Asked) -> GanzooError:
+def explain(error: BaseException, target: HubTarget) -> GanzooError:
     """One line for whatever the client or its transport raised: what happened, and what to do."""
     from huggingface_hub import errors
 
     error = _cause(error)
     status, seconds = status_of(error)
-    start = f"{asked.kind[:1].upper()}{asked.kind[1:]} {shorten(asked.name)}"
+    start = f"{target.kind[:1].upper()}{target.kind[1:]} {shorten(target.name)}"
     if isinstance(error, GanzooError):
         return error
     if isinstance(error, errors.GatedRepoError):
-        return asked.failed(f"{start} is gated: accept its terms on the Hub, then log in with `hf auth login`.")
+        return target.failed(f"{start} is gated: accept its terms on the Hub, then log in with `hf auth login`.")
     if isinstance(error, errors.RepositoryNotFoundError):
-        return UsageError(f"The Hub has no {asked}, or it is private: check the name, or log in with `hf auth login`.")
+        return UsageError(f"The Hub has no {target}, or it is private: check the name, or log in with `hf auth login`.")
     if isinstance(error, errors.RevisionNotFoundError):
-        return UsageError(f"{start} has no revision {shorten(asked.revision)}.")
+        return UsageError(f"{start} has no revision {shorten(target.revision)}.")
     if isinstance(error, errors.HFValidationError):
-        return UsageError(f"{shorten(asked.name)} is no name of a {asked.kind} on the Hub: write owner/name.")
+        return UsageError(f"{shorten(target.name)} is no name of a {target.kind} on the Hub: write owner/name.")
     if status in (401, 403):
-        return asked.failed(
-            f"The Hub refuses access to {asked} (status {status}): log in with `hf auth login`, as somebody who may."
+        return target.failed(
+            f"The Hub refuses access to {target} (status {status}): log in with `hf auth login`, as somebody who may."
         )
     if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
-        return explained(error.__cause__, asked)
+        return explain(error.__cause__, target)
     if status == 404 or (
         isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError)
     ):
-        return asked.failed(f"The Hub has lost a file of {asked} at revision {shorten(asked.revision)}.")
+        return target.failed(f"The Hub has lost a file of {target} at revision {shorten(target.revision)}.")
     if (
         isinstance(error, OSError)
         and error.errno
         and not isinstance(error, ConnectionError | TimeoutError | errors.EntryNotFoundError)
     ):
-        return asked.failed(
-            f"{start} cannot be stored: {error.strerror or type(error).__name__}.{f' {asked.hint}' if asked.hint else ''}"
+        return target.failed(
+            f"{start} cannot be stored: {error.strerror or type(error).__name__}.{f' {target.hint}' if target.hint else ''}"
         )
     if isinstance(error, errors.OfflineModeIsEnabled):
-        return asked.unreachable(
-            f"{start} needs the Hub, and HF_HUB_OFFLINE is set.{f' {asked.hint}' if asked.hint else ''}"
+        return target.unreachable(
+            f"{start} needs the Hub, and HF_HUB_OFFLINE is set.{f' {target.hint}' if target.hint else ''}"
         )
-    return asked.no_answer(_words(error, status, seconds))
+    return target.no_answer(_words(error, status, seconds))
 
 
 def _words(error: BaseException, status: int | None, seconds: float | None) -> str:
     """Why there was no sensible answer."""
     name = type(error).__name__
-    if isinstance(error, Again):
+    if isinstance(error, RepeatedRequest):
         return str(error)
     if status == 429:
         when = f"again in {seconds:.0f} seconds" if seconds else "later"

@@ -1,4 +1,4 @@
-"""The contract of losses, regularizers and augmentations, and the gradient penalties that they call."""
+"""The base classes of losses, regularizers and augmentations, and gradient penalties for them."""
 
 from ganzoo.losses.contract import Augmentation, Loss, Regularizer
 from ganzoo.losses.penalties import gradient_penalty, squared_gradient_norm, zero_centred_penalty

@@ -13,10 +13,11 @@ from ganzoo.losses.turn import Turn
 
 
 class Loss(nn.Module):
-    """Names its phases and has one method per phase: `(turn) -> {term: scalar tensor}`; the engine minimizes their sum and logs each.
+    """Computes the terms of each phase in a method of its name: `(turn) -> {term: scalar tensor}`.
 
-    A loss is a module: what it must remember is a buffer, a network that only training needs is a submodule. It contains no
-    optimizer, logger, device or `backward`. `short_run`: its options if only a few hundred steps are made (`ganzoo check`).
+    The engine minimizes the sum of the terms and logs each. A loss is a module: its state is in buffers, a network that
+    only training needs is a submodule. It contains no optimizer, logger, device or `backward`. `short_run`: its options
+    for runs of only a few hundred steps (`ganzoo check`).
     """
 
     phases: tuple[Phase, ...] = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",)))
@@ -24,11 +25,12 @@ class Loss(nn.Module):
 
 
 class Regularizer(nn.Module):
-    """What is added to any loss in the phase called `phase`, every `every` steps: terms, or a choice of fakes, or both.
+    """Adds terms to any loss in the phase named `phase`, every `every` steps, or selects its fakes, or both.
 
-    `forward(turn) -> {term: scalar tensor}` gives terms. `select(turn, logits) -> logits` gets the logits (N,) of `turn.fake`
-    that the loss asks for, and returns as many, of which those count that still carry a gradient. `needs_per_sample_gradients` says that the
-    terms need each sample's own gradient, so that a discriminator with batch norm is worth a warning.
+    `forward(turn) -> {term: scalar tensor}` returns the terms. `select(turn, logits) -> logits` gets the logits (N,) of
+    `turn.fake` whenever they are computed, and returns as many; only those with a gradient count.
+    `needs_per_sample_gradients` states that the terms need each sample's own gradient; the engine then warns of a
+    discriminator with batch norm.
     """
 
     phase: str = "discriminator"
@@ -39,12 +41,12 @@ class Regularizer(nn.Module):
         raise TypeError(f"{type(self).__name__} must define forward(turn)")
 
     def select(self, turn: Turn, logits: Tensor) -> Tensor:
-        """Which fakes the loss learns from: all of them unless overridden."""
+        """Selects the fakes that count, by detaching the logits of the others: all of them count unless overridden."""
         return logits
 
 
 class Augmentation(nn.Module):
-    """What happens to real and fake images on their way to the discriminator: `forward(images) -> images`, differentiable.
+    """Transforms real and fake images before the discriminator: `forward(images) -> images`, differentiable.
 
     Random numbers come from `uniform` and `normal`: in a training step they do not depend on how the batch is split.
     """
@@ -55,11 +57,11 @@ class Augmentation(nn.Module):
         raise TypeError(f"{type(self).__name__} must define forward(images)")
 
     def uniform(self, images: Tensor, *shape: int) -> Tensor:
-        """Uniform numbers in [0, 1) of shape (N, *shape) for these N images."""
+        """Returns uniform numbers in [0, 1) of shape (N, *shape) for these N images."""
         return self._sample(torch.rand, images, shape)
 
     def normal(self, images: Tensor, *shape: int) -> Tensor:
-        """Standard normal numbers of shape (N, *shape) for these N images."""
+        """Returns standard normal numbers of shape (N, *shape) for these N images."""
         return self._sample(torch.randn, images, shape)
 
     def _sample(self, function: Callable[..., Tensor], images: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -69,7 +71,7 @@ class Augmentation(nn.Module):
         return self._turn.for_images(function, len(images), shape)
 
     def observe(self, real_logits: Tensor) -> None:
-        """Is told the discriminator's logits of real images while it learns; adaptive augmentation remembers them in buffers."""
+        """Called with the logits of real images in the discriminator's phases; adaptive augmentation counts them."""
 
     def adapt(self, processes: int) -> None:
-        """Is called after every training step, once buffers are means over the `processes`; a probability moves here."""
+        """Called after every training step, when buffers are means over the `processes`: moves a probability, say."""

@@ -1,4 +1,4 @@
-"""Convolutions whose gradient is differentiated again, as a gradient penalty does: the second derivative at the price of a first."""
+"""Convolutions whose second derivative, which a gradient penalty needs, costs no more than a first one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
+from torch.nn import functional, grad
 from torch.overrides import TorchFunctionMode
 
 Pair = tuple[int, int]
@@ -16,7 +16,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Geometry:
-    """What a convolution is besides its tensors."""
+    """Stride, padding, dilation and groups of a convolution."""
 
     stride: Pair
     padding: Pair
@@ -27,7 +27,7 @@ class Geometry:
         return (side + 2 * self.padding[axis] - self.dilation[axis] * (kernel - 1) - 1) // self.stride[axis] + 1
 
     def left_over(self, axis: int, side: int, kernel: int) -> int:
-        """Rows of the input that no kernel reached, which the transposed convolution must add."""
+        """Returns how many rows of the input no kernel reached: the transposed convolution must add them."""
         reached = (
             (self.output_side(axis, side, kernel) - 1) * self.stride[axis] + self.dilation[axis] * (kernel - 1) + 1
         )
@@ -38,13 +38,14 @@ class Geometry:
 
 
 class ToWeight(torch.autograd.Function):
-    """Zeros as large as conv2d(x, weight). Their gradient with respect to the weight is the convolution's; with respect to x there is none.
+    """Returns zeros of the shape of conv2d(x, weight), with the convolution's gradient for the weight and none for x.
 
-    x comes in a list, which autograd does not look into: with an edge to x, this would be computed whenever x's gradient is asked for.
+    x comes in a list, which autograd does not look into: with an edge to x, this would be computed whenever the
+    gradient of x is needed.
     """
 
     @staticmethod
-    def forward(context, weight: Tensor, holder: list[Tensor], geometry: Geometry) -> Tensor:
+    def forward(context: Any, weight: Tensor, holder: list[Tensor], geometry: Geometry) -> Tensor:
         (x,) = holder
         context.save_for_backward(x, weight)
         context.set_materialize_grads(False)  # or a missing gradient would go on as zeros
@@ -53,19 +54,21 @@ class ToWeight(torch.autograd.Function):
         return x.new_zeros(()).expand(len(x), len(weight), *sides)
 
     @staticmethod
-    def backward(context, gradient: Tensor | None) -> tuple[Tensor | None, None, None]:
+    def backward(context: Any, gradient: Tensor | None) -> tuple[Tensor | None, None, None]:
         if gradient is None:
             return None, None, None
         x, weight = context.saved_tensors
-        return nn.grad.conv2d_weight(x, weight.shape, gradient, **context.geometry.options()), None, None
+        return grad.conv2d_weight(x, weight.shape, gradient, **context.geometry.options()), None, None
 
 
 class ToInput(torch.autograd.Function):
-    """conv2d(x, weight) + zeros. The gradient with respect to x is a transposed convolution of its own, which autograd differentiates like any
-    other; the zeros get the output's gradient; with respect to the weight there is none here."""
+    """Returns conv2d(x, weight) + zeros, whose gradient for x is a transposed convolution.
+
+    Autograd differentiates that one like any other. The zeros get the output's gradient; the weight gets none here.
+    """
 
     @staticmethod
-    def forward(context, x: Tensor, weight: Tensor, zeros: Tensor, geometry: Geometry) -> Tensor:
+    def forward(context: Any, x: Tensor, weight: Tensor, zeros: Tensor, geometry: Geometry) -> Tensor:
         context.save_for_backward(weight)
         context.set_materialize_grads(False)
         left = tuple(geometry.left_over(axis, x.shape[2 + axis], weight.shape[2 + axis]) for axis in range(2))
@@ -73,36 +76,39 @@ class ToInput(torch.autograd.Function):
         return functional.conv2d(x, weight, None, **geometry.options())
 
     @staticmethod
-    def backward(context, gradient: Tensor | None) -> tuple[Tensor | None, None, Tensor | None, None]:
+    def backward(context: Any, gradient: Tensor | None) -> tuple[Tensor | None, None, Tensor | None, None]:
         if gradient is None:
             return None, None, None, None
         (weight,) = context.saved_tensors
-        with torch.autocast(
-            weight.device.type, enabled=False
-        ):  # the forward pass was without it, whatever the caller of backward has open
+        with torch.autocast(weight.device.type, enabled=False):  # as in forward, whatever surrounds the backward pass
             return functional.conv_transpose2d(gradient, weight, **context.options), None, gradient, None
 
 
 def twice_differentiable(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
-    """conv2d(x, weight, bias): the same numbers and gradients, of which no second derivative of a convolution is ever taken.
+    """Computes conv2d(x, weight, bias) with the same numbers and gradients, but without second derivatives of it.
 
-    PyTorch's own takes the groups one after the other, each as a convolution whose kernel is as large as the image. Here the gradient
-    with respect to x is itself a convolution, so that differentiating it asks for first derivatives alone; and the weight's has a
-    node of its own, so that a penalty on x's gradient does not pay for it.
+    PyTorch's double backward computes the groups one after the other, each as a convolution whose kernel is as large as
+    the image. Here the gradient of x is itself a convolution, so differentiating it needs first derivatives alone; the
+    gradient of the weight is a node of its own, so a penalty on the gradient of x does not compute it.
     """
     result = ToInput.apply(x, weight, ToWeight.apply(weight, [x], geometry), geometry)
     return result if bias is None else result + bias.view(1, -1, 1, 1)
 
 
 class TwiceDifferentiable(TorchFunctionMode):
-    """While it is open, `conv2d` is `twice_differentiable` where that pays, so that a network of anybody's gains.
+    """Replaces `conv2d` by `twice_differentiable` inside the context, where that is faster, in any network.
 
-    What is recomputed in the backward pass, as `torch.utils.checkpoint` does, must not be inside: it would be PyTorch's then.
+    Code that the backward pass recomputes, as `torch.utils.checkpoint` does, must not be inside: it would run PyTorch's
+    own `conv2d` then.
     """
 
     def __torch_function__(
-        self, function: Callable, types, arguments: tuple = (), options: dict[str, Any] | None = None
-    ):
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        arguments: tuple[Any, ...] = (),
+        options: dict[str, Any] | None = None,
+    ) -> Any:
         options = options or {}
         if function in (functional.conv2d, torch.conv2d):
             found = recognized(*arguments, **options)
@@ -112,29 +118,44 @@ class TwiceDifferentiable(TorchFunctionMode):
 
 
 def pays(input: Tensor, groups: int) -> bool:
-    """On GPUs up to eight times, in small networks nothing; on CPUs for groups alone: with one PyTorch's own was faster for most shapes."""
+    """Whether `twice_differentiable` is faster: always on GPUs, on CPUs only with several groups.
+
+    On GPUs it is up to eight times as fast, in small networks as fast. On CPUs and with one group PyTorch's own was
+    faster for most shapes.
+    """
     return input.is_cuda or groups > 1
 
 
-def recognized(input: Tensor, weight: Tensor, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """The arguments of `twice_differentiable`, or None for PyTorch's own, which also says what is wrong with them; named as conv2d's."""
+def recognized(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> tuple[Tensor, Tensor, Tensor | None, Geometry] | None:
+    """Returns the arguments of `twice_differentiable`, or None where PyTorch's own `conv2d` must run.
+
+    That includes arguments that are wrong, for which PyTorch raises the error. Parameters are named as conv2d's.
+    """
     if not (torch.is_grad_enabled() and input.requires_grad and pays(input, groups)):
         return None
     if not (input.is_floating_point() and weight.is_floating_point()) or torch.is_autocast_enabled(input.device.type):
         return None
     if input.ndim != 4 or weight.ndim != 4 or (bias is not None and bias.shape != weight.shape[:1]):
         return None
-    pairs = [pair(value) for value in (stride, padding, dilation)]
-    if None in pairs:
+    strides, paddings, dilations = pair(stride), pair(padding), pair(dilation)
+    if strides is None or paddings is None or dilations is None:
         return None
-    geometry = Geometry(*pairs, groups)
+    geometry = Geometry(strides, paddings, dilations, groups)
     if any(geometry.output_side(axis, input.shape[2 + axis], weight.shape[2 + axis]) < 1 for axis in range(2)):
         return None
     return input, weight, bias, geometry
 
 
 def pair(value: Any) -> Pair | None:
-    """One number for both axes, or one for each; None for padding by name and whatever else."""
+    """Returns one number for both axes, or one for each, as a pair; None for anything else, such as padding by name."""
     if isinstance(value, int):
         return value, value
     if isinstance(value, tuple | list) and len(value) in (1, 2) and all(isinstance(number, int) for number in value):

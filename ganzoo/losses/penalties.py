@@ -1,4 +1,4 @@
-"""Gradient penalties: what a loss or a regularizer adds about the slope of a discriminator."""
+"""Gradient penalties on a discriminator, for losses and regularizers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ganzoo.losses.double_backward import TwiceDifferentiable
-from ganzoo.networks import second_order
+from ganzoo.networks.layers import second_order
 
 
 def at_least_float32(result: Any) -> Any:
-    """A tensor, or a tuple of them, with half precision widened."""
+    """Widens half precision to float32 in a tensor or a tuple of them; other values pass."""
     if isinstance(result, tuple):
         return tuple(at_least_float32(item) for item in result)
     half = isinstance(result, Tensor) and result.dtype in (torch.bfloat16, torch.float16)
@@ -21,10 +21,10 @@ def at_least_float32(result: Any) -> Any:
 
 
 def squared_gradient_norm(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """‖∂ Σ critic(x) / ∂x‖² of each image (N,), with a graph, in float32 at least whatever the precision of the rest.
+    """Returns ‖∂ Σ critic(x) / ∂x‖² of each image (N,), with a graph, in float32 at least.
 
-    `critic` maps images to logits (N,); it must not couple the samples of a batch (no batch normalization), or the
-    gradient is not each sample's own.
+    `critic` maps images to logits (N,). It must not couple the samples of a batch (no batch norm), or the gradient is
+    not each sample's own.
     """
     with torch.autocast(images.device.type, enabled=False), second_order(), TwiceDifferentiable():
         points = at_least_float32(images.detach()).requires_grad_(True)
@@ -40,10 +40,10 @@ def gradient_penalty(
     target: float = 1.0,
     one_sided: bool = False,
 ) -> Tensor:
-    """mean((‖∇ critic(x̂)‖₂ − target)²) at x̂ = real + mix·(fake − real): Gulrajani et al. 2017, equation 3, without λ.
+    """Returns mean((‖∇ critic(x̂)‖₂ − target)²) at x̂ = real + mix·(fake − real), without the factor λ.
 
-    `mix` (N, 1, 1, 1) is uniform in [0, 1). Two-sided, or with `one_sided` only where the norm is above `target`; the norm is over all of C, H and W; no epsilon under the root, as
-    in the official code.
+    `mix` (N, 1, 1, 1) is uniform in [0, 1). The norm is over all of C, H and W, without an epsilon under the root, as
+    in the official code. With `one_sided`, only norms above `target` count. Gulrajani et al. 2017, equation 3.
     """
     real, fake = at_least_float32(real.detach()), at_least_float32(fake.detach())
     excess = squared_gradient_norm(critic, torch.lerp(real, fake, mix)).sqrt() - target
@@ -51,5 +51,5 @@ def gradient_penalty(
 
 
 def zero_centred_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """½·mean(‖∇ critic(x)‖²): R1 on real and R2 on fake images (Mescheder et al. 2018, equation 9), without γ."""
+    """Returns ½·mean(‖∇ critic(x)‖²), without γ: R1 on real, R2 on fake images (Mescheder et al. 2018, equation 9)."""
     return squared_gradient_norm(critic, images).mean() / 2

@@ -1,4 +1,4 @@
-"""The turn: networks, minibatch, latents, fakes and logits, as a loss sees them in one phase."""
+"""The turn: networks, minibatch, latents, fakes and logits for one phase of a loss."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Turn:
     """Gives a loss the networks and the minibatch of one phase; each part is made on first access.
 
     `generator`, `discriminator`: the networks. `step`: the training step, from 0. `real` (N, C, H, W) in [-1, 1],
-    `label` (N,) int64 or None if unlabelled, `latent` (N, latent_dim), `fake` = generator(latent, label), which carries a
-    graph into the generator only in a phase that updates it.
+    `label` (N,) int64 or None if unlabelled, `latent` (N, latent_dim), `fake` = generator(latent, label), which carries
+    a graph into the generator only in a phase that updates it.
     """
 
     def __init__(
@@ -121,10 +121,10 @@ class Turn:
     ) -> Any:
         """Augments the images and scores them with the discriminator; `label` is this turn's unless given.
 
-        `heads` go to the discriminator's forward. Logits (N,) come back in float32 at least, whatever the precision of
-        the networks. The objects `turn.real` and `turn.fake`, with this turn's label, are known by identity. A changed
-        copy of them (with noise, say, or with a gradient of its own) says which it replaces by `stands_for`, "real" or
-        "fake"; an adaptive augmentation and the regularizers then treat its logits as those of the real images or fakes.
+        `heads` go to the discriminator's forward. Logits (N,) are float32 at least, whatever the precision of the
+        networks. The objects `turn.real` and `turn.fake`, with this turn's label, are known by identity. For a changed
+        copy of them (with noise, say, or with a gradient of its own), `stands_for` states the original, "real" or
+        "fake"; an adaptive augmentation and the regularizers then treat its logits as those of the original.
         """
         if stands_for is None:
             stands_for = self._identified(images, label)
@@ -133,9 +133,9 @@ class Turn:
     def logits_of_both(self, real: Tensor | None = None, fake: Tensor | None = None, **heads: Any) -> tuple[Any, Any]:
         """Scores real images and fakes in one pass over their concatenation; returns what `logits` does for each.
 
-        Batch norm then takes its statistics over both. `real` and `fake` are `turn.real` and `turn.fake`, or the changed
-        copies (N, C, H, W) that stand for them. Both have this turn's label. Of a tuple of heads, each tensor of 2N rows
-        is split, and anything else is returned for both.
+        Batch norm then takes its statistics over both. `real` and `fake` are `turn.real` and `turn.fake`, or the
+        changed copies (N, C, H, W) that stand for them. Both have this turn's label. Of a tuple of heads, each tensor
+        of 2N rows is split, and anything else is returned for both.
         """
         real = self.real if real is None else real
         fake = self.fake if fake is None else fake
@@ -186,7 +186,7 @@ class Turn:
         return "fake" if images is self._detached_fake or images is self._shared.get("fake") else None
 
     def _recorded(self, result: Any, source: Source | None) -> Any:
-        """Keeps the first logits of real images and of fakes for regularizers, which also select among those of fakes."""
+        """Keeps the first logits of real images and of fakes for regularizers, and lets these select among fakes."""
         if source is None:
             return result
         logits = _first(result)

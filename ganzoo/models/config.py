@@ -57,7 +57,7 @@ class ModelConfig:
     latent_dim: int
     classes: tuple[str, ...] = ()
     provider: Provider
-    licence: str
+    license: str
     weights: WeightsFile | None = None
     discriminator: Part | None = None
     discriminator_weights: WeightsFile | None = None
@@ -90,6 +90,8 @@ def checked_config(data: Any, where: str) -> ModelConfig:
         raise CheckpointError(
             f"{where}: format: {shorten(data['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo."
         )
+    if "licence" in data and "license" not in data:  # the key's name until version 0.1
+        data = {{"licence": "license"}.get(key, key): value for key, value in data.items()}
     fields = ModelConfig.__dataclass_fields__
     for key in data:
         if key not in fields:
@@ -138,7 +140,7 @@ def _mistakes(config: ModelConfig) -> list[str]:
     if config.provider.distribution and not DISTRIBUTION.fullmatch(config.provider.distribution):
         found.append(f"provider: {shorten(config.provider.distribution)} cannot name a distribution")
     lines = {
-        "licence": [config.licence],
+        "license": [config.license],
         "provider": [config.provider.version],
         "classes": config.classes,
         "metrics": config.metrics,

@@ -204,7 +204,7 @@ def _stopped_output(generator: Generator, latents: Tensor, label: Tensor | None)
     raise AssertionError("a layer that was reached once is reached again")
 
 
-def draw_rows(model: Model, rows: list[Row], label: int | str | None = None) -> list[Tensor]:
+def sample_rows(model: Model, rows: list[Row], label: int | str | None = None) -> list[Tensor]:
     """Images (samples, values, C, H, W) of each row; sample number i has the same label everywhere, as in `Model.sample`."""
     drawn = []
     for row in rows:
@@ -213,7 +213,7 @@ def draw_rows(model: Model, rows: list[Row], label: int | str | None = None) -> 
         if labels is not None:
             labels = labels.repeat_interleave(steps)
         parts = [slice(start, start + BATCH) for start in range(0, len(latents), BATCH)]
-        images = torch.cat([model.draw(latents[part], None if labels is None else labels[part]) for part in parts])
+        images = torch.cat([model.generate(latents[part], None if labels is None else labels[part]) for part in parts])
         drawn.append(images.unflatten(0, (samples, steps)))
     return drawn
 

@@ -52,9 +52,9 @@ def export(model: Model, path: str | Path, format: str, *, batch_size: int | Non
     batches = COMPARED_BATCHES if batch_size is None else (batch_size,)
     try:
         with _quiet(), torch.no_grad():
-            drawing = _Drawing(deepcopy(model.generator).cpu().float())
-            data = WRITERS[format](drawing, _inputs(model, batch_size or TRACED_BATCH), batch_size is None)
-            difference = _difference(drawing, READERS[format](data), [_inputs(model, n) for n in batches])
+            graph = _Graph(deepcopy(model.generator).cpu().float())
+            data = WRITERS[format](graph, _inputs(model, batch_size or TRACED_BATCH), batch_size is None)
+            difference = _difference(graph, READERS[format](data), [_inputs(model, n) for n in batches])
     except Exception as error:  # torch's exporters raise whatever a module's code makes them
         reason = f"{type(error).__name__}: {one_line(error)}"
         raise GanzooError(f"This {model.variant} generator cannot be exported as {format}: {reason}") from error
@@ -87,7 +87,7 @@ def check_request(path: Path, format: str, batch_size: int | None = None) -> Non
             ) from None
 
 
-class _Drawing(nn.Module):
+class _Graph(nn.Module):
     """The generator alone, whose graph has the inputs latent and, if it is conditional, label."""
 
     def __init__(self, generator: nn.Module):
@@ -104,11 +104,11 @@ def _inputs(model: Model, n: int) -> Inputs:
     return (latent,) if labels is None else (latent, labels)
 
 
-def _difference(drawing: nn.Module, exported: Callable[..., Tensor], batches: list[Inputs]) -> float:
+def _difference(graph: nn.Module, exported: Callable[..., Tensor], batches: list[Inputs]) -> float:
     """The largest difference of any pixel; infinite where the shapes differ."""
     found = []
     for inputs in batches:
-        expected, got = drawing(*inputs), exported(*inputs)
+        expected, got = graph(*inputs), exported(*inputs)
         found.append((expected - got).abs().max() if got.shape == expected.shape else torch.tensor(torch.inf))
     return float(torch.stack(found).max())
 
@@ -120,8 +120,8 @@ def _batch_dimensions(inputs: Inputs, dynamic: bool) -> dict | None:
     return {name: {0: batch} for name, _ in zip(("latent", "label"), inputs, strict=False)}
 
 
-def _write_program(drawing: nn.Module, inputs: Inputs, dynamic: bool) -> bytes:
-    program = torch.export.export(drawing, inputs, dynamic_shapes=_batch_dimensions(inputs, dynamic), strict=False)
+def _write_program(graph: nn.Module, inputs: Inputs, dynamic: bool) -> bytes:
+    program = torch.export.export(graph, inputs, dynamic_shapes=_batch_dimensions(inputs, dynamic), strict=False)
     buffer = io.BytesIO()
     torch.export.save(program, buffer)
     return buffer.getvalue()
@@ -131,9 +131,9 @@ def _read_program(data: bytes) -> Callable[..., Tensor]:
     return torch.export.load(io.BytesIO(data)).module()
 
 
-def _write_script(drawing: nn.Module, inputs: Inputs, dynamic: bool) -> bytes:
+def _write_script(graph: nn.Module, inputs: Inputs, dynamic: bool) -> bytes:
     buffer = io.BytesIO()
-    torch.jit.save(torch.jit.trace(drawing, inputs, check_trace=False), buffer)  # compared below, on other batch sizes
+    torch.jit.save(torch.jit.trace(graph, inputs, check_trace=False), buffer)  # compared below, on other batch sizes
     return buffer.getvalue()
 
 
@@ -141,11 +141,11 @@ def _read_script(data: bytes) -> Callable[..., Tensor]:
     return torch.jit.load(io.BytesIO(data))
 
 
-def _write_onnx(drawing: nn.Module, inputs: Inputs, dynamic: bool) -> bytes:
+def _write_onnx(graph: nn.Module, inputs: Inputs, dynamic: bool) -> bytes:
     names = ["latent", "label"][: len(inputs)]
     shapes = _batch_dimensions(inputs, dynamic)
     program = torch.onnx.export(
-        drawing, inputs, dynamo=True, verbose=False, input_names=names, output_names=["images"], dynamic_shapes=shapes
+        graph, inputs, dynamo=True, verbose=False, input_names=names, output_names=["images"], dynamic_shapes=shapes
     )
     return program.model_proto.SerializeToString()
 

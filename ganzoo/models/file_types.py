@@ -27,7 +27,7 @@ BEGINNINGS = (
 )
 
 
-def what_is(start: bytes) -> str | None:
+def file_type(start: bytes) -> str | None:
     """What a file is by its first 1024 bytes, with what to do about it; None if nothing here knows it."""
     if start and not start.strip(b"\0"):
         return "nothing but zeros: the download or the disk lost its content"

@@ -16,7 +16,7 @@ from ganzoo.errors import CheckpointError
 from ganzoo.files.atomic import disk_errors
 from ganzoo.files.strict_json import parse_json
 from ganzoo.files.text import shorten
-from ganzoo.models.file_types import LOOKED_AT, what_is
+from ganzoo.models.file_types import LOOKED_AT, file_type
 
 HEADER_BYTES = 4 * 2**20
 TENSORS = 20_000
@@ -62,7 +62,7 @@ def read_header(file: BinaryIO, path: Path) -> Header:
     try:
         return _header(file, path, size, start)
     except CheckpointError as problem:
-        if kind := what_is(start):
+        if kind := file_type(start):
             raise CheckpointError(f"{path} is {kind}.") from None
         raise problem from None
 

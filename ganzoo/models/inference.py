@@ -1,4 +1,4 @@
-"""Drawing as fast as the processor allows: a private copy of the generator, channels last, batch norm folded into its neighbour."""
+"""Sampling as fast as the processor allows: a private copy of the generator, channels last, batch norm folded into its neighbour."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ NORMS = {
 }
 INTERNAL = frozenset(vars(nn.Module()))
 
-Draw = Callable[[Tensor, Tensor | None], Tensor]
+Forward = Callable[[Tensor, Tensor | None], Tensor]
 
 
-class Drawing:
+class FastSampler:
     """Calls a generator through a copy of it that is made at the first call, and again whenever it is another or has changed.
 
     The generator itself is called wherever a copy could differ: if it trains, has hooks or cannot be copied, and if the
@@ -37,7 +37,7 @@ class Drawing:
     def __init__(self, *, compile: bool = False):
         self._compile = compile
         self._state: Hashable = None
-        self._draw: Draw | None = None
+        self._forward: Forward | None = None
 
     def __call__(self, generator: nn.Module, latent: Tensor, label: Tensor | None) -> Tensor:
         """Images of latents; to be called without gradients."""
@@ -45,11 +45,11 @@ class Drawing:
         if state is None:
             return generator(latent, label)
         if state != self._state:
-            self._draw = self._prepared(generator, latent[:COMPARED], None if label is None else label[:COMPARED])
+            self._forward = self._prepared(generator, latent[:COMPARED], None if label is None else label[:COMPARED])
             self._state = state
-        return self._draw(latent, label)
+        return self._forward(latent, label)
 
-    def _prepared(self, generator: nn.Module, latent: Tensor, label: Tensor | None) -> Draw:
+    def _prepared(self, generator: nn.Module, latent: Tensor, label: Tensor | None) -> Forward:
         _images(generator, latent, label)  # raises the generator's own errors as they are
         fast = _faster(generator, latent, label)
         return _compiled(fast, latent, label) if self._compile else fast
@@ -75,13 +75,13 @@ def _faster(generator: nn.Module, latent: Tensor, label: Tensor | None) -> nn.Mo
     return copy if same else generator
 
 
-def _images(module: Draw, latent: Tensor, label: Tensor | None) -> Tensor:
+def _images(module: Forward, latent: Tensor, label: Tensor | None) -> Tensor:
     """What it draws, without a trace in the random numbers of the process."""
     with process_randomness(latent.device):
         return module(latent, label)
 
 
-def _compiled(module: nn.Module, latent: Tensor, label: Tensor | None) -> Draw:
+def _compiled(module: nn.Module, latent: Tensor, label: Tensor | None) -> Forward:
     compiled = torch.compile(module)
     try:
         _images(compiled, latent, label)

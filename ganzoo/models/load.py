@@ -17,7 +17,7 @@ from ganzoo.config.schema import RunConfig, read_run_config
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.files.text import shorten
 from ganzoo.models.config import GENERATOR_FILE, ModelConfig, Provider, read_model_config
-from ganzoo.models.meta_device import build_skeleton, fill, refuse_latent
+from ganzoo.models.meta_device import build_on_meta, check_latent_dim, load_tensors
 from ganzoo.models.model import Model
 from ganzoo.models.source import Repository, Tag, parse_source
 from ganzoo.models.tensors import TensorFile, refuse_difference
@@ -111,12 +111,14 @@ def load_folder(
     if sha256 is not None and config.weights.sha256 != sha256:
         raise CheckpointError(f"{where}: weights: the sha256 is not the registered one, {sha256}.")
     with TensorFile(folder / GENERATOR_FILE) as file:
-        skeleton = build_skeleton(config, where, parts, len(file.entries))
-        refuse_latent(config, skeleton, where)
+        generator = build_on_meta(config, where, parts, len(file.entries))
+        check_latent_dim(config, generator, where)
         tensors = file.read(
-            skeleton.state_dict(), config.weights, mmap=mmap, verify=verify, allow_nonfinite=allow_nonfinite
+            generator.state_dict(), config.weights, mmap=mmap, verify=verify, allow_nonfinite=allow_nonfinite
         )
-    return Model(fill(skeleton, tensors, config, parts).to(device=device, dtype=dtype), config, compile=compile)
+    return Model(
+        load_tensors(generator, tensors, config, parts).to(device=device, dtype=dtype), config, compile=compile
+    )
 
 
 def load_run(
@@ -135,9 +137,9 @@ def load_run(
     key = "generator_ema" if averaged else "generator"
     step, tensors = _of_checkpoint(folder, key)
     config = describe_run(run_config, step, averaged)
-    skeleton = build_skeleton(config, str(run / "config.json"), registry(), len(tensors))
-    refuse_difference(folder, skeleton.state_dict(), {name: tuple(tensor.shape) for name, tensor in tensors.items()})
-    generator = fill(skeleton, tensors, config, registry()).to(device=device, dtype=dtype)
+    generator = build_on_meta(config, str(run / "config.json"), registry(), len(tensors))
+    refuse_difference(folder, generator.state_dict(), {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    generator = load_tensors(generator, tensors, config, registry()).to(device=device, dtype=dtype)
     return Model(generator, replace(config, latent_dim=generator.latent_dim), compile=compile)
 
 
@@ -180,7 +182,7 @@ def describe_run(run: RunConfig, step: int, averaged: bool) -> ModelConfig:
         latent_dim=1,
         classes=run.data.classes if run.image.classes else (),
         provider=Provider(distribution=run.plugin.distribution, version=run.plugin.version),
-        licence="unknown",
+        license="unknown",
         discriminator=variant.discriminator,
         training={
             "steps": step,

@@ -61,7 +61,7 @@ class _Limit(TorchFunctionMode):
         return function(*arguments, **options)
 
 
-def build_skeleton(config: ModelConfig, where: str, parts: Registry, tensors: int) -> Generator:
+def build_on_meta(config: ModelConfig, where: str, parts: Registry, tensors: int) -> Generator:
     """The generator that `config` names, on the meta device; `tensors` is how many its weights are, which bounds the work.
 
     CheckpointError that begins with `where`: nobody provides the generator or its variant, its options or the image are
@@ -104,7 +104,7 @@ def _provided_by(provider: Provider) -> str:
     return f"The distribution '{provider.distribution}'{version} provides it: if you trust its authors, install that beside ganzoo."
 
 
-def homeless(generator: nn.Module) -> Iterator[str]:
+def unsaved_tensors(generator: nn.Module) -> Iterator[str]:
     """Names of tensors that the generator keeps but does not save: on the meta device they have no values."""
     for name, buffer in generator.named_buffers():
         if buffer.is_meta:
@@ -117,13 +117,13 @@ def homeless(generator: nn.Module) -> Iterator[str]:
         )
 
 
-def fill(generator: Generator, tensors: dict[str, Tensor], config: ModelConfig, parts: Registry) -> Generator:
+def load_tensors(generator: Generator, tensors: dict[str, Tensor], config: ModelConfig, parts: Registry) -> Generator:
     """The generator with these tensors, which must fit it, in the places of its own: nothing is initialized and nothing copied.
 
     One that keeps tensors besides those that it saves is built again with memory; its saved tensors bound how much that is.
     """
     generator.load_state_dict(tensors, assign=True)
-    if next(homeless(generator), None) is None:
+    if next(unsaved_tensors(generator), None) is None:
         return generator
     with seeded(0):
         generator = build_part(bind_part("generator", config.generator, parts), config.image)
@@ -131,7 +131,7 @@ def fill(generator: Generator, tensors: dict[str, Tensor], config: ModelConfig, 
     return generator
 
 
-def refuse_latent(config: ModelConfig, generator: Generator, where: str) -> None:
+def check_latent_dim(config: ModelConfig, generator: Generator, where: str) -> None:
     """CheckpointError unless the configuration says how many numbers a latent of the generator has."""
     if not (isinstance(generator.latent_dim, int) and 1 <= generator.latent_dim <= LARGEST_OPTION):
         raise CheckpointError(f"{where}: generator: its latents cannot have {shorten(generator.latent_dim)} numbers.")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.errors import PluginError, UsageError
-from ganzoo.models.inference import Drawing
+from ganzoo.models.inference import FastSampler
 from ganzoo.networks import Generator
 from ganzoo.networks.latents import sample_latents
 
@@ -22,7 +22,7 @@ class Model:
     """A generator in evaluation mode with what is known of it.
 
     `variant` is its name, `image` the images it draws, `classes` the names of its labels, `config` all that its config.json says.
-    Images are drawn through a faster copy of `generator`, which follows its changes (see `Drawing`); with `compile` through
+    Images are drawn through a faster copy of `generator`, which follows its changes (see `FastSampler`); with `compile` through
     torch.compile.
     """
 
@@ -30,7 +30,7 @@ class Model:
         self.generator = generator.eval().requires_grad_(False)
         self.config = config
         self.variant, self.image = config.variant, config.image
-        self._drawing = Drawing(compile=compile)
+        self._sampler = FastSampler(compile=compile)
 
     @property
     def classes(self) -> list[str]:
@@ -87,7 +87,7 @@ class Model:
         latent, labels = self.latent(n, seed, truncation), self.labels(n, label)
         for start in range(0, n, batch_size):
             part = slice(start, start + batch_size)
-            yield self.draw(latent[part], None if labels is None else labels[part])
+            yield self.generate(latent[part], None if labels is None else labels[part])
 
     def each_class(self, n: int, seed: int = 0, *, truncation: float | None = None, batch_size: int = 64) -> Tensor:
         """The first `n` latents of a seed as every class: images (classes·n, C, H, W), class by class, on the CPU.
@@ -101,7 +101,7 @@ class Model:
             torch.arange(self.image.classes).repeat_interleave(n),
         )
         parts = zip(latent.split(batch_size), labels.split(batch_size), strict=True)
-        return torch.cat([self.draw(*part) for part in parts])
+        return torch.cat([self.generate(*part) for part in parts])
 
     def labels(self, n: int, label: int | str | None = None) -> Tensor | None:
         """Labels (n,) for `n` samples: all `label`, or every class in turn; None if the generator is unconditional."""
@@ -132,12 +132,12 @@ class Model:
             )
         return torch.stack([latent[:, code.start : code.start + code.size].argmax(1) for code in codes], 1)
 
-    def draw(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+    def generate(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Images of given latents, on the CPU in float32."""
         weight = next(self.generator.parameters())
         latent, label = latent.to(weight.device, weight.dtype), None if label is None else label.to(weight.device)
         with torch.inference_mode():
-            return self._drawing(self.generator, latent, label).float().cpu().contiguous()
+            return self._sampler(self.generator, latent, label).float().cpu().contiguous()
 
     def interpolate(
         self,
@@ -170,8 +170,8 @@ class Model:
         if closed:
             yield from self._stretch(anchors[-1], anchors[0], frames, labels)
         else:
-            yield self.draw(anchors[-1:], labels)
+            yield self.generate(anchors[-1:], labels)
 
     def _stretch(self, start: Tensor, end: Tensor, frames: int, labels: Tensor | None) -> Iterator[Tensor]:
         for frame in range(frames):
-            yield self.draw(self.generator.interpolate(start[None], end[None], frame / frames), labels)
+            yield self.generate(self.generator.interpolate(start[None], end[None], frame / frames), labels)

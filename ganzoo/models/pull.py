@@ -16,9 +16,9 @@ from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import write_atomically
 from ganzoo.files.strict_json import read_bytes, read_json
 from ganzoo.files.text import shorten
-from ganzoo.hub.client import COMMIT, DIGEST, patiently
-from ganzoo.hub.errors import Asked, HubError, Unreachable
-from ganzoo.models import verified as stamps
+from ganzoo.hub.client import COMMIT, DIGEST, call_hub
+from ganzoo.hub.errors import HubError, HubTarget, Unreachable
+from ganzoo.models import verified
 from ganzoo.models.config import (
     CONFIG_BYTES,
     DISCRIMINATOR_FILE,
@@ -80,30 +80,30 @@ def pull(
     if not REPOSITORY.fullmatch(repo) or not REVISION.fullmatch(revision or "main"):
         named = repo if revision is None else f"{repo}@{revision}"
         raise UsageError(f"{shorten(named)} names no model on the Hub: write owner/name@revision.")
-    asked = Asked("model", repo, revision or "main")
-    contents = _pinned(asked)
+    target = HubTarget("model", repo, revision or "main")
+    contents = _pinned(target)
     try:
-        return Pulled(_checked_folder(asked, contents, sha256, discriminator, limit), contents.commit)
+        return Pulled(_checked_folder(target, contents, sha256, discriminator, limit), contents.commit)
     except GanzooError:
-        _remove_damaged(asked.name, contents.commit)
+        _remove_damaged(target.name, contents.commit)
         raise
 
 
-def _checked_folder(asked: Asked, contents: Contents, sha256: str | None, discriminator: bool, limit: int) -> Path:
+def _checked_folder(target: HubTarget, contents: Contents, sha256: str | None, discriminator: bool, limit: int) -> Path:
     """The folder of the cache, once every wanted file of the commit is in it as it must be."""
-    fetch = partial(_fetch, asked=asked, contents=contents)
-    config, folder = _config_of(fetch, asked, contents)
+    fetch = partial(_fetch, target=target, contents=contents)
+    config, folder = _config_of(fetch, target, contents)
     names = {GENERATOR_FILE: config.weights}
     if discriminator:
         if config.discriminator_weights is None:
-            raise UsageError(f"Model {shorten(asked.name)} has no discriminator.")
+            raise UsageError(f"Model {shorten(target.name)} has no discriminator.")
         names[DISCRIMINATOR_FILE] = config.discriminator_weights
     if sha256 is not None and config.weights.sha256 != sha256:
         raise HubError(
-            f"The weights of {asked} are not those that were registered: their sha256 is {config.weights.sha256}, not {sha256}."
+            f"The weights of {target} are not those that were registered: their sha256 is {config.weights.sha256}, not {sha256}."
         )
     for name, weights in names.items():
-        _refuse_other(asked, contents, name, weights, limit)
+        _refuse_other(target, contents, name, weights, limit)
         fetch(name, size=weights.size, digest=weights.sha256, limit=weights.size)
     return folder
 
@@ -116,13 +116,13 @@ def _remove_damaged(repo: str, commit: str) -> None:
             _remove(path)
 
 
-def _pinned(asked: Asked) -> Contents:
+def _pinned(target: HubTarget) -> Contents:
     """The commit that is meant, with what the Hub says of it if it was asked."""
-    if COMMIT.fullmatch(asked.revision):
-        return Contents(asked.revision, {})
-    reference = _storage(asked.name) / "refs" / asked.revision
+    if COMMIT.fullmatch(target.revision):
+        return Contents(target.revision, {})
+    reference = _storage(target.name) / "refs" / target.revision
     try:
-        contents = read_contents(asked)
+        contents = read_contents(target)
     except Unreachable as error:
         commit = _recorded(reference)
         if commit is None:
@@ -136,21 +136,21 @@ def _pinned(asked: Asked) -> Contents:
     return contents
 
 
-def read_contents(asked: Asked) -> Contents:
+def read_contents(target: HubTarget) -> Contents:
     """What the Hub says of the revision that is asked for."""
     from huggingface_hub import HfApi
 
     def ask() -> Contents:
-        info = HfApi().model_info(asked.name, revision=asked.revision, files_metadata=True)
+        info = HfApi().model_info(target.name, revision=target.revision, files_metadata=True)
         files = {
             file.rfilename: Entry(file.size, getattr(file.lfs, "sha256", None) or file.blob_id)
             for file in info.siblings or []
         }
         return Contents(info.sha, files, info.library_name if isinstance(info.library_name, str) else None)
 
-    contents = patiently(ask, asked)
+    contents = call_hub(ask, target)
     if not isinstance(contents.commit, str) or not COMMIT.fullmatch(contents.commit):
-        raise HubError(f"The Hub names no commit for {asked} but {shorten(contents.commit)}: nothing of it is used.")
+        raise HubError(f"The Hub names no commit for {target} but {shorten(contents.commit)}: nothing of it is used.")
     return contents
 
 
@@ -163,12 +163,12 @@ def _recorded(reference: Path) -> str | None:
     return text if COMMIT.fullmatch(text) else None
 
 
-def _config_of(fetch: Callable, asked: Asked, contents: Contents) -> tuple[ModelConfig, Path]:
+def _config_of(fetch: Callable, target: HubTarget, contents: Contents) -> tuple[ModelConfig, Path]:
     """The checked config.json of the commit, and the folder that it lies in."""
     library = (
         f" The Hub says that it is for {shorten(contents.library)}." if contents.library not in (None, "ganzoo") else ""
     )
-    none = f"{shorten(asked.name)} is no ganzoo model"
+    none = f"{shorten(target.name)} is no ganzoo model"
     if contents.files and CONFIG_FILE not in contents.files:
         raise HubError(f"{none}: it has no {CONFIG_FILE}.{library}")
     entry = contents.files.get(CONFIG_FILE, Entry(None, None))
@@ -177,7 +177,7 @@ def _config_of(fetch: Callable, asked: Asked, contents: Contents) -> tuple[Model
         return read_model_config(path), path.parent
     except GanzooError as error:
         mine = contents.library == "ganzoo" or _names_a_variant(path)
-        start = f"{asked.name} cannot be used" if mine else none
+        start = f"{target.name} cannot be used" if mine else none
         raise HubError(f"{start}: {str(error).replace(str(path), CONFIG_FILE)}{library}") from error
 
 
@@ -189,47 +189,49 @@ def _names_a_variant(path: Path) -> bool:
     return False
 
 
-def _refuse_other(asked: Asked, contents: Contents, name: str, weights: WeightsFile, limit: int) -> None:
+def _refuse_other(target: HubTarget, contents: Contents, name: str, weights: WeightsFile, limit: int) -> None:
     """HubError where the Hub holds another file than config.json describes, before it is downloaded."""
     if weights.size > limit:
-        raise HubError(f"{name} of {asked} has {weights.size} bytes: more than the {limit} that are allowed.")
+        raise HubError(f"{name} of {target} has {weights.size} bytes: more than the {limit} that are allowed.")
     if contents.files and name not in contents.files:
-        raise HubError(f"{shorten(asked.name)} is no whole ganzoo model: it has no {name}.")
+        raise HubError(f"{shorten(target.name)} is no whole ganzoo model: it has no {name}.")
     entry = contents.files.get(name, Entry(None, None))
     stated = entry.digest if entry.digest is not None and len(entry.digest) == 64 else weights.sha256
     if entry.size not in (None, weights.size) or stated != weights.sha256:
         raise HubError(
-            f"{name} of {asked} is not the file that its config.json describes: its size or sha256 differs on the Hub."
+            f"{name} of {target} is not the file that its config.json describes: its size or sha256 differs on the Hub."
         )
 
 
-def _fetch(name: str, *, size: int | None, digest: str | None, limit: int, asked: Asked, contents: Contents) -> Path:
+def _fetch(
+    name: str, *, size: int | None, digest: str | None, limit: int, target: HubTarget, contents: Contents
+) -> Path:
     """One file of the commit, as it must be; what is damaged is fetched again once, for the client checks nothing but the size."""
-    path = _storage(asked.name) / "snapshots" / contents.commit / name
+    path = _storage(target.name) / "snapshots" / contents.commit / name
     tries = 2
     if path.is_file():
         if _is_right(path, size, digest, limit):
             return path
-        log.warning(f"{name} of {asked} is damaged in the cache: it is fetched again.")
+        log.warning(f"{name} of {target} is damaged in the cache: it is fetched again.")
         _remove(path)
         tries = 1
     for _ in range(tries):
-        _download(name, asked, contents.commit, limit, size)
+        _download(name, target, contents.commit, limit, size)
         if _is_right(path, size, digest, limit):
             return path
         _remove(path)
     raise HubError(
-        f"{name} of {asked} arrives damaged: its size or hash differs from what is stated. It was deleted; try later."
+        f"{name} of {target} arrives damaged: its size or hash differs from what is stated. It was deleted; try later."
     )
 
 
-def _download(name: str, asked: Asked, commit: str, limit: int, size: int | None) -> None:
+def _download(name: str, target: HubTarget, commit: str, limit: int, size: int | None) -> None:
     from huggingface_hub import constants, hf_hub_download
 
     call = partial(
-        hf_hub_download, asked.name, name, revision=commit, cache_dir=constants.HF_HUB_CACHE, tqdm_class=_bar(name)
+        hf_hub_download, target.name, name, revision=commit, cache_dir=constants.HF_HUB_CACHE, tqdm_class=_bar(name)
     )
-    patiently(call, asked, limit=limit, size=size or 0, commit=commit)
+    call_hub(call, target, limit=limit, size=size or 0, commit=commit)
 
 
 def _is_right(path: Path, size: int | None, digest: str | None, limit: int) -> bool:
@@ -241,7 +243,7 @@ def _is_right(path: Path, size: int | None, digest: str | None, limit: int) -> b
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit or size not in (None, facts.st_size):
             return False
-        if digest is None or stamps.was_checked(facts, digest):
+        if digest is None or verified.is_verified(facts, digest):
             return True
         return hash_like(digest, path) == digest
     except OSError:

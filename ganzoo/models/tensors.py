@@ -17,7 +17,7 @@ from torch import Tensor
 from ganzoo.errors import CheckpointError
 from ganzoo.files.atomic import disk_errors, fsync_file
 from ganzoo.files.text import shorten
-from ganzoo.models import verified as stamps
+from ganzoo.models import verified
 from ganzoo.models.config import WeightsFile
 from ganzoo.models.header import ITEM_BYTES, Entry, open_regular, read_header
 
@@ -75,7 +75,7 @@ class TensorFile:
 
         Mapped privately if `mmap` (writing to them changes no file), else read into memory of their own, as they are on
         a file system that cannot map. Their sha256 is computed and every value looked at, unless the file is mapped and
-        was checked before (see `stamps`) and `verify` is False. CheckpointError says what differs.
+        was checked before (see `verified`) and `verify` is False. CheckpointError says what differs.
         """
         refuse_difference(self.path, wanted, {name: entry.shape for name, entry in self.entries.items()})
         self._refuse_dtypes(wanted, weights)
@@ -85,9 +85,9 @@ class TensorFile:
             )
         with disk_errors(f"{self.path} cannot be read", CheckpointError):
             data = self._map() if mmap and self.size > self._start else None
-            if data is None or verify or not stamps.was_checked(self._status, weights.sha256):
+            if data is None or verify or not verified.is_verified(self._status, weights.sha256):
                 data = self._checked(data, weights.sha256, allow_nonfinite)
-            if stamps.stamp_of(os.fstat(self._file.fileno())) != stamps.stamp_of(self._status):
+            if verified.file_state(os.fstat(self._file.fileno())) != verified.file_state(self._status):
                 raise CheckpointError(f"{self.path} changed while it was read.")
         return {
             name: _as(data[entry.begin : entry.end], entry.dtype).view(entry.shape)
@@ -114,7 +114,7 @@ class TensorFile:
 
     def _checked(self, mapped: Tensor | None, sha256: str, allow_nonfinite: bool) -> Tensor:
         """The bytes, after one pass over the file that hashes it and looks at every value; only without a map are they kept."""
-        began, digest, unsound = stamps.clock(), hashlib.sha256(), []
+        began, digest, unsound = verified.clock(), hashlib.sha256(), []
         data = torch.empty(self.size - self._start, dtype=torch.uint8) if mapped is None else mapped
         passing = torch.empty(min(PIECE, len(data)), dtype=torch.uint8)
         self._file.seek(0)
@@ -132,7 +132,7 @@ class TensorFile:
         if unsound and not allow_nonfinite:
             raise CheckpointError(f"{self.path} holds values that are not finite in {_some(map(shorten, unsound))}.")
         if not unsound:
-            stamps.remember(self._status, sha256, began)
+            verified.mark_verified(self._status, sha256, began)
         return data
 
     def _fill(self, piece: Tensor) -> None:

@@ -22,23 +22,23 @@ FILE_BYTES = 2**20
 RACY_SECONDS = 2
 
 
-def stamp_of(status: os.stat_result) -> list[int]:
+def file_state(status: os.stat_result) -> list[int]:
     """What changes whenever a file does: size and both times in nanoseconds."""
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
-def was_checked(status: os.stat_result, sha256: str) -> bool:
+def is_verified(status: os.stat_result, sha256: str) -> bool:
     """Whether this very file was found to have that sha256 and finite values, and has not changed since."""
-    return os.name == "posix" and _read().get(_key(status)) == [*stamp_of(status), sha256]
+    return os.name == "posix" and _read().get(_key(status)) == [*file_state(status), sha256]
 
 
-def remember(status: os.stat_result, sha256: str, now: float) -> None:
+def mark_verified(status: os.stat_result, sha256: str, now: float) -> None:
     """Records a check that began at `now`, where that is possible; where it is not, the file is checked again next time."""
     if os.name != "posix" or now - status.st_ctime < RACY_SECONDS:  # elsewhere ctime is the time of creation
         return
     stamps = _read()
     stamps.pop(_key(status), None)
-    stamps[_key(status)] = [*stamp_of(status), sha256]
+    stamps[_key(status)] = [*file_state(status), sha256]
     kept = dict(list(stamps.items())[-KEPT:])
     with contextlib.suppress(OSError, GanzooError):
         _file().parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What networks share: the class that every generator inherits from, and activations that know of second derivatives."""
+"""The base class of generators: the prior, truncation, interpolation and named codes of their latents."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from ganzoo.errors import UsageError
 
 @dataclass(frozen=True)
 class Code:
-    """Columns `start` to `start + size` of a latent that mean something of their own, as InfoGAN's do.
+    """Columns `start` to `start + size` of a latent that have a meaning of their own, as InfoGAN's do.
 
-    "categorical" columns are one one-hot vector; "continuous" ones are `size` separate numbers, drawn between `low` and `high`.
+    "categorical" columns are one one-hot vector; "continuous" ones are `size` separate numbers, sampled between `low`
+    and `high`.
     """
 
     name: str
@@ -29,7 +30,7 @@ class Code:
 
 
 class Generator(nn.Module):
-    """Turns latents into images; every generator inherits from it and says its `latent_dim`.
+    """Maps latents to images; the base class of every generator, which sets its `latent_dim`.
 
     `forward(latent, label=None)` takes latents (N, latent_dim) and labels (N,) int64 or None, and returns images
     (N, C, H, W) in [-1, 1]. `codes` names the columns of the latent that have a meaning, if any have.
@@ -39,26 +40,26 @@ class Generator(nn.Module):
     codes: tuple[Code, ...] = ()
 
     def latent(self, n: int, random: torch.Generator) -> Tensor:
-        """Draws `n` latents (n, latent_dim) from the prior on `random`'s device: standard normal unless overridden."""
+        """Samples latents (n, latent_dim) from the prior on `random`'s device: standard normal unless overridden."""
         return torch.randn(n, self.latent_dim, generator=random, device=random.device)
 
     def truncate(self, latent: Tensor, truncation: float) -> Tensor:
-        """The latents (N, latent_dim) pulled into [-truncation, truncation], so that they are distributed as the prior cut off there.
+        """Maps latents (N, latent_dim) into [-truncation, truncation], distributed as the prior cut off there.
 
-        For a standard normal prior that is the truncation trick (Brock et al. 2018, section 3.1), which draws again what lies
-        outside. Here every number goes through its cumulative distribution and back through that of the truncated normal,
-        z' = √2 erf⁻¹(erf(z/√2) erf(t/√2)): the same distribution, and a seed's latents move smoothly with `truncation`.
-        Generators with another prior override it; UsageError if one does not.
+        For a standard normal prior that is the truncation trick (Brock et al. 2018, section 3.1), which samples again
+        the numbers outside. Here every number goes through its cumulative distribution and back through that of the
+        truncated normal, z' = √2 erf⁻¹(erf(z/√2) erf(t/√2)): the same distribution, and a seed's latents move smoothly
+        with `truncation`. Generators with another prior override it; UsageError if one does not.
         """
         if type(self).latent is not Generator.latent:
             raise UsageError(
-                f"{type(self).__name__} draws latents of its own and does not say how to truncate them: leave truncation out."
+                f"{type(self).__name__} has a prior of its own and does not define `truncate`: leave truncation out."
             )
-        share = torch.erf(latent.detach().cpu().double() / math.sqrt(2)) * math.erf(truncation / math.sqrt(2))
-        return (math.sqrt(2) * torch.erfinv(share)).clamp(-truncation, truncation).to(latent)
+        quantile = torch.erf(latent.detach().cpu().double() / math.sqrt(2)) * math.erf(truncation / math.sqrt(2))
+        return (math.sqrt(2) * torch.erfinv(quantile)).clamp(-truncation, truncation).to(latent)
 
     def interpolate(self, start: Tensor, end: Tensor, t: float) -> Tensor:
-        """Latents on the way from `start` to `end`, `t` in [0, 1]: along the sphere, where normal latents lie.
+        """Interpolates between latents `start` (t = 0) and `end` (t = 1) along the sphere on which normal latents lie.
 
         Generators with another prior override it (a straight line suits uniform codes). White 2016, section 2.1.
         """
@@ -67,10 +68,11 @@ class Generator(nn.Module):
         return (torch.sin((1 - t) * angle) * start + torch.sin(t * angle) * end) / torch.sin(angle)
 
     def init_from_data(self, mean: Tensor) -> None:
-        """Is told the mean (C, H, W) in [-1, 1] of the images to learn from, before training starts; does nothing unless overridden.
+        """Initializes parameters or buffers from the mean (C, H, W) in [-1, 1] of the training images.
 
-        A start that follows the data is made here, by setting parameters or buffers, and nothing else: no random numbers. `mean` is
-        float32 on the CPU, where the generator is too. It may be called again on resuming, before the checkpoint is loaded.
+        Called before training starts; does nothing unless overridden. It must sample no random numbers. `mean` is
+        float32 on the CPU, where the generator is too. On resuming it may be called again, before the checkpoint is
+        loaded.
         """
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
@@ -78,19 +80,18 @@ class Generator(nn.Module):
 
 
 class UniformGenerator(Generator):
-    """A generator whose latents are uniform in [middle - edge, middle + edge), each number on its own."""
+    """A generator whose latents are uniform in [middle - edge, middle + edge), each number independently."""
 
     middle, edge = 0.0, 1.0
 
     def latent(self, n: int, random: torch.Generator) -> Tensor:
-        return (
-            torch.rand(n, self.latent_dim, generator=random, device=random.device) * 2 - 1
-        ) * self.edge + self.middle
+        unit = torch.rand(n, self.latent_dim, generator=random, device=random.device)
+        return (unit * 2 - 1) * self.edge + self.middle
 
     def truncate(self, latent: Tensor, truncation: float) -> Tensor:
-        """The latents at most `truncation` from the middle: a uniform distribution cut off is a narrower one."""
+        """Scales latents to at most `truncation` from the middle: a uniform distribution cut off is a narrower one."""
         return (latent - self.middle) * min(truncation / self.edge, 1.0) + self.middle
 
     def interpolate(self, start: Tensor, end: Tensor, t: float) -> Tensor:
-        """Along a straight line: latents that fill a cube lie on no sphere."""
+        """Interpolates along a straight line: latents that fill a cube lie on no sphere."""
         return torch.lerp(start, end, t)

@@ -1,8 +1,10 @@
-"""Layers that several variants use, and the context in which piecewise-linear ones skip their second derivative."""
+"""Layers for several variants, and a context in which piecewise-linear ones skip their second derivative."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +16,8 @@ class _SecondOrder:
 
 
 @contextmanager
-def second_order():
-    """While it is open, the activations below are differentiated as piecewise linear: their second derivative is skipped.
+def second_order() -> Iterator[None]:
+    """Makes the activations below skip their second derivative inside the context.
 
     A gradient penalty differentiates a gradient. For a leaky ReLU the second derivative is zero almost everywhere, but
     autograd would still send those zeros through a whole backward pass of the network.
@@ -31,14 +33,14 @@ class _PiecewiseLinear(torch.autograd.Function):
     """A leaky ReLU whose slope does not depend on its input: the detached input cuts the second derivative off."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, slope: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, slope: float) -> Tensor:
         ctx.save_for_backward(x)
         ctx.slope = slope
         ctx.set_materialize_grads(False)  # or a missing gradient would go on as zeros
         return functional.leaky_relu(x, slope)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor | None) -> tuple[Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None]:
         if gradient is None:
             return None, None
         (x,) = ctx.saved_tensors
@@ -46,7 +48,7 @@ class _PiecewiseLinear(torch.autograd.Function):
 
 
 class LeakyReLU(nn.Module):
-    """max(x, slope·x), the same numbers as `nn.LeakyReLU`, cheaper inside a gradient penalty. Slope 0 is a ReLU."""
+    """Computes max(x, slope·x) as `nn.LeakyReLU` does, cheaper inside a gradient penalty. Slope 0 is a ReLU."""
 
     def __init__(self, slope: float = 0.2):
         super().__init__()
@@ -62,7 +64,7 @@ class LeakyReLU(nn.Module):
 
 
 class Maxout(nn.Module):
-    """Linear units that each are the largest of `pieces` linear functions: (N, inputs) to (N, units). Goodfellow et al. 2013."""
+    """Each unit is the largest of `pieces` linear functions: (N, inputs) to (N, units). Goodfellow et al. 2013."""
 
     def __init__(self, inputs: int, units: int, pieces: int):
         super().__init__()
@@ -76,7 +78,7 @@ class Maxout(nn.Module):
 
 
 class Reshape(nn.Module):
-    """Gives every sample the shape `shape`, so that a linear layer can be followed by convolutions inside a Sequential."""
+    """Reshapes every sample to `shape`, so that convolutions can follow a linear layer inside a Sequential."""
 
     def __init__(self, *shape: int):
         super().__init__()
@@ -90,8 +92,8 @@ class Reshape(nn.Module):
 
 
 def logits_of_mean(mean: Tensor) -> Tensor:
-    """The logit of each pixel of a mean image (C, H, W) in [-1, 1], flat: what the bias before a sigmoid starts at in pylearn2.
+    """Returns the logit of each pixel of a mean image (C, H, W) in [-1, 1], flat: pylearn2's bias before a sigmoid.
 
-    Pixels keep 1e-7 from 0 and 1, whose logits are not finite.
+    Pixels are clamped to 1e-7 from 0 and 1, whose logits are not finite.
     """
     return torch.logit((mean.double().flatten() + 1) / 2, eps=1e-7)

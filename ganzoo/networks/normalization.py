@@ -1,11 +1,14 @@
-"""Layers whose weights are divided by their largest singular value, and batch norm whose scale and shift depend on a condition.
+"""Spectral normalization, and batch norm whose scale and shift depend on a condition.
 
-Spectral normalization: Miyato et al. 2018, algorithm 1. One step of the power method in every forward pass of training, so passes
-of real and of fake images each advance `u`, also while the weights are frozen; in evaluation the step is taken and
-forgotten, as in pfnet-research/sngan_projection. `u` and `v` carry no gradient, σ = uᵀWv does.
+Spectral normalization divides a weight by its largest singular value (Miyato et al. 2018, algorithm 1). Every forward
+pass of training takes one step of the power method, so passes of real and of fake images each advance `u`, also while
+the weights are frozen; in evaluation the step is taken and forgotten, as in pfnet-research/sngan_projection. `u` and
+`v` carry no gradient, σ = uᵀWv does.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +18,9 @@ EPSILON = 1e-12
 
 
 def spectrally_normalized(weight: Tensor, u: Tensor, advance: bool) -> Tensor:
-    """`weight` (out, ...) divided by its largest singular value as (out, rest), estimated from the vector `u` (out,).
+    """Divides `weight` (out, ...) by its largest singular value as (out, rest), estimated from the vector `u` (out,).
 
-    With `advance` the vector moves on in place. A kernel is taken as a flat matrix, not as the operator that it is.
+    With `advance` the vector is updated in place. A kernel is taken as a flat matrix, not as the operator that it is.
     """
     with torch.autocast(weight.device.type, enabled=False):
         matrix = weight.flatten(1)
@@ -37,7 +40,9 @@ def _start(outputs: int) -> Tensor:
 class SpectralConv2d(nn.Conv2d):
     """A convolution with spectral normalization; its weight is the one before the division."""
 
-    def __init__(self, *arguments, **keywords):
+    u: Tensor
+
+    def __init__(self, *arguments: Any, **keywords: Any):
         super().__init__(*arguments, **keywords)
         self.register_buffer("u", _start(self.out_channels))
 
@@ -48,7 +53,9 @@ class SpectralConv2d(nn.Conv2d):
 class SpectralLinear(nn.Linear):
     """A linear layer with spectral normalization."""
 
-    def __init__(self, *arguments, **keywords):
+    u: Tensor
+
+    def __init__(self, *arguments: Any, **keywords: Any):
         super().__init__(*arguments, **keywords)
         self.register_buffer("u", _start(self.out_features))
 
@@ -57,9 +64,11 @@ class SpectralLinear(nn.Linear):
 
 
 class SpectralEmbedding(nn.Embedding):
-    """A table of vectors with spectral normalization of the whole table."""
+    """An embedding with spectral normalization of the whole table."""
 
-    def __init__(self, *arguments, **keywords):
+    u: Tensor
+
+    def __init__(self, *arguments: Any, **keywords: Any):
         super().__init__(*arguments, **keywords)
         self.register_buffer("u", _start(self.num_embeddings))
 
@@ -68,7 +77,7 @@ class SpectralEmbedding(nn.Embedding):
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm that can stand where a conditional one can: it looks at no condition."""
+    """Batch norm with the signature of the conditional one; it ignores the condition."""
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         return super().forward(x)
@@ -77,7 +86,7 @@ class BatchNorm(nn.BatchNorm2d):
 class ConditionalBatchNorm(nn.Module):
     """Batch norm whose scale is 1 + `gain(condition)` and whose shift is `shift(condition)`, both (N, channels).
 
-    The condition is whatever the two modules take: labels for an `nn.Embedding`, vectors for a linear layer.
+    The condition is the input of both modules: labels for an `nn.Embedding`, vectors for a linear layer.
     De Vries et al. 2017, section 3; Brock et al. 2018, appendix B.1.
     """
 

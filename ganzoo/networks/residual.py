@@ -1,8 +1,8 @@
-"""Pre-activated residual blocks and self-attention, of which SNGAN, SAGAN and BigGAN are built.
+"""Pre-activated residual blocks and self-attention: the parts of SNGAN, SAGAN and BigGAN.
 
-What kind of convolution and norm they are made of is the caller's: `convolution(inputs, outputs, kernel)` and `norm(channels)`
-return modules. A 1×1 convolution commutes with pooling and with doubling of pixels, so shortcuts do it on the smaller
-side: the same function, cheaper.
+The caller chooses the kinds of convolution and norm: `convolution(inputs, outputs, kernel)` and `norm(channels)` return
+modules. A 1×1 convolution commutes with pooling and with doubling of pixels, so shortcuts apply it on the smaller side:
+the same function, cheaper.
 """
 
 from __future__ import annotations
@@ -14,28 +14,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo.networks import LeakyReLU
+from ganzoo.networks.layers import LeakyReLU
 
 Convolution = Callable[[int, int, int], nn.Module]
 Norm = Callable[[int], nn.Module]
 
 
 def doubled(x: Tensor, mode: str = "nearest") -> Tensor:
-    """Twice as many pixels each way: `mode` "nearest" repeats them, "bilinear" mixes neighbours (corners not aligned)."""
-    return functional.interpolate(
-        x, scale_factor=2, mode=mode, **({} if mode == "nearest" else {"align_corners": False})
-    )
+    """Doubles the pixels each way: `mode` "nearest" repeats them, "bilinear" interpolates (corners not aligned)."""
+    return functional.interpolate(x, scale_factor=2, mode=mode, align_corners=None if mode == "nearest" else False)
 
 
 def halved(x: Tensor) -> Tensor:
-    """The mean of each 2×2 pixels."""
+    """Returns the mean of each 2×2 pixels."""
     return functional.avg_pool2d(x, 2)
 
 
 class GeneratorBlock(nn.Module):
-    """Doubles the pixels: twice norm, ReLU, 3×3 convolution, beside a 1×1 convolution; norms are called with the condition.
+    """Doubles the pixels: twice norm, ReLU and 3×3 convolution, beside a 1×1 convolution.
 
-    Miyato et al. 2018, figure 8. `upsampling` is a mode of `doubled`.
+    Norms are called with the condition. `upsampling` is a mode of `doubled`. Miyato et al. 2018, figure 8.
     """
 
     def __init__(self, inputs: int, outputs: int, convolution: Convolution, norm: Norm, upsampling: str = "nearest"):
@@ -53,10 +51,11 @@ class GeneratorBlock(nn.Module):
 
 
 class DiscriminatorBlock(nn.Module):
-    """Twice ReLU and 3×3 convolution beside a shortcut, halving the pixels if `down`; the `first` block has no ReLU before pixels.
+    """Applies ReLU and 3×3 convolution twice beside a shortcut, and halves the pixels if `down`.
 
-    The shortcut is a 1×1 convolution where width or size change. Miyato et al. 2018, figure 8. `hidden` is the width between the convolutions.
-    With `activated_shortcut` it starts after the first ReLU, which is what a ReLU in place makes of it in kwotsin/mimicry.
+    The `first` block applies no ReLU to the pixels. `hidden` is the width between the convolutions. The shortcut is a
+    1×1 convolution where width or size change. With `activated_shortcut` it starts after the first ReLU: the effect of
+    a ReLU in place in kwotsin/mimicry. Miyato et al. 2018, figure 8.
     """
 
     def __init__(
@@ -85,9 +84,10 @@ class DiscriminatorBlock(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Every pixel takes a mixture of all 2×2 neighbourhoods, weighed by likeness and by a scale that starts at 0.
+    """Adds to every pixel an attention-weighted mean of all 2×2 neighbourhoods, times a scale that starts at 0.
 
-    Zhang et al. 2018 as their code has it: keys and values are max-pooled, values have half the channels (the paper's text says neither).
+    Zhang et al. 2018 as their code has it: keys and values are max-pooled, values have half the channels (the paper's
+    text says neither).
     """
 
     def __init__(self, channels: int, convolution: Convolution):

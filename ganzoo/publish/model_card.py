@@ -38,8 +38,8 @@ def model_card(repo: str, config: ModelConfig, variant: Variant | None) -> str:
         _table(("setting", "value"), _settings(config)),
         "## Metrics",
         _table(("metric", "value"), config.metrics.items()) if config.metrics else "None were measured.",
-        "## Licence",
-        f"{_text(config.licence)}.",
+        "## License",
+        f"{_text(config.license)}.",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -60,11 +60,11 @@ def data_of(config: ModelConfig) -> str:
 
 def _metadata(config: ModelConfig) -> str:
     """The YAML block. Every text is written as JSON, which is YAML in which nothing has a meaning of its own."""
-    known = re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,40}", config.licence.lower())
+    known = re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,40}", config.license.lower())
     lines = [f"library_name: {LIBRARY}", "pipeline_tag: unconditional-image-generation"]
-    lines.append(f"license: {json.dumps(config.licence.lower() if known else 'other')}")
+    lines.append(f"license: {json.dumps(config.license.lower() if known else 'other')}")
     if not known:
-        lines.append(f"license_name: {json.dumps(_plain(config.licence))}")
+        lines.append(f"license_name: {json.dumps(_plain(config.license))}")
     lines += ["tags:", *(f"- {json.dumps(tag)}" for tag in tags(config))]
     return "\n".join(["---", *lines, "---"])
 

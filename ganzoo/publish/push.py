@@ -24,8 +24,8 @@ from ganzoo.files import pictures
 from ganzoo.files.atomic import disk_errors, write_file
 from ganzoo.files.text import shorten
 from ganzoo.hub import client as hub
-from ganzoo.hub.client import COMMIT, attempts
-from ganzoo.hub.errors import Asked, HubError, explained, status_of
+from ganzoo.hub.client import COMMIT, call_with_retries
+from ganzoo.hub.errors import HubError, HubTarget, explain, status_of
 from ganzoo.models.config import DISCRIMINATOR_FILE, GENERATOR_FILE, ModelConfig
 from ganzoo.models.folder import write_model
 from ganzoo.models.load import load, load_folder
@@ -64,21 +64,21 @@ def push(
     message: str | None = None,
     discriminator: bool = False,
     dtype: str = "float32",
-    licence: str | None = None,
+    license: str | None = None,
     tag: str | None = None,
 ) -> Pushed:
     """Publishes a model, or the model of whatever `load` takes, as the repository `repo` ("owner/name"), which is made if needed.
 
     The commit holds config.json, model.safetensors (numbers stored as `dtype`), README.md, samples.png and, if asked for,
-    discriminator.safetensors; nothing else leaves this machine, and folders of this machine are not named. `licence` None keeps
+    discriminator.safetensors; nothing else leaves this machine, and folders of this machine are not named. `license` None keeps
     what the model says. A repository that already holds these files gets no commit. At the end the commit is loaded from the Hub
     and must draw the same images bit for bit. Raises UsageError, HubError or CheckpointError with one line.
     """
     _check(repo, dtype, tag)
     model = source if isinstance(source, Model) else load(source)
     part = _discriminator(source, model) if discriminator else None
-    config = _public(model.config if licence is None else replace(model.config, licence=licence))
-    asked = Asked("model", repo, "main")
+    config = _public(model.config if license is None else replace(model.config, license=license))
+    target = HubTarget("model", repo, "main")
     with (
         tempfile.TemporaryDirectory(prefix="ganzoo-push-") as temporary,
         disk_errors(f"{temporary} cannot be written", HubError),
@@ -86,9 +86,9 @@ def push(
         folder = Path(temporary) / "model"
         local = _write(folder, repo, replace(config, weights=None), model, dtype, part)
         message = message or f"{local.variant}, {local.image.size}x{local.image.size}"
-        commit, address, changed = _publish(folder, asked, private, message)
+        commit, address, changed = _publish(folder, target, private, message)
         if tag is not None:
-            _tag(asked, commit, tag)
+            _tag(target, commit, tag)
         _verify(local, repo, commit)
     log.info(f"Loaded back from commit {commit}: the images are the same bit for bit.")
     return Pushed(repo, commit, address, changed)
@@ -154,53 +154,53 @@ def _discriminator(source: Model | str | Path, model: Model) -> tuple[Part, dict
     return part, dict(load_checkpoint(found, ["discriminator"])[1]["discriminator"])
 
 
-def _publish(folder: Path, asked: Asked, private: bool, message: str) -> tuple[str, str, bool]:
+def _publish(folder: Path, target: HubTarget, private: bool, message: str) -> tuple[str, str, bool]:
     """(commit, address, whether it is new) of the repository that holds the files of the folder."""
     from huggingface_hub import HfApi
 
     api = HfApi()
-    address = str(_once(partial(api.create_repo, asked.name, private=private, exist_ok=True), asked))
-    head = read_contents(asked)
-    _refuse_strangers(head, asked)
+    address = str(_once(partial(api.create_repo, target.name, private=private, exist_ok=True), target))
+    head = read_contents(target)
+    _refuse_strangers(head, target)
     if not (changed := _changed(folder, head)):
-        log.info(f"{asked.name} already holds these files at commit {head.commit}: nothing is uploaded.")
+        log.info(f"{target.name} already holds these files at commit {head.commit}: nothing is uploaded.")
         return head.commit, address, False
-    log.info(f"Uploading {', '.join(changed)} to {asked.name}.")
+    log.info(f"Uploading {', '.join(changed)} to {target.name}.")
     operations = _operations(folder, changed)
     size = sum((folder / name).stat().st_size for name in changed if (folder / name).is_file())
     for operation in operations:  # one at a time: several would go through threads, where nothing limits their seconds
         if hasattr(operation, "path_or_fileobj"):
-            _once(partial(api.preupload_lfs_files, asked.name, [operation]), asked, size, again=True)
+            _once(partial(api.preupload_lfs_files, target.name, [operation]), target, size, again=True)
     send = partial(
-        api.create_commit, asked.name, operations, commit_message=message, revision="main", parent_commit=head.commit
+        api.create_commit, target.name, operations, commit_message=message, revision="main", parent_commit=head.commit
     )
-    return _commit(send, folder, asked, head), address, True
+    return _commit(send, folder, target, head), address, True
 
 
-def _commit(send: Callable, folder: Path, asked: Asked, head: Contents) -> str:
+def _commit(send: Callable, folder: Path, target: HubTarget, head: Contents) -> str:
     """Makes the commit. Where the answer is lost, the head says whether it was made; as it names its parent, it cannot be made twice."""
     try:
-        _once(send, asked, again=True)
+        _once(send, target, again=True)
     except HubError:
-        now = read_contents(asked)
+        now = read_contents(target)
         if now.commit == head.commit or _changed(folder, now):
             raise
         return now.commit
-    now = read_contents(asked)
+    now = read_contents(target)
     if _changed(folder, now):
         raise HubError(
-            f"{asked.name} holds other files than were sent, at commit {now.commit}: has somebody pushed? Look, and push again."
+            f"{target.name} holds other files than were sent, at commit {now.commit}: has somebody pushed? Look, and push again."
         )
     return now.commit
 
 
-def _refuse_strangers(head: Contents, asked: Asked) -> None:
+def _refuse_strangers(head: Contents, target: HubTarget) -> None:
     """Other people's models of that name, or one's own of another library, are not written over."""
     strange = sorted(name for name in head.files if name not in HARMLESS)
     models = strange or [name for name in head.files if name == CONFIG_FILE or name.endswith(".safetensors")]
     if models and head.library != LIBRARY:
         raise UsageError(
-            f"{asked.name} holds something that ganzoo did not publish ({shorten(models[0])}): choose another name."
+            f"{target.name} holds something that ganzoo did not publish ({shorten(models[0])}): choose another name."
         )
 
 
@@ -225,17 +225,17 @@ def _operations(folder: Path, names: list[str]) -> list[Any]:
     ]
 
 
-def _tag(asked: Asked, commit: str, tag: str) -> None:
+def _tag(target: HubTarget, commit: str, tag: str) -> None:
     from huggingface_hub import HfApi
 
     try:
-        _once(partial(HfApi().create_tag, asked.name, tag=tag, revision=commit), asked)
+        _once(partial(HfApi().create_tag, target.name, tag=tag, revision=commit), target)
     except HubError as error:
         if (status_of(error.__cause__) if error.__cause__ else (None,))[0] != 409:
             raise
-        there = read_contents(replace(asked, revision=tag)).commit
+        there = read_contents(replace(target, revision=tag)).commit
         if there != commit:
-            taken = f"{asked.name} already has a tag {shorten(tag)}, at {there}"
+            taken = f"{target.name} already has a tag {shorten(tag)}, at {there}"
             raise HubError(f"The model is published at commit {commit}, but {taken}.") from error
 
 
@@ -248,28 +248,28 @@ def _verify(local: Model, repo: str, commit: str) -> None:
         )
 
 
-def _once(call: Callable, asked: Asked, size: int = 0, *, again: bool = False) -> Any:
+def _once(call: Callable, target: HubTarget, size: int = 0, *, again: bool = False) -> Any:
     """What a call that changes something returns, and one line for what it raises; only `again` says that it may be made again."""
     try:
-        return attempts(call, hub.WAITS if again else (), asked, size=size, seconds=SECONDS)
+        return call_with_retries(call, hub.WAITS if again else (), target, size=size, seconds=SECONDS)
     except GanzooError:
         raise
     except Exception as error:
         status, _ = status_of(error)
         if status == 412:
             raise HubError(
-                f"Somebody pushed to {asked.name} meanwhile: look at what is there, then push again."
+                f"Somebody pushed to {target.name} meanwhile: look at what is there, then push again."
             ) from error
         if status == 409:
             raise HubError(
-                f"The Hub refuses: {asked.name} is being changed, or has that already (status 409)."
+                f"The Hub refuses: {target.name} is being changed, or has that already (status 409)."
             ) from error
         if status in (401, 403):
-            owner = asked.name.partition("/")[0]
+            owner = target.name.partition("/")[0]
             raise HubError(
                 f"The Hub does not let you write to {shorten(owner)} (status {status}):"
                 " log in with `hf auth login`, with a token that may write."
             ) from error
         if status in (400, 413, 422):
-            raise HubError(f"The Hub refuses the files of {asked.name} (status {status}).") from error
-        raise explained(error, asked) from error
+            raise HubError(f"The Hub refuses the files of {target.name} (status {status}).") from error
+        raise explain(error, target) from error

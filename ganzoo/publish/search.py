@@ -10,8 +10,8 @@ from typing import Any
 
 from ganzoo.errors import UsageError
 from ganzoo.files.text import shorten
-from ganzoo.hub.client import patiently
-from ganzoo.hub.errors import Asked
+from ganzoo.hub.client import call_hub
+from ganzoo.hub.errors import HubTarget
 from ganzoo.models.pull import REPOSITORY
 from ganzoo.publish.model_card import GENERIC, LIBRARY
 from ganzoo.registry.registry import registry
@@ -52,7 +52,7 @@ def search(words: str = "", *, variant: str | None = None, size: int | None = No
         every = (found for model in islice(listed, most) if (found := _found(model, known, variant)) is not None)
         return list(islice((found for found in every if variant in (None, found.variant)), limit))
 
-    return patiently(ask, Asked("a search of models", ""))
+    return call_hub(ask, HubTarget("a search of models", ""))
 
 
 def _found(model: Any, known: set[str], variant: str | None) -> Found | None:

@@ -106,7 +106,7 @@ def model_of(subject: Subject) -> Model:
         latent_dim=subject.generator.latent_dim,
         classes=tuple(f"class {number}" for number in range(subject.image.classes)),
         provider=Provider(distribution=plugin.distribution, version=plugin.version),
-        licence="unknown",
+        license="unknown",
     )
     return Model(subject.generator, config)
 
@@ -215,7 +215,7 @@ def fast_path(subject: Subject) -> str:
     """Compares samples of `Model`, which uses a copy with folded batch norm, with those of the generator."""
     model = model_of(subject)
     latent, label = sample_latents(model.generator, SAMPLES, 0), labels_of(subject.image, SAMPLES)
-    found = model.draw(latent, label)
+    found = model.generate(latent, label)
     with torch.no_grad():
         expected = model.generator(latent, label)
     gap = (found - expected).abs().max()

@@ -47,15 +47,15 @@ def head():
             head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE},
         )
 
-    return patiently(start)
+    return call_hub(start)
 
 
 def node(cluster):
     """A new worker of a cluster."""
-    return patiently(lambda: cluster.add_node(num_cpus=1, object_store_memory=STORE))
+    return call_hub(lambda: cluster.add_node(num_cpus=1, object_store_memory=STORE))
 
 
-def patiently(start):
+def call_hub(start):
     """What `start` gives, tried again where a busy machine starts a node's processes later than the 15 seconds that Ray waits for them."""
     for number in range(1, TRIES + 1):
         try:

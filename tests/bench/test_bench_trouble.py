@@ -8,6 +8,7 @@ import sys
 
 import benches
 import distributions
+import forks
 import pytest
 import small
 from benches import data  # noqa: F401  a fixture
@@ -118,7 +119,7 @@ def versions(tmp_path_factory):
 
 
 def with_plugins(folder, words, cwd):
-    return distributions.run("-m", "ganzoo", *words, folders=[folder], cwd=cwd, OMP_NUM_THREADS="1")
+    return forks.python("-m", "ganzoo", *words, folders=[folder], cwd=cwd)
 
 
 def test_a_metric_that_fails_costs_its_own_number_alone(data, versions, tmp_path):

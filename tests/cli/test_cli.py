@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import select
 import shutil
 import struct
 import subprocess
@@ -45,7 +44,7 @@ def place(tmp_path_factory):
         patch.setenv("GANZOO_CACHE", str(folder / "cache"))
         patch.setenv("NO_COLOR", "1")
         small.images(folder / "grey.npz")
-        done = small.ganzoo(*small.arguments(folder / "grey.npz", folder / "run", steps=2))
+        done = small.forked_ganzoo(*small.arguments(folder / "grey.npz", folder / "run", steps=2))
         assert done.returncode == 0, done.stderr
         shutil.copytree(folder / "run", folder / "damaged")
         next((folder / "damaged").rglob("MANIFEST.json")).write_text("{}")
@@ -78,46 +77,51 @@ def test_version_and_module_are_one_program():
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
 def test_every_command_explains_itself(command):
-    done = small.ganzoo(*command, "--help")
+    done = small.forked_ganzoo(*command, "--help")
     assert done.returncode == 0 and "Usage: ganzoo" in done.stdout and done.stderr == ""
-    assert small.ganzoo(*command, "-h").stdout == done.stdout
+    assert small.forked_ganzoo(*command, "-h").stdout == done.stdout
     if not command:
         assert all(name in done.stdout for name in COMMANDS)
 
 
 def test_list_as_text_and_for_programs():
-    text, rows = small.ganzoo("list", "wgan*").stdout, json.loads(small.ganzoo("list", "wgan*", "--json").stdout)
+    text, rows = (
+        small.forked_ganzoo("list", "wgan*").stdout,
+        json.loads(small.forked_ganzoo("list", "wgan*", "--json").stdout),
+    )
     assert [line.split()[0] for line in text.splitlines()] == [row["name"] for row in rows]
     assert {"wgan-gp", "wgan-gp-mnist"} <= {row["name"] for row in rows} and all(
         row["name"].startswith("wgan") for row in rows
     )
-    tagged = json.loads(small.ganzoo("list", "--tag", "conditional", "--json").stdout)
+    tagged = json.loads(small.forked_ganzoo("list", "--tag", "conditional", "--json").stdout)
     assert tagged and all("conditional" in row["tags"] for row in tagged)
 
 
 def test_list_of_nothing_says_what_there_is():
-    done = small.ganzoo("list", "zzz*")
+    done = small.forked_ganzoo("list", "zzz*")
     assert done.returncode == 1 and done.stdout == "" and re.search("No variant matches. Known: .*dcgan", done.stderr)
-    assert small.ganzoo("list", "zzz*", "--json").stdout == "[]\n"
+    assert small.forked_ganzoo("list", "zzz*", "--json").stdout == "[]\n"
 
 
 def test_show_names_settings_that_train_takes():
-    card = json.loads(small.ganzoo("show", "dcgan", "--json").stdout)
+    card = json.loads(small.forked_ganzoo("show", "dcgan", "--json").stdout)
     assert card["paper"].startswith("https://") and card["parts"]["generator"]["options"]["width"] == 64
-    assert "--set generator.width=64" in small.ganzoo("show", "dcgan").stdout
+    assert "--set generator.width=64" in small.forked_ganzoo("show", "dcgan").stdout
     share = '--set training.schedules.loss.share={"to_value": 0.1, "from_value": null, "from_fraction": 0.0, "to_fraction": 1.0, "shape": "cosine"}'
-    assert share in small.ganzoo("show", "r3gan").stdout
+    assert share in small.forked_ganzoo("show", "r3gan").stdout
 
 
 def test_plugins_tells_who_registers_what():
-    plugins = {plugin["name"]: plugin for plugin in json.loads(small.ganzoo("plugins", "--json").stdout)["plugins"]}
+    plugins = {
+        plugin["name"]: plugin for plugin in json.loads(small.forked_ganzoo("plugins", "--json").stdout)["plugins"]
+    }
     assert plugins["ganzoo:dcgan"]["registered"]["variants"] == ["dcgan"] and plugins["ganzoo:dcgan"]["error"] is None
-    assert "ganzoo:dcgan" in small.ganzoo("plugins").stdout
+    assert "ganzoo:dcgan" in small.forked_ganzoo("plugins").stdout
 
 
 def test_sample_writes_a_grid_a_folder_arrays_and_a_walk(place, tmp_path):
     for out in ("grid.png", "photo.jpg", "folder", "arrays.npz", "walk.gif"):
-        done = small.ganzoo("sample", str(place / "run"), "-n", "5", "--out", out, "--seed", "2", cwd=tmp_path)
+        done = small.forked_ganzoo("sample", str(place / "run"), "-n", "5", "--out", out, "--seed", "2", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     arrays = numpy.load(tmp_path / "arrays.npz")
     assert arrays["images"].shape == (5, 32, 32, 1) and arrays["images"].dtype == numpy.uint8
@@ -130,16 +134,18 @@ def test_sample_writes_a_grid_a_folder_arrays_and_a_walk(place, tmp_path):
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_names_complete(shell):
     words = {"COMP_WORDS": "ganzoo show wgan-gp-r", "COMP_CWORD": "wgan-gp-r" if shell == "fish" else "2"}
-    done = small.ganzoo(_GANZOO_COMPLETE=f"{shell}_complete", **words)
+    done = small.forked_ganzoo(_GANZOO_COMPLETE=f"{shell}_complete", **words)
     assert "wgan-gp-resnet" in done.stdout and "wgan-gp-resnet-64" in done.stdout and "dcgan" not in done.stdout
-    source = small.ganzoo(_GANZOO_COMPLETE=f"{shell}_source")
+    source = small.forked_ganzoo(_GANZOO_COMPLETE=f"{shell}_source")
     assert "_GANZOO_COMPLETE" in source.stdout
 
 
 def test_commands_and_data_sets_complete():
-    done = small.ganzoo(_GANZOO_COMPLETE="bash_complete", COMP_WORDS="ganzoo sh", COMP_CWORD="1")
+    done = small.forked_ganzoo(_GANZOO_COMPLETE="bash_complete", COMP_WORDS="ganzoo sh", COMP_CWORD="1")
     assert done.stdout == "plain,show\n"
-    done = small.ganzoo(_GANZOO_COMPLETE="bash_complete", COMP_WORDS="ganzoo train dcgan --data fash", COMP_CWORD="4")
+    done = small.forked_ganzoo(
+        _GANZOO_COMPLETE="bash_complete", COMP_WORDS="ganzoo train dcgan --data fash", COMP_CWORD="4"
+    )
     assert "fashion-mnist" in done.stdout
 
 
@@ -208,15 +214,7 @@ WRONG = {
     "walk of one": (2, "at least two", ["sample", "{place}/run", "--out", "{new}.gif", "-n", "1"]),
     "no images": (2, "'-n'", ["sample", "{place}/run", "--out", "{new}.png", "-n", "0"]),
 }
-REAL = (
-    "command",
-    "option",
-    "variant to show",
-    "data",
-    "existing run",
-    "broken config",
-    "sample of nothing",
-)  # fresh processes
+REAL = ("command", "data")  # in fresh processes, which the others are forks of
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -235,7 +233,7 @@ def test_a_wrong_request_is_one_line_and_leaves_nothing(place, tmp_path, name):
 
 def test_all_mistakes_of_a_configuration_come_at_once(place, tmp_path):
     more = ["--set", "generator.widht=1", "--set", "training.lr=1", "--set", "training.ema=2"]
-    done = small.ganzoo(*[word.format(place=place, new=tmp_path / "new") for word in TRAIN], *more)
+    done = small.forked_ganzoo(*[word.format(place=place, new=tmp_path / "new") for word in TRAIN], *more)
     assert (
         done.returncode == 2 and "Error: 3 settings cannot be used:" in done.stderr and "Traceback" not in done.stderr
     )
@@ -272,24 +270,60 @@ def test_closed_streams(line, code):
 
 
 SURROUNDINGS = {
+    "narrow": {"COLUMNS": "20"},
+    "no home": {"HOME": None},
+    "safe mode": {"GANZOO_LOAD_PLUGINS": ""},
+}
+AT_THE_START = {  # what an interpreter reads when it begins
     "cp1252": {"PYTHONIOENCODING": "cp1252"},
     "ascii": {"PYTHONIOENCODING": "ascii"},
     "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    "narrow": {"COLUMNS": "20"},
-    "no home": {"HOME": None},
     "odd hash": {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"},
-    "safe mode": {"GANZOO_LOAD_PLUGINS": ""},
 }
+REQUESTS = (["list"], ["show", "dcgan"], ["train", "--help"], ["show", "dcgan\u2713"])
+# One interpreter answers them all, with streams of its own for each.
+STARTED = """
+import json, os, sys
+from ganzoo.cli import main
+codes = []
+for number, words in enumerate(json.loads(sys.argv[1])):
+    for stream in (1, 2):
+        os.dup2(os.open(f"{number}-{stream}", os.O_CREAT | os.O_WRONLY), stream)
+    try:
+        main(words)
+    except SystemExit as end:
+        codes.append(end.code)
+    sys.stdout.flush(), sys.stderr.flush()
+open("codes", "w").write(json.dumps(codes))
+"""
+
+
+def well_answered(answers) -> None:
+    *good, wrong = answers
+    assert len(good) == 3
+    for done in good:
+        assert done.returncode == 0 and done.stderr == "" and done.stdout
+    assert "Did you mean" in error_of(wrong)
 
 
 @pytest.mark.parametrize("name", SURROUNDINGS)
 def test_surroundings(name):
-    for words in (["list"], ["show", "dcgan"], ["train", "--help"]):
-        done = small.ganzoo(*words, **SURROUNDINGS[name])
-        assert done.returncode == 0 and done.stderr == "" and done.stdout
-    assert "Did you mean" in error_of(small.ganzoo("show", "dcgan\u2713", **SURROUNDINGS[name]))
+    well_answered(small.forked_ganzoo(*words, **SURROUNDINGS[name]) for words in REQUESTS)
 
 
+@pytest.mark.parametrize("name", AT_THE_START)
+def test_surroundings_of_the_interpreter(name, tmp_path):
+    words = [sys.executable, "-c", STARTED, json.dumps(REQUESTS)]
+    done = subprocess.run(words, env=os.environ | AT_THE_START[name], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    codes = json.loads((tmp_path / "codes").read_text())
+    texts = [
+        [(tmp_path / f"{number}-{stream}").read_text(errors="replace") for stream in (1, 2)] for number in range(4)
+    ]
+    well_answered(subprocess.CompletedProcess([], code, *text) for code, text in zip(codes, texts, strict=True))
+
+
+@pytest.mark.process
 def test_without_docstrings_and_assertions(place, tmp_path):
     words = small.arguments(place / "grey.npz", tmp_path / "run", steps=1)
     done = subprocess.run([sys.executable, "-OO", "-m", "ganzoo", *words], capture_output=True, text=True)
@@ -300,11 +334,11 @@ def test_odd_names(place, tmp_path):
     folder = tmp_path / "a b \u00fc \u2713 'c'"
     folder.mkdir()
     shutil.copy(place / "grey.npz", folder / "-x y.npz")
-    done = small.ganzoo(*small.arguments(folder / "-x y.npz", folder / "run \u2713", steps=1))
+    done = small.forked_ganzoo(*small.arguments(folder / "-x y.npz", folder / "run \u2713", steps=1))
     assert done.returncode == 0, done.stderr
-    done = small.ganzoo("sample", "./run \u2713", "--out", "C:\\x.png", cwd=folder)
+    done = small.forked_ganzoo("sample", "./run \u2713", "--out", "C:\\x.png", cwd=folder)
     assert done.returncode == 0 and (folder / "C:\\x.png").exists(), done.stderr
-    long = small.ganzoo("sample", str(place / "run"), "--out", "x" * 300 + ".png", cwd=folder)
+    long = small.forked_ganzoo("sample", str(place / "run"), "--out", "x" * 300 + ".png", cwd=folder)
     assert long.returncode == 1 and "File name too long" in error_of(long)
 
 
@@ -335,13 +369,13 @@ def test_a_folder_that_may_not_be_written():
 
 
 def test_without_a_terminal_there_are_lines_and_no_bar(place, tmp_path):
-    done = small.ganzoo(*small.arguments(place / "grey.npz", tmp_path / "run", steps=2))
+    done = small.forked_ganzoo(*small.arguments(place / "grey.npz", tmp_path / "run", steps=2))
     assert done.stdout == "" and "\r" not in done.stderr and "\x1b" not in done.stderr
     assert any(
         line.startswith("step 2/2  ") and "images/s" in line and "generator.fake" in line
         for line in done.stderr.splitlines()
     )
-    quiet = small.ganzoo(*small.arguments(place / "grey.npz", tmp_path / "quiet", "--quiet", steps=2))
+    quiet = small.forked_ganzoo(*small.arguments(place / "grey.npz", tmp_path / "quiet", "--quiet", steps=2))
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
 
@@ -352,25 +386,25 @@ def test_on_a_terminal_there_is_a_bar(place, tmp_path, columns):
 
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-    words = [sys.executable, "-m", "ganzoo", *small.arguments(place / "grey.npz", tmp_path / "run", steps=60)]
-    seen = b""
-    with subprocess.Popen(words, stdin=follower, stdout=follower, stderr=follower) as child:
-        os.close(follower)
-        while True:
-            ready = select.select([leader], [], [], 0.2)[0]
-            try:
-                chunk = os.read(leader, 65536) if ready else b""
-            except OSError:  # the last one has closed it
-                break
-            seen += chunk
-            if not chunk and child.poll() is not None:
-                break
+    child = os.fork()
+    if child == 0:
+        os.dup2(follower, 0)
+        small.become_ganzoo(small.arguments(place / "grey.npz", tmp_path / "run", steps=60), follower, follower)
+    os.close(follower)
+    seen, chunk = b"", b"..."
+    while chunk:
+        try:
+            chunk = os.read(leader, 65536)
+        except OSError:  # the child has ended, and nobody holds the other end
+            break
+        seen += chunk
     os.close(leader)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     text = seen.decode(errors="replace")
-    assert child.returncode == 0 and "\r" in text and "60/60" in text and "images/s" in text and " left" in text, text
+    assert code == 0 and "\r" in text and "60/60" in text and "images/s" in text and " left" in text, text
     assert columns == 0 or "generator.fake 0." in text or "generator.fake 1." in text, text
 
 
 def test_debugging_shows_where(place):
-    done = small.ganzoo("sample", str(place / "broken"), "--out", "x.png", GANZOO_DEBUG="1")
+    done = small.forked_ganzoo("sample", str(place / "broken"), "--out", "x.png", GANZOO_DEBUG="1")
     assert done.returncode == 1 and "Traceback" in done.stderr and done.stderr.splitlines()[-1].startswith("Error: ")

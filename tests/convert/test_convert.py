@@ -55,7 +55,7 @@ def tree(folder) -> dict[str, bytes]:
 
 
 def test_a_generator_and_its_discriminator_come_out_bit_for_bit(make, place, tmp_path):
-    model = make("netG.safetensors", discriminator=[place / "netD.safetensors"], licence="MIT")
+    model = make("netG.safetensors", discriminator=[place / "netD.safetensors"], license="MIT")
     wanted = {name.removeprefix("module."): value for name, value in load_file(place / "netG.safetensors").items()}
     found = load_file(tmp_path / "out" / "model.safetensors")
     assert set(found) == set(wanted) and all(torch.equal(found[name], value) for name, value in wanted.items())
@@ -63,7 +63,7 @@ def test_a_generator_and_its_discriminator_come_out_bit_for_bit(make, place, tmp
     beside = load_file(tmp_path / "out" / "discriminator.safetensors")
     assert set(beside) == set(theirs) and all(torch.equal(beside[name], value) for name, value in theirs.items())
     config = model.config
-    assert (config.variant, config.image, config.latent_dim, config.licence) == ("dcgan", IMAGE, 7, "MIT")
+    assert (config.variant, config.image, config.latent_dim, config.license) == ("dcgan", IMAGE, 7, "MIT")
     assert config.generator == Part("dcgan", {"latent_dim": 7, "width": 4}) and config.discriminator == Part(
         "dcgan", {"width": 4}
     )
@@ -79,7 +79,7 @@ def test_a_generator_and_its_discriminator_come_out_bit_for_bit(make, place, tmp
 def test_newmu_arrays_draw_nearly_what_the_original_draws_and_a_second_run_writes_the_same_bytes(make, tmp_path):
     model = make("7_gen*.npy", variant="dcgan")
     latent = model.latent(512)
-    assert (model.draw(latent) - original(arrays(), latent)).abs().mean() < 0.03
+    assert (model.generate(latent) - original(arrays(), latent)).abs().mean() < 0.03
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["generator"]["name"] == "dcgan-newmu" and "depends on its neighbours" in config["training"]["note"]
     make("7_gen*.npy", out="again")
@@ -111,7 +111,7 @@ def test_a_layout_of_a_plugin(make, monkeypatch):
     class Renamed(Layout):
         variants = ("dcgan",)
 
-        def recognises(self, shapes):
+        def recognize(self, shapes):
             return (
                 Match(Part("dcgan", {"latent_dim": 7, "width": 4}), IMAGE, note="Renamed.")
                 if "net.0.weight" in shapes

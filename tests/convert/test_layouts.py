@@ -1,4 +1,4 @@
-"""Layouts of foreign weights: what they recognise, and that the converted network draws what the original formula does."""
+"""Layouts of foreign weights: what they recognize, and that the converted network draws what the original formula does."""
 
 import pytest
 import torch
@@ -55,7 +55,7 @@ def original(arrays: dict[str, torch.Tensor], latent: torch.Tensor) -> torch.Ten
 def test_layouts_are_registered_and_say_what_they_are(layout):
     assert type(layout) in registry().table("layouts").values()
     assert isinstance(layout, Layout) and layout.variants == ("dcgan",) and layout.summary
-    assert layout.recognises({}) is None and layout.recognises({"main.0.weight": (3,), "x": ()}) is None
+    assert layout.recognize({}) is None and layout.recognize({"main.0.weight": (3,), "x": ()}) is None
 
 
 # -- pytorch/examples --------------------------------------------------------------------------------------------------
@@ -76,9 +76,9 @@ def reference_generator(width: int = 64, channels: int = 3, counters: bool = Tru
     return shapes
 
 
-def test_the_reference_is_recognised_with_its_parameters():
+def test_the_reference_is_recognized_with_its_parameters():
     shapes = reference_generator()
-    match = PytorchExamples().recognises(shapes)
+    match = PytorchExamples().recognize(shapes)
     assert match == Match(Part("dcgan", {"latent_dim": 100, "width": 64}), ImageSpec(64, 3))
     learned = [shape for name, shape in shapes.items() if name.endswith(("weight", "bias"))]
     ours = DCGANGenerator(match.image, **match.part.options)
@@ -87,12 +87,12 @@ def test_the_reference_is_recognised_with_its_parameters():
 
 @pytest.mark.parametrize("size", [16, 32, 64, 128])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_size_is_recognised_in_both_roles(size, channels):
+def test_every_size_is_recognized_in_both_roles(size, channels):
     image = ImageSpec(size, channels)
     layout = PytorchExamples()
-    match = layout.recognises(shapes_of(DCGANGenerator(image, latent_dim=10, width=4).state_dict()))
+    match = layout.recognize(shapes_of(DCGANGenerator(image, latent_dim=10, width=4).state_dict()))
     assert match == Match(Part("dcgan", {"latent_dim": 10, "width": 4}), image)
-    match = layout.recognises(shapes_of(DCGANDiscriminator(image, width=4).state_dict()))
+    match = layout.recognize(shapes_of(DCGANDiscriminator(image, width=4).state_dict()))
     assert match == Match(Part("dcgan", {"width": 4}), image, role="discriminator")
 
 
@@ -101,12 +101,12 @@ def test_checkpoints_without_counters_get_them():
     ours = DCGANGenerator(image, 5, 2).state_dict()
     old = {name: value for name, value in ours.items() if "tracked" not in name}
     layout = PytorchExamples()
-    made = layout.convert(old, layout.recognises(shapes_of(old)))
+    made = layout.convert(old, layout.recognize(shapes_of(old)))
     assert list(made) == list(ours) and all(torch.equal(made[name], ours[name]) for name in ours)
 
 
 @pytest.mark.parametrize("change", ["kernel", "width", "extra", "missing", "channels"])
-def test_what_is_not_quite_the_reference_is_not_recognised(change):
+def test_what_is_not_quite_the_reference_is_not_recognized(change):
     shapes = reference_generator(width=8)
     if change == "kernel":
         shapes["main.3.weight"] = (64, 32, 5, 5)
@@ -118,8 +118,8 @@ def test_what_is_not_quite_the_reference_is_not_recognised(change):
         del shapes["main.7.running_var"]
     else:
         shapes["main.12.weight"] = (8, 4, 4, 4)
-    assert PytorchExamples().recognises(reference_generator(width=8)) is not None
-    assert PytorchExamples().recognises(shapes) is None
+    assert PytorchExamples().recognize(reference_generator(width=8)) is not None
+    assert PytorchExamples().recognize(shapes) is None
 
 
 # -- Newmu -------------------------------------------------------------------------------------------------------------
@@ -127,8 +127,8 @@ def test_what_is_not_quite_the_reference_is_not_recognised(change):
 
 @pytest.mark.parametrize("prefix", ["", "arr_"])
 @pytest.mark.parametrize("size", [16, 32, 64])
-def test_the_authors_arrays_are_recognised(size, prefix):
-    match = Newmu().recognises(shapes_of(arrays(width=2, size=size, channels=1, prefix=prefix)))
+def test_the_authors_arrays_are_recognized(size, prefix):
+    match = Newmu().recognize(shapes_of(arrays(width=2, size=size, channels=1, prefix=prefix)))
     assert (match.part, match.image) == (
         Part("dcgan-newmu", {"latent_dim": 6, "width": 2, "prior": "normal"}),
         ImageSpec(size, 1),
@@ -147,13 +147,13 @@ def test_other_arrays_are_not(change):
         shapes = {name: shapes[name] for name in ("01", "02", "03", "07", "05", "06", "04")}
     else:
         shapes["02"] = (64,)
-    assert Newmu().recognises(shapes) is None
+    assert Newmu().recognize(shapes) is None
 
 
 def test_with_the_statistics_of_a_batch_the_converted_network_is_the_original():
     theirs = arrays()
     layout = Newmu()
-    match = layout.recognises(shapes_of(theirs))
+    match = layout.recognize(shapes_of(theirs))
     made = layout.convert(theirs, match)
     generator = NewmuGenerator(match.image, **match.part.options)
     generator.load_state_dict(made)
@@ -170,7 +170,7 @@ def test_with_the_statistics_of_a_batch_the_converted_network_is_the_original():
 def test_fixed_statistics_come_close_to_a_large_batch_and_forget_the_neighbours():
     theirs = arrays()
     layout = Newmu()
-    match = layout.recognises(shapes_of(theirs))
+    match = layout.recognize(shapes_of(theirs))
     generator = NewmuGenerator(match.image, **match.part.options)
     generator.load_state_dict(layout.convert(theirs, match))
     generator.eval()

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from ganzoo.convert import pickle_reader as legacy
-from ganzoo.convert.pickle_reader import read_foreign
-from ganzoo.convert.recognize import recognise
+from ganzoo.convert.pickle_reader import read_inputs
+from ganzoo.convert.recognize import recognize
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 
 
@@ -19,10 +19,10 @@ def read(cases: dict) -> dict:
     outcomes, waiting = {}, {}
     for name, (path, key) in cases.items():
         try:
-            waiting[name] = recognise([path], key if path.suffix == ".npy" else None), key
+            waiting[name] = recognize([path], key if path.suffix == ".npy" else None), key
         except GanzooError as error:
             outcomes[name] = error
-    results = read_foreign([file for file, _ in waiting.values()], [key for _, key in waiting.values()])
+    results = read_inputs([file for file, _ in waiting.values()], [key for _, key in waiting.values()])
     return outcomes | dict(zip(waiting, results, strict=True))
 
 
@@ -119,7 +119,7 @@ def test_several_networks_are_listed_and_never_guessed(tmp_path):
 def test_a_reader_that_died_is_one_line(tmp_path, monkeypatch):
     torch.save(legacy_corpus.tensors(), tmp_path / "one.pth")
     monkeypatch.setattr(legacy, "_run", lambda jobs, path: None)
-    (error,) = read_foreign([recognise([tmp_path / "one.pth"])], [None])
+    (error,) = read_inputs([recognize([tmp_path / "one.pth"])], [None])
     assert isinstance(error, CheckpointError) and "crashed the reader" in str(error)
 
 
@@ -130,7 +130,7 @@ def test_what_is_no_weights_at_all(tmp_path, name):
     elif name != "absent.pth":
         (tmp_path / name).write_text("x")
     with pytest.raises(UsageError, match=name.replace(".", r"\.")):
-        recognise([tmp_path / name])
+        recognize([tmp_path / name])
 
 
 def test_arrays_are_grouped_by_name_and_sorted_by_number(tmp_path):
@@ -138,11 +138,11 @@ def test_arrays_are_grouped_by_name_and_sorted_by_number(tmp_path):
         for number in (10, 9, 1):
             (tmp_path / f"{group}_{number}.npy").write_bytes(b"x")
     with pytest.raises(UsageError, match="--key 'dis' or --key 'gen'"):
-        recognise([tmp_path])
-    found = recognise([tmp_path], "gen")
+        recognize([tmp_path])
+    found = recognize([tmp_path], "gen")
     assert found.names == ("1", "9", "10") and [path.name for path in found.paths] == [
         "gen_1.npy",
         "gen_9.npy",
         "gen_10.npy",
     ]
-    assert recognise([tmp_path / "gen_9.npy", tmp_path / "gen_1.npy"]).names == ("1", "9")
+    assert recognize([tmp_path / "gen_9.npy", tmp_path / "gen_1.npy"]).names == ("1", "9")

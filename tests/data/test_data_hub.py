@@ -6,14 +6,12 @@ import json
 import os
 import re
 import socket
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from paths import TESTS
+from forks import Talk
 from PIL import Image
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -165,15 +163,13 @@ class Client:
     def __init__(self, folder, endpoint: str, **environment):
         self.folder = folder
         variables = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", CLIENT, str(folder / "cache")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=variables
+        self.process = Talk(
+            "-c",
+            CLIENT,
+            folder / "cache",
+            environment=variables
             | {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_XET": "1"}
             | {
-                "PYTHONPATH": str(TESTS / "support"),
                 "HF_HUB_DISABLE_PROGRESS_BARS": "1",
                 "HF_HUB_DISABLE_TELEMETRY": "1",
                 **environment,
@@ -188,9 +184,7 @@ class Client:
         return answer
 
     def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
+        self.process.close()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forks
 import pytest
+import small
 from paths import ROOT
 from quoted_lines import QUOTE, places
 
@@ -38,11 +40,7 @@ def test_every_hook_is_documented_with_its_exact_arguments():
 def trained(tmp_path_factory):
     """The run that the README's Python block loads, made by its first command on smaller networks."""
     folder = tmp_path_factory.mktemp("readme")
-    environment = {**os.environ, "GANZOO_CACHE": str(folder / "cache")}
     command = [
-        sys.executable,
-        "-m",
-        "ganzoo",
         "train",
         "dcgan",
         "--data",
@@ -53,18 +51,19 @@ def trained(tmp_path_factory):
         "2",
     ]
     command += ["--set", "generator.width=8", "--set", "discriminator.width=8", "--threads", "1", "--out", "runs/first"]
-    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    assert small.forked_ganzoo(*command, cwd=folder, GANZOO_CACHE=str(folder / "cache")).returncode == 0
     return folder
 
 
 def test_readme_python_block_runs(trained):
     code = next(block for block in blocks(README, "python") if "ganzoo.load" in block)
     code += "\nassert images.shape == (16, 1, 32, 32) and images.abs().max() <= 1\n"
-    done = subprocess.run([sys.executable, "-c", code], cwd=trained, capture_output=True, text=True)
+    done = forks.python("-c", code, cwd=trained)
     assert done.returncode == 0, done.stderr
     assert "wgan-gp" in done.stdout
 
 
+@pytest.mark.process
 def test_readme_plugin_installs_lists_and_trains(trained):
     files = {}
     for block in blocks(README, "toml") + blocks(README, "python"):

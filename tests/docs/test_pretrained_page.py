@@ -31,5 +31,5 @@ def test_the_page_says_what_the_weights_say(tag):
     row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{tag}` |"))
     assert f"{config['metrics']['frechet[fashion-cnn]']:.3g}" in row.replace("|", " ").split()
     assert f"$ {config['training']['command']}\n" in PAGE
-    assert f"ganzoo sample {tag} " in PAGE and config["licence"] == "MIT"
+    assert f"ganzoo sample {tag} " in PAGE and config["license"] == "MIT"
     assert config["metrics"]["modes[fashion-cnn]"] == 10

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import forks
 import pytest
 from models import lively_model
 from paths import DOCS
@@ -24,7 +25,7 @@ def folder(tmp_path):
 def test_the_example_runs(folder, monkeypatch):
     monkeypatch.setenv("GANZOO_CACHE", str(folder / "cache"))
     source = EXAMPLE + "assert images.shape == (16, 1, 16, 16)"
-    done = subprocess.run([sys.executable, "-c", source], cwd=folder, capture_output=True, text=True)
+    done = forks.python("-c", source, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert (folder / "copy" / "model.safetensors").stat().st_size < (
         folder / "model" / "model.safetensors"
@@ -57,7 +58,7 @@ def test_every_key_is_documented():
 def documented_order():
     """The table's order, which puts the weights before what only describes them: the fields of the class, no more and no fewer."""
     fields = set(ModelConfig.__dataclass_fields__)
-    table = ("format", "variant", "generator", "image", "latent_dim", "classes", "provider", "licence", "weights")
+    table = ("format", "variant", "generator", "image", "latent_dim", "classes", "provider", "license", "weights")
     table += ("discriminator", "discriminator_weights", "training", "metrics")
     assert set(table) == fields
     return table

@@ -11,6 +11,7 @@ from pages import DOCS, Reader
 
 from ganzoo.registry.registry import KINDS
 
+pytestmark = pytest.mark.process  # virtual environments, in which pip installs and every command is an interpreter
 # What takes long is made short or left out, where other tests do it too; the slow test follows the page to the letter.
 SHORT = {
     "$ ganzoo train tiny --data fashion-mnist-test --steps 200 --batch-size 32 --out runs/tiny\n": "",
@@ -55,7 +56,7 @@ def test_port_your_repository(place):
     reader = Reader(place, {})
     reader.follow("port-your-repository.md")
     facts = json.loads((reader.cwd / "converted" / "old-faces" / "config.json").read_text())
-    assert (facts["variant"], facts["provider"]["distribution"], facts["licence"]) == (
+    assert (facts["variant"], facts["provider"]["distribution"], facts["license"]) == (
         "old-faces",
         "ganzoo-old-faces",
         "MIT",

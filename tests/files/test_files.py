@@ -12,6 +12,9 @@ import pytest
 
 from ganzoo.errors import CheckpointError, GanzooError
 from ganzoo.files import atomic as files
+from ganzoo.files import lock
+from ganzoo.files.lock import FolderLock
+from ganzoo.files.strict_json import read_json
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -137,25 +140,25 @@ class Child:
 @needs_fork
 def test_a_second_process_is_refused_by_pid_and_the_lock_is_free_at_once_after_kill_9(tmp_path):
     def hold(say):
-        files.FolderLock(tmp_path).__enter__()
+        FolderLock(tmp_path).__enter__()
         say("locked")
 
     child = Child(hold)
     try:
         assert child.said == "locked"
         with pytest.raises(GanzooError, match=rf"another process \(pid {child.pid}\) is training in ") as caught:
-            files.FolderLock(tmp_path).__enter__()
+            FolderLock(tmp_path).__enter__()
         assert "\n" not in str(caught.value) and caught.value.exit_code == 1
     finally:
         child.kill()
-    with files.FolderLock(tmp_path):
+    with FolderLock(tmp_path):
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
 
 
 @needs_fork
 def test_a_data_worker_that_outlives_its_killed_trainer_does_not_hold_the_lock(tmp_path):
     def hold(say):
-        files.FolderLock(tmp_path).__enter__()
+        FolderLock(tmp_path).__enter__()
         worker = os.fork()
         if worker:
             say(worker)
@@ -163,7 +166,7 @@ def test_a_data_worker_that_outlives_its_killed_trainer_does_not_hold_the_lock(t
     child = Child(hold)
     child.kill()
     try:
-        with files.FolderLock(tmp_path):
+        with FolderLock(tmp_path):
             assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
             os.kill(int(child.said), 0)  # the worker is still there
     finally:
@@ -172,7 +175,7 @@ def test_a_data_worker_that_outlives_its_killed_trainer_does_not_hold_the_lock(t
 
 @needs_fork
 def test_a_worker_that_ends_does_not_free_its_trainers_lock(tmp_path):
-    with files.FolderLock(tmp_path) as lock:
+    with FolderLock(tmp_path) as lock:
         pid = os.fork()
         if pid == 0:
             lock.__exit__(None, None, None)
@@ -180,15 +183,15 @@ def test_a_worker_that_ends_does_not_free_its_trainers_lock(tmp_path):
         os.waitpid(pid, 0)
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
         with pytest.raises(GanzooError, match=f"pid {os.getpid()}"):
-            files.FolderLock(tmp_path).__enter__()
+            FolderLock(tmp_path).__enter__()
 
 
 def test_a_lock_is_free_after_its_block_and_one_line_says_why_a_folder_cannot_be_locked(tmp_path):
     for _ in range(2):
-        with files.FolderLock(tmp_path):
+        with FolderLock(tmp_path):
             pass
     with pytest.raises(GanzooError, match="absent cannot be locked: No such file or directory"):
-        files.FolderLock(tmp_path / "absent").__enter__()
+        FolderLock(tmp_path / "absent").__enter__()
 
 
 def test_without_flock_the_lock_is_the_one_of_windows(tmp_path, monkeypatch):
@@ -200,12 +203,12 @@ def test_without_flock_the_lock_is_the_one_of_windows(tmp_path, monkeypatch):
             raise OSError(errno.EACCES, "locked")
         locked.append(descriptor)
 
-    monkeypatch.setattr(files, "fcntl", None)
+    monkeypatch.setattr(lock, "fcntl", None)
     monkeypatch.setitem(sys.modules, "msvcrt", types.SimpleNamespace(LK_NBLCK=2, locking=locking))
-    with files.FolderLock(tmp_path):
+    with FolderLock(tmp_path):
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
         with pytest.raises(GanzooError, match=f"pid {os.getpid()}"):
-            files.FolderLock(tmp_path).__enter__()
+            FolderLock(tmp_path).__enter__()
 
 
 BAD_JSON = {
@@ -233,7 +236,7 @@ def test_json_that_python_would_let_pass_is_refused_in_one_line_that_names_the_f
     (tmp_path / "a.json").write_bytes(data)
     limit = 6000 if name == "large" else 10**6
     with pytest.raises(CheckpointError, match=why) as caught:
-        files.read_json(tmp_path / "a.json", limit=limit)
+        read_json(tmp_path / "a.json", limit=limit)
     assert (
         str(tmp_path / "a.json") in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) < 400
     )
@@ -241,9 +244,9 @@ def test_json_that_python_would_let_pass_is_refused_in_one_line_that_names_the_f
 
 def test_json_within_its_limits_is_read(tmp_path):
     (tmp_path / "a.json").write_bytes(b'{"a": [1, 2.5, -0.0, null, "\\u00e9"]}')
-    assert files.read_json(tmp_path / "a.json", limit=37, depth=2) == {"a": [1, 2.5, -0.0, None, "é"]}
+    assert read_json(tmp_path / "a.json", limit=37, depth=2) == {"a": [1, 2.5, -0.0, None, "é"]}
     with pytest.raises(CheckpointError, match="more than 1 levels"):
-        files.read_json(tmp_path / "a.json", depth=1)
+        read_json(tmp_path / "a.json", depth=1)
 
 
 @pytest.mark.parametrize("kind", ["absent", "folder", "fifo", "loop"])
@@ -256,4 +259,4 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path, kind):
     if kind == "loop":
         path.symlink_to(path)
     with pytest.raises(CheckpointError, match=r"a\.json (cannot be read: |is not a regular file)"):
-        files.read_json(path)
+        read_json(path)

@@ -97,7 +97,7 @@ def test_the_code_agreement_of_a_score_is_that_of_its_own_samples(classifier, tm
     model = ganzoo.load("infogan.fashion-mnist")
     found = score(model, real, classifier, of("classes"), images=COUNT, seed=5, batch_size=70, cache=cache)
     category = model.latent(COUNT, 5)[:, 62:72].argmax(1)
-    pixels = ((model.draw(model.latent(COUNT, 5)) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    pixels = ((model.generate(model.latent(COUNT, 5)) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     with torch.inference_mode():
         seen = classifier.network.logits(as_images(pixels.permute(0, 2, 3, 1))).argmax(1)
     assert found["code-agreement[fashion-cnn]"] == code_agreement(category, seen, 10, 10).accuracy > 0.5

@@ -13,7 +13,7 @@ from torch import nn
 from ganzoo import ImageSpec
 from ganzoo.errors import UsageError
 from ganzoo.files.pictures import save_animation
-from ganzoo.models.explore import animation, draw_rows, explore, first_layer, principal_directions, sheet
+from ganzoo.models.explore import animation, explore, first_layer, principal_directions, sample_rows, sheet
 from ganzoo.networks import Generator
 
 GREY = ImageSpec(2, 1)
@@ -185,7 +185,7 @@ def test_codes_have_a_row_each():
     assert torch.equal(rows[0].latents[:, :, 5:8], torch.eye(3).expand(4, 3, 3))
     assert rows[2].latents[:, :, 9].tolist() == [[-2, -1, 0, 1, 2]] * 4
     assert torch.equal(rows[1].latents[:, 0, 5:8], torch.eye(3)[[0, 1, 2, 0]]), "each sample on a category of its own"
-    assert [tuple(images.shape[:2]) for images in draw_rows(model, rows)] == [(4, 3), (4, 5), (4, 5)]
+    assert [tuple(images.shape[:2]) for images in sample_rows(model, rows)] == [(4, 3), (4, 5), (4, 5)]
 
 
 def test_directions_can_be_asked_for_where_there_are_codes():
@@ -195,17 +195,17 @@ def test_directions_can_be_asked_for_where_there_are_codes():
 def test_images_are_those_of_the_latents_and_labels():
     model = tiny.built_in("lsgan-conditional")
     rows = explore(model, directions=2, samples=3, steps=3)
-    middle = draw_rows(model, rows)[0][:, 1]
+    middle = sample_rows(model, rows)[0][:, 1]
     torch.testing.assert_close(middle, model.sample(3), rtol=0, atol=1e-5)
-    torch.testing.assert_close(draw_rows(model, rows, label=2)[1][:, 1], model.sample(3, label=2), rtol=0, atol=1e-5)
+    torch.testing.assert_close(sample_rows(model, rows, label=2)[1][:, 1], model.sample(3, label=2), rtol=0, atol=1e-5)
     big = explore(model, directions=1, samples=30, steps=5)
-    assert draw_rows(model, big)[0].shape == (30, 5, 1, 28, 28)
+    assert sample_rows(model, big)[0].shape == (30, 5, 1, 28, 28)
 
 
 def test_sheets_and_animations(tmp_path):
     model = tiny.built_in("infogan")
     rows = explore(model, samples=2, steps=6)
-    drawn = draw_rows(model, rows)
+    drawn = sample_rows(model, rows)
     picture = sheet(rows, drawn)
     assert (
         picture.mode == "RGB" and picture.width == (6 * 30 + 2) * (640 // 182) and picture.height == 3 * (20 + 62 * 3)
@@ -227,7 +227,7 @@ def place(tmp_path_factory):
 
 def test_the_command_writes_what_it_says(place, tmp_path):
     words = ["explore", str(place / "run"), "--directions", "2", "--samples", "1", "--steps", "3", "--json"]
-    done = small.ganzoo(*words, "--out", "sheet.png", cwd=tmp_path)
+    done = small.forked_ganzoo(*words, "--out", "sheet.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert (said["variant"], said["out"], said["seed"], said["samples"]) == ("dcgan", "sheet.png", 0, 1)

@@ -1,10 +1,9 @@
 """Exported graphs draw what the generator draws, in a process that has no ganzoo; what cannot be exported leaves no file."""
 
-import os
-import subprocess
 import sys
 from importlib.util import find_spec
 
+import forks
 import numpy
 import pytest
 import small
@@ -84,11 +83,8 @@ def drawn_by_others(tmp_path_factory):
         numpy.savez(
             path.with_suffix(".npz"), latent=latent.numpy(), **({} if label is None else {"label": label.numpy()})
         )
-        expected[format, name], paths[format, name] = model.draw(latent, label), path
-    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # as here: convolutions round otherwise on several
-    other = subprocess.run(
-        [sys.executable, "-c", OTHERS, *map(str, paths.values())], env=one_thread, capture_output=True, text=True
-    )
+        expected[format, name], paths[format, name] = model.generate(latent, label), path
+    other = forks.python("-c", OTHERS, *paths.values())
     assert other.returncode == 0, other.stderr
     return {
         case: (numpy.load(path.with_suffix(".npy"), allow_pickle=False), expected[case]) for case, path in paths.items()
@@ -185,7 +181,7 @@ def run(tmp_path_factory):
 
 
 def test_the_command_says_how_far_the_images_are(run, tmp_path):
-    done = small.ganzoo("export", str(run), "--format", "torchscript", "--out", "x.pt", cwd=tmp_path)
+    done = small.forked_ganzoo("export", str(run), "--format", "torchscript", "--out", "x.pt", cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert done.stdout.startswith("x.pt: torchscript, any batch size, images differ from the generator's by at most ")
     assert torch.jit.load(tmp_path / "x.pt")(torch.zeros(5, 100)).shape == (5, 1, 32, 32)

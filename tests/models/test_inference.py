@@ -13,7 +13,7 @@ from ganzoo import ImageSpec
 from ganzoo.errors import UsageError
 from ganzoo.files.pictures import to_uint8
 from ganzoo.models import inference
-from ganzoo.models.inference import Drawing, faster_copy, folded
+from ganzoo.models.inference import FastSampler, faster_copy, folded
 from ganzoo.models.model import Model
 from ganzoo.networks import Generator
 
@@ -34,14 +34,14 @@ def plainly(model, latent, label=None):
 
 
 def copied(model) -> bool:
-    return model._drawing._draw is not model.generator
+    return model._sampler._forward is not model.generator
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_built_in_generators_draw_the_same(name):
     model = lively_model(BUILT_IN[name][0], BUILT_IN[name][1], **BUILT_IN[name][2])
     latent, label = model.latent(64, 3), model.labels(64)
-    expected, found = plainly(model, latent, label), model.draw(latent, label)
+    expected, found = plainly(model, latent, label), model.generate(latent, label)
     assert copied(model) and expected.std() > 0.1
     assert (found - expected).abs().max() < 2e-5
     changed = to_uint8(found).int() - to_uint8(expected).int()
@@ -128,12 +128,12 @@ CHANGES = {
 def test_images_follow_every_change_of_the_generator(name):
     model = lively_model()
     latent = model.latent(8)
-    before = model.draw(latent)
+    before = model.generate(latent)
     CHANGES[name](model)
     fresh = copy.deepcopy(model.generator)
     with torch.no_grad():
         expected = fresh(latent.to(next(fresh.parameters()).dtype)).float()
-    after = model.draw(latent)
+    after = model.generate(latent)
     assert (after - expected).abs().max() < 2e-5
     assert name == "precision" or (after - before).abs().max() > 1e-3
 
@@ -252,7 +252,7 @@ def test_no_generator_is_drawn_wrong(kind):
         torch.manual_seed(2)
         expected = plainly(model, latent)
         torch.manual_seed(2)
-        torch.testing.assert_close(model.draw(latent), expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(model.generate(latent), expected, rtol=0, atol=1e-5)
 
 
 def test_an_error_of_the_generator_is_its_own():
@@ -271,10 +271,10 @@ def test_weights_made_in_inference_mode_are_drawn_plainly():
             {name: tensor.clone() for name, tensor in model.generator.state_dict().items()}, assign=True
         )
     latent = model.latent(4)
-    assert torch.equal(model.draw(latent), plainly(model, latent))
+    assert torch.equal(model.generate(latent), plainly(model, latent))
     with torch.inference_mode():
         model.generator.main[0].weight.mul_(2)
-    assert torch.equal(model.draw(latent), plainly(model, latent))
+    assert torch.equal(model.generate(latent), plainly(model, latent))
 
 
 def test_random_numbers_of_the_process_are_drawn_as_without_a_copy():
@@ -284,7 +284,7 @@ def test_random_numbers_of_the_process_are_drawn_as_without_a_copy():
     plainly(model, latent)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    model.draw(latent)
+    model.generate(latent)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -314,7 +314,7 @@ def test_compiling_is_asked_of_torch_and_used(monkeypatch):
         torch, "compile", lambda module: asked.append(module) or (lambda latent, label: module(latent, label) * 0)
     )
     model = lively_model()
-    drawing, latent = Drawing(compile=True), model.latent(4)
+    drawing, latent = FastSampler(compile=True), model.latent(4)
     with torch.no_grad():
         assert drawing(model.generator, latent, None).abs().max() == 0
     assert len(asked) == 1 and asked[0] is not model.generator

@@ -20,7 +20,7 @@ RIGHT = {
     "image": {"size": 16, "channels": 1, "classes": 0},
     "latent_dim": 6,
     "provider": {"distribution": "ganzoo", "version": "0.1.0"},
-    "licence": "MIT",
+    "license": "MIT",
     "weights": {"file": "model.safetensors", "size": 1000, "sha256": "0" * 64, "dtype": "float32"},
 }
 PLAIN = json.dumps(RIGHT)
@@ -91,9 +91,9 @@ VALUES = [
     ("provider", {"distribution": "-r", "version": "1"}, "provider: '-r' cannot name"),
     ("provider", {"distribution": "x", "version": "1\n2"}, "provider: .*one line"),
     ("provider", {"distribution": "x"}, "provider: .*`version`"),
-    ("licence", "a\x1b[2Jb", "licence: .*one line"),
-    ("licence", LONG, "licence: .*one line"),
-    ("licence", 1, "licence: Expected `str`"),
+    ("license", "a\x1b[2Jb", "license: .*one line"),
+    ("license", LONG, "license: .*one line"),
+    ("license", 1, "license: Expected `str`"),
     ("weights", None, "weights: is missing"),
     ("weights", RIGHT["weights"] | {"file": "../model.safetensors"}, "weights: .*file"),
     ("weights", RIGHT["weights"] | {"file": "discriminator.safetensors"}, "weights: must name model.safetensors"),
@@ -109,10 +109,20 @@ VALUES = [
     ("metrics", {"a\nb": 3.0}, "metrics: .*one line"),
     ("auto_map", {"AutoModel": "model.Model"}, "auto_map: unknown key"),
     ("trust", 1, "trust: unknown key"),
-    ("licens", "MIT", "licens: unknown key. Did you mean 'licence'"),
+    ("licens", "MIT", "licens: unknown key. Did you mean 'license'"),
     (LONG, 1, r"'xxx.*\.\.\.': unknown key"),
     ("a\nb", 1, r"'a\\nb': unknown key"),
 ]
+
+
+def test_the_key_of_older_models_is_read(tmp_path):
+    """Models published before the key was called `license` have `licence` in its place."""
+    (tmp_path / "config.json").write_text(PLAIN.replace('"license"', '"licence"'))
+    config = read_model_config(tmp_path / "config.json")
+    assert config.license == "MIT" and '"license": "MIT"' in config.as_json()
+    (tmp_path / "config.json").write_text(PLAIN.replace('"license"', '"licence": "GPL", "license"'))
+    with pytest.raises(CheckpointError, match="licence: unknown key"):
+        read_model_config(tmp_path / "config.json")
 
 
 def test_the_right_one_is_taken_so_that_the_wrong_ones_mean_something(tmp_path):

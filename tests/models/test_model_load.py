@@ -17,9 +17,9 @@ from ganzoo import ImageSpec, Part, Variant
 from ganzoo.checkpoints.checkpoint import list_checkpoints
 from ganzoo.cli import main
 from ganzoo.errors import CheckpointError, PluginError, UsageError
-from ganzoo.models import verified as stamps
+from ganzoo.models import verified
 from ganzoo.models.load import load_folder
-from ganzoo.models.meta_device import build_skeleton, fill
+from ganzoo.models.meta_device import build_on_meta, load_tensors
 from ganzoo.models.source import Repository, parse_source
 from ganzoo.networks import Generator
 from ganzoo.registry.discovery import Plugin
@@ -186,7 +186,7 @@ def test_a_tag_is_pinned_to_its_hash(saved, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     for sha256, right in ((model.config.weights.sha256, True), ("0" * 64, False)):
         weights = Weights(
-            image=model.image, sha256=sha256, licence="MIT", package_file="package_with_weights:files/model"
+            image=model.image, sha256=sha256, license="MIT", package_file="package_with_weights:files/model"
         )
         variant = Variant(
             name="dcgan",
@@ -244,9 +244,9 @@ def test_a_replaced_file_leaves_a_loaded_model_as_it_is(saved, tmp_path):
 def test_a_file_that_was_checked_and_then_changed_is_refused(saved, monkeypatch):
     _, folder = saved
     later = (folder / "model.safetensors").stat().st_ctime + 10
-    monkeypatch.setattr(stamps, "clock", lambda: later)
+    monkeypatch.setattr(verified, "clock", lambda: later)
     ganzoo.load(folder)
-    assert stamps._read()
+    assert verified._read()
     with open(folder / "model.safetensors", "r+b") as file:
         file.seek(-3, os.SEEK_END)
         file.write(b"\x55")
@@ -277,7 +277,7 @@ def test_what_config_json_cannot_hold_is_not_saved(tmp_path):
 
     model = lively_model()
     for change in (
-        {"licence": "two\nlines"},
+        {"license": "two\nlines"},
         {"metrics": {"frechet": float("nan")}},
         {"training": {"notes": "x" * 70_000}},
     ):
@@ -368,15 +368,15 @@ def config_of(**options):
 
 
 def test_options_that_ask_for_endless_layers_are_stopped():
-    assert build_skeleton(config_of(depth=100), "config.json", Parts(Deep), 200).layers[99].weight.is_meta
+    assert build_on_meta(config_of(depth=100), "config.json", Parts(Deep), 200).layers[99].weight.is_meta
     with pytest.raises(CheckpointError, match="^config.json: generator: its options ask for far more layers"):
-        build_skeleton(config_of(depth=2**20), "config.json", Parts(Deep), 4)
+        build_on_meta(config_of(depth=2**20), "config.json", Parts(Deep), 4)
 
 
 def test_a_generator_that_keeps_unsaved_tensors_has_them():
     config, parts = config_of(), Parts(Remembering)
     tensors = {name: torch.ones_like(tensor) for name, tensor in Remembering(None).state_dict().items()}
-    generator = fill(build_skeleton(config, "config.json", parts, 2), tensors, config, parts)
+    generator = load_tensors(build_on_meta(config, "config.json", parts, 2), tensors, config, parts)
     assert generator.layer.weight.data_ptr() == tensors["layer.weight"].data_ptr()
     assert generator(torch.ones(1, 3)).flatten().tolist() == [13, 13, 13]
 
@@ -390,11 +390,11 @@ def test_building_draws_no_random_numbers_and_keeps_those_on_the_processor():
             self.register_buffer("noise", torch.randn(3, generator=torch.Generator()))
 
     before = torch.get_rng_state()
-    generator = build_skeleton(config_of(), "config.json", Parts(Noisy), 5)
+    generator = build_on_meta(config_of(), "config.json", Parts(Noisy), 5)
     assert generator.noise.is_meta and not generator.fixed.is_meta and generator.fixed.std() > 0
     assert not torch.equal(before, torch.get_rng_state())  # by the one tensor that asks for the processor itself
     torch.set_rng_state(before)
-    build_skeleton(config_of(), "config.json", Parts(Deep), 5)
+    build_on_meta(config_of(), "config.json", Parts(Deep), 5)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -405,9 +405,9 @@ def test_a_factory_that_fails_is_one_line():
     with pytest.raises(
         CheckpointError, match="config.json: generator: .*ganzoo-odd:odd failed to build: RuntimeError: several lines"
     ):
-        build_skeleton(config_of(), "config.json", Parts(failing), 5)
+        build_on_meta(config_of(), "config.json", Parts(failing), 5)
     with pytest.raises(CheckpointError, match="builds no ganzoo.networks.Generator"):
-        build_skeleton(config_of(), "config.json", Parts(lambda image: nn.Linear(2, 2)), 5)
+        build_on_meta(config_of(), "config.json", Parts(lambda image: nn.Linear(2, 2)), 5)
 
 
 def test_a_broken_plugin_is_said_as_everywhere(saved):
@@ -416,7 +416,7 @@ def test_a_broken_plugin_is_said_as_everywhere(saved):
             raise PluginError("The variant 'x' is missing because plugin y is broken: z")
 
     with pytest.raises(PluginError, match="is broken"):
-        build_skeleton(config_of(), "config.json", Broken(Deep), 5)
+        build_on_meta(config_of(), "config.json", Broken(Deep), 5)
 
 
 # -- what loading does not do --------------------------------------------------------------------------------------------------------
@@ -434,23 +434,24 @@ def test_nothing_is_initialized_and_nothing_copied(saved):
         assert all(any(low <= pointer < high for low, high in spans) for pointer in pointers)
 
 
-@pytest.mark.parametrize("source", ["model", "run"])
-def test_drawing_imports_neither_optimizers_nor_the_compiler(saved, run, tmp_path, source):
+def test_drawing_imports_neither_optimizers_nor_the_compiler(saved, run, tmp_path):
+    """Of a model folder and then of a run, in one interpreter: what neither needs is not imported."""
     code = """
 import sys
 from ganzoo.cli import main
-try:
-    main(["sample", sys.argv[1], "-n", "4", "--out", sys.argv[2]])
-finally:
-    print(*sorted(sys.modules), file=sys.stderr)
+for source, out in zip(sys.argv[1::2], sys.argv[2::2]):
+    try:
+        main(["sample", source, "-n", "4", "--out", out])
+    except SystemExit as end:
+        assert not end.code, end.code
+print(*sorted(sys.modules), file=sys.stderr)
 """
-    folder = saved[1] if source == "model" else run
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(folder), str(tmp_path / "grid.png")], capture_output=True, text=True
-    )
+    pictures = [tmp_path / "model.png", tmp_path / "run.png"]
+    words = map(str, (saved[1], pictures[0], run, pictures[1]))
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     modules = set(done.stderr.split())
-    assert "ganzoo.models.model" in modules and (tmp_path / "grid.png").is_file()
+    assert "ganzoo.models.model" in modules and all(picture.is_file() for picture in pictures)
     assert not modules & {
         "ganzoo.engine.optimizers",
         "ganzoo.engine.trainer",

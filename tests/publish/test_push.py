@@ -48,7 +48,7 @@ def test_one_commit_of_the_named_files_and_no_other(hub, client, model):
 
 
 def test_the_samples_are_a_picture_and_the_card_is_metadata_and_text(hub, client, model):
-    client("push", model, "owner/card", token=WRITER, licence="CC-BY-4.0")
+    client("push", model, "owner/card", token=WRITER, license="CC-BY-4.0")
     head = hub.repositories["owner/card"].head
     assert head["samples.png"].startswith(b"\x89PNG")
     _, metadata, text = head["README.md"].decode().split("---\n", 2)
@@ -61,7 +61,7 @@ def test_the_samples_are_a_picture_and_the_card_is_metadata_and_text(hub, client
     code = re.search(r"```python\n(.*?)```", text, re.S)[1]
     assert code.count("\n") == 3 and 'ganzoo.load("owner/card")' in code
     assert "![Samples, drawn with seed 0](samples.png)" in text and "arxiv.org/abs/1511.06434" in text
-    assert json.loads(head["config.json"])["licence"] == "CC-BY-4.0"
+    assert json.loads(head["config.json"])["license"] == "CC-BY-4.0"
 
 
 def test_the_same_again_is_no_commit(hub, client, model):
@@ -238,7 +238,7 @@ def config(**changes) -> ModelConfig:
         "generator": Part("dcgan"),
         "image": ImageSpec(32, 1),
         "latent_dim": 100,
-        "licence": "mit",
+        "license": "mit",
     }
     return ModelConfig(**{**facts, "provider": Provider(distribution="ganzoo", version="0.1.0"), **changes})
 
@@ -262,7 +262,7 @@ def test_nothing_in_a_card_has_a_meaning_of_its_own(text):
     card = model_card(
         "owner/name",
         config(
-            licence=text,
+            license=text,
             image=ImageSpec(32, 1, 2),
             classes=(text, "other"),
             training={"data": {"name": text}, text: text, "loss": {"options": {text: 0.1}}},
@@ -289,7 +289,7 @@ def test_a_data_set_without_a_name_gives_no_tag():
 
 
 def test_the_command_prints_the_commit(hub, client, model):
-    done = client("cli", "push", model, "owner/command", "--licence", "mit", "--private", token=WRITER)
+    done = client("cli", "push", model, "owner/command", "--license", "mit", "--private", token=WRITER)
     assert (
         done["code"] == 0 and done["out"].strip() == f"owner/command@{hub.repositories['owner/command'].refs['main']}"
     )

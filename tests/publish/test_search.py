@@ -19,7 +19,7 @@ def card(variant: str, size: int, data: str) -> bytes:
         image=ImageSpec(size, 1),
         latent_dim=1,
         provider=Provider(distribution="ganzoo", version="0.1.0"),
-        licence="mit",
+        license="mit",
         training={"data": {"name": data}},
     )
     return model_card("owner/name", config, None).encode()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+import forks
 import pytest
-from distributions import Distribution, install, run
+from distributions import Distribution, install
 from paths import TESTS
 
 import ganzoo
@@ -58,14 +59,13 @@ def seen(tmp_path_factory):
     place = tmp_path_factory.mktemp("api1")
     files = {f"api1_plugin/{file.name}": file.read_bytes() for file in (SOURCE / "api1_plugin").glob("*.py")}
     site = install([Distribution("api1-plugin", files, ("api1 = api1_plugin",))], place / "site")
-    finished = run(
+    finished = forks.python(
         "-c",
         PROBE,
         folders=[site],
         cwd=place,
         GANZOO_CACHE=str(place / "cache"),
         GANZOO_LOAD_PLUGINS="api1-plugin",
-        OMP_NUM_THREADS="1",
     )
     assert finished.returncode == 0, finished.stderr
     return json.loads(finished.stdout.splitlines()[-1])

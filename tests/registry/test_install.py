@@ -61,6 +61,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused_changes_nothing(here, monkeypatch, name):
     words, error, expected = REFUSED[name]
@@ -78,6 +79,7 @@ def test_options_cannot_put_another_ganzoo_in_place():
         refuse_replacing(planned)
 
 
+@pytest.mark.process
 def test_a_dry_run_says_what_comes_from_where_and_installs_nothing(here):
     with logged() as said:
         assert install(["needs-another"], (), (), dry_run=True) == ["needs-another"]
@@ -126,6 +128,7 @@ def test_what_is_not_removed(name, expected):
         removable([name])
 
 
+@pytest.mark.process
 def test_installed_looked_at_and_removed(place):
     """A working, a broken and no plugin: each is reported, the first can be used, and all can be removed."""
     before = place.files()

@@ -17,6 +17,7 @@ from paths import ROOT
 
 from ganzoo import __version__
 
+pytestmark = pytest.mark.process  # builds and installs with pip
 NOT_BUILT = shutil.ignore_patterns(
     "__pycache__", "*.egg-info", "build", "dist", ".*", "tests", "docs", "benchmarks", "runs"
 )
@@ -100,9 +101,9 @@ def test_an_editable_install_is_two_folders_on_the_path(source, tmp_path):
         assert archive.read(code[0]).decode().split() == [str(source), str(source / "plugins")]
 
 
-def test_the_wheel_carries_the_licences(wheel):
-    licences = {name.rpartition("/")[2] for name in wheel if "/licenses/" in name}
-    assert licences == {"LICENSE", "fashion-mnist-LICENSE"}
+def test_the_wheel_carries_the_licenses(wheel):
+    licenses = {name.rpartition("/")[2] for name in wheel if "/licenses/" in name}
+    assert licenses == {"LICENSE", "fashion-mnist-LICENSE"}
 
 
 def test_the_sdist_is_enough_to_build_all(built):

@@ -20,6 +20,7 @@ from ganzoo.models.folder import write_model
 from ganzoo.registry.scaffold import rendered
 from ganzoo.variant import ImageSpec, Part
 
+pytestmark = pytest.mark.process  # builds wheels, and installs them into a virtual environment
 USED = """
 import ganzoo
 from ganzoo.data import load_images
@@ -54,10 +55,10 @@ def add_weights(source: Path, monkeypatch) -> None:
     torch.manual_seed(0)
     state = BlobsGenerator(image, **part.options).state_dict()
     provider = Provider(distribution="ganzoo-blobs", version="0.1.0")
-    config = ModelConfig(variant="blobs", generator=part, image=image, latent_dim=8, provider=provider, licence="MIT")
+    config = ModelConfig(variant="blobs", generator=part, image=image, latent_dim=8, provider=provider, license="MIT")
     kept = write_model(source / "ganzoo_blobs" / "files" / "shapes", config, state).weights
     card = source / "ganzoo_blobs" / "__init__.py"
-    facts = f'image=ImageSpec(32, 1), sha256="{kept.sha256}", licence="MIT", package_file="ganzoo_blobs:files/shapes"'
+    facts = f'image=ImageSpec(32, 1), sha256="{kept.sha256}", license="MIT", package_file="ganzoo_blobs:files/shapes"'
     text = card.read_text().replace(
         "import Part, Training, Variant,", "import ImageSpec, Part, Training, Variant, Weights,"
     )
@@ -103,7 +104,7 @@ def test_installed_used_and_removed(place):
     trained = place.run("ganzoo", *words)
     assert trained.returncode == 0, trained.stderr
     gone = place.run("ganzoo", "uninstall", "ganzoo-hinge-waves", "ganzoo-blobs")
-    assert gone.returncode == 0 and "ganzoo-blobs:blobs 0.1.0 is gone" in gone.stdout, gone.stderr
+    assert gone.returncode == 0 and "ganzoo-blobs:blobs 0.1.0 is removed" in gone.stdout, gone.stderr
     assert place.files() == before
     for command in (
         ["sample", "./runs/hinge", "--out", "x.png"],

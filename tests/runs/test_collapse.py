@@ -327,7 +327,7 @@ def test_a_learning_rate_of_a_million_ends_with_code_3(tmp_path):
         "1000",
     )
     words = small.arguments(data, tmp_path / "run", *rates, variant="wgan-gp", steps=300)
-    ended = small.ganzoo(*words, GANZOO_CACHE=str(tmp_path / "cache"))
+    ended = small.forked_ganzoo(*words, GANZOO_CACHE=str(tmp_path / "cache"))
     assert ended.returncode == 3, ended.stderr
     error = [line for line in ended.stderr.splitlines() if line.startswith("Error:")]
     assert (

@@ -143,6 +143,7 @@ def die_at(function_name, number):
     return prepare
 
 
+@pytest.mark.process
 def test_real_processes_killed_and_resumed(data, whole, tmp_path):
     run = tmp_path / "run"
     for moment in (3, 11):
@@ -157,6 +158,7 @@ def test_real_processes_killed_and_resumed(data, whole, tmp_path):
     check_finished(run, whole)
 
 
+@pytest.mark.process
 def test_random_kills(data, whole, tmp_path):
     """The moments are measured in runs, so that as many kills hit a live child on a fast machine as on a slow one."""
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Writes small real distributions and installs them with pip into a folder that a child process gets as PYTHONPATH."""
+"""Writes small real distributions and installs them into a folder that a child process gets as PYTHONPATH."""
 
 from __future__ import annotations
 
@@ -73,11 +73,13 @@ def _digest(content: bytes) -> str:
 
 
 def install(distributions: Iterable[Distribution], target: Path) -> Path:
-    """Installs all of them with one call of pip into `target`, which is returned; nothing is downloaded."""
+    """Unpacks the wheels of all into `target`, which is returned: what pip does with them, without its two seconds."""
     wheels = target.with_name(f"{target.name}-wheels")
     wheels.mkdir(parents=True)
     paths = [write_wheel(distribution, wheels) for distribution in distributions]
-    pip_install(target, *paths)
+    for path in paths:
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(target)
     return target
 
 

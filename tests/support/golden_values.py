@@ -25,9 +25,9 @@ def under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tens
 
 
 def converted(layout, tensors: dict[str, torch.Tensor], role: str) -> torch.nn.Module:
-    """Our network with the official weights of a role, recognised by their names and shapes alone; in training mode."""
+    """Our network with the official weights of a role, recognized by their names and shapes alone; in training mode."""
     theirs = under(tensors, role)
-    match = layout.recognises({name: tuple(value.shape) for name, value in theirs.items()})
+    match = layout.recognize({name: tuple(value.shape) for name, value in theirs.items()})
     assert match is not None and match.role == role
     network = build_part(bind_part(role, match.part, registry()), match.image)
     network.load_state_dict(layout.convert(theirs, match))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+from forks import Talk
 
 from ganzoo.config.recipe import bind_part
 from ganzoo.engine.build import build_part
@@ -38,13 +37,10 @@ class Client:
         }
         self.folder, self.caches = folder, set()
         self.noise = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("hub_child.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.noise,
-            text=True,
-            env=kept | settings | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"} | environment,
+        self.process = Talk(
+            Path(__file__).with_name("hub_child.py"),
+            environment=kept | settings | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"} | environment,
+            error=self.noise.fileno(),
         )
 
     def __call__(
@@ -77,9 +73,7 @@ class Client:
         return self.noise.read().decode()
 
     def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait(30)
-        self.process.stdout.close()
+        self.process.close()
         self.noise.close()
 
 
@@ -99,7 +93,7 @@ def model_files(seed: int = 0, size: int = 32) -> dict[str, bytes]:
         image=image,
         latent_dim=generator.latent_dim,
         provider=Provider(distribution="ganzoo", version="0.1.0"),
-        licence="mit",
+        license="mit",
         training={"data": {"name": "tiny", "source": "/home/somebody/tiny"}},
     )
     with tempfile.TemporaryDirectory() as temporary:

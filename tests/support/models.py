@@ -37,7 +37,7 @@ def lively_model(name: str = "dcgan", image: ImageSpec = IMAGE, seed: int = 0, *
         image=image,
         latent_dim=generator.latent_dim,
         provider=Provider(distribution="ganzoo", version="0.1.0"),
-        licence="MIT",
+        license="MIT",
         training={"steps": 3},
         metrics={"frechet[fashion-cnn]": 1.5},
     )

@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
+from types import MappingProxyType
 from typing import NoReturn
 
 import numpy
 import pytest
 import torch
+import torch._dynamo  # noqa: F401 - the first optimizer of a process imports it, for 1.4 s
 
 import ganzoo.runs.train  # noqa: F401 - before any fork, or every child would import it again
 from ganzoo.checkpoints.checkpoint import list_checkpoints, load_checkpoint
@@ -61,23 +64,34 @@ def ganzoo(*words: str, cwd: Path | None = None, **environment: str | None) -> s
     )
 
 
-def forked_ganzoo(*words: str, cwd: Path, prepare=lambda: None) -> subprocess.CompletedProcess:
-    """As `ganzoo`, but the process is a fork of this one, which has imported torch: ten times as fast where many are needed."""
+def forked_ganzoo(*words: str, cwd: Path | None = None, prepare=lambda: None, **environment: str | None):
+    """As `ganzoo`, but the process is a fork of this one, which has imported torch: no 2.5 s of a processor for a start."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
         child = os.fork()
         if child == 0:
-            become_ganzoo(words, out.fileno(), error.fileno(), lambda: (os.chdir(cwd), prepare()))
+            become_ganzoo(words, out.fileno(), error.fileno(), prepare, cwd, environment)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        texts = [(file.seek(0), file.read().decode())[1] for file in (out, error)]
+        texts = [(file.seek(0), file.read().decode(errors="replace"))[1] for file in (out, error)]
     return subprocess.CompletedProcess(words, code, *texts)
 
 
-def become_ganzoo(words, out: int, error: int, prepare) -> NoReturn:
+def become_ganzoo(
+    words, out: int, error: int, prepare=lambda: None, cwd=None, environment=MappingProxyType({})
+) -> NoReturn:
     """Turns a forked child into the command line, with these descriptors for its output; nothing of pytest runs on in it."""
     code = 70
     try:
         os.dup2(out, 1), os.dup2(error, 2)
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+        os.chdir(cwd or os.getcwd())
+        for name, value in environment.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+        warnings.resetwarnings(), warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.showwarning = lambda *found: print(
+            warnings.formatwarning(*found[:4]), file=sys.stderr
+        )  # not to pytest
+        if "GANZOO_LOAD_PLUGINS" in environment:
+            registry.cache_clear()
         prepare()
         main(list(words))
     except SystemExit as end:

@@ -33,7 +33,7 @@ def model_of(generator: Generator, image: ImageSpec, name: str = "tiny") -> Mode
         latent_dim=generator.latent_dim,
         classes=tuple(f"class {number}" for number in range(image.classes)),
         provider=Provider(distribution="ganzoo", version="0.1.0"),
-        licence="MIT",
+        license="MIT",
     )
     return Model(generator, config)
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import forks
 import pytest
 import torch
 from broken_variants import MISTAKES
@@ -113,7 +114,7 @@ def test_the_command_says_what_failed(folder):
 
 
 def test_the_command_checks_a_distribution(folder):
-    finished = run(
+    finished = forks.python(
         "-m",
         "ganzoo",
         "check",

@@ -44,7 +44,7 @@ def test_networks_give_what_the_official_code_gives(name):
         for number in (0, 1):
             assert close(discriminator(tensors["images"], tensors["label"]), tensors[f"logits.{number}"])
     official = under(tensors, "discriminator") | under(tensors, "after")
-    vectors = layout.convert(official, layout.recognises(shapes(tensors, "discriminator")))
+    vectors = layout.convert(official, layout.recognize(shapes(tensors, "discriminator")))
     compared = [name for name in vectors if name.endswith(".u")]
     assert len(compared) == len(under(tensors, "after")) and all(
         close(discriminator.state_dict()[name], vectors[name]) for name in compared
@@ -57,16 +57,16 @@ def shapes(tensors, role):
 
 @pytest.mark.parametrize("role", ["generator", "discriminator"])
 @pytest.mark.parametrize("name", GOLDEN)
-def test_what_is_not_quite_official_is_not_recognised(name, role):
+def test_what_is_not_quite_official_is_not_recognized(name, role):
     layout, found = AjbrockBigGAN(), shapes(golden(name), role)
-    match = layout.recognises(found)
+    match = layout.recognize(found)
     assert match.image == ImageSpec(int(name[-2:]), 3, 2) and match.part.options["width"] == (
         1 if (name, role) == ("biggan-64", "generator") else 2
     )
     assert match.part.options["attention"] == {"biggan-32": 0, "biggan-64": 8}[name]
-    assert layout.recognises({}) is None and layout.recognises({**found, "extra": (3,)}) is None
+    assert layout.recognize({}) is None and layout.recognize({**found, "extra": (3,)}) is None
     for missing in [key for key in found if not key.endswith("sv0")][::9]:
-        assert layout.recognises({key: shape for key, shape in found.items() if key != missing}) is None, missing
+        assert layout.recognize({key: shape for key, shape in found.items() if key != missing}) is None, missing
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -47,7 +47,7 @@ def test_fashion_mnist_test_is_embedded(tmp_path):
     assert load("fashion-mnist:test", tmp_path).fingerprint == data.fingerprint
 
 
-def test_the_licence_lies_beside_the_embedded_files():
+def test_the_license_lies_beside_the_embedded_files():
     folder = importlib.resources.files("ganzoo_plugins.datasets") / "files"
     text = (folder / "fashion-mnist-LICENSE").read_text()
     assert "MIT License" in text and "Copyright (c) 2017 Zalando SE, https://tech.zalando.com" in text

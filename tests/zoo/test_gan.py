@@ -188,7 +188,7 @@ def perceptron(*sizes, prefix=""):
 @pytest.mark.parametrize(("prefix", "slope"), [("", 0.0), ("gen.", 0.01)])
 def test_the_layout_draws_what_the_tutorials_draw(prefix, slope):
     theirs, layout = perceptron(5, 7, 8, 48, prefix=prefix), Perceptrons()
-    match = layout.recognises({name: tuple(value.shape) for name, value in theirs.items()})
+    match = layout.recognize({name: tuple(value.shape) for name, value in theirs.items()})
     options = {"hidden": [7, 8], "slope": slope, "latent_dim": 5, "normalize": False}
     assert match == Match(Part("mlp", options), ImageSpec(4, 3), note=match.note)
     generator = build_part(bind_part("generator", match.part, registry()), match.image)
@@ -203,7 +203,7 @@ def test_the_layout_draws_what_the_tutorials_draw(prefix, slope):
 
 def test_the_layout_reads_discriminators_too_and_nothing_else():
     theirs, layout = perceptron(16, 6, 1, prefix="disc."), Perceptrons()
-    match = layout.recognises({name: tuple(value.shape) for name, value in theirs.items()})
+    match = layout.recognize({name: tuple(value.shape) for name, value in theirs.items()})
     assert (match.role, match.image, match.part.options) == (
         "discriminator",
         ImageSpec(4, 1),
@@ -212,7 +212,7 @@ def test_the_layout_reads_discriminators_too_and_nothing_else():
     discriminator = build_part(bind_part("discriminator", match.part, registry()), match.image)
     discriminator.load_state_dict(layout.convert(theirs, match))
     shapes = {name: tuple(value.shape) for name, value in perceptron(5, 7, 16).items()}
-    assert layout.recognises(shapes) is not None
+    assert layout.recognize(shapes) is not None
     for wrong in (
         {"0.bias": (6,)},
         {"2.weight": (16, 8)},
@@ -220,8 +220,8 @@ def test_the_layout_reads_discriminators_too_and_nothing_else():
         {"3.weight": (1,)},
         {"x.4.weight": (1, 1)},
     ):
-        assert layout.recognises({**shapes, **wrong}) is None
-    assert layout.recognises({name: shape for name, shape in shapes.items() if name != "2.bias"}) is None
+        assert layout.recognize({**shapes, **wrong}) is None
+    assert layout.recognize({name: shape for name, shape in shapes.items() if name != "2.bias"}) is None
 
 
 def test_a_wrong_size_of_hidden_layers_is_one_line():

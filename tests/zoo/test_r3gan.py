@@ -40,7 +40,7 @@ def official(request):
     networks, matches = [], []
     for prefix, kind in (("G.", "generators"), ("D.", "discriminators")):
         theirs = beginning_with(stored, prefix)
-        match = R3GAN().recognises({name: tuple(value.shape) for name, value in theirs.items()})
+        match = R3GAN().recognize({name: tuple(value.shape) for name, value in theirs.items()})
         network = part(kind, match.part.name, match.image, **match.part.options)
         network.load_state_dict(R3GAN().convert(theirs, match))
         networks.append(network), matches.append(match)
@@ -102,12 +102,12 @@ def compare_gradients(network, gradients, weights, match):
 
 
 @pytest.mark.parametrize("change", ["kernel", "extra", "missing", "groups", "colours", "huge"])
-def test_what_is_not_quite_the_official_network_is_not_recognised(change):
+def test_what_is_not_quite_the_official_network_is_not_recognized(change):
     shapes = {
         name: tuple(value.shape)
         for name, value in beginning_with(load_file(GOLDEN / "r3gan.safetensors"), "G.Model.").items()
     }
-    assert R3GAN().recognises(shapes) is not None, "without the wrapper's prefix too"
+    assert R3GAN().recognize(shapes) is not None, "without the wrapper's prefix too"
     if change == "kernel":
         shapes["MainLayers.1.Layers.1.LinearLayer2.Layer.weight"] = (16, 4, 5, 5)
     elif change == "extra":
@@ -120,8 +120,8 @@ def test_what_is_not_quite_the_official_network_is_not_recognised(change):
         shapes["AggregationLayer.Layer.weight"] = (2, 4, 1, 1)
     else:
         shapes["MainLayers.99.Layers.1.LinearLayer2.Layer.weight"] = (8, 4, 3, 3)
-    assert R3GAN().recognises(shapes) is None
-    assert R3GAN().recognises({}) is None
+    assert R3GAN().recognize(shapes) is None
+    assert R3GAN().recognize({}) is None
 
 
 # -- the parts ---------------------------------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ def test_an_average_has_one_schedule_and_its_half_life_starts_from_its_decay():
     with pytest.raises(UsageError, match="two schedules"):
         small_trainer("r3gan", ImageSpec(32, 1), generator=SMALL, discriminator=SMALL, schedules=both)
     assert half_life(0.5 ** (1 / 20)) == pytest.approx(20) and half_life(0.0) == 0
-    alone = {"ema_half_life": replace(variant.training.schedules["ema_half_life"], start=None, end=0.2)}
+    alone = {"ema_half_life": replace(variant.training.schedules["ema_half_life"], from_value=None, to_value=0.2)}
     trainer = small_trainer(
         "r3gan", ImageSpec(32, 1), generator=SMALL, discriminator=SMALL, schedules=alone, ema=0.5 ** (1 / 20), steps=200
     )

@@ -71,7 +71,7 @@ def test_networks_give_what_mimicry_gives(name):
             )
     theirs = under(tensors, "after")
     vectors = layout.convert(
-        under(tensors, "discriminator") | theirs, layout.recognises(shapes(tensors, "discriminator"))
+        under(tensors, "discriminator") | theirs, layout.recognize(shapes(tensors, "discriminator"))
     )
     ours = discriminator.state_dict()
     compared = [key for key in ours if key.endswith(".u")]
@@ -84,13 +84,13 @@ def shapes(tensors, role):
 
 @pytest.mark.parametrize("role", ["generator", "discriminator"])
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_what_is_not_quite_mimicry_is_not_recognised(name, role):
+def test_what_is_not_quite_mimicry_is_not_recognized(name, role):
     layout, found = LAYOUTS[name](), shapes(golden(name), role)
     other = MimicrySNGAN() if "pd" in name else MimicryProjection()
-    assert layout.recognises(found) is not None and other.recognises(found) is None
-    assert layout.recognises({**found, "extra": (3,)}) is None
+    assert layout.recognize(found) is not None and other.recognize(found) is None
+    assert layout.recognize({**found, "extra": (3,)}) is None
     for missing in [name for name in found if not name.endswith(("weight_v", "sn_sigma"))][::9]:
-        assert layout.recognises({key: shape for key, shape in found.items() if key != missing}) is None, missing
+        assert layout.recognize({key: shape for key, shape in found.items() if key != missing}) is None, missing
 
 
 @pytest.mark.parametrize("name", VARIANTS)

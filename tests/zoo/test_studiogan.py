@@ -1,4 +1,4 @@
-"""StudioGAN's backbones against its own code: golden values in evaluation and training, what is recognised, a checkpoint as it saves it."""
+"""StudioGAN's backbones against its own code: golden values in evaluation and training, what is recognized, a checkpoint as it saves it."""
 
 from copy import deepcopy
 
@@ -52,21 +52,21 @@ def test_networks_give_what_the_official_code_gives(name):
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("name", GOLDEN)
-def test_what_is_not_quite_official_is_not_recognised(name, role):
+def test_what_is_not_quite_official_is_not_recognized(name, role):
     layout, found = GOLDEN[name](), shapes(golden(f"studio-{name}"), role)
-    match = layout.recognises(found)
+    match = layout.recognize(found)
     classes = 0 if "unconditional" in name or name == "deep-conv" else 3
     assert match.role == role and match.image == ImageSpec(64 if "64" in name else 32, 3, classes)
-    assert layout.recognises({}) is None and layout.recognises({**found, "extra": (3,)}) is None
-    assert layout.recognises({**found, "blocks.0.0": (3,)}) is None
+    assert layout.recognize({}) is None and layout.recognize({**found, "extra": (3,)}) is None
+    assert layout.recognize({**found, "blocks.0.0": (3,)}) is None
     for missing in list(found)[::7]:
-        assert layout.recognises({key: shape for key, shape in found.items() if key != missing}) is None, missing
-        assert layout.recognises({**found, missing: (*found[missing], 2)}) is None, missing
+        assert layout.recognize({key: shape for key, shape in found.items() if key != missing}) is None, missing
+        assert layout.recognize({**found, missing: (*found[missing], 2)}) is None, missing
 
 
 def test_options_are_those_of_the_run():
     found = {
-        name: [GOLDEN[name]().recognises(shapes(golden(f"studio-{name}"), role)).part.options for role in ROLES]
+        name: [GOLDEN[name]().recognize(shapes(golden(f"studio-{name}"), role)).part.options for role in ROLES]
         for name in GOLDEN
     }
     assert found["big-resnet-32"] == [
@@ -90,13 +90,13 @@ def test_options_are_those_of_the_run():
 def test_a_class_table_as_wide_as_the_latent_is_told_from_a_chunk():
     """The norms' inputs are labels in `resnet`, a chunk of the latent in an unconditional `big_resnet`; the shapes may be the same."""
     found = shapes(golden("studio-big-resnet-32-unconditional"), "generator")
-    assert BigResnet().recognises(found).image.classes == 0
-    assert Resnet().recognises(found).image.classes == 2 and Resnet().recognises(found).part.options["latent_dim"] == 2
+    assert BigResnet().recognize(found).image.classes == 0
+    assert Resnet().recognize(found).image.classes == 2 and Resnet().recognize(found).part.options["latent_dim"] == 2
 
 
 def test_the_other_backbones_conditional_norms_are_not_this_ones():
-    assert BigResnet().recognises(shapes(golden("studio-resnet-32"), "generator")) is None
-    assert Resnet().recognises(shapes(golden("studio-big-resnet-32"), "generator")) is None
+    assert BigResnet().recognize(shapes(golden("studio-resnet-32"), "generator")) is None
+    assert Resnet().recognize(shapes(golden("studio-big-resnet-32"), "generator")) is None
 
 
 def test_a_checkpoint_as_it_is_saved_becomes_a_model(tmp_path):

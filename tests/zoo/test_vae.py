@@ -105,11 +105,11 @@ def test_different_latent_sizes_are_refused():
         trainer.step()
 
 
-def test_checkpoints_of_the_reference_are_recognised_and_their_decoder_taken():
+def test_checkpoints_of_the_reference_are_recognized_and_their_decoder_taken():
     decoder, encoder = Decoder(DIGITS, latent_dim=3, width=5), EvidenceLowerBound(DIGITS, latent_dim=3, width=5).encoder
     tensors = {**encoder.state_dict(), **decoder.state_dict()}
     layout = PytorchExamplesVAE()
-    match = layout.recognises({name: tuple(tensor.shape) for name, tensor in tensors.items()})
+    match = layout.recognize({name: tuple(tensor.shape) for name, tensor in tensors.items()})
     assert match.part.options == {"latent_dim": 3, "width": 5} and match.image == DIGITS
     taken = layout.convert(tensors, match)
     assert taken.keys() == decoder.state_dict().keys() and all(
@@ -127,4 +127,4 @@ def test_other_autoencoders_are_not(change):
         for m in (encoder, Decoder(DIGITS, latent_dim=3, width=5))
         for name, t in m.state_dict().items()
     }
-    assert PytorchExamplesVAE().recognises(shapes) and PytorchExamplesVAE().recognises({**shapes, **change}) is None
+    assert PytorchExamplesVAE().recognize(shapes) and PytorchExamplesVAE().recognize({**shapes, **change}) is None

@@ -23,7 +23,7 @@ def golden_network(golden, name, role, when):
     """The official tensors of a role, read by the layout into our network."""
     theirs = {key.partition(".")[2]: value for key, value in golden.items() if key.startswith(f"{role}_{when}.")}
     layout = LAYOUTS[name]
-    match = layout.recognises({key: tuple(value.shape) for key, value in theirs.items()})
+    match = layout.recognize({key: tuple(value.shape) for key, value in theirs.items()})
     network = build_part(bind_part(match.role, match.part, registry()), match.image)
     network.load_state_dict(layout.convert(theirs, match))
     return network
@@ -62,7 +62,7 @@ def test_the_critic_of_the_layout_scores_real_images_high():
     theirs = {
         key.removeprefix("critic_after."): value for key, value in golden.items() if key.startswith("critic_after.")
     }
-    match = LAYOUTS["wgan"].recognises({key: tuple(value.shape) for key, value in theirs.items()})
+    match = LAYOUTS["wgan"].recognize({key: tuple(value.shape) for key, value in theirs.items()})
     assert (
         match == Match(Part("dcgan", {"width": 2}), ImageSpec(16, 1), "discriminator", match.note)
         and "sign was turned" in match.note
@@ -173,7 +173,7 @@ def test_the_layout_reads_old_checkpoints_of_every_size():
     layout = LAYOUTS["wgan"]
     for widths, size in ([(16, 8), 16], [(32, 16, 8), 32], [(64, 32, 16, 8), 64]):
         shapes = reference_names(100, widths, 3)
-        match = layout.recognises(shapes)
+        match = layout.recognize(shapes)
         assert match == Match(Part("dcgan", {"latent_dim": 100, "width": 8}), ImageSpec(size, 3))
         ours = build_part(bind_part("generator", match.part, registry()), match.image).state_dict()
         made = layout.convert({name: torch.zeros(shape) for name, shape in shapes.items()}, match)
@@ -183,7 +183,7 @@ def test_the_layout_reads_old_checkpoints_of_every_size():
 
 
 @pytest.mark.parametrize("change", ["kernel", "extra", "missing", "channels", "name"])
-def test_what_is_not_quite_the_reference_is_not_recognised(change):
+def test_what_is_not_quite_the_reference_is_not_recognized(change):
     shapes = reference_names(10, (16, 8), 1)
     if change == "kernel":
         shapes["main.pyramid:16-8:convt.weight"] = (16, 8, 5, 5)
@@ -195,6 +195,6 @@ def test_what_is_not_quite_the_reference_is_not_recognised(change):
         shapes["main.final:8-1:convt.weight"] = (8, 4, 4, 4)
     else:
         shapes["main.0.weight"] = shapes.pop("main.initial:10-16:convt.weight")
-    assert LAYOUTS["wgan"].recognises(reference_names(10, (16, 8), 1)) is not None
-    assert LAYOUTS["wgan"].recognises(shapes) is None
-    assert LAYOUTS["wgan-mlp"].recognises({f"main.{i}.weight": (3, 3) for i in (0, 2, 4, 6)}) is None
+    assert LAYOUTS["wgan"].recognize(reference_names(10, (16, 8), 1)) is not None
+    assert LAYOUTS["wgan"].recognize(shapes) is None
+    assert LAYOUTS["wgan-mlp"].recognize({f"main.{i}.weight": (3, 3) for i in (0, 2, 4, 6)}) is None

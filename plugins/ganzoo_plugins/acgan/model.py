@@ -1,11 +1,13 @@
 """The networks and the loss of AC-GAN.
 
-Followed: the paper, appendix (CIFAR-10, 32 px); for what it leaves open, clvrai/ACGAN-PyTorch, whose discriminator is the same: no bias
-in convolutions, padding of one pixel on every side. 28 and 64 px are ganzoo's adaptation: the same layers with the odd pixel cropped, or one
-stage more, twice as wide.
+Followed: the paper, appendix (CIFAR-10, 32 px); for what it leaves open, clvrai/ACGAN-PyTorch, whose discriminator is
+the same: no bias in convolutions, padding of one pixel on every side. 28 and 64 px are ganzoo's adaptation: the same
+layers with the odd pixel cropped, or one stage more, twice as wide.
 """
 
 from __future__ import annotations
+
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,10 @@ from ganzoo.networks import Generator, Reshape
 
 
 def resolutions(image: ImageSpec) -> list[int]:
-    """Sizes from 4 to the image's, each half of the next, rounded up; ValueError unless they end at 4 and there are labels."""
+    """Returns the sizes from 4 to the image's, each half of the next, rounded up.
+
+    Raises ValueError unless they end at 4 and there are labels.
+    """
     sizes = [image.size]
     while sizes[0] > 4:
         sizes.insert(0, (sizes[0] + 1) // 2)
@@ -30,7 +35,7 @@ def resolutions(image: ImageSpec) -> list[int]:
 
 
 def initialize(module: nn.Module) -> None:
-    """Weights N(0, 0.02), biases 0 (paper, appendix); batch norm starts as the identity."""
+    """Initializes weights from N(0, 0.02) and biases with 0 (paper, appendix); batch norm starts as the identity."""
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             nn.init.normal_(layer.weight, 0.0, 0.02)
@@ -39,7 +44,7 @@ def initialize(module: nn.Module) -> None:
 
 
 class Doubling(nn.Module):
-    """5×5 transposed convolution of stride 2 to 2n pixels, the transpose of TensorFlow's SAME; crops to `size` if that is less."""
+    """A 5×5 transposed convolution of stride 2 to 2n pixels, the transpose of TensorFlow's SAME; crops to `size`."""
 
     def __init__(self, inputs: int, outputs: int, size: int):
         super().__init__()
@@ -50,7 +55,7 @@ class Doubling(nn.Module):
 
 
 class Noise(nn.Module):
-    """Adds normal noise of a fixed deviation to activations while training."""
+    """Adds normal noise of a fixed standard deviation to activations in training."""
 
     def __init__(self, deviation: float):
         super().__init__()
@@ -61,9 +66,9 @@ class Noise(nn.Module):
 
 
 class ACGANGenerator(Generator):
-    """Latents (N, latent_dim), normal, joined by one-hot labels, to images: 5×5 transposed convolutions, batch norm, ReLU, tanh.
+    """Latents (N, latent_dim), normal, and labels to images: 5×5 transposed convolutions, batch norm, ReLU, tanh.
 
-    `width` is that of the last hidden layer.
+    The one-hot label is concatenated to the latent. `width` is that of the last hidden layer.
     """
 
     def __init__(self, image: ImageSpec, latent_dim: int = 100, width: int = 96):
@@ -82,14 +87,16 @@ class ACGANGenerator(Generator):
         initialize(self)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        assert label is not None, "AC-GAN needs labels"
         return self.main(torch.cat([latent, functional.one_hot(label, self.classes).to(latent.dtype)], 1))
 
 
 class ACGANDiscriminator(nn.Module):
     """Images to logits (N,), and with `classes=True` to (logits, class logits (N, classes)).
 
-    3×3 convolutions of stride 2 and 1 in turn, each twice as wide as the one before; batch norm from the second on, leaky ReLU 0.2,
-    dropout. It is not told the label. `noise` is the deviation of noise on the activations, which the paper tried at 0, 0.1 and 0.2.
+    3×3 convolutions of stride 2 and 1 in turn, each twice as wide as the one before; batch norm from the second on,
+    leaky ReLU 0.2, dropout. It does not receive the label. `noise` is the standard deviation of noise on the
+    activations; the paper tried 0, 0.1 and 0.2.
     """
 
     def __init__(self, image: ImageSpec, width: int = 16, dropout: float = 0.5, noise: float = 0.0):
@@ -114,11 +121,12 @@ class ACGANDiscriminator(nn.Module):
 
 
 class AuxiliaryClassifier(Loss):
-    """Odena et al. 2016, equations 2 and 3: the discriminator maximizes L_S + L_C, the generator L_C − L_S (as −log D(G(z))).
+    """Odena et al. 2016, equations 2 and 3: the discriminator maximizes L_S + L_C, the generator L_C − L_S.
 
-    L_S is the likelihood of the right source, L_C of the right class, of real images and of fakes in both phases; the fakes share the
-    labels of the real images. `class_weight` multiplies L_C. With `classify_fakes` false the discriminator learns classes from
-    real images alone, as other code has it. The generator is scored by the updated discriminator on the same fakes.
+    −L_S of the generator is taken as log D(G(z)). L_S is the log-likelihood of the right source, L_C of the right
+    class, over real images and fakes in both phases; fakes share the labels of the real images. `class_weight`
+    multiplies L_C. With `classify_fakes=False` the discriminator learns classes from real images alone, as some other
+    code does. The generator is scored by the updated discriminator on the same fakes.
     """
 
     phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",), fresh=False))
@@ -128,9 +136,9 @@ class AuxiliaryClassifier(Loss):
         self.class_weight, self.classify_fakes = class_weight, classify_fakes
 
     def judged(self, turn: Turn, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the source, and the weighted cross-entropy of the classes."""
+        """Returns the logits of the source, and the weighted cross-entropy of the classes."""
         logits, classes = turn.logits(images, classes=True)
-        return logits, self.class_weight * functional.cross_entropy(classes, turn.label)
+        return logits, self.class_weight * functional.cross_entropy(classes, cast(Tensor, turn.label))
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
         (real, real_class), (fake, fake_class) = self.judged(turn, turn.real), self.judged(turn, turn.fake)

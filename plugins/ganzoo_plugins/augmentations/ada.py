@@ -1,6 +1,7 @@
-"""Adaptive discriminator augmentation (Karras et al. 2020b): pixel blitting, geometry and colour, as often as overfitting asks for.
+"""Adaptive discriminator augmentation (Karras et al. 2020b): pixel blitting, geometry and colour with probability p.
 
-Followed: NVlabs/stylegan2-ada-pytorch, `training/augment.py` with the preset "bgc" of `train.py`, and `training/training_loop.py`.
+Followed: NVlabs/stylegan2-ada-pytorch, `training/augment.py` with the preset "bgc" of `train.py`, and
+`training/training_loop.py`.
 """
 
 from __future__ import annotations
@@ -19,13 +20,19 @@ GROUPS = {"blit": "b", "geometry": "g", "colour": "c"}
 
 
 class Adaptive(Augmentation):
-    """The transformations of "bgc", each of them with probability p for each image, which moves with the signs of real logits.
+    """Applies each transformation of "bgc" with probability p, which adapts to the signs of the real logits.
 
-    After every `interval` steps p rises if the mean sign of the discriminator's logits of real images was above `target`, and
-    falls if it was below, by as much as takes it from 0 to 1 in `images` real images; it is at least 0. With `target=None` it is
-    `start`, which may be scheduled. `pipeline` lists some of b (mirror, quarter turns, whole shifts), g (scale, rotation, aspect,
-    shift) and c (brightness, contrast, luma flip, hue, saturation; the last two for three channels). p and what has been observed are buffers.
+    After every `interval` steps p rises if the mean sign of the discriminator's logits of real images was above
+    `target`, and falls if it was below, at a rate that takes it from 0 to 1 in `images` real images; it is at least 0.
+    With `target=None` it is `start`, which may be scheduled. `pipeline` lists some of b (mirror, quarter turns, whole
+    shifts), g (scale, rotation, aspect, shift) and c (brightness, contrast, luma flip, hue, saturation; the last two
+    for three channels). p and the observed signs are buffers.
     """
+
+    p: Tensor
+    signs: Tensor
+    seen: Tensor
+    steps: Tensor
 
     def __init__(
         self,
@@ -51,12 +58,12 @@ class Adaptive(Augmentation):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def observe(self, real_logits: Tensor) -> None:
-        """Adds the signs of real logits to what decides p."""
+        """Adds the signs of real logits to the statistics that adapt p."""
         self.signs += real_logits.sign().sum()
         self.seen += len(real_logits)
 
     def adapt(self, processes: int) -> None:
-        """p += sign(mean sign − target) · (images seen) / `images`, every `interval` steps; never below 0."""
+        """Updates p += sign(mean sign − target) · (images seen) / `images`, every `interval` steps; never below 0."""
         self.steps += 1
         if self.target is None:
             self.p.fill_(self.start)  # which a schedule may have changed
@@ -77,19 +84,19 @@ class Adaptive(Augmentation):
             return recoloured(images, self.colouring(images)) if "c" in self.pipeline else images
 
     def _chosen(self, images: Tensor, value: Tensor, neutral: float, probability: Tensor | None = None) -> Tensor:
-        """`value` (N,) or (N, k) where chance has it with this probability (p unless given), else `neutral`."""
+        """Returns `value` (N,) or (N, k) with this probability per image (p unless given), else `neutral`."""
         chance = self.uniform(images, *[1] * (value.ndim - 1))
         return torch.where(chance < (self.p if probability is None else probability), value, neutral)
 
     def placement(self, images: Tensor) -> Tensor:
-        """Matrices (N, 3, 3) from places in the result to places in the images, in pixels from the centre."""
+        """Returns matrices (N, 3, 3) from output to input coordinates, in pixels from the centre."""
         inverse = torch.eye(3, device=images.device, dtype=images.dtype).expand(len(images), 3, 3)
         if "b" in self.pipeline:
             inverse = self._blitted(images, inverse)
         return self._bent(images, inverse) if "g" in self.pipeline else inverse
 
     def _blitted(self, images: Tensor, inverse: Tensor) -> Tensor:
-        """Mirror images, quarter turns and shifts by whole pixels: nothing of them blurs."""
+        """Adds mirroring, quarter turns and shifts by whole pixels, none of which blurs."""
         mirrored = self._chosen(images, (self.uniform(images) * 2).floor(), 0.0)
         turns = self._chosen(images, (self.uniform(images) * 4).floor(), 0.0)
         moves = self._chosen(images, self.uniform(images, 2) * 0.25 - 0.125, 0.0)
@@ -102,7 +109,7 @@ class Adaptive(Augmentation):
         )
 
     def _bent(self, images: Tensor, inverse: Tensor) -> Tensor:
-        """Scale, rotation before and after a change of aspect, and a shift; p is the chance that at least one rotation happens."""
+        """Adds scale, rotation before and after a change of aspect, and a shift; some rotation has probability p."""
         size = self._chosen(images, torch.exp2(0.2 * self.normal(images)), 1.0)
         turning = 1 - (1 - self.p).clamp(0, 1).sqrt()
         before = self._chosen(images, (self.uniform(images) * 2 - 1) * math.pi, 0.0, turning)
@@ -115,7 +122,7 @@ class Adaptive(Augmentation):
         return inverse @ shift(-moves[:, 0] * images.shape[3], -moves[:, 1] * images.shape[2])
 
     def colouring(self, images: Tensor) -> Tensor:
-        """Matrices (N, 4, 4) from colours (red, green, blue, 1) to colours."""
+        """Returns matrices (N, 4, 4) from colours (red, green, blue, 1) to colours."""
         brighter = self._chosen(images, 0.2 * self.normal(images), 0.0)
         stronger = self._chosen(images, torch.exp2(0.5 * self.normal(images)), 1.0)
         flipped = self._chosen(images, (self.uniform(images) * 2).floor(), 0.0)

@@ -1,4 +1,4 @@
-"""DiffAugment (Zhao et al. 2020): colour, translation and cutout of real and fake images alike, for both networks.
+"""DiffAugment (Zhao et al. 2020): colour, translation and cutout of real images and fakes, for both networks.
 
 Followed: mit-han-lab/data-efficient-gans, `DiffAugment_pytorch.py`. Images are in [-1, 1] and may leave it.
 """
@@ -33,7 +33,7 @@ def contrast(images: Tensor, share: Tensor) -> Tensor:
 
 
 def translated(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Images (N, C, H, W) moved by whole pixels (N,), zeros where nothing was."""
+    """Moves images (N, C, H, W) by whole pixels (N,), with zeros in the uncovered part."""
     height, width = images.shape[2:]
     rows = torch.arange(height, device=images.device) - down[:, None]
     columns = torch.arange(width, device=images.device) - right[:, None]
@@ -44,7 +44,7 @@ def translated(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
 
 
 def cut_out(images: Tensor, row: Tensor, column: Tensor, size: tuple[int, int]) -> Tensor:
-    """Images with a hole of zeros, `size` (height, width) in pixels, whose middle is at (row, column), each (N,)."""
+    """Cuts a hole of zeros, `size` (height, width) in pixels, with its middle at (row, column), each (N,)."""
     rows = torch.arange(images.shape[2], device=images.device) - row[:, None] + size[0] // 2
     columns = torch.arange(images.shape[3], device=images.device) - column[:, None] + size[1] // 2
     hole = ((rows >= 0) & (rows < size[0]))[:, None, :, None] & ((columns >= 0) & (columns < size[1]))[:, None, None, :]
@@ -52,15 +52,15 @@ def cut_out(images: Tensor, row: Tensor, column: Tensor, size: tuple[int, int]) 
 
 
 def whole_numbers(share: Tensor, count: int) -> Tensor:
-    """Uniform numbers in [0, 1) as uniform whole numbers from 0 to `count` − 1."""
+    """Converts uniform numbers in [0, 1) to uniform integers from 0 to `count` − 1."""
     return (share * count).long().clamp(max=count - 1)
 
 
 class DiffAugment(Augmentation):
-    """Applies the steps of `policy` in their order, to every image with random numbers of its own.
+    """Applies the steps of `policy` in order, to each image with its own random numbers.
 
-    "color" adds U(−½, ½), stretches the colours by U(0, 2) and the contrast by U(½, 1½); "translation" moves by up to an eighth
-    of the image; "cutout" makes a hole half as wide and high as the image, which may lie across the border.
+    "color" adds U(−½, ½), stretches the colours by U(0, 2) and the contrast by U(½, 1½); "translation" moves by up to
+    an eighth of the image; "cutout" makes a hole half as wide and high as the image, which may cross the border.
     """
 
     def __init__(self, image: ImageSpec, policy: str = "color,translation,cutout"):

@@ -1,14 +1,15 @@
-"""Transformations as matrices, and how images go through them: the geometry and the colours of adaptive augmentation."""
+"""Applies geometric and colour transformations, given as matrices, to images (for adaptive augmentation)."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-# The low-pass filter of the wavelet sym6 (Daubechies 1992), as tabulated; together with its mirror image it reconstructs perfectly.
+# The low-pass filter of the wavelet sym6 (Daubechies 1992), as tabulated; it reconstructs perfectly with its mirror.
 SYM6 = (
     0.015404109327027373,
     0.0034907120842174702,
@@ -27,46 +28,46 @@ REACH = len(SYM6) // 4
 
 
 def _matrix(rows: list[list[Tensor | float]]) -> Tensor:
-    """Matrices (N, rows, columns) of numbers and of tensors (N,)."""
+    """Stacks numbers and tensors (N,) to matrices (N, rows, columns)."""
     like = next(item for row in rows for item in row if isinstance(item, Tensor))
     return torch.stack([torch.stack([torch.zeros_like(like) + item for item in row], 1) for row in rows], 1)
 
 
 def shift(right: Tensor, down: Tensor) -> Tensor:
-    """(N, 3, 3): (x, y) to (x + right, y + down)."""
+    """Returns (N, 3, 3): (x, y) to (x + right, y + down)."""
     return _matrix([[1.0, 0.0, right], [0.0, 1.0, down], [0.0, 0.0, 1.0]])
 
 
 def scaling(horizontal: Tensor, vertical: Tensor) -> Tensor:
-    """(N, 3, 3): (x, y) to (horizontal·x, vertical·y)."""
+    """Returns (N, 3, 3): (x, y) to (horizontal·x, vertical·y)."""
     return _matrix([[horizontal, 0.0, 0.0], [0.0, vertical, 0.0], [0.0, 0.0, 1.0]])
 
 
 def rotation(angle: Tensor) -> Tensor:
-    """(N, 3, 3): rotates by the angle in radians from the x axis towards the y axis."""
+    """Returns (N, 3, 3): rotates by the angle in radians from the x axis towards the y axis."""
     return _matrix([[angle.cos(), -angle.sin(), 0.0], [angle.sin(), angle.cos(), 0.0], [0.0, 0.0, 1.0]])
 
 
 def _grey_axis(like: Tensor) -> tuple[Tensor, Tensor]:
-    """The identity (4, 4), and the projection (4, 4) of a colour onto the axis of greys."""
+    """Returns the identity (4, 4), and the projection (4, 4) of a colour onto the axis of greys."""
     axis = torch.tensor([1.0, 1.0, 1.0, 0.0], device=like.device, dtype=like.dtype) / math.sqrt(3)
     return torch.eye(4, device=like.device, dtype=like.dtype), torch.outer(axis, axis)
 
 
 def luma_flip(flipped: Tensor) -> Tensor:
-    """(N, 4, 4): where `flipped` (N,) is 1, the grey part of a colour changes its sign and its hue stays."""
+    """Returns (N, 4, 4): where `flipped` (N,) is 1, negates the grey part of a colour and keeps its hue."""
     identity, grey = _grey_axis(flipped)
     return identity - 2 * grey * flipped[:, None, None]
 
 
 def saturation(factor: Tensor) -> Tensor:
-    """(N, 4, 4): what a colour differs from its grey part is multiplied by the factor (N,)."""
+    """Returns (N, 4, 4): multiplies the difference of a colour from its grey part by the factor (N,)."""
     identity, grey = _grey_axis(factor)
     return grey + (identity - grey) * factor[:, None, None]
 
 
 def hue_rotation(angle: Tensor) -> Tensor:
-    """(N, 4, 4): colours rotated about the axis of greys by the angle (N,) in radians (Rodrigues' formula)."""
+    """Returns (N, 4, 4): rotates colours about the axis of greys by the angle (N,) in radians (Rodrigues' formula)."""
     identity, grey = _grey_axis(angle)
     cross = torch.zeros_like(identity)
     cross[0, 1] = cross[1, 2] = cross[2, 0] = -1 / math.sqrt(3)
@@ -78,7 +79,10 @@ def hue_rotation(angle: Tensor) -> Tensor:
 
 
 def recoloured(images: Tensor, colour: Tensor) -> Tensor:
-    """Images (N, 1 or 3, H, W) through matrices (N, 4, 4); a grey image takes the mean of the three results for equal channels."""
+    """Applies matrices (N, 4, 4) to the colours of images (N, 1 or 3, H, W).
+
+    A grey image takes the mean of the three results for equal channels.
+    """
     if images.shape[1] == 1:
         mean = colour[:, :3].mean(1)
         return images * mean[:, :3].sum(1)[:, None, None, None] + mean[:, 3][:, None, None, None]
@@ -86,10 +90,11 @@ def recoloured(images: Tensor, colour: Tensor) -> Tensor:
 
 
 def resampled(images: Tensor, inverse: Tensor) -> Tensor:
-    """Images (N, C, H, W) seen through matrices (N, 3, 3) from places in the result to places in the image, in pixels from the centre.
+    """Samples images (N, C, H, W) through matrices (N, 3, 3) from output to input coordinates.
 
-    Reflected at the borders, doubled with the sym6 filter, sampled bilinearly, and halved with the mirrored filter: the
-    identity leaves images as they are. Twice differentiable in the images.
+    Coordinates are pixels from the centre. Images are reflected at the borders, doubled with the sym6 filter, sampled
+    bilinearly, and halved with the mirrored filter: the identity leaves images unchanged. Twice differentiable in the
+    images.
     """
     height, width = images.shape[2:]
     images, inverse = _padded(images, inverse)
@@ -97,7 +102,7 @@ def resampled(images: Tensor, inverse: Tensor) -> Tensor:
     # Doubling moves the centre by half a fine pixel.
     double = torch.tensor([[2.0, 0, -0.5], [0, 2.0, -0.5], [0, 0, 1.0]], device=inverse.device, dtype=inverse.dtype)
     inverse = double @ inverse @ torch.linalg.inv(double)
-    size = (len(images), images.shape[1], (height + 2 * REACH) * 2, (width + 2 * REACH) * 2)
+    size = [len(images), images.shape[1], (height + 2 * REACH) * 2, (width + 2 * REACH) * 2]
     into = inverse.new_tensor([2 / images.shape[3], 2 / images.shape[2], 1.0]).diag()
     out_of = inverse.new_tensor([size[3] / 2, size[2] / 2, 1.0]).diag()
     grid = functional.affine_grid((into @ inverse @ out_of)[:, :2], size, align_corners=False)
@@ -105,7 +110,7 @@ def resampled(images: Tensor, inverse: Tensor) -> Tensor:
 
 
 def _padded(images: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
-    """Images reflected beyond their borders as far as any of them is looked at, and the matrices from the new centre."""
+    """Reflects images at their borders as far as any is sampled; returns them and matrices from the new centre."""
     height, width = images.shape[2:]
     x, y = (width - 1) / 2, (height - 1) / 2
     corners = inverse.new_tensor([[-x, x, x, -x], [-y, -y, y, y], [1.0, 1.0, 1.0, 1.0]])
@@ -121,7 +126,7 @@ def _padded(images: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _filters(images: Tensor, gain: float) -> tuple[Tensor, Tensor]:
-    """The filter along rows and along columns, one for each channel, of sum `gain`."""
+    """Returns the filter along rows and along columns, one for each channel, of sum `gain`."""
     line = images.new_tensor(SYM6)
     line = (line * (gain / line.sum())).expand(images.shape[1], 1, 1, -1)
     return line, line.transpose(2, 3)
@@ -143,27 +148,27 @@ def _halved(images: Tensor) -> Tensor:
 
 
 class _Sampled(torch.autograd.Function):
-    """Bilinear sampling, linear in the images; torch differentiates its own once, and a gradient penalty needs it twice."""
+    """Bilinear sampling, linear in the images and twice differentiable; torch's own is differentiable once."""
 
     @staticmethod
-    def forward(ctx, images: Tensor, grid: Tensor) -> Tensor:
+    def forward(ctx: Any, images: Tensor, grid: Tensor) -> Tensor:
         ctx.save_for_backward(images, grid)
         return functional.grid_sample(images, grid, align_corners=False)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return _Scattered.apply(gradient, *ctx.saved_tensors), None
 
 
 class _Scattered(torch.autograd.Function):
-    """The transpose of `_Sampled`: a gradient of samples as one of images; `images` gives the shape alone."""
+    """The transpose of `_Sampled`: maps a gradient of samples to one of images; `images` gives the shape alone."""
 
     @staticmethod
-    def forward(ctx, gradient: Tensor, images: Tensor, grid: Tensor) -> Tensor:
+    def forward(ctx: Any, gradient: Tensor, images: Tensor, grid: Tensor) -> Tensor:
         ctx.save_for_backward(grid)
         return torch.ops.aten.grid_sampler_2d_backward(gradient, images, grid, 0, 0, False, (True, False))[0]
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (grid,) = ctx.saved_tensors
         return _Sampled.apply(gradient, grid), None, None

@@ -1,7 +1,7 @@
 """The networks and the loss of BEGAN.
 
-Followed: carpedm20/BEGAN-tensorflow `models.py` and `trainer.py`, which the paper's table of layers agrees with. It draws 64 px and 32;
-28 px is ganzoo's adaptation, with a start of 7×7 instead of 8×8.
+Followed: carpedm20/BEGAN-tensorflow `models.py` and `trainer.py`, which agree with the paper's table of layers and
+generate 64 and 32 px. 28 px is ganzoo's adaptation, with a start of 7×7 instead of 8×8.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from ganzoo.networks import Reshape, UniformGenerator
 
 
 def stages(image: ImageSpec) -> tuple[int, int]:
-    """The side of the smallest feature maps and how many blocks there are; ValueError for a size that doubling cannot reach."""
+    """Returns the side of the smallest feature maps and the number of blocks.
+
+    Raises ValueError for a size that doubling cannot reach.
+    """
     start = 7 if image.size % 7 == 0 else 8
     count = image.size.bit_length() - start.bit_length() + 1
     if count < 2 or start * 2 ** (count - 1) != image.size:
@@ -25,11 +28,12 @@ def stages(image: ImageSpec) -> tuple[int, int]:
 
 
 def initialize(module: nn.Module) -> None:
-    """Xavier's uniform weights and no biases, the defaults of the TensorFlow layers that were used."""
+    """Initializes weights with Xavier's uniform distribution and biases with 0, the defaults of the TensorFlow code."""
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 class Halving(nn.Module):
@@ -49,7 +53,7 @@ def convolutions(inputs: int, channels: int) -> list[nn.Module]:
 
 
 def decoder(image: ImageSpec, inputs: int, width: int) -> nn.Sequential:
-    """Vectors (N, inputs) to images: a linear start, two convolutions in each block, pixels doubled in between, no tanh."""
+    """Vectors (N, inputs) to images: a linear start, two convolutions per block, pixels doubled in between, no tanh."""
     side, count = stages(image)
     layers: list[nn.Module] = [nn.Linear(inputs, width * side**2), Reshape(width, side, side)]
     for block in range(count):
@@ -59,7 +63,7 @@ def decoder(image: ImageSpec, inputs: int, width: int) -> nn.Sequential:
 
 
 def encoder(image: ImageSpec, outputs: int, width: int) -> nn.Sequential:
-    """Images to vectors (N, outputs): `width` more channels in each block, which all but the last end by halving."""
+    """Images to vectors (N, outputs): `width` more channels per block; all blocks but the last end by halving."""
     side, count = stages(image)
     layers: list[nn.Module] = [nn.Conv2d(image.channels, width, 3, padding=1), nn.ELU()]
     for block in range(count):
@@ -69,7 +73,7 @@ def encoder(image: ImageSpec, outputs: int, width: int) -> nn.Sequential:
 
 
 class BEGANGenerator(UniformGenerator):
-    """Latents (N, latent_dim), uniform in [-1, 1], to images; what leaves [-1, 1] is cut off when it draws, not when it learns."""
+    """Latents (N, latent_dim), uniform in [-1, 1], to images; clamped to [-1, 1] in evaluation, not in training."""
 
     def __init__(self, image: ImageSpec, latent_dim: int = 64, width: int = 128):
         super().__init__()
@@ -83,7 +87,7 @@ class BEGANGenerator(UniformGenerator):
 
 
 class Autoencoder(nn.Module):
-    """Images to the mean absolute error (N,) of their reconstruction; images, as the target too, carry their gradient."""
+    """Images to the mean absolute error (N,) of their reconstruction; gradients also flow through the target."""
 
     def __init__(self, image: ImageSpec, width: int = 128, code_size: int = 64):
         super().__init__()
@@ -92,7 +96,7 @@ class Autoencoder(nn.Module):
         initialize(self)
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """The images as far as a code of `code_size` numbers holds them."""
+        """Encodes and decodes the images through a code of `code_size` numbers."""
         return self.decoder(self.encoder(images))
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
@@ -102,9 +106,9 @@ class Autoencoder(nn.Module):
 class Equilibrium(Loss):
     """Berthelot et al. 2017, section 3.4: L(x) − k L(G(z)) and L(G(z)), L the error of the autoencoder.
 
-    k moves by `rate` times γ L(x) − L(G(z)), within [0, 1], from 0. Both networks step from the same parameters and the same fakes, as
-    in the followed code: the generator goes first, on the discriminator that has not moved yet. How far training is, the paper
-    measures by L(x) + |γ L(x) − L(G(z))|; both errors are in the log.
+    k moves by `rate` times γ L(x) − L(G(z)), within [0, 1], from 0. Both networks step from the same parameters and the
+    same fakes, as in the followed code: the generator steps first, against the discriminator before its update. The
+    paper measures convergence by L(x) + |γ L(x) − L(G(z))|; the log contains both errors.
     """
 
     phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",), fresh=False))
@@ -112,6 +116,8 @@ class Equilibrium(Loss):
         "gamma": 1.0,
         "rate": 0.3,
     }  # at 0.001 k is still near 0 when all errors have become small, and stays there
+
+    k: Tensor
 
     def __init__(self, image: ImageSpec, gamma: float = 0.5, rate: float = 0.001):
         super().__init__()

@@ -1,9 +1,9 @@
-"""How ajbrock/BigGAN-PyTorch names the tensors of BigGAN."""
+"""The tensor names of ajbrock/BigGAN-PyTorch."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import torch
@@ -21,7 +21,7 @@ COUNTER = "num_batches_tracked"
 
 
 def shapes_of(match: Match) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the state of a match's network, which gets no memory for its numbers."""
+    """Returns names and shapes of the state of a match's network, built on the meta device."""
     return _shapes(match.role, match.image, tuple(match.part.options.items()))
 
 
@@ -34,7 +34,7 @@ def _shapes(role: str, image: ImageSpec, options: tuple) -> dict[str, tuple[int,
 
 
 def our_name(name: str, role: str) -> str:
-    """Our name of an official tensor; "" for the singular values, which are kept for logging alone."""
+    """Returns our name of an official tensor; "" for the singular values, which are stored for logging alone."""
     first, *rest = name.split(".")
     if rest and rest[-1] == "sv0":
         return ""
@@ -59,12 +59,12 @@ def our_name(name: str, role: str) -> str:
 
 
 class AjbrockBigGAN(Layout):
-    """`G_ema.pth`, `G.pth` and `D.pth` of the official PyTorch code, 32 and 64 px, with or without shared class vectors."""
+    """`G_ema.pth`, `G.pth` and `D.pth` of the official PyTorch code, 32 and 64 px, with any kind of embedding."""
 
     variants = ("biggan", "biggan-cifar")
     summary = "ajbrock/BigGAN-PyTorch, 32 and 64 px (G, G_ema and D)"
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         match = self._generator(shapes) or self._discriminator(shapes)
         if match is None:
             return None
@@ -113,7 +113,7 @@ class AjbrockBigGAN(Layout):
         return Match(Part("biggan", options), ImageSpec(size, first[1], table[0]), role="discriminator")
 
     @staticmethod
-    def _attention(shapes: Shapes, size_after) -> int:
-        """The size in pixels after whose block attention stands; 0 if there is none."""
+    def _attention(shapes: Shapes, size_after: Callable[[int], int]) -> int:
+        """Returns the image size in pixels after whose block attention follows; 0 if there is none."""
         numbers = [int(found[1]) for name in shapes if (found := re.fullmatch(r"blocks\.(\d)\.1\.gamma", name))]
         return size_after(numbers[0]) if numbers else 0

@@ -1,12 +1,12 @@
 """The networks of BigGAN.
 
-Followed: ajbrock/BigGAN-PyTorch, `BigGAN.py`, `layers.py`, at 32 and 64 pixels. The loss is the hinge loss of `sngan`; `utils.ortho` is
-the regularizer `orthogonal`.
+Followed: ajbrock/BigGAN-PyTorch, `BigGAN.py`, `layers.py`, at 32 and 64 pixels. The loss is the hinge loss of `sngan`;
+`utils.ortho` is the regularizer `orthogonal`.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,17 +28,20 @@ EPSILON = 1e-5
 
 
 def convolution(inputs: int, outputs: int, kernel: int) -> SpectralConv2d:
-    """A spectrally normalized convolution that keeps the size."""
+    """Returns a spectrally normalized convolution that keeps the size."""
     return SpectralConv2d(inputs, outputs, kernel, padding=kernel // 2)
 
 
 def attention_convolution(inputs: int, outputs: int, kernel: int) -> SpectralConv2d:
-    """The same without bias."""
+    """Returns the same without bias."""
     return SpectralConv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
 
 
 def initialize(module: nn.Module, kind: str) -> None:
-    """Every weight and table orthogonal, or N(0, 0.02); biases as torch starts them. Tables of scales too: they start at 1 + noise."""
+    """Initializes weights and tables as orthogonal or from N(0, 0.02); biases keep torch's initialization.
+
+    Tables of scales are included: scales start at 1 + noise.
+    """
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear, nn.Embedding)):
             if kind == "orthogonal":
@@ -48,7 +51,7 @@ def initialize(module: nn.Module, kind: str) -> None:
 
 
 def check(image: ImageSpec) -> None:
-    """ValueError unless the images have labels and one of the two sizes."""
+    """Raises ValueError unless the images have labels and one of the two sizes."""
     if image.size not in GENERATOR:
         raise ValueError(f"BigGAN's networks here are for {' and '.join(map(str, GENERATOR))} pixels, not {image.size}")
     if not image.classes:
@@ -56,16 +59,20 @@ def check(image: ImageSpec) -> None:
 
 
 def attention_size(image: ImageSpec, attention: int | None) -> int:
-    """Where attention stands, in pixels: half the image's size from 64 pixels on, nowhere (0) below, unless it is given."""
+    """Returns the image size at which attention is, in pixels; 0 for none.
+
+    Unless given, it is half the image's size from 64 pixels on, and 0 below.
+    """
     return (image.size // 2 if image.size >= 64 else 0) if attention is None else attention
 
 
 class BigGANGenerator(Generator):
-    """Latents (N, latent_dim) and labels to images: a linear start of 4×4 pixels, conditional doubling blocks, a 3×3 convolution.
+    """Latents (N, latent_dim) and labels to images: a linear 4×4 start, conditional doubling blocks, a 3×3 convolution.
 
-    `hierarchical` cuts the latent into equal chunks, one for the start and one for each block; what does not divide is left off
-    `latent_dim`, as in the official code. `shared_dim` is the size of the class vector that all blocks share; 0 gives each norm tables
-    of its own, which know no chunk. `attention` is the size in pixels after which it stands (0: nowhere; None: half the image from 64 px on).
+    `hierarchical` splits the latent into equal chunks, one for the start and one for each block; `latent_dim` loses the
+    remainder, as in the official code. `shared_dim` is the size of the class embedding that all blocks share; with 0
+    each norm has its own table per class and receives no chunk. `attention` is the image size in pixels after which
+    attention follows (0: none; None: half the image from 64 px on).
     """
 
     def __init__(
@@ -89,17 +96,17 @@ class BigGANGenerator(Generator):
         condition = shared_dim + (chunk if hierarchical else 0)
 
         def norm(channels: int) -> ConditionalBatchNorm:
-            layers = [
+            gain, shift = (
                 SpectralLinear(condition, channels, bias=False) if shared_dim else nn.Embedding(image.classes, channels)
                 for _ in range(2)
-            ]
-            return ConditionalBatchNorm(channels, *layers, eps=EPSILON)
+            )
+            return ConditionalBatchNorm(channels, gain, shift, eps=EPSILON)
 
         self.shared = nn.Embedding(image.classes, shared_dim) if shared_dim else None
         self.input = nn.Sequential(SpectralLinear(chunk, widths[0] * 16), Reshape(widths[0], 4, 4))
         self.blocks, at = nn.ModuleList(), attention_size(image, attention)
         for number, (wide, narrow) in enumerate(zip(widths, widths[1:], strict=False)):
-            block = [GeneratorBlock(wide, narrow, convolution, norm)]
+            block: list[nn.Module] = [GeneratorBlock(wide, narrow, convolution, norm)]
             block += [SelfAttention(narrow, attention_convolution)] if 8 * 2**number == at else []
             self.blocks.append(nn.ModuleList(block))
         last = convolution(widths[-1], image.channels, 3)
@@ -107,20 +114,21 @@ class BigGANGenerator(Generator):
         initialize(self, initialization)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        assert label is not None, "BigGAN needs labels"
         condition = label if self.shared is None else self.shared(label)
         first, *chunks = latent.chunk(self.slots, 1)
         x = self.input(first)
         for number, block in enumerate(self.blocks):
-            told = torch.cat([condition, chunks[number]], 1) if chunks else condition
-            for layer in block:
-                x = layer(x, told)
+            joint = torch.cat([condition, chunks[number]], 1) if chunks else condition
+            for layer in cast(nn.ModuleList, block):
+                x = layer(x, joint)
         return self.output(x)
 
 
 class BigGANDiscriminator(nn.Module):
-    """Images and labels to logits (N,): wide residual blocks, the sum over all pixels, a linear layer plus the projection on the class.
+    """Images and labels to logits (N,): wide residual blocks, a sum over pixels, a linear layer plus the projection.
 
-    All spectrally normalized. `attention` and `initialization` as in the generator.
+    All layers are spectrally normalized. `attention` and `initialization` as in the generator.
     """
 
     def __init__(
@@ -136,7 +144,9 @@ class BigGANDiscriminator(nn.Module):
         widths = [image.channels, *(width * number for number in times)]
         self.blocks, size, at = nn.Sequential(), image.size, attention_size(image, attention)
         for number, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False)):
-            block = [DiscriminatorBlock(narrow, wide, wide, convolution, number < halvings, first=number == 0)]
+            block: list[nn.Module] = [
+                DiscriminatorBlock(narrow, wide, wide, convolution, number < halvings, first=number == 0)
+            ]
             size //= 2 if number < halvings else 1
             if size == at and number < halvings:
                 block += [SelfAttention(wide, attention_convolution)]

@@ -33,7 +33,7 @@ def register_variants(register: RegisterVariant) -> None:
                 "cgan.fashion-mnist": Weights(
                     image=ImageSpec(28, 1, 10),
                     sha256="252ce83fb034a4ae4d7dd4873f181d03ade08721ce4b06fd107eabc387513e74",
-                    licence="MIT",
+                    license="MIT",
                     package_file="ganzoo_plugins.cgan:files/fashion-mnist",
                 )
             },

@@ -1,12 +1,14 @@
 """The networks of CGAN; its loss is the first GAN's, with the label given to both.
 
-Followed: the paper, section 4.1. It does not say how weights start, nor whether pixels and latents are dropped too: here hidden units
-alone are dropped, and weights start as was found to learn: from latents and class such that the game does not forget the latents.
+Followed: the paper, section 4.1. It does not give the initialization, nor whether dropout applies to pixels and latents
+too. Here it applies to hidden units alone, and the initialization, found by experiment, keeps the generator from
+ignoring its latents.
 """
 
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,29 +19,31 @@ from ganzoo.networks import Maxout, Reshape, UniformGenerator, logits_of_mean
 
 
 def initialize(layer: nn.Linear, reach: float, mean: float = 0.0) -> None:
-    """Weights uniform in [-reach, reach]; biases such that inputs which are all `mean` give 0."""
+    """Initializes weights uniformly in [-reach, reach], and biases such that inputs equal to `mean` give 0."""
     nn.init.uniform_(layer.weight, -reach, reach)
     with torch.no_grad():
         layer.bias.copy_(-mean * layer.weight.sum(1))
 
 
 def check_labels(image: ImageSpec) -> None:
-    """ValueError unless the images have labels."""
+    """Raises ValueError unless the images have labels."""
     if image.classes == 0:
         raise ValueError("CGAN needs labelled images")
 
 
-def one_hot(label: Tensor, classes: int, like: Tensor) -> Tensor:
-    """Labels (N,) as vectors (N, classes) of the type of `like`."""
+def one_hot(label: Tensor | None, classes: int, like: Tensor) -> Tensor:
+    """Converts labels (N,) to vectors (N, classes) of the dtype of `like`."""
+    assert label is not None, "CGAN needs labels"
     return functional.one_hot(label, classes).to(like.dtype)
 
 
 class CGANGenerator(UniformGenerator):
-    """Latents (N, latent_dim), uniform in [0, 1), and labels to images: each to a hidden layer of its own, then to a common one.
+    """Latents (N, latent_dim), uniform in [0, 1), and labels to images: one hidden layer each, then a common one.
 
-    Half of the hidden units are dropped while it learns. The last layer is a sigmoid, stretched from [0, 1] to [-1, 1]. Its weights see the
-    latents with mean 0 and variance 1: the same functions as of the bare numbers, but the gradient of these weights is then about what
-    tells latents apart, not about what they have in common, and drawings of a class stay different.
+    Dropout drops half of the hidden units in training. The last layer is a sigmoid, rescaled from [0, 1] to [-1, 1].
+    The first layer receives standardized latents (mean 0, variance 1): it computes the same functions as of raw
+    latents, but its gradient then depends on the differences between latents instead of their common mean, and samples
+    of a class stay different.
     """
 
     middle, edge = 0.5, 0.5
@@ -75,22 +79,23 @@ class CGANGenerator(UniformGenerator):
         self.initialize(math.sqrt(50 / label_width) if label_reach is None else label_reach)
 
     def initialize(self, label_reach: float) -> None:
-        """Weights as He et al. 2015 draw them, so that latents reach the last layer undiminished; ±`label_reach` from the class.
+        """Initializes weights after He et al. 2015, preserving the latents' variance; ±`label_reach` from the class.
 
-        The class starts fainter than the latents: where it is as loud, what all drawings of a class share is learned so much faster than
-        what tells them apart that nothing tells them apart any more. ±√(50/label_width), found by trying, keeps its hidden units together
-        as loud at any width. Half of He's variance in the last layer leaves the sigmoid unsaturated.
+        The class starts with less weight than the latents: with equal weight the generator learns the common part of a
+        class so much faster than its variation that the variation vanishes. ±√(50/label_width), found by experiment,
+        gives the hidden units of the class together the same weight at any width. Half of He's variance in the last
+        layer leaves the sigmoid unsaturated.
         """
-        common, last = self.main[2], self.main[5]
+        common, last = cast(nn.Linear, self.main[2]), cast(nn.Linear, self.main[5])
         initialize(self.from_latent, math.sqrt(6 / self.latent_dim))
         initialize(self.from_label, label_reach, mean=1 / self.classes)
         initialize(common, math.sqrt(6 / common.in_features))
         initialize(last, math.sqrt(3 / last.in_features))
 
     def init_from_data(self, mean: Tensor) -> None:
-        """The output bias starts at the logit of each pixel's mean, as in the first GAN's code; the paper does not say."""
+        """Starts the output bias at the logit of each pixel's mean, as in the first GAN's code."""
         with torch.no_grad():
-            self.main[-3].bias.copy_(logits_of_mean(mean))
+            cast(nn.Linear, self.main[-3]).bias.copy_(logits_of_mean(mean))
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         standard = (latent - self.middle) * (math.sqrt(3) / self.edge)
@@ -99,10 +104,10 @@ class CGANGenerator(UniformGenerator):
 
 
 class CGANDiscriminator(nn.Module):
-    """Images and labels to logits (N,): a maxout layer for each, then a common one; it sees pixels in [0, 1].
+    """Images and labels to logits (N,): a maxout layer for each, then a common one; pixels are rescaled to [0, 1].
 
-    Half of the hidden units are dropped while either network learns. Weights are uniform, ±0.005 as in the first GAN's code and
-    ±`label_reach` from the class: a class is a single 1 beside hundreds of pixels.
+    Dropout drops half of the hidden units while either network is trained. Weights are uniform, ±0.005 as in the first
+    GAN's code and ±`label_reach` from the class: a class is a single 1 beside hundreds of pixels.
     """
 
     def __init__(

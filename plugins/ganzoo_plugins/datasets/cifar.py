@@ -1,4 +1,4 @@
-"""CIFAR-10 in its authors' binary version, else from the Hub."""
+"""CIFAR-10 from its authors' binary version, or from the Hub."""
 
 import tarfile
 import zlib
@@ -28,7 +28,7 @@ def cifar10(root: Path | None, split: str) -> ArraySource | HubSource:
     places = [Path(root) / "cifar10", Path(root)]
     for place in places:
         if (place / FOLDER).is_dir():
-            return from_files(split, place / FOLDER, lambda name, folder=place / FOLDER: read_plain(folder / name))
+            return from_folder(split, place / FOLDER)
         if (place / ARCHIVE).is_file():
             return from_archive(split, place / ARCHIVE)
     pickled = next((place / name for place in places for name in PICKLED if (place / name).exists()), None)
@@ -43,8 +43,13 @@ def cifar10(root: Path | None, split: str) -> ArraySource | HubSource:
     )
 
 
+def from_folder(split: str, folder: Path) -> ArraySource:
+    """Reads the unpacked files."""
+    return from_files(split, folder, lambda name: read_plain(folder / name))
+
+
 def from_archive(split: str, path: Path) -> ArraySource:
-    """Reads the members straight from the archive: nothing is unpacked, so no name in it can do harm."""
+    """Reads the members straight from the archive; nothing is unpacked, so no path in it can do harm."""
     try:
         with tarfile.open(path, "r:gz") as archive:
             return from_files(split, path, lambda name: read_member(archive, f"{FOLDER}/{name}"))
@@ -66,7 +71,7 @@ def read_member(archive: tarfile.TarFile, name: str) -> bytes:
 
 
 def from_files(split: str, where: Path, read: Callable[[str], bytes]) -> ArraySource:
-    """All records of the split's files, in the published order."""
+    """Returns all records of the split's files, in the published order."""
     parts = []
     for name in FILES[split]:
         try:
@@ -82,7 +87,7 @@ def from_files(split: str, where: Path, read: Callable[[str], bytes]) -> ArraySo
 
 
 def identity(where: Path, split: str) -> str:
-    """Changes with the place, size or time of the archive or of any of the split's files."""
+    """Returns a text that changes with the place, size or time of the archive or of any of the split's files."""
     paths = [where / name for name in FILES[split]] if where.is_dir() else [where]
     facts = [f"{path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths]
     return f"cifar10 {split} {str(where.resolve())!a} {'; '.join(facts)}"

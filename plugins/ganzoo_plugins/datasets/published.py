@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST in the idx files of their authors, else from the Hub."""
+"""MNIST and Fashion-MNIST from their authors' idx files, or from the Hub."""
 
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -64,7 +64,7 @@ def check_split(name: str, split: str, known: tuple[str, ...]) -> None:
 
 
 def from_root(root: Path, name: str, split: str, md5: dict, classes: tuple[str, ...]) -> ArraySource:
-    """Reads the split from root/name, or from root itself; an absent file is never replaced by a download."""
+    """Reads the split from root/name, or from root itself; a missing file is never replaced by a download."""
     for folder in (Path(root) / name, Path(root)):
         if find(folder, f"{PREFIXES[split]}-images-idx3-ubyte"):
             return from_folder(folder, name, split, md5, classes)
@@ -75,7 +75,7 @@ def from_root(root: Path, name: str, split: str, md5: dict, classes: tuple[str, 
 
 
 def from_folder(folder: Path, name: str, split: str, md5: dict, classes: tuple[str, ...]) -> ArraySource:
-    """The images and labels of one split; their identity is the md5 of the content, which has just been checked."""
+    """Reads the images and labels of one split; their identity is the md5 of the content, just checked."""
     arrays, sums = [], []
     for kind, dimensions in (("images-idx3-ubyte", 3), ("labels-idx1-ubyte", 1)):
         file_name = f"{PREFIXES[split]}-{kind}"

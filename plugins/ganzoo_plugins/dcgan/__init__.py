@@ -28,7 +28,7 @@ def register_variants(register: RegisterVariant) -> None:
                 "dcgan.fashion-mnist": Weights(
                     image=ImageSpec(32, 1),
                     sha256="45d066dd4ca4b15fb51a24fd84b1905d37ee7d9222cb6e0d55e083d85e3e2083",
-                    licence="MIT",
+                    license="MIT",
                     package_file="ganzoo_plugins.dcgan:files/fashion-mnist",
                 )
             },

@@ -1,8 +1,9 @@
-"""How other code names the tensors of DCGANs: pytorch/examples and its many descendants, and the authors' own Theano code."""
+"""The tensor names of other DCGANs: pytorch/examples and its many descendants, and the authors' own Theano code."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +20,12 @@ LARGEST = 1024
 
 
 class PytorchExamples(Layout):
-    """`main.<i>` of pytorch/examples `dcgan/main.py`; checkpoints from before torch 0.4.1 lack batch norm's counters."""
+    """`main.<i>` of pytorch/examples `dcgan/main.py`; files from before torch 0.4.1 lack batch norm's counters."""
 
     variants = ("dcgan",)
     summary = "pytorch/examples dcgan/main.py (netG and netD)"
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         kernels = [shape for name, shape in shapes.items() if len(shape) == 4]
         size = 4 * 2 ** (len(kernels) - 1)
         first = shapes.get("main.0.weight", ())
@@ -40,25 +41,25 @@ class PytorchExamples(Layout):
         ours = {name: shape for name, shape in shapes_of(network(match)).items() if not name.endswith(COUNTER)}
         return match if ours == {name: shape for name, shape in shapes.items() if not name.endswith(COUNTER)} else None
 
-    def convert(self, tensors, match: Match) -> dict[str, Tensor]:
+    def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         return {name: tensors.get(name, torch.tensor(0)) for name in shapes_of(network(match))}
 
 
 class Newmu(Layout):
-    """The arrays that the DCGAN authors' code dumps, in their order: weights, then gain and shift of the batch norm, stage by stage.
+    """The arrays that the DCGAN authors' code dumps, in order: per stage weights, then scale and shift of batch norm.
 
-    Theano's convolutions flip their kernels, so kernels are flipped here; and it draws with the statistics of the batch, for
-    which fixed ones are put (`keep_statistics`). Latents are taken as normal, as the house numbers' are.
+    Theano's convolutions flip their kernels, so kernels are flipped here. The original samples with batch statistics,
+    which fixed ones replace (`keep_statistics`). Latents are taken as normal, as those of the house numbers are.
     """
 
     variants = ("dcgan",)
     summary = "the authors' own Theano code (github.com/Newmu/dcgan_code), generators with 5×5 kernels"
     note = (
-        "Kernels were flipped. The original normalizes by the statistics of each batch; these running statistics are those of 2,500 "
-        "latents of seed 0 in float64, so that no image depends on its neighbours. Latents are normal."
+        "Kernels were flipped. The original normalizes by the statistics of each batch; these running statistics are "
+        "those of 2,500 latents of seed 0 in float64, so that no image depends on its neighbours. Latents are normal."
     )
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         ordered = list(shapes.values())
         stages, rest = divmod(len(ordered) - 1, 3)
         if rest or stages < 2 or 4 * 2**stages > LARGEST or not all(NUMBER.fullmatch(name) for name in shapes):
@@ -73,8 +74,9 @@ class Newmu(Layout):
         ours = [shape for name, shape in shapes_of(network(match)).items() if name.endswith(("weight", "bias"))]
         return match if [ours[0][::-1], *ours[1:]] == ordered else None
 
-    def convert(self, tensors, match: Match) -> dict[str, Tensor]:
+    def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         generator = network(match).double().to_empty(device="cpu")
+        assert isinstance(generator, NewmuGenerator)
         for layer in generator.modules():
             if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
                 layer.reset_running_stats()
@@ -89,12 +91,12 @@ class Newmu(Layout):
 
 
 def network(match: Match) -> nn.Module:
-    """The network of a match, without memory for its numbers."""
+    """Builds the network of a match on the meta device."""
     classes = {("generator", "dcgan"): DCGANGenerator, ("discriminator", "dcgan"): DCGANDiscriminator}
     with torch.device("meta"):
         return classes.get((match.role, match.part.name), NewmuGenerator)(match.image, **match.part.options)
 
 
 def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a network's state."""
+    """Returns names and shapes of a network's state."""
     return {name: tuple(value.shape) for name, value in module.state_dict().items()}

@@ -1,7 +1,7 @@
 """The networks and the loss of DCGAN.
 
-Followed: pytorch/examples `dcgan/main.py`, which at 64 px and 3 channels has 3,576,704 and 2,765,568 parameters. Other sizes
-(any power of two from 16) are ganzoo's adaptation: one stage fewer or more, so 32 px leaves out the widest stage.
+Followed: pytorch/examples `dcgan/main.py`, which at 64 px and 3 channels has 3,576,704 and 2,765,568 parameters. Other
+sizes (any power of two from 16) are ganzoo's adaptation: one stage fewer or more, so 32 px leaves out the widest stage.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ganzoo.networks import Generator
 
 
 def stages(image: ImageSpec) -> int:
-    """How many times the 4×4 start is doubled to reach the image; ValueError for a size that doubling cannot reach."""
+    """Returns how many times the 4×4 start is doubled; raises ValueError for a size that doubling cannot reach."""
     count = int(math.log2(image.size / 4)) if image.size >= 16 else 0
     if count == 0 or 4 * 2**count != image.size:
         raise ValueError(f"DCGAN draws squares of 16, 32, 64, 128 ... pixels, not {image.size}")
@@ -25,7 +25,10 @@ def stages(image: ImageSpec) -> int:
 
 
 def initialize(module: nn.Module) -> None:
-    """Convolutions N(0, 0.02); batch-norm scale N(1, 0.02), shift 0 (paper section 4; `weights_init` in main.py)."""
+    """Initializes convolutions from N(0, 0.02), batch-norm scales from N(1, 0.02), shifts with 0 (paper section 4).
+
+    This is `weights_init` in main.py.
+    """
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(layer.weight, 0.0, 0.02)
@@ -63,7 +66,7 @@ class DCGANGenerator(Generator):
 class DCGANDiscriminator(nn.Module):
     """Images to logits (N,): strided 4×4 convolutions, batch norm from the second on, leaky ReLU 0.2.
 
-    The reference ends in a sigmoid; here the loss takes logits, which is the same function and does not overflow.
+    The reference ends in a sigmoid; here the loss takes logits, which is the same function without overflow.
     """
 
     def __init__(self, image: ImageSpec, width: int = 64):
@@ -83,8 +86,9 @@ class DCGANDiscriminator(nn.Module):
 class NonSaturating(Loss):
     """Goodfellow et al. 2014, section 3, with the generator maximizing log D(G(z)).
 
-    As in main.py the two discriminator terms are summed, not halved, real and fake images pass separately (batch norm sees
-    each alone), and the generator is scored by the updated discriminator on the same fakes. `fresh=True` draws new ones.
+    As in main.py the two discriminator terms are summed, not halved; real images and fakes pass separately (batch norm
+    normalizes each alone); and the generator is scored by the updated discriminator on the same fakes. `fresh=True`
+    samples new ones.
     """
 
     def __init__(self, image: ImageSpec, fresh: bool = False):

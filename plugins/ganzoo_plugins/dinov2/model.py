@@ -1,4 +1,4 @@
-"""DINOv2 as an extractor: images as dgm-eval prepares them, positions as the official code interpolates them, transformers' network."""
+"""DINOv2 as an extractor: dgm-eval's preprocessing, the official interpolation of positions, transformers' network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ OFFSET = 0.1
 AT_ONCE = 50  # images: a layer of ViT-L/14 takes 200 MB for so many
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PREPROCESSING = (
-    f"grey three times; rounded to 8 bits; Pillow's bicubic to {SIZE}x{SIZE} in 8 bits, rows first; less {MEAN}, by {DEVIATION}; "
+    f"grey three times; rounded to 8 bits; Pillow's bicubic to {SIZE}x{SIZE} in 8 bits, rows first; "
+    f"less {MEAN}, by {DEVIATION}; "
     f"positions bicubic by {SIZE // PATCH + OFFSET}/{STORED}; class token after the last norm"
 )
 
@@ -31,8 +32,11 @@ PREPROCESSING = (
 class DINOv2(nn.Module):
     """Images (N, 1 or 3, H, W) in [-1, 1] to the class token (N, D) after the last norm, float32.
 
-    `fingerprint` is the sha256, in hex, of the sha256 of the weights that were loaded, the network's shape and the preprocessing.
+    `fingerprint` is the sha256, in hex, of the sha256 of the loaded weights, the network's shape and the preprocessing.
     """
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, network: nn.Module, weights: Weights, sha256: str):
         super().__init__()
@@ -44,35 +48,39 @@ class DINOv2(nn.Module):
 
     @classmethod
     def of(cls, weights: Weights) -> DINOv2:
-        """The frozen network; PluginError if transformers does not work here, CheckpointError if the weights are not these weights."""
+        """Returns the frozen network.
+
+        Raises PluginError if transformers does not work here, CheckpointError if the weights do not fit.
+        """
         library = transformers_of(weights)
         tensors, sha256 = read(weights)
         return cls(network_of(library, weights, tensors), weights, sha256)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features (N, D), a few images at a time."""
+        """Returns features (N, D), computed a few images at a time."""
         parts = (resized(some).to(self.mean.device) for some in as_bytes(images).split(AT_ONCE))
         return torch.cat([self.class_token(part) for part in parts])
 
     def class_token(self, pixels: Tensor) -> Tensor:
-        """Features (N, D) of uint8 images (N, 3, 224, 224)."""
+        """Returns features (N, D) of uint8 images (N, 3, 224, 224)."""
         normalized = pixels.to(torch.float32).div(255).sub(self.mean).div(self.deviation)
         return self.network(pixel_values=normalized).last_hidden_state[:, 0]
 
 
 def as_bytes(images: Tensor) -> Tensor:
-    """uint8 (N, 1 or 3, H, W), as images are stored."""
+    """Converts images to uint8 (N, 1 or 3, H, W), as images are stored."""
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise UsageError(f"DINOv2 takes images (N, 1 or 3, H, W), not {tuple(images.shape)}.")
     return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def resized(pixels: Tensor) -> Tensor:
-    """uint8 images (N, 3, 224, 224) of uint8 images (N, 1 or 3, H, W), by Pillow.
+    """Resizes uint8 images (N, 1 or 3, H, W) to (N, 3, 224, 224), by Pillow.
 
-    dgm-eval, the code of Stein et al. 2023, hands Pillow's images to torchvision, which calls Pillow: a cubic of -0.5 whose support grows
-    when an image shrinks, in whole numbers, rounded and cut off after each direction. torch's antialiased bicubic of floats is the same
-    cubic without that. Rows come first, as in every Pillow until 13, which turns the order round for some images that are not square.
+    dgm-eval, the code of Stein et al. 2023, passes Pillow's images to torchvision, which calls Pillow: a cubic of -0.5
+    whose support grows when an image shrinks, in integers, rounded and clipped after each direction. torch's
+    antialiased bicubic of floats is the same cubic without that. Rows come first, as in every Pillow until 13, which
+    reverses the order for some images that are not square.
     """
     channels = pixels.shape[1]
     arrays = (pixels[:, 0] if channels == 1 else pixels.permute(0, 2, 3, 1)).contiguous().cpu().numpy()
@@ -86,10 +94,10 @@ def resized(pixels: Tensor) -> Tensor:
 
 
 def interpolated(positions: Tensor, patches: int = SIZE // PATCH) -> Tensor:
-    """Position embeddings (1, 1 + patches², D) for fewer patches a side than they (1, 1 + S², D) were trained for.
+    """Interpolates position embeddings (1, 1 + S², D) to (1, 1 + patches², D).
 
-    The official code scales by (patches + 0.1) / S, so the positions that it reads lie a little closer together than those of an
-    interpolation to that size, which is what transformers does; and it is not antialiased.
+    The official code scales by (patches + 0.1) / S, so its sampling positions are a little closer together than those
+    of an interpolation to that size, which transformers does; and it is not antialiased.
     """
     side, width = round((positions.shape[1] - 1) ** 0.5), positions.shape[2]
     share = (patches + OFFSET) / side
@@ -99,7 +107,7 @@ def interpolated(positions: Tensor, patches: int = SIZE // PATCH) -> Tensor:
 
 
 def transformers_of(weights: Weights) -> ModuleType:
-    """The library; PluginError in one line if it is missing, too old, or does not work."""
+    """Imports the library; PluginError in one line if it is missing, too old, or does not work."""
     try:
         version = importlib.metadata.version("transformers")
     except importlib.metadata.PackageNotFoundError:
@@ -119,7 +127,7 @@ def transformers_of(weights: Weights) -> ModuleType:
 
 
 def network_of(library: ModuleType, weights: Weights, tensors: dict[str, Tensor]) -> nn.Module:
-    """transformers' network for images of 224 pixels with these tensors; PluginError if it takes not all of them or misses some."""
+    """Builds transformers' network for images of 224 pixels with these tensors; PluginError unless they fit exactly."""
     name = "embeddings.position_embeddings"
     state = tensors | {name: interpolated(tensors[name])}
     shape = {"hidden_size": weights.width, "num_hidden_layers": weights.depth, "num_attention_heads": weights.heads}
@@ -151,7 +159,7 @@ def network_of(library: ModuleType, weights: Weights, tensors: dict[str, Tensor]
 
 @contextlib.contextmanager
 def quiet(library: ModuleType) -> Iterator[None]:
-    """Without transformers' bar and report: what they would say, an error says in one line."""
+    """Silences transformers' progress bar and report; errors say the same in one line."""
     logging = library.utils.logging
     bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()

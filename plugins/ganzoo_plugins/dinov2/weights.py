@@ -1,4 +1,4 @@
-"""The published weights of DINOv2: which file, of which sha256, with which tensors; and reading it, or another that a person states."""
+"""The published weights of DINOv2, their sha256 and tensors, and how they, or a file of the user's own, are read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ FILE = "model.safetensors"
 
 @dataclass(frozen=True)
 class Weights:
-    """A published network: its extractor, its file at one commit of the Hub, and its shape. `variable` may name another file."""
+    """A published network: its extractor, its file at one commit of the Hub, and its shape.
+
+    `variable` may name another file.
+    """
 
     name: str
     repository: str
@@ -32,12 +35,12 @@ class Weights:
 
     @property
     def variable(self) -> str:
-        """The environment variable that may name the file."""
+        """Returns the environment variable that may name the file."""
         return f"GANZOO_{self.repository.rpartition('/')[2].upper().replace('-', '_')}_WEIGHTS"
 
     @property
     def sha256_variable(self) -> str:
-        """The environment variable that may state the sha256 of other weights than the published ones."""
+        """Returns the environment variable that may state the sha256 of other weights than the published ones."""
         return self.variable.replace("WEIGHTS", "SHA256")
 
     @property
@@ -66,10 +69,11 @@ LARGE = Weights(
 
 
 def read(weights: Weights) -> tuple[dict[str, Tensor], str]:
-    """The tensors of the network in float32, and the sha256 of the file that they were read from.
+    """Returns the tensors of the network in float32, and the sha256 of their file.
 
-    That file is the published one, fetched once into the Hub client's folder, or the one that the variable names; it must have the
-    published sha256, or the one that the other variable states. CheckpointError if it is another, damaged, or of another network.
+    The file is the published one, downloaded once into the Hub client's folder, or the one that the variable names. It
+    must have the published sha256, or the one that the other variable states. Raises CheckpointError if it is another,
+    damaged, or of another network.
     """
     named, expected = os.environ.get(weights.variable), expected_sha256(weights)
     file = Path(named) if named else fetched(weights)
@@ -93,7 +97,10 @@ def read(weights: Weights) -> tuple[dict[str, Tensor], str]:
 
 
 def expected_sha256(weights: Weights) -> str:
-    """The published sha256, or the one that is stated for a file of one's own; UsageError if that is none, or for no file."""
+    """Returns the published sha256, or the one stated for the user's own file.
+
+    Raises UsageError if that is not a sha256, or no file is named.
+    """
     stated = os.environ.get(weights.sha256_variable)
     if not stated:
         return weights.sha256
@@ -105,7 +112,10 @@ def expected_sha256(weights: Weights) -> str:
 
 
 def fetched(weights: Weights) -> Path:
-    """The file in the Hub client's folder, downloaded if it is not there; GanzooError that says how to give it as a file."""
+    """Returns the file in the Hub client's folder, downloaded if necessary.
+
+    Raises GanzooError, which says how to give it as a file instead.
+    """
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
     kept = try_to_load_from_cache(weights.repository, FILE, revision=weights.commit)
@@ -132,7 +142,10 @@ def tensors_of(data: bytes, file: Path) -> dict[str, Tensor]:
 
 
 def checked(tensors: dict[str, Tensor], weights: Weights, file: Path) -> dict[str, Tensor]:
-    """The same tensors in float32; CheckpointError that names the first which is absent, of another shape, not finite, or too much."""
+    """Returns the same tensors in float32.
+
+    Raises CheckpointError that names the first which is missing, of another shape, not finite, or superfluous.
+    """
     expected = shapes(weights)
     kind = f"{file} holds no DINOv2 network of {weights.depth} layers of width {weights.width}"
     for name, shape in expected.items():
@@ -148,7 +161,7 @@ def checked(tensors: dict[str, Tensor], weights: Weights, file: Path) -> dict[st
 
 
 def shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
-    """{name: shape} of the tensors in the published file."""
+    """Returns {name: shape} of the tensors in the published file."""
     width, wide = weights.width, weights.width * EXPANSION
     found = {
         "embeddings.cls_token": (1, 1, width),

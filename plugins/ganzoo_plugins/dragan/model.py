@@ -1,7 +1,7 @@
 """The networks and the loss of DRAGAN.
 
-Followed: kodalinaveen3/DRAGAN, `DRAGAN.ipynb` (MNIST, perceptrons with one hidden layer). `ConvolutionalDiscriminator` is ganzoo's: DCGAN's
-without batch norm, which would make the penalty of one image depend on its neighbours.
+Followed: kodalinaveen3/DRAGAN, `DRAGAN.ipynb` (MNIST, perceptrons with one hidden layer). `ConvolutionalDiscriminator`
+is ganzoo's: DCGAN's without batch norm, which would make the penalty of one image depend on the others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TINY = 1e-12
 
 
 def initialize(module: nn.Module) -> None:
-    """Weights N(0, √(2 / inputs)), which the notebook calls Xavier's, biases 0."""
+    """Initializes weights from N(0, √(2 / inputs)), which the notebook calls Xavier's, and biases with 0."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, 0.0, math.sqrt(2 / layer.in_features))
@@ -28,7 +28,7 @@ def initialize(module: nn.Module) -> None:
 
 
 class DRAGANGenerator(UniformGenerator):
-    """Latents (N, latent_dim), uniform in [-1, 1), to images: one hidden layer; a sigmoid, stretched from [0, 1] to [-1, 1]."""
+    """Latents (N, latent_dim), uniform in [-1, 1), to images: one hidden layer, a sigmoid rescaled to [-1, 1]."""
 
     def __init__(self, image: ImageSpec, latent_dim: int = 100, width: int = 128):
         super().__init__()
@@ -44,7 +44,7 @@ class DRAGANGenerator(UniformGenerator):
 
 
 class DRAGANDiscriminator(nn.Module):
-    """Images to logits (N,): one hidden layer of ReLUs; it sees pixels in [0, 1]."""
+    """Images to logits (N,): one hidden layer of ReLUs; pixels are rescaled to [0, 1]."""
 
     def __init__(self, image: ImageSpec, width: int = 128):
         super().__init__()
@@ -58,7 +58,10 @@ class DRAGANDiscriminator(nn.Module):
 
 
 class ConvolutionalDiscriminator(nn.Module):
-    """Images to logits (N,): strided 4×4 convolutions with biases, leaky ReLU 0.2, no normalization; weights N(0, 0.02) as DCGAN's."""
+    """Images to logits (N,): strided 4×4 convolutions with biases, leaky ReLU 0.2, no normalization.
+
+    Weights are N(0, 0.02) as DCGAN's.
+    """
 
     def __init__(self, image: ImageSpec, width: int = 64):
         super().__init__()
@@ -73,14 +76,15 @@ class ConvolutionalDiscriminator(nn.Module):
         for layer in self.main:
             if isinstance(layer, nn.Conv2d):
                 nn.init.normal_(layer.weight, 0.0, 0.02)
-                nn.init.zeros_(layer.bias)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         return self.main(images).flatten()
 
 
 def perturbed(images: Tensor, noise: Tensor, size: float) -> Tensor:
-    """images + size·σ·noise, where σ is the deviation of all pixels of the minibatch: `get_perturbed_batch`.
+    """Returns images + size·σ·noise, σ the standard deviation of all pixels of the minibatch: `get_perturbed_batch`.
 
     `noise` is uniform in [0, 1) and of the shape of `images`, so pixels only grow.
     """
@@ -90,8 +94,9 @@ def perturbed(images: Tensor, noise: Tensor, size: float) -> Tensor:
 class DRAGAN(Loss):
     """Kodali et al. 2017: the non-saturating loss and λ·mean((‖∇D(x̂)‖₂ − 1)²) around the real images.
 
-    x̂ lies on the way from a real image to its `perturbed` self. `penalty` is λ, `perturbation` the size of the noise. `unit_range`
-    takes the gradient with respect to pixels in [0, 1], as the notebook does. The generator then steps on fresh latents.
+    x̂ lies between a real image and its `perturbed` copy. `penalty` is λ, `perturbation` the size of the noise.
+    `unit_range` takes the gradient with respect to pixels in [0, 1], as the notebook does. The generator then steps on
+    fresh latents.
     """
 
     def __init__(self, image: ImageSpec, penalty: float = 10.0, perturbation: float = 0.5, unit_range: bool = False):

@@ -1,7 +1,7 @@
 """The discriminator and the loss of EBGAN.
 
-There is no official code. The equations are the paper's (1, 2 and 4); the autoencoder and the learning rates are those of the widespread
-port hwalsuklee/tensorflow-generative-model-collections for MNIST, on as many pixels as there are.
+There is no official code. The equations are the paper's (1, 2 and 4); the autoencoder and the learning rates are those
+of the widespread port hwalsuklee/tensorflow-generative-model-collections for MNIST, adapted to the image size.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from ganzoo.networks import Reshape
 
 
 class EnergyAutoencoder(nn.Module):
-    """Images to energies (N,): the Euclidean norm of what a code of `code_size` numbers loses of the image, in pixels from 0 to 1.
+    """Images to energies (N,): the Euclidean norm of the reconstruction error, in pixels from 0 to 1.
 
-    A halving 4×4 convolution and a linear layer encode, a linear layer with batch norm and a transposed convolution decode.
-    With `codes=True`, (energies, codes (N, code_size)). Images, as the target too, carry their gradient.
+    A halving 4×4 convolution and a linear layer encode to `code_size` numbers, a linear layer with batch norm and a
+    transposed convolution decode. With `codes=True`, returns (energies, codes (N, code_size)). Gradients also flow
+    through the target.
     """
 
     def __init__(self, image: ImageSpec, width: int = 64, code_size: int = 32):
@@ -45,14 +46,15 @@ class EnergyAutoencoder(nn.Module):
 
 
 def initialize(layer: nn.Module) -> None:
-    """Weights N(0, 0.02), biases 0."""
+    """Initializes weights from N(0, 0.02) and biases with 0."""
     if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
         nn.init.normal_(layer.weight, 0.0, 0.02)
-        nn.init.zeros_(layer.bias)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
 
 
 def pulling_away(codes: Tensor) -> Tensor:
-    """The mean squared cosine of the angles between different codes (N, D) of a batch: equation 4; 0 for a batch of one."""
+    """Returns the mean squared cosine between different codes (N, D) of a batch: equation 4; 0 for a batch of one."""
     n = codes.shape[0]
     directions = functional.normalize(codes, dim=1)
     squares = (directions @ directions.t()).square()
@@ -62,8 +64,8 @@ def pulling_away(codes: Tensor) -> Tensor:
 class Energy(Loss):
     """Zhao et al. 2016: E(x) + max(0, m − E(G(z))) and E(G(z)) + w·PT (equations 1, 2 and section 2.4).
 
-    `margin` is m: the paper has 10 for MNIST, 20 for CelebA, 80 for LSUN. `pulling` is w; 0 leaves the term out (EBGAN without PT).
-    The generator is scored by the updated discriminator on the same fakes.
+    `margin` is m: the paper has 10 for MNIST, 20 for CelebA, 80 for LSUN. `pulling` is w; 0 leaves the term out (EBGAN
+    without PT). The generator is scored by the updated discriminator on the same fakes.
     """
 
     phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",), fresh=False))

@@ -1,4 +1,4 @@
-"""A small convolutional classifier of Fashion-MNIST and its packaged weights; `benchmarks/train_fashion_cnn.py` made them."""
+"""A small classifier of Fashion-MNIST and its packaged weights, made by `benchmarks/train_fashion_cnn.py`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ PREPROCESSING = (
 
 
 class LargestOfFour(nn.Module):
-    """What `nn.MaxPool2d(2)` returns, bit for bit, in an eighth of its time on a CPU: that one looks for each maximum on its own."""
+    """Equals `nn.MaxPool2d(2)` bit for bit, in an eighth of its time on a CPU.
+
+    `nn.MaxPool2d` searches for each maximum separately.
+    """
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H // 2, W // 2)."""
@@ -47,7 +50,7 @@ def block(narrow: int, wide: int) -> list[nn.Module]:
 
 
 class FashionCNN(nn.Module):
-    """Images (N, 1 or 3, H, W) in [-1, 1] to 128 features, none below zero; `classify` turns these into logits of `classes`.
+    """Images (N, 1 or 3, H, W) in [-1, 1] to 128 features, none negative; `classify` maps them to logits of `classes`.
 
     `fingerprint` is the sha256, in hex, of weights and preprocessing. Everything is computed in float32.
     """
@@ -55,7 +58,7 @@ class FashionCNN(nn.Module):
     classes = CLASSES
     fingerprint = hashlib.sha256(f"fashion-cnn {SHA256} {PREPROCESSING}".encode()).hexdigest()
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         layers = [*block(1, 24), *block(24, 64), *block(64, 96), nn.Flatten()]
         self.body = nn.Sequential(
@@ -65,26 +68,29 @@ class FashionCNN(nn.Module):
 
     @classmethod
     def pretrained(cls, file: Path = FILE, sha256: str = SHA256) -> FashionCNN:
-        """The network with the packaged weights, frozen and in evaluation mode; CheckpointError if the file is not that file."""
+        """Returns the network with the packaged weights, frozen and in evaluation mode.
+
+        Raises CheckpointError if the file has another sha256.
+        """
         network = cls()
         network.load_state_dict({name: _widened(tensor) for name, tensor in read_weights(file, sha256).items()})
         return network.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features (N, 128)."""
+        """Returns features (N, 128)."""
         return self.body(prepared(images))
 
     def classify(self, features: Tensor) -> Tensor:
-        """Logits (N, 10) of what `forward` returned."""
+        """Returns logits (N, 10) of `forward`'s features."""
         return self.output(features)
 
     def logits(self, images: Tensor) -> Tensor:
-        """Logits (N, 10) of images."""
+        """Returns logits (N, 10) of images."""
         return self.classify(self(images))
 
 
 def prepared(images: Tensor) -> Tensor:
-    """Images (N, 1 or 3, H, W) as the network was trained on: grey, float32, 28 × 28."""
+    """Converts images (N, 1 or 3, H, W) to the network's input: grey, float32, 28 × 28."""
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise UsageError(f"fashion-cnn takes images (N, 1 or 3, H, W), not {tuple(images.shape)}.")
     images = images.float()
@@ -96,7 +102,7 @@ def prepared(images: Tensor) -> Tensor:
 
 
 def read_weights(file: Path, sha256: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, once its sha256 is the expected one."""
+    """Reads the tensors of a safetensors file after verifying its sha256."""
     from safetensors.torch import load
 
     try:
@@ -111,5 +117,5 @@ def read_weights(file: Path, sha256: str) -> dict[str, Tensor]:
 
 
 def _widened(tensor: Tensor) -> Tensor:
-    """Weights are stored in half precision, to be small; nothing is computed in it."""
+    """Converts half precision, which keeps the file small, to float32 for computing."""
     return tensor.float() if tensor.dtype == torch.float16 else tensor

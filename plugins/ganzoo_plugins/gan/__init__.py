@@ -37,7 +37,7 @@ def register_variants(register: RegisterVariant) -> None:
                 "gan.fashion-mnist": Weights(
                     image=ImageSpec(28, 1),
                     sha256="fd448fae54e20e68ff8b08436fe2a124053fbe1f6bd5bb21bf981db7d8052260",
-                    licence="MIT",
+                    license="MIT",
                     package_file="ganzoo_plugins.gan:files/fashion-mnist",
                 )
             },

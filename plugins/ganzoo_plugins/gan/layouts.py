@@ -1,9 +1,11 @@
-"""How tutorials name the tensors of GANs made of linear layers alone."""
+"""The tensor names of tutorials' GANs that consist of linear layers alone."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from typing import Literal
 
 from torch import Tensor
 
@@ -14,10 +16,10 @@ LAYER = re.compile(r"(?:[a-z]\w*\.)?(\d{1,3})\.(weight|bias)")
 
 
 class Perceptrons(Layout):
-    """Linear layers in one Sequential, of any depth, an activation between each two: `0.weight`, `2.weight`, `gen.0.weight` and so on.
+    """Linear layers in one Sequential, of any depth, with activations between: `0.weight`, `gen.0.weight` and so on.
 
-    A file does not say which activation. It is taken for a ReLU, as in yunjey/pytorch-tutorial, and a name in front of the numbers
-    for Aladdin Persson's tutorial, whose leaky ReLU has a slope of 0.01.
+    A file does not contain the activation. ReLU is assumed, as in yunjey/pytorch-tutorial; names with a prefix before
+    the numbers are taken for Aladdin Persson's tutorial, whose leaky ReLU has a slope of 0.01.
     """
 
     variants = ("gan-mlp-modern",)
@@ -25,7 +27,7 @@ class Perceptrons(Layout):
         "linear layers in one Sequential, without normalization (yunjey/pytorch-tutorial, Aladdin Persson's first GAN)"
     )
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         layers = numbered(shapes)
         weights = [shapes[names["weight"]] for _, names in sorted(layers.items())]
         if (
@@ -45,10 +47,10 @@ class Perceptrons(Layout):
         if not judges:
             options |= {"latent_dim": weights[0][1], "normalize": False}
         note = f"The activations, which the file does not name, were taken for leaky ReLUs of slope {slope:g}."
-        role = "discriminator" if judges else "generator"
+        role: Literal["generator", "discriminator"] = "discriminator" if judges else "generator"
         return Match(Part("mlp", options), image, role, note) if image else None
 
-    def convert(self, tensors, match: Match) -> dict[str, Tensor]:
+    def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         first = 1 if match.role == "discriminator" else 0  # ours flattens the images in layer 0
         layers = numbered({name: tuple(tensor.shape) for name, tensor in tensors.items()})
         return {
@@ -59,7 +61,10 @@ class Perceptrons(Layout):
 
 
 def numbered(shapes: Shapes) -> dict[int, dict[str, str]]:
-    """The names of weight and bias by the number of their layer; empty if a name is no such layer or one of a pair is missing."""
+    """Returns the names of weight and bias by the number of their layer.
+
+    Empty if a name is not of such a layer or one of a pair is missing.
+    """
     layers: dict[int, dict[str, str]] = {}
     prefixes = {name.rpartition(".")[0].rpartition(".")[0] for name in shapes}
     for name in shapes:
@@ -71,7 +76,7 @@ def numbered(shapes: Shapes) -> dict[int, dict[str, str]]:
 
 
 def square(pixels: int) -> ImageSpec | None:
-    """The images of so many numbers: grey if that is a square, colour if a third of it is."""
+    """Returns the image of so many numbers: grey if that is a square, colour if a third of it is."""
     for channels in (1, 3):
         side = math.isqrt(pixels // channels)
         if side > 1 and channels * side * side == pixels:

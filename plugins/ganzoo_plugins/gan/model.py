@@ -1,13 +1,13 @@
 """The networks and the loss of the first GAN.
 
-Followed: goodfeli/adversarial, `mnist.yaml` and `__init__.py` (`AdversaryCost2`), with pylearn2's layers. The networks are perceptrons,
-so images of any size and with colours work too. `mlp` is ganzoo's own: what people write today when they want a GAN of perceptrons.
+Followed: goodfeli/adversarial, `mnist.yaml` and `__init__.py` (`AdversaryCost2`), with pylearn2's layers. The networks
+are perceptrons, so images of any size and in colour work too. `mlp` is ganzoo's own: a present-day GAN of perceptrons.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from ganzoo.networks import Generator, Maxout, Reshape, UniformGenerator, logits
 
 
 def initialize(module: nn.Module, reach: float) -> None:
-    """Weights uniform in [-reach, reach], biases 0: pylearn2's `irange`."""
+    """Initializes weights uniformly in [-reach, reach] and biases with 0: pylearn2's `irange`."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.uniform_(layer.weight, -reach, reach)
@@ -29,7 +29,7 @@ def initialize(module: nn.Module, reach: float) -> None:
 class GANGenerator(UniformGenerator):
     """Latents (N, latent_dim), uniform in [-√3, √3), to images: two hidden layers of ReLUs.
 
-    The last layer is a sigmoid, stretched from the original's [0, 1] to [-1, 1].
+    The last layer is a sigmoid, rescaled from the original's [0, 1] to [-1, 1].
     """
 
     edge = math.sqrt(3)
@@ -48,18 +48,18 @@ class GANGenerator(UniformGenerator):
         initialize(self, 0.05)
 
     def init_from_data(self, mean: Tensor) -> None:
-        """The output bias starts at the logit of each pixel's mean: pylearn2's `init_sigmoid_bias_from_marginals`."""
+        """Starts the output bias at the logit of each pixel's mean: pylearn2's `init_sigmoid_bias_from_marginals`."""
         with torch.no_grad():
-            self.main[-3].bias.copy_(logits_of_mean(mean))
+            cast(nn.Linear, self.main[-3]).bias.copy_(logits_of_mean(mean))
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         return self.main(latent) * 2 - 1
 
 
 class GANDiscriminator(nn.Module):
-    """Images to logits (N,): two hidden layers of maxout units; it sees pixels in [0, 1].
+    """Images to logits (N,): two hidden layers of maxout units; pixels are rescaled to [0, 1].
 
-    A fifth of the pixels and half of the hidden units are dropped while either network learns.
+    Dropout drops a fifth of the pixels and half of the hidden units while either network is trained.
     """
 
     def __init__(
@@ -77,7 +77,10 @@ class GANDiscriminator(nn.Module):
 
 
 class PerceptronGenerator(Generator):
-    """Latents (N, latent_dim) to images: linear layers of the sizes `hidden`, batch norm from the second on, leaky ReLU, tanh."""
+    """Latents (N, latent_dim) to images: linear layers of sizes `hidden`, leaky ReLU, tanh.
+
+    With `normalize`, batch norm follows every hidden layer from the second on.
+    """
 
     def __init__(
         self,
@@ -102,7 +105,7 @@ class PerceptronGenerator(Generator):
 
 
 class PerceptronDiscriminator(nn.Module):
-    """Images to logits (N,): linear layers of the sizes `hidden`, leaky ReLU."""
+    """Images to logits (N,): linear layers of sizes `hidden`, leaky ReLU."""
 
     def __init__(self, image: ImageSpec, hidden: tuple[int, ...] = (512, 256), slope: float = 0.2):
         super().__init__()
@@ -117,11 +120,12 @@ class PerceptronDiscriminator(nn.Module):
 
 
 class Adversarial(Loss):
-    """Goodfellow et al. 2014, equation 1: the discriminator minimizes ½·(−log D(x) − log(1 − D(G(z)))), means over the batch.
+    """Goodfellow et al. 2014, equation 1: the discriminator minimizes ½·(−log D(x) − log(1 − D(G(z)))).
 
-    `objective` is the generator's: "non-saturating" minimizes −log D(G(z)) (section 3, and the code's default), "minimax"
-    log(1 − D(G(z))). As in the code both networks learn at once, from the same images and latents and each from the other as it was
-    before the step: the generator steps first, and the discriminator then judges the fakes that were drawn before.
+    Terms are means over the batch. `objective` is the generator's: "non-saturating" minimizes −log D(G(z)) (section 3,
+    and the code's default), "minimax" log(1 − D(G(z))). As in the code both networks learn at once, from the same
+    images and latents, each from the other as it was before the step: the generator steps first, and the discriminator
+    then scores the fakes sampled before that step.
     """
 
     phases = (

@@ -1,6 +1,7 @@
 """The loss of the geometric GAN.
 
-Followed: lim0606/pytorch-geometric-gan, `main.py standard geogan`, `losses/` and `scripts/exp3.celeba.sh`; its networks are those of DCGAN.
+Followed: lim0606/pytorch-geometric-gan, `main.py standard geogan`, `losses/` and `scripts/exp3.celeba.sh`; its networks
+are those of DCGAN.
 """
 
 from __future__ import annotations
@@ -17,21 +18,23 @@ SLOPE = 0.1
 
 
 def last_weight(discriminator: nn.Module) -> Tensor:
-    """The weight of the last layer, whose features the hyperplane divides; PluginError if nothing has one."""
+    """Returns the weight of the last layer, whose features the hyperplane separates; PluginError if there is none."""
     weights = [parameter for parameter in discriminator.parameters() if parameter.dim() > 1]
     if not weights:
         raise PluginError(
-            f"The loss 'geometric' needs a discriminator with a last layer; {type(discriminator).__name__} has no matrix of weights."
+            "The loss 'geometric' needs a discriminator with a last layer; "
+            f"{type(discriminator).__name__} has no matrix of weights."
         )
     return weights[-1]
 
 
 class Geometric(Loss):
-    """Lim and Ye 2017, section 3: mean(max(0, 1 − r)) + mean(max(0, 1 + f)) + ½·`decay`·‖w‖² and −mean(f), w the last layer's weight.
+    """Lim and Ye 2017, section 3: the hinge loss with ½·`decay`·‖w‖², w the last layer's weight.
 
-    `decay` is 1/(batch·C), as the official weight decay of that layer; C = 1 and a batch of 64 are the scripts'. The discriminator
-    steps once, then the generator `generator_steps` times, each with fresh latents. With `leaky` the generator minimizes a
-    leaky ReLU (slope 0.1) of 1 − f instead.
+    The discriminator minimizes mean(max(0, 1 − r)) + mean(max(0, 1 + f)) + ½·`decay`·‖w‖², the generator −mean(f).
+    `decay` is 1/(batch·C), the official weight decay of that layer; C = 1 and a batch of 64 are the scripts'. The
+    discriminator steps once, then the generator `generator_steps` times, each with fresh latents. With `leaky` the
+    generator minimizes a leaky ReLU (slope 0.1) of 1 − f instead.
     """
 
     def __init__(self, image: ImageSpec, decay: float = 1 / 64, generator_steps: int = 10, leaky: bool = False):

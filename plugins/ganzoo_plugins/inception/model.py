@@ -1,4 +1,4 @@
-"""torch-fidelity's networks as extractors, their weights checked before anything reads them."""
+"""torch-fidelity's networks as extractors, with weights verified before they are read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ PREPROCESSING = "grey three times; rounded to 8 bits; resized as torch-fidelity 
 
 @dataclass(frozen=True)
 class Weights:
-    """A published file: where it is fetched, what it must be, which variable may name it instead, and what torch-fidelity calls it."""
+    """A published file: its URL, its sha256, the variable that may name it, and torch-fidelity's network name."""
 
     network: str
     feature: str
@@ -52,7 +53,7 @@ CLIP = Weights(
 
 
 class Published(nn.Module):
-    """Images (N, 1 or 3, H, W) in [-1, 1] to the features (N, D) that torch-fidelity's network of `weights` gives for them."""
+    """Images (N, 1 or 3, H, W) in [-1, 1] to features (N, D) of torch-fidelity's network of `weights`."""
 
     def __init__(self, network: nn.Module, weights: Weights):
         super().__init__()
@@ -62,35 +63,38 @@ class Published(nn.Module):
 
     @classmethod
     def of(cls, weights: Weights) -> Self:
-        """The frozen network; PluginError if torch-fidelity does not work here, CheckpointError if the weights are not these weights."""
+        """Returns the frozen network.
+
+        Raises PluginError if torch-fidelity does not work here, CheckpointError if the weights have another sha256.
+        """
         network = network_class(weights)
         data = io.BytesIO(checked(weights))  # what was hashed, not what the file may have become since: it is a pickle
         return cls(network(weights.network, [weights.feature], feature_extractor_weights_path=data), weights)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features (N, D), a few images at a time."""
+        """Returns features (N, D), computed a few images at a time."""
         return torch.cat([self.network(some)[0] for some in as_bytes(images).split(AT_ONCE)])
 
 
 class Inception(Published):
-    """Inception-v3 of 2015, whose logits without bias the inception score is taken of (Salimans et al. 2016)."""
+    """Inception-v3 of 2015, whose logits without bias the inception score uses (Salimans et al. 2016)."""
 
     classes = tuple(f"class {number}" for number in range(1008))
 
     def classify(self, features: Tensor) -> Tensor:
-        """Logits (N, 1008) of what `forward` returned."""
-        return features @ self.network.fc.weight.T
+        """Returns logits (N, 1008) of `forward`'s features."""
+        return features @ cast(nn.Linear, self.network.fc).weight.T
 
 
 def as_bytes(images: Tensor) -> Tensor:
-    """uint8 (N, 3, H, W), as these networks take images."""
+    """Converts images to uint8 (N, 3, H, W), the input of these networks."""
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise UsageError(f"Inception and CLIP take images (N, 1 or 3, H, W), not {tuple(images.shape)}.")
     return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).expand(-1, 3, -1, -1)
 
 
 def network_class(weights: Weights) -> type[nn.Module]:
-    """torch-fidelity's class; PluginError in one line if it, or the torchvision that it imports, is missing or does not work."""
+    """Returns torch-fidelity's class; PluginError in one line if it, or torchvision, is missing or does not work."""
     try:
         version = importlib.metadata.version("torch-fidelity")
     except importlib.metadata.PackageNotFoundError:
@@ -99,7 +103,8 @@ def network_class(weights: Weights) -> type[nn.Module]:
         ) from None
     if tuple(map(int, re.findall(r"\d+", version)[:3])) < LEAST_VERSION:
         raise PluginError(
-            f"torch-fidelity {version} is too old: 0.4.0 or newer is needed (install ganzoo with its extra 'inception')."
+            f"torch-fidelity {version} is too old: 0.4.0 or newer is needed "
+            "(install ganzoo with its extra 'inception')."
         )
     try:
         import torch_fidelity
@@ -112,7 +117,10 @@ def network_class(weights: Weights) -> type[nn.Module]:
 
 
 def checked(weights: Weights) -> bytes:
-    """The bytes of the weights, named by the variable or in torch's own folder, fetched into that if need be; of this sha256 alone."""
+    """Returns the bytes of the weights after verifying their sha256.
+
+    The file is the one that the variable names, or the one in torch's own folder, downloaded if necessary.
+    """
     named = os.environ.get(weights.variable)
     file = Path(named) if named else Path(torch.hub.get_dir()) / "checkpoints" / weights.file
     if not named and not file.exists():
@@ -131,7 +139,7 @@ def checked(weights: Weights) -> bytes:
 
 
 def fetch(weights: Weights, file: Path) -> None:
-    """Downloads the weights, whole and of this sha256, or GanzooError that says how to give them as a file."""
+    """Downloads the weights and verifies their sha256; GanzooError says how to give them as a file instead."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(weights.url, str(file), hash_prefix=weights.sha256, progress=False)

@@ -28,7 +28,7 @@ def register_variants(register: RegisterVariant) -> None:
                 "infogan.fashion-mnist": Weights(
                     image=ImageSpec(28, 1),
                     sha256="968de969f6adb035e27765a54eb59c68d656775ccb2b02a82635d5000b3cc35f",
-                    licence="MIT",
+                    license="MIT",
                     package_file="ganzoo_plugins.infogan:files/fashion-mnist",
                 )
             },

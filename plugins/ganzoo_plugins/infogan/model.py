@@ -1,13 +1,15 @@
 """The networks and the loss of InfoGAN.
 
-Followed: openai/InfoGAN, `models/regularized_gan.py`, `algos/infogan_trainer.py`, `misc/distributions.py` and `launchers/run_mnist_exp.py`, 28 px.
-At 32 and 64 px the networks are ganzoo's adaptation: 32 px start at 8×8 pixels, 64 px have one stage more, twice as wide. Linear
-features are ordered channel first, there channel last. Where the paper and the code differ, the code is followed: leak 0.01.
+Followed: openai/InfoGAN, `models/regularized_gan.py`, `algos/infogan_trainer.py`, `misc/distributions.py` and
+`launchers/run_mnist_exp.py`, 28 px. At 32 and 64 px the networks are ganzoo's adaptation: 32 px start at 8×8 pixels, 64
+px have one stage more, twice as wide. Linear features are ordered channel first, there channel last. The paper's leak
+is 0.1; the default follows the code with 0.01.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +26,7 @@ SMALLEST = 7
 
 
 def stages(image: ImageSpec) -> int:
-    """How often an image is halved until less than 14 pixels remain; ValueError if it cannot be halved at least twice."""
+    """Returns how often an image is halved until less than 14 pixels remain; ValueError if less than twice."""
     count, size = 0, image.size
     while size % 2 == 0 and size >= 2 * SMALLEST:
         count, size = count + 1, size // 2
@@ -36,7 +38,10 @@ def stages(image: ImageSpec) -> int:
 
 
 def initialize(module: nn.Module) -> None:
-    """Convolutions N(0, 0.02) cut off at two deviations, the other layers N(0, 0.02), biases 0, norm scales N(1, 0.02)."""
+    """Initializes convolutions from N(0, 0.02) truncated at two standard deviations, other layers from N(0, 0.02).
+
+    Biases are 0, norm scales N(1, 0.02).
+    """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.trunc_normal_(layer.weight, 0.0, 0.02, -0.04, 0.04)
@@ -44,12 +49,13 @@ def initialize(module: nn.Module) -> None:
             nn.init.normal_(layer.weight, 0.0, 0.02)
         elif isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
             nn.init.normal_(layer.weight, 1.0, 0.02)
-        if isinstance(getattr(layer, "bias", None), nn.Parameter):
-            nn.init.zeros_(layer.bias)
+        bias = getattr(layer, "bias", None)
+        if isinstance(bias, nn.Parameter):
+            nn.init.zeros_(bias)
 
 
 def check_codes(categories: int, continuous: int) -> None:
-    """ValueError unless there are at least two categories and no negative number of continuous codes."""
+    """Raises ValueError unless there are at least two categories and no negative number of continuous codes."""
     if categories < 2 or continuous < 0:
         raise ValueError(
             f"InfoGAN needs at least 2 categories and 0 continuous codes, not {categories} and {continuous}"
@@ -59,8 +65,9 @@ def check_codes(categories: int, continuous: int) -> None:
 class InfoGANGenerator(Generator):
     """Latents (N, noise + categories + continuous) to images: two linear layers, then 4×4 transposed convolutions.
 
-    A latent is noise, uniform in [-1, 1), a one-hot category, and continuous codes, uniform in [-1, 1), in this order. The
-    last layer is a sigmoid, stretched from the original's [0, 1] to [-1, 1]. `width` is that of the last hidden layer.
+    A latent is noise, uniform in [-1, 1), a one-hot category, and continuous codes, uniform in [-1, 1), in this order.
+    The last layer is a sigmoid, rescaled from the original's [0, 1] to [-1, 1]. `width` is that of the last hidden
+    layer.
     """
 
     def __init__(self, image: ImageSpec, noise: int = 62, categories: int = 10, continuous: int = 2, width: int = 64):
@@ -101,9 +108,9 @@ class InfoGANGenerator(Generator):
 class InfoGANDiscriminator(nn.Module):
     """Images to logits (N,), and with `codes=True` to (logits, code parameters (N, categories + 2·continuous)).
 
-    Code parameters are the logits of the categories, then mean and deviation of each continuous code in turn; the loss fixes the
-    deviation at 1, so that column only keeps the official shape. Both heads share all layers but their own; the first sees
-    pixels in [0, 1].
+    Code parameters are the logits of the categories, then mean and standard deviation of each continuous code in turn.
+    The loss fixes the standard deviation at 1, so that column only keeps the official shape. The heads share all layers
+    but their own; pixels are rescaled to [0, 1].
     """
 
     def __init__(
@@ -133,19 +140,19 @@ class InfoGANDiscriminator(nn.Module):
 
 
 def category_log_likelihood(one_hot: Tensor, logits: Tensor) -> Tensor:
-    """log q(c|x) of categories (N, K) with logits (N, K): (N,); `Categorical.logli`."""
+    """Returns log q(c|x) (N,) of categories (N, K) with logits (N, K): `Categorical.logli`."""
     return ((logits.softmax(1) + TINY).log() * one_hot).sum(1)
 
 
 def continuous_log_likelihood(codes: Tensor, means: Tensor) -> Tensor:
-    """log q(c|x) of codes (N, K) under normal distributions of deviation 1: (N,); `Gaussian.logli` with `fix_std`."""
+    """Returns log q(c|x) (N,) of codes (N, K) under normals of variance 1: `Gaussian.logli` with `fix_std`."""
     return -(math.log(2 * math.pi) / 2 + (codes - means).square() / 2).sum(1)
 
 
 def mutual_information(codes: Tensor, parameters: Tensor, categories: int) -> Tensor:
-    """The estimate of I(c; G(z, c)), Chen et al. 2016, equation 5: H(c) plus the mean log-likelihood, a scalar.
+    """Estimates I(c; G(z, c)), Chen et al. 2016, equation 5: H(c) plus the mean log-likelihood, a scalar.
 
-    `codes` (N, categories + continuous) are what the fakes were drawn with, `parameters` what the discriminator says. H(c) has
+    `codes` (N, categories + continuous) are those of the fakes, `parameters` the discriminator's prediction. H(c) has
     no gradient; as in the official code it is taken under a uniform category and a standard normal prior.
     """
     category, continuous = codes[:, :categories], codes[:, categories:]
@@ -158,10 +165,10 @@ def mutual_information(codes: Tensor, parameters: Tensor, categories: int) -> Te
 
 
 class InfoGAN(Loss):
-    """Chen et al. 2016, equation 6: a cross-entropy GAN in which both networks also maximize `information` (λ) times the
-    mutual information of code and image; the discriminator's phase teaches the head that reads the code.
+    """Chen et al. 2016, equation 6: a cross-entropy GAN plus `information` (λ) times a mutual information.
 
-    The discriminator steps first, then the generator with fresh latents.
+    Both networks maximize the mutual information of code and image; the discriminator's phase trains the head that
+    predicts the code. The discriminator steps first, then the generator with fresh latents.
     """
 
     def __init__(self, image: ImageSpec, information: float = 1.0):
@@ -170,13 +177,14 @@ class InfoGAN(Loss):
         self.phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",)))
 
     def judge_fakes(self, turn: Turn) -> tuple[Tensor, Tensor]:
-        """Logits of the fakes, and minus λ times the mutual information of their codes."""
+        """Returns the logits of the fakes, and minus λ times the mutual information of their codes."""
         noise, categories, continuous = _layout(turn.generator)
         logits, parameters = turn.logits(turn.fake, codes=True)
         if parameters.shape[1] != categories + 2 * continuous:
             raise UsageError(
-                f"The generator has {categories} categories and {continuous} continuous codes, for which the discriminator needs "
-                f"{categories + 2 * continuous} outputs, not {parameters.shape[1]}: set both to the same categories and continuous."
+                f"The generator has {categories} categories and {continuous} continuous codes, for which "
+                f"the discriminator needs {categories + 2 * continuous} outputs, not {parameters.shape[1]}: "
+                "set both to the same categories and continuous."
             )
         return logits, -self.information * mutual_information(turn.latent[:, noise:], parameters, categories)
 
@@ -191,14 +199,15 @@ class InfoGAN(Loss):
 
 
 def log_sigmoid(logits: Tensor) -> Tensor:
-    """log(σ(logits) + 1e-8), the official code's guard against log 0: never below -18.4, where the gradient vanishes."""
+    """Returns log(σ(logits) + 1e-8), the official guard against log 0: at least -18.4, where the gradient vanishes."""
     return (logits.sigmoid() + TINY).log()
 
 
-def _layout(generator: Generator) -> tuple[int, int, int]:
+def _layout(generator: Any) -> tuple[int, int, int]:
     try:
         return generator.noise, generator.categories, generator.continuous
     except AttributeError:
         raise PluginError(
-            f"The loss 'infogan' needs a generator with noise, categories and continuous codes; {type(generator).__name__} has none."
+            "The loss 'infogan' needs a generator with noise, categories and continuous codes; "
+            f"{type(generator).__name__} has none."
         ) from None

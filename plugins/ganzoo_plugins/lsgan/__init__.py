@@ -35,7 +35,7 @@ def register_variants(register: RegisterVariant) -> None:
                 "lsgan.fashion-mnist": Weights(
                     image=ImageSpec(32, 1),
                     sha256="0a727af38b99390083825be71ef3775077e567117209f46a50666eb1492823fc",
-                    licence="MIT",
+                    license="MIT",
                     package_file="ganzoo_plugins.lsgan:files/fashion-mnist",
                 )
             },

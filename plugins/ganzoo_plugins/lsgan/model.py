@@ -1,8 +1,9 @@
 """The networks and the loss of LSGAN.
 
-Followed: xudonmao/LSGAN, `vgg.py` with `train_lsun.py` (112 px) and `mcgan.py` with `train_chn.py` (28 px, conditional). Other sizes are
-ganzoo's adaptation: `vgg.py` starts at 7×7 pixels and doubles four times; here 28 px leave out the first two doublings, 64 px
-start at 4×4 and 32 px leave out the first doubling too. Linear features are ordered channel first, there channel last.
+Followed: xudonmao/LSGAN, `vgg.py` with `train_lsun.py` (112 px) and `mcgan.py` with `train_chn.py` (28 px,
+conditional). Other sizes are ganzoo's adaptation: `vgg.py` starts at 7×7 pixels and doubles four times; here 28 px
+leave out the first two doublings, 64 px start at 4×4 and 32 px leave out the first doubling too. Linear features are
+ordered channel first, there channel last.
 """
 
 from __future__ import annotations
@@ -19,25 +20,29 @@ STAGES = {112: 4, 64: 4, 32: 3, 28: 2}
 
 
 def stages(image: ImageSpec) -> int:
-    """How many times an image of this size is halved; ValueError for a size that the networks are not made for."""
+    """Returns how many times an image of this size is halved; ValueError for sizes without networks."""
     if image.size not in STAGES:
         raise ValueError(f"LSGAN draws squares of {', '.join(map(str, STAGES))} pixels, not {image.size}")
     return STAGES[image.size]
 
 
 def initialize(module: nn.Module) -> None:
-    """Convolutions N(0, 0.02) cut off at two deviations, transposed ones and linear layers N(0, 0.02), biases 0 (`ops.py`)."""
+    """Initializes convolutions from N(0, 0.02) truncated at two standard deviations, other layers from N(0, 0.02).
+
+    Biases are 0 (`ops.py`).
+    """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.trunc_normal_(layer.weight, 0.0, 0.02, -0.04, 0.04)
         elif isinstance(layer, (nn.ConvTranspose2d, nn.Linear)):
             nn.init.normal_(layer.weight, 0.0, 0.02)
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 class Halving(nn.Module):
-    """5×5 convolution of stride 2 on an even number of pixels, padded like TensorFlow's SAME: more at the end."""
+    """A 5×5 convolution of stride 2 on an even number of pixels, padded like TensorFlow's SAME: more at the end."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -48,7 +53,7 @@ class Halving(nn.Module):
 
 
 class Doubling(nn.Module):
-    """Transposed convolution of stride 2 from n to 2n pixels, the transpose of SAME for an odd `kernel` from 3."""
+    """A transposed convolution of stride 2 from n to 2n pixels, the transpose of SAME for an odd `kernel` from 3."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int):
         super().__init__()
@@ -59,9 +64,9 @@ class Doubling(nn.Module):
 
 
 class LSGANGenerator(UniformGenerator):
-    """Latents (N, latent_dim), uniform in [-1, 1), to images: 3×3 transposed convolutions, batch norm and ReLU, tanh at the end.
+    """Latents (N, latent_dim), uniform in [-1, 1), to images: 3×3 transposed convolutions, batch norm, ReLU, tanh.
 
-    The first two doublings are each followed by a convolution that keeps the size. `width` is that of the last doubling.
+    A convolution that keeps the size follows each of the first two doublings. `width` is that of the last doubling.
     """
 
     def __init__(self, image: ImageSpec, latent_dim: int = 1024, width: int = 64):
@@ -89,7 +94,10 @@ class LSGANGenerator(UniformGenerator):
 
 
 class LSGANDiscriminator(nn.Module):
-    """Images to scores (N,): 5×5 convolutions of stride 2, batch norm from the second on, leaky ReLU 0.2, one linear layer."""
+    """Images to scores (N,): 5×5 convolutions of stride 2, leaky ReLU 0.2, one linear layer.
+
+    Batch norm follows from the second convolution on.
+    """
 
     def __init__(self, image: ImageSpec, width: int = 64):
         super().__init__()
@@ -106,10 +114,11 @@ class LSGANDiscriminator(nn.Module):
 
 
 def check_conditional(image: ImageSpec) -> None:
-    """ValueError unless the images have labels and a size that can be halved twice."""
+    """Raises ValueError unless the images have labels and a size that can be halved twice."""
     if image.classes == 0 or image.size % 4:
         raise ValueError(
-            f"the conditional LSGAN needs labelled images whose size is a multiple of 4, not {image.classes} classes and {image.size} pixels"
+            "the conditional LSGAN needs labelled images whose size is a multiple of 4, "
+            f"not {image.classes} classes and {image.size} pixels"
         )
 
 
@@ -127,7 +136,7 @@ class ClassVector(nn.Module):
 class ConditionalGenerator(UniformGenerator):
     """Latents (N, latent_dim), uniform in [-1, 1), and labels to images: `generator` of mcgan.py.
 
-    Two 5×5 transposed convolutions; the last layer is a sigmoid, stretched from the original's [0, 1] to [-1, 1].
+    Two 5×5 transposed convolutions; the last layer is a sigmoid, rescaled from the original's [0, 1] to [-1, 1].
     """
 
     def __init__(self, image: ImageSpec, latent_dim: int = 1024, width: int = 128, label_size: int = 256):
@@ -154,9 +163,10 @@ class ConditionalGenerator(UniformGenerator):
 
 
 class ConditionalDiscriminator(nn.Module):
-    """Images and labels to scores (N,): `discriminator` of mcgan.py, which joins the label's vector to every layer's input but the first.
+    """Images and labels to scores (N,): `discriminator` of mcgan.py.
 
-    Its first layer sees pixels in [0, 1]. `width` is that of the second convolution without the label's share.
+    The label's vector is concatenated to every layer's input but the first. Pixels are rescaled to [0, 1]. `width` is
+    that of the second convolution without the label's share.
     """
 
     def __init__(self, image: ImageSpec, width: int = 64, label_size: int = 256, hidden: int = 1024):
@@ -185,8 +195,8 @@ class LeastSquares(Loss):
     """Mao et al. 2016, equation 2: ½(r − b)² + ½(f − a)² for the discriminator, ½(f − c)² for the generator.
 
     The codes a=0, b=c=1 are the official code's; the paper also has a=-1, b=1, c=0. `reduction` "mean" is the paper's
-    expectation, "sum" adds up the (micro-)batch as the code does (`tf.nn.l2_loss`). The generator is scored by the updated
-    discriminator on the same fakes, as in `train_lsun.py`.
+    expectation, "sum" sums over the (micro-)batch as the code does (`tf.nn.l2_loss`). The generator is scored by the
+    updated discriminator on the same fakes, as in `train_lsun.py`.
     """
 
     def __init__(self, image: ImageSpec, a: float = 0.0, b: float = 1.0, c: float = 1.0, reduction: str = "mean"):
@@ -200,7 +210,7 @@ class LeastSquares(Loss):
         )
 
     def distance(self, scores: Tensor, code: float) -> Tensor:
-        """Half the squared distance of scores (N,) from a code, averaged or summed."""
+        """Returns half the squared distance of scores (N,) from a code, averaged or summed."""
         squares = (scores - code).square() / 2
         return squares.mean() if self.reduction == "mean" else squares.sum()
 

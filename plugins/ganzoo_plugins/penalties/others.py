@@ -1,8 +1,8 @@
-"""Regularizers that need no gradient of the discriminator: LeCam, consistency, orthogonal weights; and the choice of top-k."""
+"""Regularizers without a gradient of the discriminator: LeCam, consistency, orthogonal weights, and top-k."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,14 @@ from ganzoo.losses import Regularizer, Turn
 
 
 class LeCam(Regularizer):
-    """λ · (mean relu(D(x) − a_F)² + mean relu(a_R − D(G(z)))²), a_R and a_F being moving averages of the mean logits (Tseng et al. 2021).
+    """λ · (mean relu(D(x) − a_F)² + mean relu(a_R − D(G(z)))²) with moving averages a (Tseng et al. 2021).
 
-    As in google/lecam-gan: the averages are moved first, with what the loss has just got; until step `start` they are the
-    newest means and the term is zero.
+    a_R and a_F are moving averages of the mean logits. As in google/lecam-gan, they are updated first, with the loss's
+    logits; until step `start` they are the newest means and the term is zero.
     """
+
+    real: Tensor
+    fake: Tensor
 
     def __init__(self, image: ImageSpec, strength: float = 0.3, decay: float = 0.9, start: int = 1000):
         super().__init__()
@@ -39,7 +42,7 @@ class LeCam(Regularizer):
 
 
 def flipped_and_shifted(images: Tensor, flip: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Images (N, C, H, W), those of `flip` (N,) mirrored, then moved by whole pixels (N,), zeros where nothing was."""
+    """Mirrors the images (N, C, H, W) of `flip` (N,), then moves all by whole pixels (N,), filling with zeros."""
     height, width = images.shape[2:]
     rows = torch.arange(height, device=images.device) - down[:, None]
     columns = torch.arange(width, device=images.device) - right[:, None]
@@ -51,10 +54,11 @@ def flipped_and_shifted(images: Tensor, flip: Tensor, down: Tensor, right: Tenso
 
 
 class Consistency(Regularizer):
-    """λ · mean (D(T(x)) − D(x))² of real images x (Zhang et al. 2019); T mirrors half of them and moves all by up to `shift`.
+    """λ · mean (D(T(x)) − D(x))² of real images x (Zhang et al. 2019).
 
-    As in mit-han-lab/data-efficient-gans (`CR_augment=flip,translation`); there T comes after DiffAugment, here it comes before,
-    with a draw of its own. D(x) is what the loss already has. `shift` is a share of the image; zeros fill what it uncovers.
+    T mirrors half of them and moves all by up to `shift`, a share of the image; zeros fill the uncovered part. As in
+    mit-han-lab/data-efficient-gans (`CR_augment=flip,translation`); there T is applied after DiffAugment, here before,
+    with an independent sample of it. D(x) is what the loss already computed.
     """
 
     def __init__(self, image: ImageSpec, strength: float = 10.0, shift: float = 0.125):
@@ -74,10 +78,11 @@ class Consistency(Regularizer):
 
 
 class Orthogonal(Regularizer):
-    """β/2 · Σ ‖W Wᵀ ⊙ (1 − I)‖² over the weights W of a network: rows apart, their lengths free (Brock et al. 2018, equation 3).
+    """β/2 · Σ ‖W Wᵀ ⊙ (1 − I)‖² over the weights W of a network (Brock et al. 2018, equation 3).
 
-    The gradient is that of `ortho` in ajbrock/BigGAN-PyTorch, β·2(W Wᵀ ⊙ (1 − I))W, so `strength` 1e-4 is the same. W is a
-    parameter of two or more dimensions with all but its first flattened; embeddings are left out.
+    It makes rows orthogonal and leaves their norms free. The gradient is that of `ortho` in ajbrock/BigGAN-PyTorch,
+    β·2(W Wᵀ ⊙ (1 − I))W, so `strength` 1e-4 is the same. W is a parameter of two or more dimensions with all but its
+    first flattened; embeddings are left out.
     """
 
     def __init__(
@@ -96,7 +101,7 @@ class Orthogonal(Regularizer):
         weights = [
             p.flatten(1) for p in network.parameters() if p.ndim >= 2 and p.requires_grad and id(p) not in embeddings
         ]
-        return {"rows": self.strength / 2 * sum(_overlap(weight) for weight in weights)}
+        return {"rows": self.strength / 2 * cast(Tensor, sum(_overlap(weight) for weight in weights))}
 
 
 def _overlap(weight: Tensor) -> Tensor:
@@ -106,11 +111,11 @@ def _overlap(weight: Tensor) -> Tensor:
 
 
 class TopK(Regularizer):
-    """The generator learns from the k fakes that the discriminator takes most for real (Sinha et al. 2020).
+    """Trains the generator on the k fakes with the highest logits (Sinha et al. 2020).
 
-    k shrinks from the whole batch to a share `least` of it, by `decay` with every epoch. The other fakes' logits are detached
-    and the chosen ones' gradients scaled by N/k, so that the gradient of a mean over the batch is that of a mean over the k;
-    the value that is logged is of all N. Each micro-batch and process chooses among its own.
+    k shrinks from the whole batch to a share `least` of it, by `decay` with every epoch. The other fakes' logits are
+    detached and the selected ones' gradients scaled by N/k, so that the gradient of a mean over the batch is that of a
+    mean over the k; the logged value is of all N. Each micro-batch and process selects among its own.
     """
 
     phase = "generator"
@@ -122,7 +127,7 @@ class TopK(Regularizer):
         self.decay, self.least = decay, least
 
     def kept(self, count: int, epoch: int) -> int:
-        """k of `count` fakes in this epoch."""
+        """Returns k of `count` fakes in this epoch."""
         return max(int(count * max(self.decay**epoch, self.least)), 1)
 
     def select(self, turn: Turn, logits: Tensor) -> Tensor:

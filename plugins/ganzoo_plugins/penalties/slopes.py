@@ -1,4 +1,7 @@
-"""Penalties on the slope of the discriminator. Each needs every sample's own gradient: no batch norm in the discriminator."""
+"""Penalties on the slope of the discriminator, for discriminators without batch norm.
+
+Each needs the gradient of every sample alone.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from ganzoo.losses import Regularizer, Turn, gradient_penalty, zero_centred_pena
 
 
 class Slope(Regularizer):
-    """What the penalties share: `every` runs one only in every so-many-th step, `every` times as strong.
+    """Base of the penalties: with `every`, a penalty runs only in every so-many-th step, `every` times as strong.
 
-    Karras et al. 2020a, section 3.1 (lazy regularization); the gain is `gain=self.r1_interval` in stylegan2-ada-pytorch.
+    Karras et al. 2020a, section 3.1 (lazy regularization); the gain is `gain=self.r1_interval` in
+    stylegan2-ada-pytorch.
     """
 
     needs_per_sample_gradients = True
@@ -26,8 +30,8 @@ class Slope(Regularizer):
 class R1(Slope):
     """γ/2 · mean ‖∇D(x)‖² at real images x before their augmentation (Mescheder et al. 2018, equation 9).
 
-    The convention of StyleGAN2 and R3GAN: γ/2 times the mean over the batch of each sample's sum of squares. Mescheder's own
-    code leaves out the ½: its `reg_param` 10 is `gamma` 20 here. The default 10 is StyleGAN2's.
+    The convention of StyleGAN2 and R3GAN: γ/2 times the mean over the batch of each sample's sum of squares.
+    Mescheder's own code omits the ½: its `reg_param` 10 is `gamma` 20 here. The default 10 is StyleGAN2's.
     """
 
     def __init__(self, image: ImageSpec, gamma: float = 10.0, every: int = 1):
@@ -39,7 +43,7 @@ class R1(Slope):
 
 
 class R2(Slope):
-    """γ/2 · mean ‖∇D(x)‖² at fakes x, which are detached (Mescheder et al. 2018, equation 10; R3GAN uses it with R1)."""
+    """γ/2 · mean ‖∇D(x)‖² at detached fakes x (Mescheder et al. 2018, equation 10; R3GAN uses it with R1)."""
 
     def __init__(self, image: ImageSpec, gamma: float = 10.0, every: int = 1):
         super().__init__(every)
@@ -52,7 +56,7 @@ class R2(Slope):
 class GradientPenalty(Slope):
     """λ · mean (‖∇D(x̂)‖₂ − 1)² at x̂ uniformly between a real image and a fake (Gulrajani et al. 2017, equation 3).
 
-    `one_sided` counts only norms above `target` (section 4 of the paper, and Petzka et al. 2018).
+    `one_sided` penalizes only norms above `target` (section 4 of the paper, and Petzka et al. 2018).
     """
 
     def __init__(
@@ -69,8 +73,8 @@ class GradientPenalty(Slope):
 class DraganPenalty(Slope):
     """λ · mean (‖∇D(x̂)‖₂ − 1)² at x̂ = x + α·c·std(x)·u, around real images (Kodali et al. 2017).
 
-    As in the authors' notebook: u is uniform in [0, 1) for each pixel, so the noise is never negative; std is that of the whole
-    minibatch, one number; α is uniform in [0, 1), one for each image; c is `spread`.
+    As in the authors' notebook: u is uniform in [0, 1) for each pixel, so the noise is never negative; std is one
+    number, that of the whole minibatch; α is uniform in [0, 1), one for each image; c is `spread`.
     """
 
     def __init__(self, image: ImageSpec, penalty: float = 10.0, spread: float = 0.5, every: int = 1):

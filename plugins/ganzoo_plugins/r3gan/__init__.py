@@ -46,7 +46,7 @@ def register_variants(register: RegisterVariant) -> None:
                 "r3gan.fashion-mnist": Weights(
                     image=ImageSpec(32, 1),
                     sha256="6bf93fc44e49c2a15740d99c05aed11c702c5fb107b0427518ef5f9ab5254794",
-                    licence="MIT",
+                    license="MIT",
                     package_file="ganzoo_plugins.r3gan:files/fashion-mnist",
                 )
             },

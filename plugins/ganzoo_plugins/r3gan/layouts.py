@@ -1,20 +1,25 @@
-"""How brownvc/R3GAN names the tensors of its networks.
+"""The tensor names of brownvc/R3GAN.
 
-Its checkpoints are pickles of whole objects, which nothing here opens: whoever has one saves `G_ema.state_dict()` or
-`D.state_dict()` with `torch.save` or as .safetensors, by means of the official code.
+Its checkpoints are pickles of whole objects, which nothing here opens: load them with the official code and save
+`G_ema.state_dict()` or `D.state_dict()` with `torch.save` or as .safetensors.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganzoo import ImageSpec, Part
 from ganzoo.layouts import Layout, Match, Shapes
 
 from .model import R3GANDiscriminator, R3GANGenerator
+
+Network = R3GANGenerator | R3GANDiscriminator
+Value = TypeVar("Value")
 
 WRAPPER = "Model."
 STAGE = re.compile(r"MainLayers\.(\d{1,2})\.Layers\.(\d{1,2})\.LinearLayer2\.Layer\.weight")
@@ -30,12 +35,12 @@ RESAMPLING = {"Resampler.Kernel": "kernel", "LinearLayer.Layer.weight": "project
 
 
 class R3GAN(Layout):
-    """`MainLayers.<stage>.Layers.<i>` of `R3GAN/Networks.py`, generator or discriminator, with or without the wrapper's `Model.`."""
+    """`MainLayers.<stage>.Layers.<i>` of `R3GAN/Networks.py`, both networks, with or without the wrapper's `Model.`."""
 
     variants = ("r3gan", "r3gan-64")
     summary = "brownvc/R3GAN (a state_dict of G, G_ema or D; its pickles have to be saved as tensors first)"
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         shapes = without_wrapper(shapes)
         match = guess(shapes)
         if match is None:
@@ -50,21 +55,21 @@ class R3GAN(Layout):
         }
         return match if found == {name: tuple(value.shape) for name, value in ours.state_dict().items()} else None
 
-    def convert(self, tensors, match: Match) -> dict[str, Tensor]:
+    def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         found = renamed(without_wrapper(tensors), network(match))
         if "label.weight" in found:  # there a linear layer of one-hot vectors
             found["label.weight"] = found["label.weight"].T.contiguous()
         return found
 
 
-def without_wrapper(tensors):
-    """By names from which the `Model.` of the official wrapper, if every name has it, is taken off."""
+def without_wrapper(tensors: Mapping[str, Value]) -> dict[str, Value]:
+    """Strips the `Model.` of the official wrapper if every name has it."""
     wrapped = all(name.startswith(WRAPPER) for name in tensors)
     return {name.removeprefix(WRAPPER) if wrapped else name: value for name, value in tensors.items()}
 
 
 def guess(shapes: Shapes) -> Match | None:
-    """What the tensors would be, from those whose shapes decide it."""
+    """Returns the match that the decisive shapes suggest."""
     blocks = sorted((int(match[1]), int(match[2])) for name in shapes if (match := STAGE.fullmatch(name)))
     if not blocks:
         return None
@@ -111,20 +116,20 @@ def guess(shapes: Shapes) -> Match | None:
     return Match(Part("r3gan", {"latent_dim": scale[1] - embedding[0], **options, **label}), image, note=note)
 
 
-def network(match: Match) -> nn.Module:
-    """The network of a match, without memory for its numbers."""
+def network(match: Match) -> Network:
+    """Builds the network of a match on the meta device."""
     kind = R3GANGenerator if match.role == "generator" else R3GANDiscriminator
     with torch.device("meta"):
         return kind(match.image, **match.part.options)
 
 
-def renamed(tensors, ours: nn.Module):
-    """The same values by our names; what has none keeps its own, so that a comparison fails."""
+def renamed(tensors: Mapping[str, Value], ours: Network) -> dict[str, Value]:
+    """Returns the same values by our names; unknown names stay, so that a comparison fails."""
     return {our_name(name, ours): value for name, value in tensors.items()}
 
 
-def our_name(name: str, ours: nn.Module) -> str:
-    """Our name of one of their tensors in a network like `ours`."""
+def our_name(name: str, ours: Network) -> str:
+    """Returns our name of one of their tensors in a network like `ours`."""
     drawn = isinstance(ours, R3GANGenerator)
     fixed = {"EmbeddingLayer.weight": "label.weight"}
     fixed["AggregationLayer.Layer.weight" if drawn else "ExtractionLayer.Layer.weight"] = (
@@ -142,6 +147,6 @@ def our_name(name: str, ours: nn.Module) -> str:
     return f"main.{stage * layers_a_stage(ours) + layer + (not drawn)}.{inside}" if inside else name
 
 
-def layers_a_stage(ours: nn.Module) -> int:
-    """How many modules a stage has: its blocks and one way to another size."""
+def layers_a_stage(ours: Network) -> int:
+    """Returns the number of modules of a stage: its blocks and one resampling."""
     return ours.blocks + 1

@@ -1,7 +1,8 @@
 """The networks and the loss of R3GAN.
 
-Followed: brownvc/R3GAN `R3GAN/Networks.py`, `R3GAN/Trainer.py` and `train.py`. On 32×32 RGB images the networks have 20,732,160 and
-20,683,776 parameters, with ten classes 20,781,952 and 21,280,512. 28 px is ganzoo's adaptation: a 7×7 start and one stage fewer.
+Followed: brownvc/R3GAN `R3GAN/Networks.py`, `R3GAN/Trainer.py` and `train.py`. On 32×32 RGB images the networks have
+20,732,160 and 20,683,776 parameters, with ten classes 20,781,952 and 21,280,512. 28 px is ganzoo's adaptation: a 7×7
+start and one stage fewer.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +22,11 @@ from ganzoo.networks import Generator, LeakyReLU
 
 GAIN = math.sqrt(2 / (1 + 0.2**2))
 EXPANSION = 2
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
 def stages(image: ImageSpec) -> tuple[int, int]:
-    """The side of the smallest stage and how many stages there are; ValueError for a size that doubling cannot reach."""
+    """Returns the side of the smallest stage and the number of stages; ValueError if doubling cannot reach the size."""
     start = 7 if image.size % 7 == 0 else 4
     count = image.size.bit_length() - start.bit_length() + 1
     if count < 2 or start * 2 ** (count - 1) != image.size:
@@ -32,21 +35,24 @@ def stages(image: ImageSpec) -> tuple[int, int]:
 
 
 def stage_widths(count: int, width: int, full_width_stages: int) -> list[int]:
-    """Channels of each stage, the smallest first: `width`, and half as many with each stage after the first `full_width_stages`."""
+    """Returns the channels of each stage, the smallest first.
+
+    These are `width`, and half as many with each stage after the first `full_width_stages`.
+    """
     widths = [width // 2 ** max(0, stage + 1 - full_width_stages) for stage in range(count)]
     if widths[-1] < 1:
         raise ValueError(f"a width of {width} cannot be halved for {count} stages of which {full_width_stages} keep it")
     return widths
 
 
-def initialized(layer, gain: float = 1.0):
-    """The layer with weights of N(0, gain/√fan_in), fan_in being what one output sees: `MSRInitializer`."""
+def initialized(layer: Layer, gain: float = 1.0) -> Layer:
+    """Initializes the layer's weights from N(0, gain/√fan_in) and returns it: `MSRInitializer`."""
     nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(layer.weight[0].numel()))
     return layer
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 1, groups: int = 1, gain: float = 1.0) -> nn.Conv2d:
-    """A convolution that keeps the size and has no bias, which belongs to the activation here."""
+    """Returns a convolution that keeps the size, without bias, which belongs to the activation here."""
     return initialized(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False), gain)
 
 
@@ -63,10 +69,10 @@ class BiasedActivation(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x plus 1×1 to twice the channels, grouped 3×3, 1×1 back; the last starts at zero, so that the block starts as the identity.
+    """x plus 1×1 to twice the channels, grouped 3×3, 1×1 back; starts as the identity, since the last weights are zero.
 
-    Groups have `group_width` of the expanded channels each. `depth` is the number of blocks in the network: the first two
-    convolutions have the gain √(2/1.04)·depth^(−1/4) (paper section 3.2, after Fixup).
+    Groups have `group_width` of the expanded channels each. `depth` is the number of blocks in the network: the first
+    two convolutions have the gain √(2/1.04)·depth^(−1/4) (paper section 3.2, after Fixup).
     """
 
     def __init__(self, channels: int, group_width: int, depth: int):
@@ -88,10 +94,12 @@ class ResidualBlock(nn.Module):
 
 
 class Resampling(nn.Module):
-    """Twice ("up") or half ("down") the height and width by the filter [1, 3, 3, 1] on both axes, and 1×1 if the width changes.
+    """Twice ("up") or half ("down") the size by the filter [1, 3, 3, 1] on both axes, and 1×1 if the width changes.
 
-    The 1×1 convolution is on the smaller side. Outside the image are zeros.
+    The 1×1 convolution is on the smaller side. The image is padded with zeros.
     """
+
+    kernel: Tensor
 
     def __init__(self, direction: str, inputs: int, outputs: int):
         super().__init__()
@@ -107,7 +115,10 @@ class Resampling(nn.Module):
         return x if self.project is None else self.project(x)
 
     def resample(self, x: Tensor) -> Tensor:
-        """The filter alone, channel by channel: a matrix product for each axis, for GPUs have no good kernels for so few taps a channel."""
+        """Applies the filter alone, channel by channel, as a matrix product for each axis.
+
+        GPUs have no fast kernels for so few taps per channel.
+        """
         matrix = self.matrix(x)
         count, channels, height, width = x.shape
         rows = matrix @ x.permute(0, 2, 3, 1).reshape(count, height, width * channels)
@@ -115,7 +126,7 @@ class Resampling(nn.Module):
         return both.view(count, len(matrix), len(matrix), channels).permute(0, 3, 1, 2)
 
     def matrix(self, x: Tensor) -> Tensor:
-        """What the filter does to one axis of square images, (outputs, inputs)."""
+        """Returns the filter's matrix (outputs, inputs) for one axis of square images."""
         taps = self.kernel.sum(0).to(x.dtype).view(1, 1, -1)
         points = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)[:, None]
         if self.up:  # every other input of a doubled line is zero, hence the factor
@@ -136,12 +147,12 @@ class Basis(nn.Module):
 
 
 class R3GANGenerator(Generator):
-    """Latents (N, latent_dim) to images: a learned start, `blocks` residual blocks in each stage, no normalization, no tanh.
+    """Latents (N, latent_dim) to images: a learned start, `blocks` residual blocks per stage, no norm, no tanh.
 
-    The first `full_width_stages` stages have `width` channels, each later one half of those before it; grouped convolutions have
-    `group_width` channels in a group. The presets: CIFAR-10 and FFHQ have 768 and 16, ImageNet 1536 and 32 (at 64 px with five
-    stages of full width). With classes, `label_size` numbers for each go with the latents. As there is no tanh, what leaves [-1, 1]
-    is cut off when the generator draws, not when it learns.
+    The first `full_width_stages` stages have `width` channels, each later one half of those before it; grouped
+    convolutions have `group_width` channels in a group. The presets: CIFAR-10 and FFHQ have 768 and 16, ImageNet 1536
+    and 32 (at 64 px with five stages of full width). With classes, an embedding of `label_size` numbers is concatenated
+    to the latents. As there is no tanh, images are clamped to [-1, 1] in evaluation, not in training.
     """
 
     def __init__(
@@ -175,9 +186,9 @@ class R3GANGenerator(Generator):
 
 
 class R3GANDiscriminator(nn.Module):
-    """Images to logits (N,): the generator's stages the other way round, then a depthwise convolution and a linear layer.
+    """Images to logits (N,): the generator's stages in reverse, then a depthwise convolution and a linear layer.
 
-    With classes the linear layer gives `width` features, whose product with the label's row is the logit.
+    With classes the linear layer gives `width` features, whose inner product with the label's embedding is the logit.
     """
 
     def __init__(
@@ -205,7 +216,7 @@ class R3GANDiscriminator(nn.Module):
 
 
 def logits_and_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
-    """critic(images) (N,) and ½·mean ‖∇ critic‖² of the same pass, as the official trainer takes both; in float32."""
+    """Returns critic(images) (N,) and ½·mean ‖∇ critic‖² of one pass, as the official trainer does; in float32."""
     kept: list[Tensor] = []
 
     def watched(points: Tensor) -> Tensor:
@@ -219,8 +230,9 @@ def logits_and_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> tu
 class RelativisticR1R2(Loss):
     """Huang et al. 2024, equation 2: f(D(G(z)) − D(x)) in pairs, plus γ/2 (R1 + R2), f(t) = log(1 + eᵗ).
 
-    Both penalties are taken at every step, with respect to images before their augmentation. The generator is compared with a
-    fresh batch of real images. `share` of gamma counts; the official schedules let it fall from 1 to 0.1, whatever gamma is.
+    Both penalties are taken at every step, with respect to images before their augmentation. The generator is compared
+    with a fresh batch of real images. `share` multiplies gamma; the official schedules decay it from 1 to 0.1, whatever
+    gamma is.
     """
 
     def __init__(self, image: ImageSpec, gamma: float = 0.05):

@@ -1,7 +1,7 @@
 """The discriminator and the losses of relativistic GANs.
 
-Followed: AlexiaJM/RelativisticGAN `GAN_losses_iter.py` with `--arch 1 --spectral True`, the settings of `stable.sh`. Its generator is
-that of SNDCGAN, which is used by name.
+Followed: AlexiaJM/RelativisticGAN `GAN_losses_iter.py` with `--arch 1 --spectral True`, the settings of `stable.sh`.
+Its generator is SNDCGAN's, which variants use by name.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ CONVOLUTIONS = ((3, 1), (4, 1), (3, 2), (4, 2), (3, 4), (4, 4), (3, 8))
 class RelativisticDiscriminator(nn.Module):
     """Images to logits (N,): 3×3 convolutions and halving 4×4 ones in turn, leaky ReLU 0.1, a linear layer.
 
-    `normalization` "spectral" is in the convolutions and, unlike in SNDCGAN, not in the linear layer; "batch" follows each
-    convolution but the last. Convolutions start from N(0, 0.02), biases and the linear layer as torch has them.
+    `normalization` "spectral" applies to the convolutions and, unlike in SNDCGAN, not to the linear layer; "batch"
+    follows each convolution but the last. Convolutions start from N(0, 0.02); biases and the linear layer keep torch's
+    initialization.
     """
 
     def __init__(
@@ -33,7 +34,8 @@ class RelativisticDiscriminator(nn.Module):
         super().__init__()
         if image.size % 8 or image.size < 16:
             raise ValueError(
-                f"this discriminator judges squares whose size is a multiple of 8 and at least 16 pixels, not {image.size}"
+                "this discriminator takes squares whose size is a multiple of 8 and at least 16 pixels, "
+                f"not {image.size}"
             )
         if normalization not in ("spectral", "batch", "none"):
             raise ValueError(f"normalization must be spectral, batch or none, not {normalization!r}")
@@ -46,8 +48,9 @@ class RelativisticDiscriminator(nn.Module):
             layers.append(layer)
             inputs = width * times
             if normalization == "batch" and number + 1 < len(CONVOLUTIONS):
-                layers.append(nn.BatchNorm2d(inputs))
-                nn.init.normal_(layers[-1].weight, 1.0, 0.02)
+                norm = nn.BatchNorm2d(inputs)
+                nn.init.normal_(norm.weight, 1.0, 0.02)
+                layers.append(norm)
             layers.append(LeakyReLU(0.1))
         self.main = nn.Sequential(*layers, nn.Flatten(), nn.Linear(inputs * (image.size // 8) ** 2, 1))
 
@@ -56,10 +59,11 @@ class RelativisticDiscriminator(nn.Module):
 
 
 class Relativistic(Loss):
-    """The discriminator wants real logits above fake ones, the generator the same the other way round (paper, equations 5 to 12).
+    """Raises real logits above fake ones, or for the generator the reverse (paper, equations 5 to 12).
 
-    A subclass says in `compare(upper, lower)` what it costs when logits (N,) do not lie above others. The generator looks at a fresh
-    real batch; means over the batch carry gradient. `critic_steps` is how many steps the discriminator takes for one of the generator's.
+    A subclass defines `compare(upper, lower)`, the cost of logits (N,) that are not above others. The generator sees a
+    fresh real batch; means over the batch carry gradient. `critic_steps` is the number of discriminator steps per
+    generator step.
     """
 
     def __init__(self, image: ImageSpec, critic_steps: int = 1):
@@ -70,7 +74,7 @@ class Relativistic(Loss):
         )
 
     def compare(self, upper: Tensor, lower: Tensor) -> dict[str, Tensor]:
-        """The terms, each a scalar."""
+        """Returns the terms, each a scalar."""
         raise TypeError(f"{type(self).__name__} must define compare(upper, lower)")
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
@@ -83,7 +87,7 @@ class Relativistic(Loss):
 
 
 class RelativisticPairs(Relativistic):
-    """RSGAN: softplus(−(r − f)) for pairs by index, which two batches of one size make."""
+    """RSGAN: softplus(−(r − f)) for pairs by index of two batches of equal size."""
 
     def compare(self, upper: Tensor, lower: Tensor) -> dict[str, Tensor]:
         return {"pairs": functional.softplus(lower - upper).mean()}

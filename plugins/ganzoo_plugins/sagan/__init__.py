@@ -40,7 +40,7 @@ def register_variants(register: RegisterVariant) -> None:
                 "sagan.fashion-mnist": Weights(
                     image=ImageSpec(32, 1, 10),
                     sha256="30bf5b375cd7a6b9acd6179ad63c6fc0993abe28f48756463ee85a5644c8da8b",
-                    licence="MIT",
+                    license="MIT",
                     package_file="ganzoo_plugins.sagan:files/fashion-mnist",
                 )
             },

@@ -1,7 +1,8 @@
 """The networks of SAGAN; its loss is the hinge loss of `sngan`.
 
-Followed: brain-research/self-attention-gan, `generator_test` and `discriminator_test`, which draw 128 pixels. Other sizes are ganzoo's
-adaptation: the widest stages are left out, attention moves to half the image's size below 64 pixels.
+Followed: brain-research/self-attention-gan, `generator_test` and `discriminator_test`, which are for 128 pixels. Other
+sizes are ganzoo's adaptation: the widest stages are left out, and attention moves to half the image's size below 64
+pixels.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from ganzoo.networks.residual import DiscriminatorBlock, GeneratorBlock, SelfAtt
 
 
 def doublings(image: ImageSpec) -> int:
-    """How many times the 4×4 start is doubled to reach the image; ValueError for a size that doubling cannot reach."""
+    """Returns how many times the 4×4 start is doubled; raises ValueError for a size that doubling cannot reach."""
     count = int(math.log2(image.size / 4)) if image.size >= 16 else 0
     if count == 0 or 4 * 2**count != image.size:
         raise ValueError(f"SAGAN draws squares of 16, 32, 64, 128 ... pixels, not {image.size}")
@@ -31,34 +32,39 @@ def doublings(image: ImageSpec) -> int:
 
 
 def attention_size(image: ImageSpec, attention: int | None) -> int:
-    """Where attention stands, in pixels: at 32, or at half the image if that is less, unless it is given; 0 is nowhere."""
+    """Returns the image size at which attention is, in pixels; 0 for none.
+
+    Unless given, it is 32, or half the image if that is less.
+    """
     return min(32, image.size // 2) if attention is None else attention
 
 
 def convolution(inputs: int, outputs: int, kernel: int) -> SpectralConv2d:
-    """A spectrally normalized convolution that keeps the size."""
+    """Returns a spectrally normalized convolution that keeps the size."""
     return SpectralConv2d(inputs, outputs, kernel, padding=kernel // 2)
 
 
 def attention_convolution(inputs: int, outputs: int, kernel: int) -> SpectralConv2d:
-    """The same without bias."""
+    """Returns the same without bias."""
     return SpectralConv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
 
 
 def initialize(module: nn.Module) -> None:
-    """Glorot's uniform weights, biases 0."""
+    """Initializes weights with Glorot's uniform distribution and biases with 0."""
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear, SpectralEmbedding)):
             nn.init.xavier_uniform_(layer.weight)
-        if isinstance(getattr(layer, "bias", None), nn.Parameter):
-            nn.init.zeros_(layer.bias)
+        bias = getattr(layer, "bias", None)
+        if isinstance(bias, nn.Parameter):
+            nn.init.zeros_(bias)
 
 
 class SAGANGenerator(Generator):
-    """Latents (N, latent_dim) to images: a linear start of 4×4 pixels, doubling blocks with attention among them, a 3×3 convolution.
+    """Latents (N, latent_dim) to images: a linear 4×4 start, doubling blocks and attention, a 3×3 convolution.
 
-    All spectrally normalized. With `image.classes` each class has a scale and a shift in every block's norms. `width` is that of the
-    last block. `attention` is the size in pixels after which it stands (0: nowhere; None: 32, or half the image if that is less).
+    All layers are spectrally normalized. With `image.classes` each class has a scale and a shift in every block's
+    norms. `width` is that of the last block. `attention` is the image size in pixels after which attention follows (0:
+    none; None: 32, or half the image if that is less).
     """
 
     def __init__(self, image: ImageSpec, latent_dim: int = 128, width: int = 64, attention: int | None = None):
@@ -70,10 +76,10 @@ class SAGANGenerator(Generator):
         def norm(channels: int) -> nn.Module:
             if not image.classes:
                 return BatchNorm(channels)
-            tables = [nn.Embedding(image.classes, channels) for _ in range(2)]
-            for table in tables:
+            gain, shift = nn.Embedding(image.classes, channels), nn.Embedding(image.classes, channels)
+            for table in (gain, shift):
                 nn.init.zeros_(table.weight)
-            return ConditionalBatchNorm(channels, *tables)
+            return ConditionalBatchNorm(channels, gain, shift)
 
         self.input = nn.Sequential(SpectralLinear(latent_dim, widths[0] * 16), Reshape(widths[0], 4, 4))
         self.blocks, size, at = nn.ModuleList(), 4, attention_size(image, attention)
@@ -94,15 +100,17 @@ class SAGANGenerator(Generator):
 
 
 class SAGANDiscriminator(nn.Module):
-    """Images to logits (N,): halving blocks with attention among them, one more block, the sum over all pixels, a linear layer.
+    """Images to logits (N,): halving blocks and attention, one more block, the sum over all pixels, a linear layer.
 
-    With `image.classes` the projection on the class is added. All spectrally normalized; `width` is that of the first block.
+    With `image.classes` the projection on the class is added. All layers are spectrally normalized; `width` is that of
+    the first block.
     """
 
     def __init__(self, image: ImageSpec, width: int = 64, attention: int | None = None):
         super().__init__()
         widths = [image.channels, *(width * 2**number for number in range(doublings(image)))]
-        layers, size, at = [], image.size, attention_size(image, attention)
+        layers: list[nn.Module] = []
+        size, at = image.size, attention_size(image, attention)
         for number, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False)):
             layers.append(DiscriminatorBlock(narrow, wide, wide, convolution, down=True, first=number == 0))
             size //= 2

@@ -55,7 +55,7 @@ def register_variants(register: RegisterVariant) -> None:
                 "sndcgan.fashion-mnist": Weights(
                     image=ImageSpec(32, 1),
                     sha256="5a8bc3deaffb864f1e118069738563e38d853023dc6120ccb4403c43ce4958c9",
-                    licence="MIT",
+                    license="MIT",
                     package_file="ganzoo_plugins.sngan:files/fashion-mnist",
                 )
             },

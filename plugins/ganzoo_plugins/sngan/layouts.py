@@ -1,4 +1,4 @@
-"""How kwotsin/mimicry names the tensors of SNGAN and of the projection discriminator."""
+"""The tensor names of kwotsin/mimicry's SNGAN and projection discriminator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORGOTTEN = ("weight_v", "sn_sigma")  # follow from the others
 
 
 def shapes_of(match: Match) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the state of a match's network, which gets no memory for its numbers."""
+    """Returns names and shapes of the state of a match's network, built on the meta device."""
     return _shapes(match.role, match.image, tuple(match.part.options.items()))
 
 
@@ -34,7 +34,7 @@ def _shapes(role: str, image: ImageSpec, options: tuple) -> dict[str, tuple[int,
 
 
 def our_name(name: str, role: str) -> str:
-    """Our name of mimicry's tensor, but for the table "embed", which holds two of ours; "" for what we do without."""
+    """Returns our name of mimicry's tensor; "" for tensors that ours lack. The table "embed" holds two of ours."""
     layer, _, ending = name.partition(".")
     if ending.endswith(FORGOTTEN):
         return ""
@@ -61,7 +61,7 @@ class MimicrySNGAN(Layout):
     conditional = False
     note = "Pixels are doubled bilinearly and batch norm adds 1e-5, as in mimicry."
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         match = self._generator(shapes) or self._discriminator(shapes)
         if match is None or bool(match.image.classes) is not self.conditional:
             return None
@@ -76,7 +76,7 @@ class MimicrySNGAN(Layout):
         return match if found == shapes_of(match) else None
 
     def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
-        made = {}
+        made: dict[str, Tensor] = {}
         for theirs, tensor in tensors.items():
             name = our_name(theirs, match.role)
             if name.endswith(".embed"):
@@ -113,7 +113,7 @@ class MimicrySNGAN(Layout):
 
 
 class MimicryProjection(MimicrySNGAN):
-    """The same with labels: tables `embed` of scales and shifts, and a vector `l_y` of each class."""
+    """The same with labels: tables `embed` of scales and shifts, and an embedding `l_y` of each class."""
 
     variants = ("cgan-pd",)
     summary = "kwotsin/mimicry cGAN-PD, 32 px (generator and discriminator)"

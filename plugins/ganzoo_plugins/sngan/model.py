@@ -1,13 +1,14 @@
 """The residual networks of SNGAN and the projection discriminator, and their loss.
 
 Followed: pfnet-research/sngan_projection, `gen_models/resnet_32.py` and `resnet_64.py`, `dis_models/snresnet_32.py` and
-`snresnet_64.py`, `updater.py`. With `image.classes` the generator's norms and the discriminator's last layer know the label:
-Miyato and Koyama 2018.
+`snresnet_64.py`, `updater.py`. With `image.classes` the generator's norms and the discriminator's last layer are
+conditional: Miyato and Koyama 2018.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -32,14 +33,17 @@ HALVINGS = {32: 2, 64: 5}
 
 
 def widths_of(image: ImageSpec, table: dict[int, tuple[int, ...]], width: int) -> list[int]:
-    """Channels of each stage at the image's size; ValueError for sizes that the official code does not have."""
+    """Returns the channels of each stage at the image's size; ValueError for sizes that have no official code."""
     if image.size not in table:
         raise ValueError(f"SNGAN's residual networks are for {' and '.join(map(str, table))} pixels, not {image.size}")
     return [width * times for times in table[image.size]]
 
 
 def initialize(module: nn.Module) -> None:
-    """Glorot's uniform weights, √2 times as wide in the 3×3 convolutions of blocks; biases 0."""
+    """Initializes weights with Glorot's uniform distribution, √2 times as wide in 3×3 convolutions of blocks.
+
+    Biases are 0.
+    """
     in_blocks = {
         layer
         for block in module.modules()
@@ -48,25 +52,26 @@ def initialize(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear, SpectralEmbedding)):
             nn.init.xavier_uniform_(layer.weight, math.sqrt(2) if layer in in_blocks else 1.0)
-        if isinstance(getattr(layer, "bias", None), nn.Parameter):
-            nn.init.zeros_(layer.bias)
+        bias = getattr(layer, "bias", None)
+        if isinstance(bias, nn.Parameter):
+            nn.init.zeros_(bias)
 
 
 def convolution(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
-    """A convolution that keeps the size."""
+    """Returns a convolution that keeps the size."""
     return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
 
 
 def spectral_convolution(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
-    """A spectrally normalized convolution that keeps the size."""
+    """Returns a spectrally normalized convolution that keeps the size."""
     return SpectralConv2d(inputs, outputs, kernel, padding=kernel // 2)
 
 
 class SNGANGenerator(Generator):
-    """Latents (N, latent_dim) to images: a linear start of 4×4 pixels, doubling blocks, batch norm, a 3×3 convolution.
+    """Latents (N, latent_dim) to images: a linear 4×4 start, doubling blocks, batch norm, a 3×3 convolution.
 
-    `width` is that of the last block at 64 px; at 32 px all blocks have four times as many channels (official: 64, so 256). `upsampling`
-    "bilinear" and `epsilon` 1e-5 (of batch norm) are those of kwotsin/mimicry.
+    `width` is that of the last block at 64 px; at 32 px all blocks have four times as many channels (official: 64, so
+    256). `upsampling` "bilinear" and `epsilon` 1e-5 (of batch norm) are those of kwotsin/mimicry.
     """
 
     def __init__(
@@ -91,14 +96,14 @@ class SNGANGenerator(Generator):
         initialize(self)
 
     @staticmethod
-    def norm_of(classes: int, epsilon: float):
-        """Batch norm inside the blocks: with classes it has a scale and a shift for each, which start at 1 and 0."""
+    def norm_of(classes: int, epsilon: float) -> Callable[[int], nn.Module]:
+        """Returns the constructor of the blocks' batch norm: with classes, scale and shift per class, from 1 and 0."""
 
         def conditional(channels: int) -> ConditionalBatchNorm:
-            tables = [nn.Embedding(classes, channels) for _ in range(2)]
-            for table in tables:
+            gain, shift = nn.Embedding(classes, channels), nn.Embedding(classes, channels)
+            for table in (gain, shift):
                 nn.init.zeros_(table.weight)
-            return ConditionalBatchNorm(channels, *tables, eps=epsilon)
+            return ConditionalBatchNorm(channels, gain, shift, eps=epsilon)
 
         return conditional if classes else lambda channels: BatchNorm(channels, eps=epsilon)
 
@@ -112,9 +117,10 @@ class SNGANGenerator(Generator):
 class SNGANDiscriminator(nn.Module):
     """Images to logits (N,): residual blocks, the sum over all pixels, a linear layer, all spectrally normalized.
 
-    `width` is that of the first block at 64 px; at 32 px all blocks have twice as many channels. `bias` is that of the last layer (None: the official
-    code's, which has one at 64 px only). `activated_shortcut`: shortcuts start after the ReLU, as in kwotsin/mimicry. With
-    `image.classes` the inner product of the features and a vector of the label is added: Miyato and Koyama 2018, equation 3.
+    `width` is that of the first block at 64 px; at 32 px all blocks have twice as many channels. `bias` is that of the
+    last layer (None: the official code's, which has one at 64 px only). With `activated_shortcut`, shortcuts start
+    after the ReLU, as in kwotsin/mimicry. With `image.classes` the inner product of the features and the label's
+    embedding is added: Miyato and Koyama 2018, equation 3.
     """
 
     def __init__(self, image: ImageSpec, width: int = 64, bias: bool | None = None, activated_shortcut: bool = False):
@@ -145,15 +151,19 @@ class SNGANDiscriminator(nn.Module):
 
 
 def dequantized(images: Tensor, noise: Tensor) -> Tensor:
-    """v/128 − 1 + noise/128 of the bytes v that `images` v/127.5 − 1 came from: `datasets/cifar10.py`. `noise` is uniform in [0, 1)."""
+    """Returns v/128 − 1 + noise/128 of the bytes v of `images` v/127.5 − 1: `datasets/cifar10.py`.
+
+    `noise` is uniform in [0, 1).
+    """
     return (images + 1) * (255 / 256) - 1 + noise / 128
 
 
 class SNGAN(Loss):
-    """Hinge loss (Miyato et al. 2018, equations 16 and 17) or cross-entropy, with fakes of labels drawn for themselves.
+    """Hinge loss (Miyato et al. 2018, equations 16 and 17) or cross-entropy; labels of fakes are sampled uniformly.
 
-    `objective`: "hinge" or "non-saturating". The generator steps first if `generator_first`, on `generator_batch` times the
-    discriminator's batch; then the discriminator `critic_steps` times, each on fresh images. `dequantize` adds noise to the real images.
+    `objective`: "hinge" or "non-saturating". The generator steps first if `generator_first`, on `generator_batch` times
+    the discriminator's batch; then the discriminator steps `critic_steps` times, each on fresh images. `dequantize`
+    adds noise to the real images.
     """
 
     def __init__(
@@ -174,7 +184,7 @@ class SNGAN(Loss):
         self.phases = tuple(phases if generator_first else reversed(phases))
 
     def judge_fakes(self, turn: Turn) -> Tensor:
-        """Logits of fakes whose labels are uniform, not those of the real images (`sample_categorical` in updater.py)."""
+        """Returns logits of fakes whose labels are uniform, not the real ones (`sample_categorical` in updater.py)."""
         label = turn.random_label()
         fake = turn.fake if label is None else turn.generator(turn.latent, label)
         return turn.logits(fake, label, stands_for="fake")

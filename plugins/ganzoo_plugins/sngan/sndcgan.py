@@ -1,4 +1,7 @@
-"""The plain convolutional networks of SNGAN: Miyato et al. 2018, table 3 ("standard CNN"), not quite those of pfnet-research/chainer-gan-lib."""
+"""The plain convolutional networks of SNGAN: Miyato et al. 2018, table 3 ("standard CNN").
+
+pfnet-research/chainer-gan-lib differs from them in places.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ STAGES = {
 
 
 def start_size(image: ImageSpec) -> int:
-    """Pixels before the three doublings; ValueError if the image cannot be halved three times."""
+    """Returns the pixels before the three doublings; ValueError if the image cannot be halved three times."""
     if image.size % 8 or image.size < 16:
         raise ValueError(
             f"SNDCGAN draws squares whose size is a multiple of 8 and at least 16 pixels, not {image.size}"
@@ -27,18 +30,19 @@ def start_size(image: ImageSpec) -> int:
 
 
 def initialize(module: nn.Module) -> None:
-    """Weights N(0, 0.02), biases 0."""
+    """Initializes weights from N(0, 0.02) and biases with 0."""
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             nn.init.normal_(layer.weight, 0.0, 0.02)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 class SNDCGANGenerator(Generator):
     """Latents (N, latent_dim) to images: a linear start, three 4×4 transposed convolutions, one of 3×3.
 
-    `width` is that of the last hidden layer, an eighth of the first one's. `normalize_start` puts batch norm and ReLU after the linear layer,
-    as google/compare_gan does.
+    `width` is that of the last hidden layer, an eighth of the first one's. `normalize_start` adds batch norm and ReLU
+    after the linear layer, as google/compare_gan does.
     """
 
     def __init__(self, image: ImageSpec, latent_dim: int = 128, width: int = 64, normalize_start: bool = False):
@@ -58,9 +62,10 @@ class SNDCGANGenerator(Generator):
 
 
 class SNDCGANDiscriminator(nn.Module):
-    """Images to logits (N,): 3×3 convolutions and halving 4×4 ones in turn, leaky ReLU 0.1, a linear layer, all spectrally normalized.
+    """Images to logits (N,): 3×3 convolutions and halving 4×4 ones in turn, leaky ReLU 0.1, a linear layer.
 
-    `order` is where the width doubles: "paper" 64, 64, 128, 128, 256, 256, 512; "compare-gan" 64, 128, 128, 256, 256, 512, 512.
+    All layers are spectrally normalized. `order` is where the width doubles: "paper" 64, 64, 128, 128, 256, 256, 512;
+    "compare-gan" 64, 128, 128, 256, 256, 512, 512.
     """
 
     def __init__(self, image: ImageSpec, width: int = 64, order: Literal["paper", "compare-gan"] = "paper"):

@@ -1,6 +1,6 @@
-"""StudioGAN's plain convolutional networks for 32 pixels, its backbone `deep_conv`: those of SNGAN's "standard CNN", but for their ends.
+"""StudioGAN's plain convolutional networks for 32 pixels, its backbone `deep_conv`, after SNGAN's "standard CNN".
 
-Followed: POSTECH-CVLab/PyTorch-StudioGAN, `src/models/deep_conv.py`.
+Followed: POSTECH-CVLab/PyTorch-StudioGAN, `src/models/deep_conv.py`. Their first and last layers differ from SNGAN's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BLOCKS = 3
 
 
 def check(image: ImageSpec, attention: int) -> None:
-    """ValueError unless the images have 32 pixels and attention stands after a block or nowhere (0)."""
+    """Raises ValueError unless the images have 32 pixels and attention follows an existing block or none (0)."""
     if image.size != 32:
         raise ValueError(f"StudioGAN's convolutional networks are for 32 pixels, not {image.size}")
     if not 0 <= attention <= BLOCKS:
@@ -25,7 +25,7 @@ def check(image: ImageSpec, attention: int) -> None:
 
 
 class DoublingBlock(nn.Module):
-    """A 4×4 transposed convolution of stride 2, batch norm that is told the condition, ReLU."""
+    """A 4×4 transposed convolution of stride 2, conditional batch norm, ReLU."""
 
     def __init__(self, inputs: int, outputs: int, layers: Layers, condition: int):
         super().__init__()
@@ -51,10 +51,11 @@ class HalvingBlock(nn.Module):
 
 
 class ConvolutionalGenerator(Generator):
-    """Latents (N, latent_dim) and labels to images of 32 pixels: a linear start of 4×4, three doubling blocks, a 3×3 convolution.
+    """Latents (N, latent_dim) and labels to images of 32 pixels: a linear 4×4 start, doubling blocks, a convolution.
 
-    `width` is that of the last block, an eighth of the start's. `spectral` divides every weight by its largest singular value.
-    `attention` is the number of the block after which it stands, from 1; 0: nowhere.
+    There are three blocks, and the last convolution is 3×3. `width` is that of the last block, an eighth of the
+    start's. `spectral` divides every weight by its largest singular value. `attention` is the number of the block that
+    attention follows, from 1; 0: none.
     """
 
     def __init__(
@@ -81,10 +82,10 @@ class ConvolutionalGenerator(Generator):
 
 
 class ConvolutionalDiscriminator(nn.Module):
-    """Images of 32 pixels and labels to logits (N,): three halving blocks, a 3×3 convolution, the sum over all pixels, a linear layer.
+    """Images of 32 pixels and labels to logits (N,): three halving blocks, a 3×3 convolution, a sum, a linear layer.
 
-    `width` is that of the first block, an eighth of the last convolution's. `spectral` as in the generator, in place of
-    batch norm; `attention` likewise.
+    The sum is over all pixels. `width` is that of the first block, an eighth of the last convolution's. `spectral` as
+    in the generator, instead of batch norm; `attention` likewise.
     """
 
     def __init__(self, image: ImageSpec, width: int = 64, spectral: bool = False, attention: int = 0):

@@ -1,11 +1,13 @@
-"""The layers of StudioGAN's backbones: orthogonal weights, spectral normalization if asked for, batch norm that knows a condition.
+"""The layers of StudioGAN's backbones: orthogonal weights, optional spectral normalization, conditional batch norm.
 
-Followed: POSTECH-CVLab/PyTorch-StudioGAN, `src/utils/ops.py` and `define_modules` of `src/config.py`, with torch's older `spectral_norm`.
+Followed: POSTECH-CVLab/PyTorch-StudioGAN, `src/utils/ops.py` and `define_modules` of `src/config.py`, with torch's
+older `spectral_norm`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +21,15 @@ SPECTRAL_EPSILON = 1e-6
 
 
 class Spectral(nn.Module):
-    """Divides a weight by its largest singular value uᵀWv; both vectors are kept, and advance by one step in each pass of training.
+    """Divides a weight by its largest singular value uᵀWv; each pass in training advances both vectors by one step.
 
-    Evaluation takes them as they are, where `ganzoo.networks.normalization` takes one more step: what a checkpoint of averaged weights draws
-    depends on it. Miyato et al. 2018, algorithm 1. `outputs` is the dimension of the weight that counts the layer's outputs.
+    Evaluation uses the stored vectors, where `ganzoo.networks.normalization` takes one more step; samples of a
+    checkpoint of averaged weights depend on that. Miyato et al. 2018, algorithm 1. `outputs` is the dimension of the
+    weight that counts the layer's outputs.
     """
+
+    u: Tensor
+    v: Tensor
 
     def __init__(self, weight: Tensor, outputs: int):
         super().__init__()
@@ -48,61 +54,62 @@ class Spectral(nn.Module):
 
 @dataclass(frozen=True)
 class Layers:
-    """Makes the layers of one network: weights orthogonal, biases 0, divided by their largest singular value if `spectral`."""
+    """Makes the layers of one network: weights orthogonal, biases 0, spectrally normalized if `spectral`."""
 
     spectral: bool = False
 
     def made(self, layer: nn.Module) -> nn.Module:
-        """The layer with its first weights."""
-        if (
-            not layer.weight.is_meta
-        ):  # a network of shapes alone is made for every file that is looked at, and there this is slow
-            nn.init.orthogonal_(layer.weight)
-            if getattr(layer, "bias", None) is not None:
-                nn.init.zeros_(layer.bias)
+        """Initializes and returns the layer."""
+        weight, bias = cast(Tensor, layer.weight), getattr(layer, "bias", None)
+        if not weight.is_meta:  # recognizing a file builds networks of shapes alone, where this would be slow
+            nn.init.orthogonal_(weight)
+            if bias is not None:
+                nn.init.zeros_(bias)
         if self.spectral:
-            spectral = Spectral(layer.weight, 1 if isinstance(layer, nn.ConvTranspose2d) else 0)
+            spectral = Spectral(weight, 1 if isinstance(layer, nn.ConvTranspose2d) else 0)
             register_parametrization(layer, "weight", spectral, unsafe=True)
         return layer
 
     def convolution(self, inputs: int, outputs: int, kernel: int) -> nn.Module:
-        """A convolution that keeps the size."""
+        """Returns a convolution that keeps the size."""
         return self.made(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2))
 
     def halving(self, inputs: int, outputs: int) -> nn.Module:
-        """A 4×4 convolution of stride 2."""
+        """Returns a 4×4 convolution of stride 2."""
         return self.made(nn.Conv2d(inputs, outputs, 4, 2, 1))
 
     def doubling(self, inputs: int, outputs: int) -> nn.Module:
-        """A 4×4 transposed convolution of stride 2."""
+        """Returns a 4×4 transposed convolution of stride 2."""
         return self.made(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1))
 
     def attention(self, inputs: int, outputs: int, kernel: int) -> nn.Module:
-        """A convolution of self-attention: without bias."""
+        """Returns a convolution for self-attention, without bias."""
         return self.made(nn.Conv2d(inputs, outputs, kernel, bias=False))
 
     def linear(self, inputs: int, outputs: int, bias: bool = True) -> nn.Module:
         return self.made(nn.Linear(inputs, outputs, bias=bias))
 
     def table(self, classes: int, width: int) -> nn.Module:
-        """A vector of each class."""
+        """Returns an embedding of the classes."""
         return self.made(nn.Embedding(classes, width))
 
     def norm(self, channels: int, condition: int) -> nn.Module:
-        """Batch norm whose scale and shift are linear in a condition of so many numbers; its own where that is 0."""
+        """Returns batch norm with scale and shift linear in a condition of so many numbers; unconditional for 0."""
         if not condition:
             return BatchNorm(channels, eps=EPSILON)
-        return ConditionalBatchNorm(
-            channels, *(self.linear(condition, channels, bias=False) for _ in range(2)), eps=EPSILON
-        )
+        gain, shift = (self.linear(condition, channels, bias=False) for _ in range(2))
+        return ConditionalBatchNorm(channels, gain, shift, eps=EPSILON)
 
     def discriminator_norm(self, channels: int) -> nn.Module:
-        """Batch norm where the discriminator has no spectral normalization, nothing where it has."""
+        """Returns batch norm, or the identity in a spectrally normalized discriminator."""
         return nn.Identity() if self.spectral else nn.BatchNorm2d(channels, eps=EPSILON)
 
 
 class Judgement(nn.Module):
-    """The end of a discriminator: features (N, width) and labels to logits (N,), with the projection on the class if there are any."""
+    """The end of a discriminator: features (N, width) and labels to logits (N,), with the class projection.
+
+    Without classes there is no projection.
+    """
 
     def __init__(self, width: int, classes: int, layers: Layers):
         super().__init__()
@@ -114,6 +121,7 @@ class Judgement(nn.Module):
         return logits if self.embedding is None else logits + (self.embedding(label) * features).sum(1)
 
 
-def one_hot(label: Tensor, classes: int, like: Tensor) -> Tensor:
-    """Labels (N,) as vectors (N, classes) of the type of `like`."""
+def one_hot(label: Tensor | None, classes: int, like: Tensor) -> Tensor:
+    """Converts labels (N,) to vectors (N, classes) of the dtype of `like`."""
+    assert label is not None, "a conditional network needs labels"
     return functional.one_hot(label, classes).to(like.dtype)

@@ -1,4 +1,4 @@
-"""How POSTECH-CVLab/PyTorch-StudioGAN names the tensors of its backbones `big_resnet`, `resnet` and `deep_conv`."""
+"""The tensor names of POSTECH-CVLab/PyTorch-StudioGAN's backbones `big_resnet`, `resnet` and `deep_conv`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ENDS = {
 
 
 def shapes_of(match: Match) -> dict[str, Shape]:
-    """Names and shapes of the state of a match's network, which gets no memory for its numbers."""
+    """Returns names and shapes of the state of a match's network, built on the meta device."""
     return _shapes(match.part.name, match.role, match.image, tuple(match.part.options.items()))
 
 
@@ -59,7 +59,7 @@ def _shapes(part: str, role: str, image: ImageSpec, options: tuple) -> dict[str,
 
 
 def our_name(name: str, role: str, layers: Mapping[str, str]) -> str:
-    """Our name of an official tensor. `layers` are the names of what a block holds."""
+    """Returns our name of an official tensor. `layers` are the names of a block's layers."""
     first, *rest = name.split(".")
     rest = [*rest[:-1], ENDINGS.get(rest[-1], rest[-1])] if rest else []
     if first != "blocks" or len(rest) < 3:
@@ -76,26 +76,29 @@ def our_name(name: str, role: str, layers: Mapping[str, str]) -> str:
 
 
 def weight(shapes: Shapes, layer: str) -> Shape:
-    """The shape of a layer's weight, with or without spectral normalization; () if there is none."""
+    """Returns the shape of a layer's weight, with or without spectral normalization; () if there is none."""
     return shapes.get(f"{layer}.weight_orig") or shapes.get(f"{layer}.weight") or ()
 
 
 def counted(shapes: Shapes, layer: str) -> int:
-    """How many blocks hold the layer."""
+    """Returns the number of blocks that hold the layer."""
     return sum(1 for name in shapes if re.fullmatch(rf"blocks\.\d+\.0\.{layer}\.weight(_orig)?", name))
 
 
 def attention(shapes: Shapes) -> int:
-    """The number of the block after which attention stands, from 1: that of its own entry, which comes after as many; 0 without."""
+    """Returns the number of the block that attention follows, from 1; 0 without attention.
+
+    Attention is an entry of its own, after as many blocks.
+    """
     return next((int(found[1]) for name in shapes if (found := re.fullmatch(r"blocks\.(\d{1,2})\.0\.sigma", name))), 0)
 
 
 class StudioGAN(Layout):
-    """What the backbones share: the file is recognised if a network of ours has just its names and shapes."""
+    """Base of the backbones: recognizes a file if a network of ours has exactly its names and shapes."""
 
     layers: Mapping[str, str] = RESIDUAL
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         match = self._generator(shapes) or self._discriminator(shapes)
         if match is None:
             return None
@@ -151,7 +154,7 @@ class Resnet(StudioGAN):
     def _conditioned(
         self, shapes: Shapes, options: dict, image: ImageSpec, latent_dim: int, slots: int
     ) -> Match | None:
-        """The match, with what the norms of the first block say of the classes."""
+        """Returns the match, with the class options that the norms of the first block show."""
         gain = weight(shapes, "blocks.0.0.bn1.gain")
         if gain and len(gain) != 2:
             return None
@@ -187,7 +190,7 @@ class BigResnet(Resnet):
     def _conditioned(
         self, shapes: Shapes, options: dict, image: ImageSpec, latent_dim: int, slots: int
     ) -> Match | None:
-        """`latent_dim` is that of the first chunk alone: it has as many numbers as each of the others."""
+        """Multiplies `latent_dim`, the size of the first chunk, by the number of equal chunks."""
         shared = shapes.get("shared.weight", ())
         if len(shared) not in (0, 2):
             return None

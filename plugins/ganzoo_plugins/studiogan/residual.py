@@ -1,4 +1,4 @@
-"""StudioGAN's residual networks: its backbones `resnet` and `big_resnet`, which differ in what the generator's norms are told.
+"""StudioGAN's residual networks: its backbones `resnet` and `big_resnet`, which differ in the condition of the norms.
 
 Followed: POSTECH-CVLab/PyTorch-StudioGAN, `src/models/resnet.py` and `src/models/big_resnet.py`.
 """
@@ -32,12 +32,15 @@ DISCRIMINATOR = {  # times the width: channels after each block
 
 
 def halvings(size: int) -> int:
-    """How many of the discriminator's blocks halve the pixels: the first two at 32 pixels, all but the last from 64 on."""
+    """Returns how many discriminator blocks halve the image: two at 32 pixels, all but the last from 64 on."""
     return 2 if size == 32 else len(DISCRIMINATOR[size]) - 1
 
 
 def check(image: ImageSpec, attention: int, blocks: dict[int, tuple[int, ...]]) -> tuple[int, ...]:
-    """The multiples of the width at the image's size; ValueError for other sizes, and for attention after a block that is not there."""
+    """Returns the multiples of the width at the image's size.
+
+    Raises ValueError for other sizes, and for attention after a block that does not exist.
+    """
     if image.size not in blocks:
         raise ValueError(
             f"StudioGAN's residual networks are for {', '.join(map(str, blocks))} pixels, not {image.size}"
@@ -50,11 +53,12 @@ def check(image: ImageSpec, attention: int, blocks: dict[int, tuple[int, ...]]) 
 
 
 class ResidualGenerator(Generator):
-    """Latents (N, latent_dim) and labels to images: a linear start of 4×4 pixels, doubling blocks, batch norm, a 3×3 convolution.
+    """Latents (N, latent_dim) and labels to images: a linear 4×4 start, doubling blocks, batch norm, a 3×3 convolution.
 
-    `chunked` (`big_resnet`) cuts the latent into equal chunks, one for the start and one for the norms of each block, beside a vector of
-    the class that all share, of `shared_dim` numbers. Without it (`resnet`) the norms are told the class alone, or nothing. `spectral`
-    divides every weight by its largest singular value. `attention` is the number of the block after which it stands, from 1; 0: nowhere.
+    `chunked` (`big_resnet`) splits the latent into equal chunks, one for the start and one for the norms of each block,
+    beside a shared class embedding of `shared_dim` numbers. Without it (`resnet`) the norms are conditional on the
+    class alone, or unconditional. `spectral` divides every weight by its largest singular value. `attention` is the
+    number of the block that attention follows, from 1; 0: none.
     """
 
     def __init__(
@@ -71,7 +75,8 @@ class ResidualGenerator(Generator):
         times = check(image, attention, GENERATOR)
         if chunked and latent_dim % len(times):
             raise ValueError(
-                f"latent_dim must be a multiple of {len(times)}, a chunk for the start and for each block, not {latent_dim}"
+                f"latent_dim must be a multiple of {len(times)}, a chunk for the start and for each block, "
+                f"not {latent_dim}"
             )
         self.latent_dim, self.classes, layers = latent_dim, image.classes, Layers(spectral)
         self.chunk = latent_dim // len(times) if chunked else 0
@@ -109,10 +114,10 @@ class ResidualGenerator(Generator):
 
 
 class DiscriminatorBlock(nn.Module):
-    """Twice norm, ReLU and 3×3 convolution beside a shortcut; `down` halves the pixels, the `first` block starts with a convolution.
+    """Twice norm, ReLU and 3×3 convolution beside a shortcut; `down` halves, the `first` starts with a convolution.
 
-    With spectral normalization there are no norms, and the official ReLU in place makes the shortcut start after it; with batch norm the
-    shortcut has one of its own. The 1×1 convolution stands where width or size change.
+    With spectral normalization there are no norms, and the official in-place ReLU makes the shortcut start after it;
+    with batch norm the shortcut has its own. The 1×1 convolution exists where width or size change.
     """
 
     def __init__(self, inputs: int, outputs: int, layers: Layers, down: bool, first: bool):
@@ -142,9 +147,10 @@ class DiscriminatorBlock(nn.Module):
 
 
 class ResidualDiscriminator(nn.Module):
-    """Images and labels to logits (N,): residual blocks, the sum over all pixels, a linear layer plus the projection on the class.
+    """Images and labels to logits (N,): residual blocks, a sum over pixels, a linear layer plus the class projection.
 
-    `spectral` divides every weight by its largest singular value; without it the blocks have batch norm. `attention` as in the generator.
+    `spectral` divides every weight by its largest singular value; without it the blocks have batch norm. `attention` as
+    in the generator.
     """
 
     def __init__(self, image: ImageSpec, width: int = 64, spectral: bool = True, attention: int = 0):

@@ -21,7 +21,7 @@ def register_variants(register: RegisterVariant) -> None:
                 "vae.fashion-mnist": Weights(
                     image=ImageSpec(32, 1),
                     sha256="033df13d418da4241741fe0f39205bfc25946af5c098a00da2a432d49c5c90c5",
-                    licence="MIT",
+                    license="MIT",
                     package_file="ganzoo_plugins.vae:files/fashion-mnist",
                 )
             },

@@ -1,8 +1,9 @@
-"""How pytorch/examples `vae/main.py` stores its autoencoder: decoder and encoder in one module."""
+"""The tensor names of pytorch/examples `vae/main.py`, which stores decoder and encoder in one module."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from torch import Tensor
 
@@ -13,12 +14,12 @@ DECODER = ("fc3", "fc4")
 
 
 class PytorchExamplesVAE(Layout):
-    """`fc1`, `fc21`, `fc22` (the encoder, which drawing does not need) and `fc3`, `fc4` (the decoder)."""
+    """`fc1`, `fc21`, `fc22` (the encoder, which sampling does not need) and `fc3`, `fc4` (the decoder)."""
 
     variants = ("vae",)
     summary = "pytorch/examples vae/main.py (the whole module; its decoder is taken)"
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         weight, last = shapes.get("fc3.weight", ()), shapes.get("fc4.weight", ())
         if len(weight) != 2 or len(last) != 2:
             return None
@@ -31,12 +32,12 @@ class PytorchExamplesVAE(Layout):
         note = "The encoder, which drawing does not need, was left out."
         return Match(Part("vae", {"latent_dim": latent_dim, "width": width}), image, note=note)
 
-    def convert(self, tensors, match: Match) -> dict[str, Tensor]:
+    def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         return {f"{layer}.{kind}": tensors[f"{layer}.{kind}"] for layer in DECODER for kind in ("weight", "bias")}
 
 
 def with_biases(layers: dict[str, tuple[int, int]]) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of linear layers with their biases."""
+    """Returns names and shapes of linear layers with their biases."""
     return {
         f"{name}.{kind}": shape if kind == "weight" else shape[:1]
         for name, shape in layers.items()
@@ -45,6 +46,6 @@ def with_biases(layers: dict[str, tuple[int, int]]) -> dict[str, tuple[int, ...]
 
 
 def whole_root(pixels: int, channels: int) -> int:
-    """The side of a square of `pixels` numbers in `channels`, 0 if there is none."""
+    """Returns the side of a square of `pixels` numbers in `channels`, 0 if there is none."""
     side = math.isqrt(pixels // channels)
     return side if channels * side * side == pixels else 0

@@ -1,8 +1,8 @@
 """The decoder, the encoder and the bound of the variational autoencoder.
 
-Followed: pytorch/examples `vae/main.py`, whose layers at 28 px and one channel have 652,824 parameters in torch's default
-initialization, and whose names they keep: fc1, fc21 (mean) and fc22 (log-variance) encode, fc3 and fc4 decode. Other sizes and
-colour are ganzoo's adaptation: the same layers on as many pixels as there are.
+Followed: pytorch/examples `vae/main.py`, whose layers at 28 px and one channel have 652,824 parameters in torch's
+default initialization. Their names stay: fc1, fc21 (mean) and fc22 (log-variance) encode, fc3 and fc4 decode. Other
+sizes and colour are ganzoo's adaptation: the same layers on more pixels.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ganzoo.networks import Generator
 
 
 class Decoder(Generator):
-    """Latents (N, latent_dim) to images: one hidden layer, ReLU, a sigmoid stretched from [0, 1] to [-1, 1].
+    """Latents (N, latent_dim) to images: one hidden layer, ReLU, a sigmoid rescaled from [0, 1] to [-1, 1].
 
-    `logits=True` gives what the sigmoid is applied to, of the shape of the images.
+    `logits=True` returns the input of the sigmoid, of the shape of the images.
     """
 
     def __init__(self, image: ImageSpec, latent_dim: int = 20, width: int = 400):
@@ -49,10 +49,11 @@ class Encoder(nn.Module):
 
 
 class EvidenceLowerBound(Loss):
-    """Kingma and Welling 2013, equation 10, with a Bernoulli decoder: cross-entropy of the pixels plus the divergence of
-    appendix B, as `loss_function` of main.py has them, but the batch's mean and not its sum.
+    """Kingma and Welling 2013, equation 10, with a Bernoulli decoder: cross-entropy plus the KL divergence.
 
-    A mean can be split over micro-batches and processes, and Adam divides a constant factor out again. The encoder, which only training needs, is a submodule; `latent_dim` must be the decoder's.
+    Both are as in appendix B and `loss_function` of main.py, but the batch's mean and not its sum: a mean can be split
+    over micro-batches and processes, and Adam cancels a constant factor. The encoder, which only training needs, is a
+    submodule; `latent_dim` must be the decoder's.
     """
 
     phases = (Phase("elbo", ("generator", "loss")),)

@@ -24,7 +24,7 @@ def register_variants(register: RegisterVariant) -> None:
                 "wgan.fashion-mnist": Weights(
                     image=ImageSpec(32, 1),
                     sha256="8e7519ddee101717a32e1610704cf411f86e24da28d567bfebdc091b0fb75eba",
-                    licence="MIT",
+                    license="MIT",
                     package_file="ganzoo_plugins.wgan:files/fashion-mnist",
                 )
             },

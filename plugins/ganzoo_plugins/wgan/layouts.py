@@ -1,4 +1,4 @@
-"""How martinarjovsky/WassersteinGAN names the tensors of its networks."""
+"""The tensor names of martinarjovsky/WassersteinGAN."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from ganzoo.layouts import Layout, Match, Shapes
 NORM = ("weight", "bias", "running_mean", "running_var")
 COUNTER = "num_batches_tracked"
 LARGEST = 1024
-SIGN = "The official critic gives low scores to real images; the last layer's sign was turned, so that ours gives high ones."
+SIGN = (
+    "The official critic gives low scores to real images; the last layer's sign was turned, "
+    "so that ours gives high ones."
+)
 
 
 def generator_names(latent_dim: int, width: int, image: ImageSpec) -> dict[str, str]:
-    """The modules of `DCGAN_G` in order, theirs to ours; a name says what comes in and goes out."""
+    """Maps the modules of `DCGAN_G` in order, theirs to ours; a name contains the input and output channels."""
     wide = [width * 2**i for i in reversed(range(stages(image.size)))]
     theirs = [f"initial:{latent_dim}-{wide[0]}:convt", f"initial:{wide[0]}:batchnorm"]
     for outer, inner in zip(wide, wide[1:], strict=False):
@@ -28,7 +31,7 @@ def generator_names(latent_dim: int, width: int, image: ImageSpec) -> dict[str, 
 
 
 def critic_names(width: int, image: ImageSpec) -> dict[str, str]:
-    """The modules of `DCGAN_D` in order, theirs to ours; the first convolution is not normalized."""
+    """Maps the modules of `DCGAN_D` in order, theirs to ours; the first convolution is not normalized."""
     wide = [width * 2**i for i in range(stages(image.size))]
     names = {f"main.initial:{image.channels}-{width}:conv": "main.0"}
     for number, (inner, outer) in enumerate(zip(wide, wide[1:], strict=False)):
@@ -40,12 +43,12 @@ def critic_names(width: int, image: ImageSpec) -> dict[str, str]:
 
 
 def stages(size: int) -> int:
-    """How many times 4 pixels are doubled to `size`."""
+    """Returns how many times 4 pixels are doubled to `size`."""
     return int(math.log2(size // 4))
 
 
 def tensors_of(names: dict[str, str], counters: bool = True) -> dict[str, str]:
-    """Names of tensors, theirs to ours, from names of modules."""
+    """Maps tensor names, theirs to ours, from module names."""
     norm = [*NORM, COUNTER] if counters else NORM
     return {
         f"{theirs}.{kind}": f"{ours}.{kind}"
@@ -55,7 +58,7 @@ def tensors_of(names: dict[str, str], counters: bool = True) -> dict[str, str]:
 
 
 def network(match: Match) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
-    """Names of modules, theirs to ours, and the shapes of the convolutions, by their names."""
+    """Returns module names, theirs to ours, and the shapes of the convolutions by their names."""
     width, image = match.part.options["width"], match.image
     if match.role == "generator":
         latent_dim = match.part.options["latent_dim"]
@@ -71,7 +74,7 @@ def network(match: Match) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
 
 
 def expected(match: Match) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of all tensors but the counters of batch norm."""
+    """Returns names and shapes of all tensors but the counters of batch norm."""
     names, kernels = network(match)
     features = {name: int(name.split(":")[1]) for name in names if name not in kernels}
     shapes = {f"{name}.weight": shape for name, shape in kernels.items()}
@@ -79,12 +82,12 @@ def expected(match: Match) -> dict[str, tuple[int, ...]]:
 
 
 class WassersteinGAN(Layout):
-    """`main.initial:100-512:convt` and so on of `models/dcgan.py`, without extra layers, with batch norm in the generator."""
+    """`main.initial:100-512:convt` and so on of `models/dcgan.py`, with batch norm and without extra layers."""
 
     variants = ("wgan",)
     summary = "martinarjovsky/WassersteinGAN models/dcgan.py (netG and netD)"
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         kernels = [name for name, shape in shapes.items() if len(shape) == 4]
         ends = {start: name for name in kernels for start in ("initial", "final") if name.startswith(f"main.{start}:")}
         size = 4 * 2 ** (len(kernels) - 1)
@@ -100,7 +103,7 @@ class WassersteinGAN(Layout):
         given = {name: tuple(shape) for name, shape in shapes.items() if not name.endswith(COUNTER)}
         return match if match.image.channels in (1, 3) and given == expected(match) else None
 
-    def convert(self, tensors, match: Match) -> dict[str, Tensor]:
+    def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         names = tensors_of(network(match)[0])
         made = {ours: tensors.get(theirs, torch.tensor(0)) for theirs, ours in names.items()}
         return turned(made, f"main.{3 * stages(match.image.size) - 1}.") if match.role == "discriminator" else made
@@ -112,7 +115,7 @@ class WassersteinGANPerceptron(Layout):
     variants = ("wgan-mlp",)
     summary = "martinarjovsky/WassersteinGAN models/mlp.py (netG and netD)"
 
-    def recognises(self, shapes: Shapes) -> Match | None:
+    def recognize(self, shapes: Shapes) -> Match | None:
         first, last = shapes.get("main.0.weight", ()), shapes.get("main.6.weight", ())
         if len(first) != 2 or len(last) != 2:
             return None
@@ -139,16 +142,16 @@ class WassersteinGANPerceptron(Layout):
         options = {"width": width} if judges else {"latent_dim": inputs, "width": width}
         return Match(Part("wgan-mlp", options), image, *(("discriminator", SIGN) if judges else ()))
 
-    def convert(self, tensors, match: Match) -> dict[str, Tensor]:
+    def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         return turned(tensors, "main.6.") if match.role == "discriminator" else dict(tensors)
 
 
 def turned(tensors: Mapping[str, Tensor], layer: str) -> dict[str, Tensor]:
-    """The tensors with the sign of one layer turned."""
+    """Negates one layer of the tensors."""
     return {name: -value if name.startswith(layer) else value for name, value in tensors.items()}
 
 
 def whole_root(pixels: int, channels: int) -> int:
-    """The side of a square of `pixels` numbers in `channels`, 0 if there is none."""
+    """Returns the side of a square of `pixels` numbers in `channels`, 0 if there is none."""
     side = math.isqrt(pixels // channels)
     return side if channels * side * side == pixels else 0

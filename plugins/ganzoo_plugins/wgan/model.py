@@ -1,7 +1,7 @@
 """The loss of WGAN, and its networks without convolutions.
 
-Followed: martinarjovsky/WassersteinGAN, `main.py` and `models/mlp.py`. Its convolutional networks (`models/dcgan.py`) are DCGAN's
-without the last sigmoid, which ganzoo's DCGAN leaves to the loss anyway, so they are reused by name.
+Followed: martinarjovsky/WassersteinGAN, `main.py` and `models/mlp.py`. Its convolutional networks (`models/dcgan.py`)
+are DCGAN's without the last sigmoid, which ganzoo's DCGAN leaves to the loss, so variants use those by name.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ HIDDEN_LAYERS = 3
 
 
 def perceptron(inputs: int, width: int, outputs: int) -> list[nn.Module]:
-    """Three hidden layers of ReLUs and a linear one; weights stay as torch draws them, for `main.py` initializes convolutions only."""
+    """Returns three hidden layers of ReLUs and a linear one, in torch's initialization.
+
+    `main.py` initializes convolutions only.
+    """
     sizes = [inputs, *[width] * HIDDEN_LAYERS]
     hidden = [layer for size in sizes[:-1] for layer in (nn.Linear(size, width), nn.ReLU(True))]
     return [*hidden, nn.Linear(width, outputs)]
 
 
 class PerceptronGenerator(Generator):
-    """Latents (N, latent_dim) to images: `MLP_G`, which has no tanh at the end; outside of training images are clipped to [-1, 1]."""
+    """Latents (N, latent_dim) to images: `MLP_G`, which has no tanh; clamped to [-1, 1] in evaluation."""
 
     def __init__(self, image: ImageSpec, latent_dim: int = 100, width: int = 512):
         super().__init__()
@@ -49,12 +52,12 @@ class PerceptronCritic(nn.Module):
 
 
 class WassersteinClipped(Loss):
-    """Arjovsky et al. 2017, algorithm 1: the critic minimizes f̄ − r̄ with every weight in [-clip, clip], the generator −f̄.
+    """Arjovsky et al. 2017, algorithm 1: the critic minimizes f̄ − r̄ with weights in [-clip, clip], the generator −f̄.
 
-    Weights, batch norm's too, are clipped before each critic step, as in the code, so the last step may leave the box by a learning
-    rate. The code's critic is the negative of the paper's and of this one. `critic_steps` critic steps come before each generator
-    step, with fresh images each; `long_critic_steps` do in the first `warmup` steps and, unless `long_every` is 0, in every
-    `long_every`-th: a critic near its optimum gives a reliable gradient.
+    Weights, batch norm's too, are clipped before each critic step, as in the code, so the last step may exceed the box
+    by a learning rate. The code's critic is the negative of the paper's and of this one. Each generator step follows
+    `critic_steps` critic steps, with fresh images each; it follows `long_critic_steps` in the first `warmup` steps and,
+    unless `long_every` is 0, in every `long_every`-th, because a critic near its optimum gives a reliable gradient.
     """
 
     def __init__(
@@ -69,7 +72,8 @@ class WassersteinClipped(Loss):
         super().__init__()
         if clip <= 0 or critic_steps < 1 or long_critic_steps < 1 or warmup < 0 or long_every < 0:
             raise ValueError(
-                "clip must be above 0, critic_steps and long_critic_steps at least 1, warmup and long_every at least 0, "
+                "clip must be above 0, critic_steps and long_critic_steps at least 1, "
+                "warmup and long_every at least 0, "
                 f"not {clip}, {critic_steps}, {long_critic_steps}, {warmup} and {long_every}"
             )
         self.clip, self.critic_steps, self.long_critic_steps = clip, critic_steps, long_critic_steps
@@ -80,7 +84,7 @@ class WassersteinClipped(Loss):
         )
 
     def steps_of_the_critic(self, step: int) -> int:
-        """How many critic steps come before generator step `step`, counted from 0."""
+        """Returns the number of critic steps before generator step `step`, counted from 0."""
         long = step < self.warmup or (self.long_every > 0 and step % self.long_every == 0)
         return self.long_critic_steps if long else self.critic_steps
 

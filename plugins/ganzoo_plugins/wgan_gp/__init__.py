@@ -38,7 +38,7 @@ def register_variants(register: RegisterVariant) -> None:
                 "wgan-gp.fashion-mnist": Weights(
                     image=ImageSpec(32, 1),
                     sha256="6fa2fc8ad32f3da0374b110b8da7fba9e784808baef83e59244aabb4de2044eb",
-                    licence="MIT",
+                    license="MIT",
                     package_file="ganzoo_plugins.wgan_gp:files/fashion-mnist",
                 )
             },

@@ -1,14 +1,15 @@
 """The convolutional networks, the initialization and the loss of WGAN-GP.
 
-Followed: igul222/improved_wgan_training, `gan_cifar.py` (width 128, 32 px) and `gan_mnist.py` (width 64, 28 px, no batch norm,
-pixels in [0, 1]). Their batch norm always uses the statistics of the batch; here evaluation uses running averages, so
-that an image does not depend on its neighbours. Other sizes, such as 64 px, are ganzoo's adaptation: one stage more,
-twice as wide.
+Followed: igul222/improved_wgan_training, `gan_cifar.py` (width 128, 32 px) and `gan_mnist.py` (width 64, 28 px, no
+batch norm, pixels in [0, 1]). Their batch norm always uses batch statistics; here evaluation uses running averages, so
+that an image does not depend on the others of its batch. Other sizes, such as 64 px, are ganzoo's adaptation: one stage
+more, twice as wide.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,7 +22,10 @@ KERNEL = 5
 
 
 def resolutions(size: int) -> list[int]:
-    """Sizes from 4 to `size`, each half of the next, rounded up: 4, 7, 14, 28; ValueError if halving does not end at 4."""
+    """Returns the sizes from 4 to `size`, each half of the next, rounded up: 4, 7, 14, 28.
+
+    Raises ValueError if halving does not end at 4.
+    """
     sizes = [size]
     while sizes[0] > 4:
         sizes.insert(0, (sizes[0] + 1) // 2)
@@ -32,30 +36,33 @@ def resolutions(size: int) -> list[int]:
     return sizes
 
 
-def uniform_weight(layer: nn.Module, deviation: float) -> None:
-    """Weights U(-σ√3, σ√3), which have the standard deviation σ, and no bias: every layer of `tflib/ops`."""
+def uniform_weight(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, deviation: float) -> None:
+    """Initializes weights from U(-σ√3, σ√3), of standard deviation σ, and biases with 0: every layer of `tflib/ops`."""
     nn.init.uniform_(layer.weight, -deviation * math.sqrt(3), deviation * math.sqrt(3))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
 
 
 def initialize_convolution(layer: nn.Conv2d | nn.ConvTranspose2d, he: bool = True) -> None:
-    """σ² = 4 / (fan in + fan out), or 2 if not `he`; a stride divides the larger side's fan (`conv2d.py`, `deconv2d.py`)."""
+    """Uses σ² = 4 / (fan in + fan out), or 2 if not `he`; a stride divides the larger side's fan.
+
+    These are `conv2d.py` and `deconv2d.py`.
+    """
     area, stride = math.prod(layer.kernel_size), math.prod(layer.stride)
-    fans = [layer.in_channels * area, layer.out_channels * area]
+    fans: list[float] = [layer.in_channels * area, layer.out_channels * area]
     fans[0 if isinstance(layer, nn.ConvTranspose2d) else 1] /= stride
     uniform_weight(layer, math.sqrt((4 if he else 2) / sum(fans)))
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer with σ² = 2 / (inputs + outputs), the default of `linear.py`."""
+    """Returns a linear layer with σ² = 2 / (inputs + outputs), the default of `linear.py`."""
     layer = nn.Linear(inputs, outputs)
     uniform_weight(layer, math.sqrt(2 / (inputs + outputs)))
     return layer
 
 
 class HalvingConvolution(nn.Module):
-    """5×5 convolution of stride 2 from n to ⌈n/2⌉ pixels, padded like TensorFlow's SAME: an even n gets more at the end."""
+    """A 5×5 convolution of stride 2 from n to ⌈n/2⌉ pixels, padded like TensorFlow's SAME (more at the end)."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -67,7 +74,7 @@ class HalvingConvolution(nn.Module):
 
 
 class DoublingConvolution(nn.Module):
-    """5×5 transposed convolution of stride 2 from n to 2n pixels, the transpose of SAME; crops to `size` if that is less."""
+    """A 5×5 transposed convolution of stride 2 from n to 2n pixels, the transpose of SAME; crops to `size`."""
 
     def __init__(self, inputs: int, outputs: int, size: int):
         super().__init__()
@@ -81,7 +88,7 @@ class DoublingConvolution(nn.Module):
 class ConvolutionalGenerator(Generator):
     """Latents (N, latent_dim) to images: 5×5 transposed convolutions; the first batch norm is over single features.
 
-    `unit_range`: the last layer is a sigmoid, stretched from [0, 1] to [-1, 1], instead of tanh.
+    `unit_range`: the last layer is a sigmoid, rescaled from [0, 1] to [-1, 1], instead of tanh.
     """
 
     def __init__(
@@ -113,9 +120,9 @@ class ConvolutionalGenerator(Generator):
 
 
 class ConvolutionalCritic(nn.Module):
-    """Images to scores (N,): 5×5 convolutions of stride 2, leaky ReLU 0.2, no normalization, so samples stay apart.
+    """Images to scores (N,): 5×5 convolutions of stride 2, leaky ReLU 0.2, no normalization across samples.
 
-    `unit_range`: the first layer sees pixels in [0, 1].
+    `unit_range`: pixels are rescaled to [0, 1] before the first layer.
     """
 
     def __init__(self, image: ImageSpec, width: int = 128, unit_range: bool = False):
@@ -133,14 +140,15 @@ class ConvolutionalCritic(nn.Module):
 
 
 def after_the_first(step: int) -> int:
-    """Once in every step but the first: `if iteration > 0` in the official loops."""
+    """Returns 1 in every step but the first, else 0: `if iteration > 0` in the official loops."""
     return min(step, 1)
 
 
 def dequantized(images: Tensor, noise: Tensor) -> Tensor:
-    """2(v/256 − ½) + noise/128 of the bytes v that `images` 2(v/255 − ½) came from: `all_real_data` in gan_cifar_resnet.py.
+    """Returns 2(v/256 − ½) + noise/128 of the bytes v of `images` 2(v/255 − ½).
 
-    `noise` is uniform in [0, 1) and of the shape of `images`; the result is uniform within each byte's 256th of [-1, 1].
+    This is `all_real_data` in gan_cifar_resnet.py. `noise` is uniform in [0, 1) and of the shape of `images`; the
+    result is uniform within each byte's 256th of [-1, 1].
     """
     return (images + 1) * (255 / 256) - 1 + noise / 128
 
@@ -148,12 +156,13 @@ def dequantized(images: Tensor, noise: Tensor) -> Tensor:
 class WassersteinGP(Loss):
     """Gulrajani et al. 2017, equation 3 and algorithm 1: f̄ − r̄ + λ·mean((‖∇‖₂ − 1)²), and −f̄ for the generator.
 
-    As in the official scripts the generator steps first, but not in the first step; then the critic does, `critic_steps`
-    times, each with fresh images. `penalty` is λ. `unit_range` takes the penalty's gradient with respect to pixels in [0, 1],
-    as `gan_mnist.py` does: it is twice the one with respect to pixels in [-1, 1]. `generator_batch` multiplies the
-    generator's batch. `dequantize` spreads the real pixels (`dequantized`). With labelled images and a class weight above 0,
-    the critic must answer `classes=True` with a tuple (scores, class logits (N, classes)), and cross-entropies are added: of
-    real images for the critic with `class_weight`, of fakes for the generator with `generator_class_weight`.
+    As in the official scripts the generator steps first, but not in the first step; then the critic steps
+    `critic_steps` times, each with fresh images. `penalty` is λ. `unit_range` takes the penalty's gradient with respect
+    to pixels in [0, 1], as `gan_mnist.py` does: it is twice the one with respect to pixels in [-1, 1].
+    `generator_batch` multiplies the generator's batch. `dequantize` spreads the real pixels (`dequantized`). With
+    labelled images and a class weight above 0, the critic must answer `classes=True` with a tuple (scores, class logits
+    (N, classes)), and cross-entropies are added: of real images for the critic with `class_weight`, of fakes for the
+    generator with `generator_class_weight`.
     """
 
     def __init__(
@@ -186,12 +195,12 @@ class WassersteinGP(Loss):
         scores, classes = turn.logits(turn.fake, classes=True)
         return {
             "fake": -scores.mean(),
-            "classes": self.generator_class_weight * functional.cross_entropy(classes, turn.label),
+            "classes": self.generator_class_weight * functional.cross_entropy(classes, cast(Tensor, turn.label)),
         }
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
         real = dequantized(turn.real, turn.uniform(*turn.real.shape[1:])) if self.dequantize else turn.real
-        heads = {"classes": True} if self.classify else {}
+        heads: dict[str, Any] = {"classes": True} if self.classify else {}
         judged = turn.logits(real, stands_for="real", **heads)
         scores, classes = judged if self.classify else (judged, None)
         terms = {"real": -scores.mean(), "fake": turn.logits(turn.fake).mean()}
@@ -200,5 +209,5 @@ class WassersteinGP(Loss):
         )
         terms["penalty"] = self.penalty * slope
         if classes is not None:
-            terms["classes"] = self.class_weight * functional.cross_entropy(classes, turn.label)
+            terms["classes"] = self.class_weight * functional.cross_entropy(classes, cast(Tensor, turn.label))
         return terms

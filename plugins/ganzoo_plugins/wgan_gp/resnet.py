@@ -1,8 +1,8 @@
 """The residual networks of WGAN-GP.
 
-Followed: igul222/improved_wgan_training, `gan_cifar_resnet.py` (32 px) and `GoodGenerator`, `GoodDiscriminator` of `gan_64x64.py`.
-A 1×1 convolution commutes with pooling and with doubling of pixels, so shortcuts do it on the smaller side: the same
-function, cheaper. Batch norm as in `model.py`.
+Followed: igul222/improved_wgan_training, `gan_cifar_resnet.py` (32 px) and `GoodGenerator`, `GoodDiscriminator` of
+`gan_64x64.py`. A 1×1 convolution commutes with pooling and with doubling of pixels, so shortcuts apply it on the
+smaller side: the same function, cheaper. Batch norm as in `model.py`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from .model import initialize_convolution, linear
 
 
 def convolution(inputs: int, outputs: int, kernel: int, he: bool = True, bias: bool = True) -> nn.Conv2d:
-    """A convolution that keeps the size, initialized as `initialize_convolution` says."""
+    """Returns a convolution that keeps the size, initialized by `initialize_convolution`."""
     layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
     initialize_convolution(layer, he)
     return layer
 
 
 def require_size(image: ImageSpec, size: int) -> None:
-    """ValueError unless the images have the one size that the networks are made for."""
+    """Raises ValueError unless the images have the one size that the networks are made for."""
     if image.size != size:
         raise ValueError(
             f"this residual network of WGAN-GP draws and judges {size}×{size} pixels, not {image.size}×{image.size}"
@@ -34,24 +34,25 @@ def require_size(image: ImageSpec, size: int) -> None:
 
 
 def doubled(x: Tensor) -> Tensor:
-    """Each pixel four times."""
+    """Repeats each pixel 2×2."""
     return functional.interpolate(x, scale_factor=2, mode="nearest")
 
 
 def halved(x: Tensor) -> Tensor:
-    """The mean of each 2×2 pixels."""
+    """Averages each 2×2 pixels."""
     return functional.avg_pool2d(x, 2)
 
 
 def unchanged(x: Tensor) -> Tensor:
-    """The same pixels."""
+    """Returns the same pixels."""
     return x
 
 
 class Normalization(nn.Module):
-    """Batch norm, layer norm over C, H and W (with a scale and shift for each channel) or none, as `kind` says; eps 1e-5.
+    """Batch norm, layer norm over C, H and W (scale and shift per channel) or none, as `kind` says; eps 1e-5.
 
-    With `classes`, batch norm has a scale and shift for each class (`tflib/ops/cond_batchnorm.py`), which start at 1 and 0.
+    With `classes`, batch norm has a scale and shift for each class (`tflib/ops/cond_batchnorm.py`), which start at 1
+    and 0.
     """
 
     def __init__(self, kind: str, channels: int, classes: int = 0):
@@ -62,7 +63,8 @@ class Normalization(nn.Module):
             "none": nn.Identity,
         }
         self.normalize = known[kind]()
-        self.scale = self.shift = None
+        self.scale: nn.Embedding | None = None
+        self.shift: nn.Embedding | None = None
         if classes:
             self.scale, self.shift = nn.Embedding(classes, channels), nn.Embedding(classes, channels)
             nn.init.ones_(self.scale.weight)
@@ -70,7 +72,7 @@ class Normalization(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         x = self.normalize(x)
-        if self.scale is None:
+        if self.scale is None or self.shift is None:
             return x
         return x * self.scale(label)[:, :, None, None] + self.shift(label)[:, :, None, None]
 
@@ -120,7 +122,7 @@ class FirstBlock(nn.Module):
 
 
 class ResNetGenerator(Generator):
-    """Latents (N, latent_dim) to images: a 4×4 start of `widths[0]` channels, one doubling block for each width after it.
+    """Latents (N, latent_dim) to images: a 4×4 start of `widths[0]` channels, a doubling block for each later width.
 
     With `image.classes` the norms inside the blocks have a scale and shift for each class; the last norm has none.
     """
@@ -161,7 +163,7 @@ def resnet_generator_64(image: ImageSpec, latent_dim: int = 128, width: int = 64
 class ResNetCritic(nn.Module):
     """32-pixel images to scores (N,), and with `classes=True` to (scores, class logits (N, image.classes)).
 
-    `Discriminator` of gan_cifar_resnet.py: no normalization, the mean over all pixels, labels only as what to recognize.
+    `Discriminator` of gan_cifar_resnet.py: no normalization, the mean over all pixels, labels only as a target.
     """
 
     def __init__(self, image: ImageSpec, width: int = 128):
@@ -178,7 +180,10 @@ class ResNetCritic(nn.Module):
     ) -> Tensor | tuple[Tensor, Tensor]:
         features = self.blocks(images).mean((2, 3))
         scores = self.output(features).flatten()
-        return (scores, self.classes(features)) if classes else scores
+        if not classes:
+            return scores
+        assert self.classes is not None, "the class logits need images with classes"
+        return scores, self.classes(features)
 
 
 class ResNetCritic64(nn.Module):

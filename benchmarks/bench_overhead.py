@@ -122,12 +122,16 @@ def by_trainer(data: Path, out: Path, options: argparse.Namespace) -> None:
 
 def by_run(data: Path, out: Path, options: argparse.Namespace) -> None:
     """A run folder for each seed, as `ganzoo train` leaves it, in this process."""
+    from ganzoo.config.options import TrainOptions
     from ganzoo.registry.registry import registry
-    from ganzoo.runs.train import Request, train
+    from ganzoo.runs.request import Request
+    from ganzoo.runs.train import train
 
+    fixed = {"image_size": 32, "steps": options.steps, "settings": settings(), "device": "cpu", "threads": 1}
     for seed in range(options.cells):
-        fixed = {"variant": "vae", "data": str(data), "image_size": 32, "steps": options.steps, "settings": settings()}
-        request = Request(out=out / str(seed), seed=seed, device="cpu", threads=1, quiet=True, **fixed)
+        request = Request(
+            out=out / str(seed), variant="vae", options=TrainOptions(data=str(data), **fixed), seed=seed, quiet=True
+        )
         train(request, registry())
 
 
@@ -135,18 +139,20 @@ def by_bench(data: Path, out: Path, options: argparse.Namespace) -> None:
     """The matrix of all seeds: protocol, processes, runs, points, scores, pictures, rows."""
     from ganzoo.bench.request import Request
     from ganzoo.bench.run import bench
+    from ganzoo.config.options import TrainOptions
     from ganzoo.registry.registry import registry
 
-    asked = {
-        "sources": ("vae",),
-        "train": True,
-        "data": str(data),
-        "image_size": 32,
-        "steps": options.steps,
-        "points": 1,
-    }
-    measures = {"metrics": ("frechet", "classes"), "eval_images": options.eval_images, "settings": settings()}
-    request = Request(out=out, seeds=str(options.cells), quiet=True, **asked, **measures)
+    training = {"data": str(data), "image_size": 32, "steps": options.steps, "settings": settings()}
+    measures = {"points": 1, "metrics": ("frechet", "classes"), "eval_images": options.eval_images}
+    request = Request(
+        out=out,
+        sources=("vae",),
+        train=True,
+        options=TrainOptions(device="cpu", threads=1, **training),
+        seeds=str(options.cells),
+        quiet=True,
+        **measures,
+    )
     with told_of_trainings(out / TRAININGS):
         bench(request, registry())
 

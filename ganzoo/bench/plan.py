@@ -45,7 +45,7 @@ class Job:
     points: int = 4
     eval_images: int = 10_000
     point_images: int = 2_000
-    precision: str = "fp32"
+    precision: Literal["fp32", "bf16"] = "fp32"
     device: str = "cpu"
     threads: int = 1
 

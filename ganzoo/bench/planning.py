@@ -13,7 +13,7 @@ from ganzoo.bench.plan import Cell, Job, chosen_variants, common_size, is_patter
 from ganzoo.bench.protocol import protocol_of, ranking_metric
 from ganzoo.bench.scorer import Scorer, default_reference, load_prepared
 from ganzoo.data import ImageData
-from ganzoo.engine.device import default_device
+from ganzoo.engine.device import choose_device
 from ganzoo.errors import GanzooError, PluginError, UsageError
 from ganzoo.files.text import shorten
 from ganzoo.metrics.features import Extractor, load_extractor
@@ -45,18 +45,19 @@ class Planned(NamedTuple):
 
 def plan_training(request: Request, registry: Registry) -> Planned:
     """Plans a matrix of trainings; UsageError if a cell cannot be trained or scored."""
-    budgets = [name for name in ("steps", "images", "minutes") if getattr(request, name) is not None]
-    if request.data is None:
+    options = request.options
+    budgets = [budget for budget in (options.steps, options.images, request.minutes) if budget is not None]
+    if options.data is None:
         raise UsageError("Say what to train on: ganzoo bench VARIANT... --train --data DATA --images N --out FOLDER.")
     if len(budgets) != 1:
         raise UsageError("Every variant gets the same budget: give exactly one of --steps, --images and --minutes.")
     seeds = parse_seeds(request.seeds or "1")
-    variants = chosen_variants(request.sources, request.everything, request.image_size, registry)
-    size = common_size(variants, request.image_size)
-    reference = request.reference or default_reference(request.data, registry, request.data_root)
+    variants = chosen_variants(request.sources, request.everything, options.image_size, registry)
+    size = common_size(variants, options.image_size)
+    reference = request.reference or default_reference(options.data, registry, options.data_root)
     extractor = load_extractor(request.extractor)
     job = replace(_job(request, registry, "train", reference, extractor), image_size=size)
-    data = load_prepared(job, request.data, registry, size=size, channels=request.channels)
+    data = load_prepared(job, options.data, registry, size=size, channels=options.channels)
     job = replace(job, channels=data.channels, classes=len(data.classes))
     variants = _with_labels(variants, request, data)
     scorer = Scorer(job, registry, data, extractor)
@@ -67,9 +68,9 @@ def plan_training(request: Request, registry: Registry) -> Planned:
         data.name,
         registry,
         parts={"generator": request.generator, "discriminator": request.discriminator, "loss": request.loss},
-        mixins=request.mixins,
-        settings=request.settings,
-        conditional=request.conditional,
+        mixins=options.mixins,
+        settings=options.settings,
+        conditional=options.conditional or None,
     )
     _check_numbers(job, scorer, [real], trained=True)
     scorer.reference_features(size, data.channels)
@@ -85,7 +86,7 @@ def _with_labels(variants: Sequence[Variant], request: Request, data: ImageData)
     if data.classes:
         return list(variants)
     how = f"{data.name} has no labels: sort the images into one folder for each class"
-    if request.conditional:
+    if request.options.conditional:
         raise UsageError(f"--conditional needs labels, and {how}.")
     named = {source for source in request.sources if not is_pattern(source)}
     kept = []
@@ -103,8 +104,9 @@ def _with_labels(variants: Sequence[Variant], request: Request, data: ImageData)
 
 def plan_scoring(request: Request, registry: Registry) -> Planned:
     """Plans a bench of trained generators; an embedded generator that cannot be loaded becomes a failed row."""
+    asked = vars(request.options) | vars(request)
     for name in ONLY_TRAINING:
-        if getattr(request, name):
+        if asked[name]:
             option = OPTION_OF.get(name, name.replace("_", "-"))
             raise UsageError(f"--{option} is for --train: without it, trained generators are scored.")
     _refuse_variants(request.sources, registry)
@@ -242,18 +244,18 @@ def _job(
     return Job(
         folder=str(request.out.absolute()),
         kind=kind,
-        data=request.data,
+        data=request.options.data,
         reference=reference,
-        data_root=str(request.data_root.absolute()) if request.data_root else None,
+        data_root=str(request.options.data_root.absolute()) if request.options.data_root else None,
         extractor=request.extractor,
         metrics=tuple(metrics),
-        steps=request.steps,
-        images=request.images,
+        steps=request.options.steps,
+        images=request.options.images,
         minutes=request.minutes,
         points=request.points or 4,
         eval_images=request.eval_images,
         point_images=request.point_images or max(request.eval_images // 5, least),
-        precision=request.precision or "fp32",
-        device=default_device(request.device),
-        threads=request.threads,
+        precision=request.options.precision or "fp32",
+        device=choose_device(request.options.device),
+        threads=request.options.threads or 1,
     )

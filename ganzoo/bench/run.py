@@ -23,11 +23,11 @@ from ganzoo.bench.scorer import Scorer
 from ganzoo.bench.trained import cache_costs, prune_checkpoints
 from ganzoo.bench.worker import encoded_task
 from ganzoo.bench.workers import Child, Forked, Fresh, can_fork, keep_freed_memory, run_all
-from ganzoo.engine.device import threads
+from ganzoo.engine.device import set_threads
 from ganzoo.errors import UsageError
 from ganzoo.files.lock import FolderLock
 from ganzoo.registry.registry import Registry
-from ganzoo.runs.sample_monitor import remembered_real
+from ganzoo.runs.sample_monitor import real_images
 
 
 def bench(request: Request, registry: Registry) -> list[Row]:
@@ -36,7 +36,7 @@ def bench(request: Request, registry: Registry) -> list[Row]:
     A cell that fails or diverges is a row, too. UsageError for an impossible request, before any file is written;
     InterruptedRun after a signal, when all cells have saved their state.
     """
-    threads(request.threads)
+    set_threads(request.options.threads)
     number, count = parse_shard(request.shard)
     if request.ray and request.jobs:
         raise UsageError("Give --jobs for this machine or --ray for a cluster, which knows its own size, not both.")
@@ -88,7 +88,7 @@ def _fill(
     hashed = fingerprint(protocol)
 
     def work(cell: Cell) -> None:
-        threads(job.threads)
+        set_threads(job.threads)
         folder.write_row(cell, run_cell(cell, job, hashed, registry, lambda: scorer))
 
     def finished(cell: Cell) -> None:
@@ -120,7 +120,7 @@ def _fill(
             _warm_up()
             keep_freed_memory()
             if job.kind == "train":
-                remembered_real(scorer.data)
+                real_images(scorer.data)
             ordered = sorted(missing, key=lambda cell: -sampling_cost(cell, registry))
             gc.freeze()  # or else a collection in a forked child writes to, and so copies, every page that it inherited
             try:
@@ -131,7 +131,8 @@ def _fill(
 
 def _jobs(request: Request) -> int:
     """Returns the number of cells at a time: as asked, else 1 for training and all cores for scoring."""
-    return request.jobs or (1 if request.train or request.ray else max(1, (os.cpu_count() or 1) // request.threads))
+    cores = max(1, (os.cpu_count() or 1) // (request.options.threads or 1))
+    return request.jobs or (1 if request.train or request.ray else cores)
 
 
 def _warm_up() -> None:

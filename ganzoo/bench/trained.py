@@ -15,6 +15,7 @@ from ganzoo.bench.row import Event, Row, Score, part_names
 from ganzoo.bench.scorer import Scorer, save_samples
 from ganzoo.checkpoints.checkpoint import list_checkpoints, retain
 from ganzoo.checkpoints.manifest import folder_name, is_whole, read_manifest
+from ganzoo.config.options import TrainOptions
 from ganzoo.config.recipe import BoundPart, Recipe
 from ganzoo.errors import DivergedError
 from ganzoo.files.atomic import move_aside, remove
@@ -23,10 +24,10 @@ from ganzoo.metrics import named
 from ganzoo.models.load import load
 from ganzoo.models.model import Model
 from ganzoo.registry.registry import Registry
-from ganzoo.runs.budget import EVENT, Milestones
+from ganzoo.runs.budget import EVENT, Budget
 from ganzoo.runs.folder import RunFolder
-from ganzoo.runs.loop import Cadence
-from ganzoo.runs.train import Request, steps_for, train
+from ganzoo.runs.request import Intervals, Request
+from ganzoo.runs.train import steps_for, train
 from ganzoo.variant import ImageSpec, Variant
 
 ROLES = ("generator", "discriminator", "loss")
@@ -140,27 +141,29 @@ def _points(steps: int, points: int) -> tuple[int, ...]:
 
 
 def _request(cell: Cell, job: Job, folder: RunFolder, steps: int, planned: tuple[int, ...]) -> Request:
-    milestones = Milestones(steps=planned)
+    budget = Budget(steps=planned)
     if job.minutes is not None:
-        milestones = Milestones(
-            seconds=60 * job.minutes, shares=tuple(number / job.points for number in range(1, job.points + 1))
-        )
-    return Request(
-        variant=cell.variant,
+        shares = tuple(number / job.points for number in range(1, job.points + 1))
+        budget = Budget(seconds=60 * job.minutes, shares=shares)
+    options = TrainOptions(
         data=job.data,
-        out=folder.path,
+        data_root=Path(job.data_root) if job.data_root else None,
         image_size=job.image_size,
         channels=job.channels,
         conditional=cell.conditional,
         steps=steps,
-        seed=cell.seed,
         settings=cell.settings,
         mixins=cell.mixins,
         precision=job.precision,
         device=job.device,
         threads=job.threads,
-        data_root=Path(job.data_root) if job.data_root else None,
-        cadence=Cadence(keep=2, milestones=milestones),
+    )
+    return Request(
+        out=folder.path,
+        variant=cell.variant,
+        options=options,
+        seed=cell.seed,
+        intervals=Intervals(keep=2, budget=budget),
         resume=folder.config.exists(),
         quiet=True,
     )

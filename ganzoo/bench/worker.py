@@ -18,7 +18,7 @@ from ganzoo.bench.row import Row
 from ganzoo.bench.scorer import Scorer
 from ganzoo.bench.workers import end_with_parent
 from ganzoo.config.schema import from_json
-from ganzoo.engine.device import threads
+from ganzoo.engine.device import set_threads
 from ganzoo.errors import InterruptedRun
 from ganzoo.registry.registry import registry
 
@@ -35,7 +35,7 @@ def run_task(task: str, protocol: dict[str, Any] | None = None) -> tuple[Cell, J
     """
     asked = json.loads(task)
     cell, job = from_json(asked["cell"], Cell, "cell"), from_json(asked["job"], Job, "job")
-    threads(job.threads)
+    set_threads(job.threads)
     if protocol is not None:
         shapes = tuple((facts["size"], facts["channels"]) for facts in protocol["references"])
         check_same(protocol, _protocol(job, shapes), "This worker's bench")

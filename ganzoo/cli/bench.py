@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganzoo.cli.types import DataName, MixinName, VariantName
+from ganzoo.cli.options import taken_by, training_options
+from ganzoo.cli.types import DataName, VariantName
 from ganzoo.errors import GanzooError
 
 if TYPE_CHECKING:
@@ -38,29 +39,12 @@ class BenchCommand(click.Command):
     show_default=True,
     help="The folder to fill or to resume.",
 )
-@click.option("--data", type=DataName(), help="With --train: training images, as for `ganzoo train`.")
-@click.option(
-    "--data-root", type=click.Path(path_type=Path), help="Folder of the published files of registered data sets."
-)
+@training_options(device="cpu", threads=1)
 @click.option(
     "--reference", type=DataName(), help="Real images to score against. [default: the data's test split, or the data]"
 )
-@click.option(
-    "--image-size", type=click.IntRange(1), help="Pixels of a side. [default: the first that all variants have]"
-)
-@click.option("--channels", type=click.Choice(["1", "3"]), help="1 grey, 3 colour. [default: as the images are]")
-@click.option("--conditional", is_flag=True, help="Train class-conditionally, where a variant can.")
 @click.option("--seeds", help="How many (3 means 0, 1 and 2), or which (0,5,7). [default: 1]")
-@click.option("--steps", type=click.IntRange(1), help="Budget: training steps.")
-@click.option("--images", type=click.IntRange(1, 10**9), help="Budget: real images that the discriminator sees.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Budget: minutes of training alone.")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="[VARIANT:]PATH=VALUE",
-    help="Any option that `ganzoo show` lists, for all variants or for one.",
-)
 @click.option(
     "--generator", multiple=True, metavar="PART", help="Every variant with this generator; several: with each of them."
 )
@@ -68,14 +52,6 @@ class BenchCommand(click.Command):
     "--discriminator", multiple=True, metavar="PART", help="Every variant with this discriminator; several: with each."
 )
 @click.option("--loss", multiple=True, metavar="PART", help="Every variant with this loss; several: with each of them.")
-@click.option(
-    "--with",
-    "mixins",
-    multiple=True,
-    type=MixinName(),
-    metavar="NAME",
-    help="Every variant with this regularizer or augmentation; repeatable.",
-)
 @click.option(
     "--points", type=click.IntRange(1, 100), help="Checkpoints to score, at equal parts of the budget. [default: 4]"
 )
@@ -100,15 +76,6 @@ class BenchCommand(click.Command):
     multiple=True,
     help="Only this metric; repeatable. fid is frechet of --extractor inception. [default: all built in]",
 )
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), help="As for `ganzoo train`. [default: fp32]")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:N, mps or auto.")
-@click.option(
-    "--threads",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Processor threads of a cell; part of the protocol.",
-)
 @click.option("--jobs", type=click.IntRange(1), help="Cells at a time. [default: 1; without --train one for each core]")
 @click.option(
     "--shard",
@@ -119,7 +86,7 @@ class BenchCommand(click.Command):
 @click.option("--retry-failed", is_flag=True, help="Run failed cells again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as a JSON array for programs.")
 @click.option("--quiet", is_flag=True, help="No progress.")
-def bench(as_json: bool, channels: str | None, conditional: bool, **asked: Any) -> None:
+def bench(as_json: bool, **asked: Any) -> None:
     """Compare generators by the same protocol, and write a report.
 
     SOURCES are trained generators (tags, runs, folders, owner/name), by default all whose weights come with a variant,
@@ -142,8 +109,9 @@ def bench(as_json: bool, channels: str | None, conditional: bool, **asked: Any) 
     show_messages(asked["quiet"])
     from ganzoo.bench.request import Request
     from ganzoo.bench.run import bench as run
+    from ganzoo.config.options import TrainOptions
 
-    request = Request(channels=int(channels) if channels else None, conditional=conditional or None, **asked)
+    request = Request(options=TrainOptions(**taken_by(TrainOptions, asked)), **asked)
     rows = run(request, registry)
     _print(rows, request.out, as_json)
     if rows and all(

@@ -83,12 +83,12 @@ def explore(
 
     loaded_registry()
     show_messages()
-    from ganzoo.engine.device import default_device
+    from ganzoo.engine.device import choose_device
     from ganzoo.files import pictures
     from ganzoo.models import explore
     from ganzoo.models.load import load
 
-    model = load(source, device=default_device(device))
+    model = load(source, device=choose_device(device))
     codes = bool(model.generator.codes) and directions is None
     samples, steps = samples or (4 if codes else 2), steps or (25 if moves else 10 if codes else 7)
     rows = explore.explore(model, directions=directions, samples=samples, steps=steps, reach=reach, seed=seed)

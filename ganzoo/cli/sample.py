@@ -97,10 +97,10 @@ def sample(
 
     loaded_registry()
     show_messages()
-    from ganzoo.engine.device import default_device
+    from ganzoo.engine.device import choose_device
     from ganzoo.models.load import load
 
-    model = load(source, device=default_device(device), average=average)
+    model = load(source, device=choose_device(device), average=average)
     count = count or (WALKS if interpolate or classes else 64)
     if classes:
         _write_classes(model, out, count, **drawn)

@@ -1,4 +1,4 @@
-"""The config.json of a run: written of a resolved variant, read back with every value checked."""
+"""The schema of a run's config.json, and the checks of every value that comes from outside."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from ganzoo.config.parts import parts_of
 from ganzoo.errors import CheckpointError, did_you_mean
 from ganzoo.files.strict_json import read_json
 from ganzoo.files.text import in_path, one_line, shorten
@@ -28,13 +29,14 @@ BOUNDS = {
 FORMAT = 1
 CONFIG_BYTES = 2**20
 LARGEST_SIZE = 4096
+LARGEST_CLASSES = 1_000_000
 LARGEST_OPTION = 2**20
 ROLES = ("generator", "discriminator", "loss", "augmentation")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataFacts:
-    """What config.json says of the data."""
+    """The images of a run: where they were read, and what identifies them."""
 
     source: str
     name: str
@@ -45,12 +47,24 @@ class DataFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """What config.json of a run holds: all that decides the result, and what surrounds it."""
+class PluginFacts:
+    """The plugin that provides a variant, with the distribution to install where it is missing."""
 
-    format: int
-    variant: dict[str, Any]
-    plugin: dict[str, str]
+    name: str = ""
+    distribution: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The config.json of a run: all that decides its result (variant to processes), and the circumstances.
+
+    `variant` is resolved: with mix-ins and settings, and without pretrained weights.
+    """
+
+    format: int = FORMAT
+    variant: Variant
+    plugin: PluginFacts
     image: ImageSpec
     data: DataFacts
     seed: int
@@ -60,9 +74,13 @@ class RunConfig:
     threads: int
     versions: dict[str, str]
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, in the order of the fields."""
+        return {**asdict(self), "variant": as_json(self.variant)}
+
 
 def training_mistakes(training: Training) -> list[str]:
-    """What is wrong with the training settings: values out of range, unknown optimizers and options of theirs."""
+    """Lists mistakes in training settings: values out of range, unknown optimizers, unknown options of optimizers."""
     mistakes = []
     for name, (low, high) in BOUNDS.items():
         value = getattr(training, name)
@@ -72,9 +90,8 @@ def training_mistakes(training: Training) -> list[str]:
     for key, schedule in training.schedules.items():
         name = in_path(key)
         if schedule.shape not in SHAPES:
-            mistakes.append(
-                f"training.schedules.{name}.shape: must be {', '.join(SHAPES[:-1])} or {SHAPES[-1]}, got {shorten(schedule.shape)}"
-            )
+            known = f"{', '.join(SHAPES[:-1])} or {SHAPES[-1]}"
+            mistakes.append(f"training.schedules.{name}.shape: must be {known}, got {shorten(schedule.shape)}")
         if not all(
             math.isfinite(value)
             for value in (schedule.to_value, schedule.from_value or 0, schedule.from_fraction, schedule.to_fraction)
@@ -95,15 +112,14 @@ def _optimizer_mistakes(training: Training) -> list[str]:
         known = _optimizer_options(name)
         for option in getattr(training, f"{role}optimizer_options"):
             if option not in known:
-                mistakes.append(
-                    f"training.{role}optimizer_options.{in_path(option)}: unknown option of {name}.{did_you_mean(option, known)}"
-                )
+                where = f"training.{role}optimizer_options.{in_path(option)}"
+                mistakes.append(f"{where}: unknown option of {name}.{did_you_mean(option, known)}")
     return list(dict.fromkeys(mistakes))
 
 
 @cache
 def _optimizer_options(name: str) -> tuple[str, ...]:
-    """What an optimizer takes besides parameters and learning rate."""
+    """The options of an optimizer besides parameters and learning rate."""
     from inspect import signature
 
     from torch import optim
@@ -114,39 +130,36 @@ def _optimizer_options(name: str) -> tuple[str, ...]:
 
 
 def option_bounds(variant: Variant) -> list[str]:
-    """Numbers among the options of a variant's parts that are out of all proportion."""
-    return option_bounds_of(
-        {role: getattr(variant, role) for role in ROLES}
-        | {f"regularizers.{part.name}": part for part in variant.regularizers}
-    )
+    """Lists numbers in the options of a variant's parts that are far out of range."""
+    return option_bounds_of(parts_of(variant))
 
 
-def option_bounds_of(parts: Mapping[str, Part | None]) -> list[str]:
-    """Numbers among the options of parts that are out of all proportion: they would ask for networks that fit nowhere."""
+def option_bounds_of(parts: Mapping[str, Part]) -> list[str]:
+    """Lists numbers in the options of parts that are far out of range: such networks would fit in no memory."""
     return [
         f"{path}.{in_path(option)}: {shorten(value)} is out of range (numbers up to {LARGEST_OPTION})"
         for path, part in parts.items()
-        for option, value in (part.options.items() if part else ())
+        for option, value in part.options.items()
         if not _bounded(value)
     ]
 
 
 def _bounded(value: Any) -> bool:
-    """Whether a number, or every number in a list or table, is one that an option may have."""
+    """True if a number, or every number in a list or table, is in the range of an option."""
     if isinstance(value, dict | list | tuple):
         return len(value) <= 1000 and all(map(_bounded, value.values() if isinstance(value, dict) else value))
     return not isinstance(value, int | float) or abs(value) <= LARGEST_OPTION
 
 
 def as_json(variant: Variant) -> dict[str, Any]:
-    """A variant as plain JSON values; its pretrained weights are left out, for they are not settings."""
+    """A variant as plain JSON values, without its pretrained weights, which are not settings."""
     plain = asdict(variant)
     del plain["weights"]
     return plain
 
 
 def from_json(data: Any, model_type: type, where: str) -> Any:
-    """Plain JSON values as one of our dataclasses, strictly: unknown keys and wrong types are a CheckpointError naming the key."""
+    """Converts plain JSON values to a dataclass; CheckpointError names an unknown key or a value of the wrong type."""
     import msgspec
 
     try:
@@ -159,7 +172,7 @@ def from_json(data: Any, model_type: type, where: str) -> Any:
 
 
 def _refuse_unknown(data: Any, known: Any, where: str) -> None:
-    """msgspec passes over keys that a dataclass does not have; a file from outside may not have them."""
+    """CheckpointError for a key that the dataclass does not have, which msgspec ignores."""
     if isinstance(data, dict) and isinstance(known, dict):
         for key, value in data.items():
             if key not in known:
@@ -187,44 +200,39 @@ def _renamed(schedule: Any) -> Any:
     return renamed if len(renamed) == len(schedule) else schedule  # both names of one field: an unknown key
 
 
-def variant_from_json(data: Any, where: str = "config.json") -> Variant:
-    """The variant of a config.json; numbers are bounded, so that a hostile file cannot ask for huge networks."""
-    variant = from_json(_with_present_names(data), Variant, f"{where}: variant")
-    if variant.weights:
-        raise CheckpointError(f"{where}: variant.weights: a run has none")
-    mistakes = training_mistakes(variant.training) + option_bounds(variant)
-    if any(not 1 <= size <= LARGEST_SIZE for size in variant.sizes):
-        mistakes.append(f"sizes: must be 1 to {LARGEST_SIZE}")
-    if mistakes:
-        raise CheckpointError(f"{where}: variant.{mistakes[0]}")
-    return variant
+def image_mistakes(image: ImageSpec) -> list[str]:
+    """Numbers of an image specification that are out of range: a hostile file could ask for a huge network."""
+    if 1 <= image.size <= LARGEST_SIZE and image.channels in (1, 3) and 0 <= image.classes <= LARGEST_CLASSES:
+        return []
+    return [f"image: {image} is out of range (size 1-{LARGEST_SIZE}, channels 1 or 3, classes 0-{LARGEST_CLASSES})"]
 
 
-def image_from_json(data: Any, where: str = "config.json") -> ImageSpec:
-    """The image specification of a config.json; sizes are bounded, so that a hostile file cannot ask for a huge network."""
-    image = from_json(data, ImageSpec, f"{where}: image")
-    if not (1 <= image.size <= LARGEST_SIZE and image.channels in (1, 3) and 0 <= image.classes <= 1_000_000):
-        raise CheckpointError(
-            f"{where}: image: {image} is out of range (size 1-{LARGEST_SIZE}, channels 1 or 3, classes 0-1000000)"
-        )
-    return image
-
-
-def run_config(path: Path) -> dict[str, Any]:
-    """A config.json from outside, as plain values, every one of which has been checked; CheckpointError names what is wrong."""
-    config = read_json(path, limit=CONFIG_BYTES, depth=16)
-    if not isinstance(config, dict) or type(config.get("format")) is not int:
+def read_run_config(path: Path) -> RunConfig:
+    """Reads the config.json of a run and checks every value; CheckpointError names the file and the value."""
+    data = read_json(path, limit=CONFIG_BYTES, depth=16)
+    if not isinstance(data, dict) or type(data.get("format")) is not int:
         raise CheckpointError(f"{path} is not the configuration of a run.")
-    if config["format"] != FORMAT:
+    if data["format"] != FORMAT:
         raise CheckpointError(
-            f"{path}: format {shorten(config['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo."
+            f"{path}: format {shorten(data['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo."
         )
-    for key in config:
-        if key not in RunConfig.__annotations__:
-            raise CheckpointError(f"{path}: unknown key {shorten(key)}.{did_you_mean(key, RunConfig.__annotations__)}")
-    found = from_json(config, RunConfig, str(path))
-    if not (0 <= found.seed < 2**63 and 1 <= found.threads <= 4096 and found.processes >= 1):
-        raise CheckpointError(f"{path}: seed, threads or processes is out of range.")
-    variant = variant_from_json(config["variant"], str(path))
-    image_from_json(config["image"], str(path))
-    return {**asdict(found), "variant": as_json(variant)}
+    if "variant" in data:
+        data["variant"] = _with_present_names(data["variant"])
+    config: RunConfig = from_json(data, RunConfig, str(path))
+    for mistake in _run_mistakes(config):
+        raise CheckpointError(f"{path}: {mistake}")
+    return config
+
+
+def _run_mistakes(config: RunConfig) -> list[str]:
+    """Values that no type can rule out; numbers are bounded, so that a hostile file cannot ask for huge networks."""
+    variant = config.variant
+    found = []
+    if not (0 <= config.seed < 2**63 and 1 <= config.threads <= 4096 and config.processes >= 1):
+        found.append("seed, threads or processes is out of range.")
+    if variant.weights:
+        found.append("variant.weights: a run has none")
+    if any(not 1 <= size <= LARGEST_SIZE for size in variant.sizes):
+        found.append(f"variant.sizes: must be 1 to {LARGEST_SIZE}")
+    mistakes = training_mistakes(variant.training) + option_bounds(variant)
+    return found + [f"variant.{mistake}" for mistake in mistakes] + image_mistakes(config.image)

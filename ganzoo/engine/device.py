@@ -7,25 +7,34 @@ import os
 from ganzoo.errors import UsageError
 
 
-def threads(limit: int | None) -> None:
-    """Limits torch to `limit` threads; results are bitwise repeatable only for the same number of them."""
+def set_threads(count: int | None) -> None:
+    """Limits torch to `count` threads, if given; results repeat bit for bit only for the same number of them."""
     import torch
 
-    if limit:
-        torch.set_num_threads(limit)
+    if count:
+        torch.set_num_threads(count)
 
 
-def default_device(name: str) -> str:
-    """Returns the device of this name, where "auto" is cuda, then mps, then cpu; UsageError if it does not exist."""
+def available_kinds() -> list[str]:
+    """The kinds of devices that this machine has, the best first: of "cuda", "mps" and "cpu"."""
     import torch
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [kind for kind, found in there.items() if found]
+
+
+def is_available(name: str) -> bool:
+    """True if this machine has a device of the kind of `name` ("cuda:1": any CUDA device)."""
+    return name.partition(":")[0] in available_kinds()
+
+
+def choose_device(name: str) -> str:
+    """Resolves "auto" to the best device and "cuda" to the one of this process; UsageError for a device that is missing."""
     if name == "auto":
-        return next(kind for kind, found in there.items() if found)
-    kind = name.partition(":")[0]
-    if not there.get(kind):
-        known = ", ".join(kind for kind, found in there.items() if found)
+        return available_kinds()[0]
+    if not is_available(name):
+        known = ", ".join(available_kinds())
         raise UsageError(f"There is no device '{name}' here; there is: {known}. Use --device auto to take the best.")
-    if kind == "cuda" and "LOCAL_RANK" in os.environ and ":" not in name:
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
         return f"cuda:{os.environ['LOCAL_RANK']}"
     return name

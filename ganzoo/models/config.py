@@ -8,7 +8,7 @@ from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from ganzoo.config.schema import LARGEST_OPTION, from_json, image_from_json, option_bounds_of
+from ganzoo.config.schema import LARGEST_OPTION, from_json, image_mistakes, option_bounds_of
 from ganzoo.errors import CheckpointError, did_you_mean
 from ganzoo.files.strict_json import read_json
 from ganzoo.files.text import shorten
@@ -102,7 +102,6 @@ def checked_config(data: Any, where: str) -> ModelConfig:
             values[key] = from_json(data[key], hints[key], f"{where}: {key}")
         elif fields[key].default is MISSING and fields[key].default_factory is MISSING:
             raise CheckpointError(f"{where}: {key}: is missing")
-    image_from_json(data["image"], where)
     config = ModelConfig(**values)
     for mistake in _mistakes(config):
         raise CheckpointError(f"{where}: {mistake}")
@@ -116,7 +115,7 @@ def printable(key: str) -> str:
 
 def _mistakes(config: ModelConfig) -> list[str]:
     """What no key's type can say."""
-    found = []
+    found = image_mistakes(config.image)
     try:
         check_name(config.variant)
     except ValueError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.checkpoints.checkpoint import load_checkpoint, newest_checkpoint
-from ganzoo.config.schema import image_from_json, run_config, variant_from_json
+from ganzoo.config.schema import RunConfig, read_run_config
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.files.text import shorten
 from ganzoo.models.config import GENERATOR_FILE, ModelConfig, Provider, read_model_config
@@ -132,12 +132,11 @@ def load_run(
     """The generator of a run or of one of its checkpoints, every byte of which is checked each time."""
     device, dtype = _place(device, dtype)
     run = folder.resolve().parent.parent if (folder / "MANIFEST.json").is_file() else folder
-    facts = run_config(run / "config.json")
-    variant = variant_from_json(facts["variant"])
-    averaged = average and variant.training.ema is not None
+    run_config = read_run_config(run / "config.json")
+    averaged = average and run_config.variant.training.ema is not None
     key = "generator_ema" if averaged else "generator"
     step, tensors = _of_checkpoint(folder, key)
-    config = describe_run(facts, step, averaged)
+    config = describe_run(run_config, step, averaged)
     generator = build_on_meta(config, str(run / "config.json"), registry(), len(tensors))
     refuse_difference(folder, generator.state_dict(), {name: tuple(tensor.shape) for name, tensor in tensors.items()})
     generator = load_tensors(generator, tensors, config, registry()).to(device=device, dtype=dtype)
@@ -146,7 +145,7 @@ def load_run(
 
 def _place(device: str | torch.device, dtype: torch.dtype | None) -> tuple[torch.device, torch.dtype]:
     """Where the generator goes and as which numbers; UsageError for what is not there."""
-    from ganzoo.engine.device import default_device
+    from ganzoo.engine.device import choose_device
     from ganzoo.engine.randomness import repeatable
 
     if dtype not in (None, *FLOATING):
@@ -154,7 +153,7 @@ def _place(device: str | torch.device, dtype: torch.dtype | None) -> tuple[torch
             f"A generator cannot compute in {dtype}; known: {', '.join(str(known) for known in FLOATING)}."
         )
     try:
-        found = torch.device(default_device(str(device)))
+        found = torch.device(choose_device(str(device)))
     except RuntimeError:
         raise UsageError(f"{shorten(str(device))} is no device; known are cpu, cuda, cuda:0, mps and auto.") from None
     repeatable(found)
@@ -173,28 +172,26 @@ def _of_checkpoint(folder: Path, key: str) -> tuple[int, dict[str, Tensor]]:
     return step, dict(trees[key])
 
 
-def describe_run(facts: Mapping[str, Any], step: int, averaged: bool) -> ModelConfig:
+def describe_run(run: RunConfig, step: int, averaged: bool) -> ModelConfig:
     """What a model folder would say of the generator, or of its moving average, that a run had at a step."""
-    variant, image = variant_from_json(facts["variant"]), image_from_json(facts["image"])
-    plugin = facts["plugin"]
-    settings = facts["variant"]["training"]
+    variant, data = run.variant, asdict(run.data)
     return ModelConfig(
         variant=variant.name,
         generator=variant.generator,
-        image=image,
+        image=run.image,
         latent_dim=1,
-        classes=tuple(facts["data"]["classes"]) if image.classes else (),
-        provider=Provider(distribution=plugin.get("distribution", ""), version=plugin.get("version", "")),
+        classes=run.data.classes if run.image.classes else (),
+        provider=Provider(distribution=run.plugin.distribution, version=run.plugin.version),
         license="unknown",
         discriminator=variant.discriminator,
         training={
             "steps": step,
             "averaged": averaged,
-            "seed": facts["seed"],
-            "precision": facts["precision"],
-            "data": {key: facts["data"][key] for key in ("source", "name", "fingerprint", "revision", "images")},
-            "loss": facts["variant"]["loss"],
-            "settings": settings,
-            "versions": facts["versions"],
+            "seed": run.seed,
+            "precision": run.precision,
+            "data": {key: value for key, value in data.items() if key != "classes"},
+            "loss": asdict(variant.loss),
+            "settings": asdict(variant.training),
+            "versions": dict(run.versions),
         },
     )

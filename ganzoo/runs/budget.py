@@ -1,4 +1,4 @@
-"""How far a run goes, and the states on its way that are kept for whoever compares runs."""
+"""How long a run trains, and the steps on its way whose checkpoints are kept for scoring."""
 
 from __future__ import annotations
 
@@ -13,21 +13,27 @@ EVENT = "point"
 
 
 @dataclass(frozen=True)
-class Milestones:
-    """`steps` whose checkpoints are kept for good; or an end after `seconds` of training, with such a checkpoint at each of the
-    increasing `shares` of them. Time is counted by each process for itself: a run of several has none."""
+class Budget:
+    """The points of a run whose checkpoints are kept for good: `steps`, or `shares` of a time after which the run ends.
+
+    `seconds` is that time, of training alone; the shares increase. Each process measures its own time, so that a run of
+    several processes has no budget of seconds.
+    """
 
     steps: tuple[int, ...] = ()
     seconds: float | None = None
     shares: tuple[float, ...] = (1.0,)
 
 
-class Clock:
-    """How long a run has trained, pictures and checkpoints not counted, and which of its milestones it has reached."""
+class TrainingClock:
+    """Measures the seconds of training, without those of samples and checkpoints, and which points were reached.
 
-    def __init__(self, milestones: Milestones, records: Iterable[Mapping[str, Any]] = (), trained: float = 0.0):
-        self.milestones, self.trained = milestones, trained
-        self.reached = [record["step"] for record in records if record.get("event") == EVENT]
+    `records` of metrics.jsonl and `trained` seconds continue an earlier measurement.
+    """
+
+    def __init__(self, budget: Budget, records: Iterable[Mapping[str, Any]] = (), trained: float = 0.0):
+        self.budget, self.trained = budget, trained
+        self.reached: list[int] = [record["step"] for record in records if record.get("event") == EVENT]
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -40,29 +46,28 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """How long the run has trained, in thousandths, rounded up: who reads it again has trained no less."""
+        """The seconds of training in thousandths, rounded up: a resumed run must not have trained less."""
         return math.ceil(self.trained * 1000) / 1000
 
     @property
     def is_over(self) -> bool:
-        """Whether the run has trained for as long as it may."""
-        return self.milestones.seconds is not None and self.trained >= self.milestones.seconds
+        """True if the seconds of the budget are used up."""
+        return self.budget.seconds is not None and self.trained >= self.budget.seconds
 
     def reaches(self, step: int) -> bool:
-        """Whether this step is a milestone, which is then counted as reached."""
-        if self.milestones.seconds is None:
-            return step in self.milestones.steps
-        shares = self.milestones.shares
-        passed = sum(self.trained >= share * self.milestones.seconds for share in shares)
+        """True if this step is a point of the budget; it then counts as reached."""
+        if self.budget.seconds is None:
+            return step in self.budget.steps
+        passed = sum(self.trained >= share * self.budget.seconds for share in self.budget.shares)
         if passed <= len(self.reached):
             return False
         self.reached += [step] * (passed - len(self.reached))
         return True
 
     def forget_after(self, step: int) -> None:
-        """Goes back to a step: what was reached later was not."""
+        """Drops the points that were reached after a step."""
         self.reached = [reached for reached in self.reached if reached <= step]
 
     def kept(self) -> list[int]:
-        """The steps of the checkpoints that stay."""
-        return [*self.milestones.steps, *self.reached]
+        """The steps whose checkpoints are kept."""
+        return [*self.budget.steps, *self.reached]

@@ -1,4 +1,4 @@
-"""The folder of a training run: its configuration, its metrics, its pictures and its checkpoints."""
+"""The folder of a training run: configuration, metrics, samples and checkpoints."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ import logging
 import os
 import platform
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from ganzoo.config.schema import FORMAT, as_json, run_config
+from ganzoo.config.recipe import Recipe
+from ganzoo.config.schema import DataFacts, PluginFacts, RunConfig, read_run_config
+from ganzoo.data import ImageData
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, write_atomically
-from ganzoo.variant import ImageSpec, Variant
+from ganzoo.variant import ImageSpec
 
 log = logging.getLogger(__name__)
 
 SETTINGS = ("variant", "image", "data", "seed", "precision", "processes")
-SURROUNDINGS = ("device", "threads", "plugin", "versions")
+CIRCUMSTANCES = ("device", "threads", "plugin", "versions")
 
 
 class RunFolder:
-    """Paths of a run and the files that are not checkpoints."""
+    """The paths of a run, and the reading and writing of config.json and metrics.jsonl."""
 
     def __init__(self, path: Path):
         self.path = Path(path)
@@ -31,7 +33,7 @@ class RunFolder:
         self.samples = self.path / "samples"
 
     def check_new(self) -> None:
-        """UsageError if something is already there, for a run never overwrites another; what a killed start left is nothing."""
+        """UsageError if the folder is in use: a run never overwrites another. Leftovers of a killed start do not count."""
         if self.config.exists():
             raise UsageError(
                 f"{self.path} already holds a run: add --resume to go on with it, or choose another --out."
@@ -44,16 +46,22 @@ class RunFolder:
             raise UsageError(f"{self.path} is in the way: --out takes a new or empty folder.")
 
     def create(self) -> None:
-        """Makes the folder of a new run."""
+        """Makes the folder of a new run; UsageError if it cannot be made or is in use."""
         self.check_new()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{self.path} cannot be made: {error.strerror}.") from None
 
-    def write_config(self, config: dict[str, Any]) -> None:
-        """Writes the resolved configuration, whole or not at all."""
-        write_atomically(self.config, json.dumps(config, indent=2) + "\n")
+    def write_config(self, config: RunConfig) -> None:
+        """Writes config.json atomically."""
+        write_atomically(self.config, json.dumps(config.to_json(), indent=2) + "\n")
+
+    def read_config(self) -> RunConfig:
+        """Reads the config.json of a run to resume and checks every value; UsageError if there is none."""
+        if not self.config.exists():
+            raise UsageError(f"{self.path} holds no run to resume (no config.json): leave out --resume to start one.")
+        return read_run_config(self.config)
 
     def log(self, record: dict[str, Any]) -> None:
         """Appends one record to metrics.jsonl."""
@@ -64,7 +72,7 @@ class RunFolder:
             file.write(json.dumps(_strict(record), allow_nan=False) + "\n")
 
     def records(self) -> list[dict[str, Any]]:
-        """Every whole record of metrics.jsonl; a line that a crash tore is left out."""
+        """Reads all records of metrics.jsonl; a line that a crash cut short is left out."""
         if not self.metrics.exists():
             return []
         found = []
@@ -78,18 +86,18 @@ class RunFolder:
         return found
 
     def seconds(self) -> float:
-        """How long the run has been training according to its records."""
+        """Returns the seconds of training that the records state."""
         seconds = [record["seconds"] for record in self.records() if type(record.get("seconds")) in (int, float)]
         return max(seconds, default=0.0)
 
     def forget_after(self, step: int) -> None:
-        """Drops the records of steps that will be run again, so that each step stands once."""
+        """Drops the records of later steps, which will be run again: each step has one record."""
         kept = [record for record in self.records() if record["step"] <= step]
         write_atomically(self.metrics, "".join(json.dumps(_strict(record), allow_nan=False) + "\n" for record in kept))
 
 
 def _strict(value: Any) -> Any:
-    """JSON has no nan and no infinity: they become strings."""
+    """Replaces nan and infinity, which JSON does not have, by strings."""
     if isinstance(value, dict):
         return {key: _strict(item) for key, item in value.items()}
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
@@ -98,67 +106,65 @@ def _strict(value: Any) -> Any:
 
 
 def describe(
-    variant: Variant,
-    plugin,
+    recipe: Recipe,
     image: ImageSpec,
-    data,
-    source: str,
+    data: ImageData,
     *,
+    source: str,
     seed: int,
-    precision: str,
+    precision: Literal["fp32", "bf16"],
     device: str,
     processes: int,
-) -> dict[str, Any]:
-    """What config.json of a run says: everything that decides the result, and what surrounds it."""
+) -> RunConfig:
+    """Returns the config.json of a run of this recipe on these images, read from `source`, with the versions in use."""
     import numpy
     import torch
 
     from ganzoo import __version__
 
-    return {
-        "format": FORMAT,
-        "variant": as_json(variant),
-        "plugin": {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version},
-        "image": {"size": image.size, "channels": image.channels, "classes": image.classes},
-        "data": {
-            "source": source,
-            "name": data.name,
-            "fingerprint": data.fingerprint,
-            "revision": data.revision,
-            "images": len(data),
-            "classes": list(data.classes),
-        },
-        "seed": seed,
-        "precision": precision,
-        "processes": processes,
-        "device": device,
-        "threads": torch.get_num_threads(),
-        "versions": {
+    plugin = recipe.plugin
+    return RunConfig(
+        variant=recipe.variant,
+        plugin=PluginFacts(name=plugin.name, distribution=plugin.distribution, version=plugin.version),
+        image=image,
+        data=DataFacts(
+            source=source,
+            name=data.name,
+            fingerprint=data.fingerprint,
+            revision=data.revision,
+            images=len(data),
+            classes=tuple(data.classes),
+        ),
+        seed=seed,
+        precision=precision,
+        processes=processes,
+        device=device,
+        threads=torch.get_num_threads(),
+        versions={
             "ganzoo": __version__,
             "torch": torch.__version__,
             "numpy": numpy.__version__,
             "python": platform.python_version(),
         },
-    }
+    )
 
 
-def check_same(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Whether a run may go on: UsageError with every difference in what decides the result; a line for other surroundings.
+def check_same(old: RunConfig, new: RunConfig) -> None:
+    """UsageError with every setting that differs between a run and its continuation; a warning for other circumstances.
 
     More or fewer steps are no difference unless a schedule is measured by them.
     """
-    old, new = json.loads(json.dumps(old)), json.loads(json.dumps(new))
-    if not old["variant"]["training"]["schedules"]:  # a schedule is measured by the steps
-        for config in (old, new):
+    before, now = (json.loads(json.dumps(config.to_json())) for config in (old, new))
+    for config in (before, now):
+        if not old.variant.training.schedules:  # a schedule is measured by the steps
             del config["variant"]["training"]["steps"]
-    for config in (old, new):
         del config["data"]["source"]  # the same pixels may lie elsewhere
-    changes = [change for key in SETTINGS for change in _differences(key, old.get(key), new.get(key))]
+    changes = [change for key in SETTINGS for change in _differences(key, before[key], now[key])]
     if changes:
         raise UsageError("This run was started with other settings:\n  " + "\n  ".join(changes))
-    for key in SURROUNDINGS:
-        for change in _differences(key, old.get(key), new.get(key)):
-            log.warning(f"not bitwise the same as without a stop: {change}")
+    for key in CIRCUMSTANCES:
+        for change in _differences(key, before[key], now[key]):
+            log.warning(f"this run will not be bit-identical to an uninterrupted one: {change}")
 
 
 def _differences(path: str, old: Any, new: Any) -> list[str]:
@@ -169,11 +175,3 @@ def _differences(path: str, old: Any, new: Any) -> list[str]:
             for change in _differences(f"{path}.{key}", old.get(key), new.get(key))
         ]
     return [] if old == new else [f"{path}: {json.dumps(old)} before, {json.dumps(new)} now"]
-
-
-def read_run(path: Path) -> dict[str, Any]:
-    """The config.json of a run to resume, every value of it checked."""
-    config = path / "config.json"
-    if not config.exists():
-        raise UsageError(f"{path} holds no run to resume (no config.json): leave out --resume to start one.")
-    return run_config(config)

@@ -1,10 +1,11 @@
-"""The training loop: steps, and around them metrics, pictures, checkpoints, signals and the collapse watch."""
+"""The training loop: steps, and between them metrics, samples, checkpoints, signals and the detection of collapse."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,41 +20,43 @@ from ganzoo.checkpoints.checkpoint import (
 )
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import CheckpointError, DivergedError, InterruptedRun
-from ganzoo.runs import collapse as watch
-from ganzoo.runs.budget import EVENT, Clock, Milestones
+from ganzoo.runs.budget import EVENT, TrainingClock
+from ganzoo.runs.collapse import CollapseDetector, check_finite
 from ganzoo.runs.folder import RunFolder
 from ganzoo.runs.progress import Progress
-from ganzoo.runs.sample_monitor import Looks, Real
-from ganzoo.runs.signals import Signals
+from ganzoo.runs.request import Intervals
+from ganzoo.runs.sample_monitor import RealImages, SampleMonitor
+from ganzoo.runs.signals import GracefulShutdown
 
 CHECK_EVERY = 25
 CHECK_SECONDS = 1.0
 LOG_EVERY = 50
 ROLLBACKS = 3
 
-
-@dataclass(frozen=True)
-class Cadence:
-    """How often, in steps, pictures and checkpoints are made; how many checkpoints are kept; what a collapse leads to; where the run ends."""
-
-    sample_every: int = 500
-    checkpoint_every: int = 1000
-    keep: int = 3
-    on_collapse: str = "warn"
-    milestones: Milestones = Milestones()
+Result = TypeVar("Result")
 
 
 class TrainingLoop:
-    """Trains until `trainer.training.steps`, leaving a run folder that can be resumed, sampled from and read."""
+    """Trains until `trainer.training.steps`, and writes a run folder that can be resumed, sampled from and read.
+
+    Samples are compared with `real` images. `board` is a TensorBoard writer.
+    """
 
     def __init__(
-        self, trainer: Trainer, folder: RunFolder, cadence: Cadence, real: Real, *, quiet: bool = False, board=None
+        self,
+        trainer: Trainer,
+        folder: RunFolder,
+        intervals: Intervals,
+        real: RealImages,
+        *,
+        quiet: bool = False,
+        board: Any = None,
     ):
-        self.trainer, self.folder, self.cadence, self.board, self.quiet = trainer, folder, cadence, board, quiet
+        self.trainer, self.folder, self.intervals, self.board, self.quiet = trainer, folder, intervals, board, quiet
         self.main = trainer.processes.rank == 0
-        self.looks = Looks(trainer, real)
-        self.watch = watch.CollapseWatch()
-        self.signals = Signals()
+        self.monitor = SampleMonitor(trainer, real)
+        self.detector = CollapseDetector()
+        self.shutdown = GracefulShutdown()
         self._teaching = {
             phase.name
             for phase in trainer.phases
@@ -63,8 +66,8 @@ class TrainingLoop:
         self._window: list[dict[str, float]] = []
         self._measured: dict[str, Any] = {}
         self._fetched = 0.0
-        self._tell_once = self.main
-        self.clock = Clock(cadence.milestones)
+        self._may_warn = self.main
+        self.clock = TrainingClock(intervals.budget)
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -75,114 +78,115 @@ class TrainingLoop:
             trainer.training.steps, trainer.step_number, trainer.images_seen, quiet=self.quiet or not self.main
         )
         try:
-            with self.signals:
+            with self.shutdown:
                 over = self._ended()
                 while not over:
                     over = self._advance()
             if self.main:
-                self.looks.save_grid(self.folder.path / "samples.png")
+                self.monitor.save_grid(self.folder.path / "samples.png")
         except KeyboardInterrupt:
-            if not self.signals.number:
+            if not self.shutdown.number:
                 raise
             raise InterruptedRun(
-                f"Stopped at once by a second signal. {self._last_good()}", self.signals.number
+                f"Stopped at once by a second signal. {self._last_good()}", self.shutdown.number
             ) from None
         finally:
             self.progress.close()
 
     def _advance(self) -> bool:
-        """One step, and what is due after it; whether it was the last."""
-        trainer, cadence = self.trainer, self.cadence
+        """Makes one step and the work that is due after it; returns True after the last step."""
+        trainer, intervals = self.trainer, self.intervals
         with self.clock.running():
             terms = trainer.step()
         step = trainer.step_number
-        self._tell_unobserved()
+        self._warn_of_unobserved()
         self._pending.append((step, terms))
-        milestone = self.clock.reaches(step)
+        is_point = self.clock.reaches(step)
         last = self._ended()
-        stopping = trainer.processes.any(bool(self.signals.number))
-        saving = step % cadence.checkpoint_every == 0 or last or milestone
-        sampling = step % cadence.sample_every == 0 or last
-        if saving or sampling or stopping or self._curious(step):
+        stopping = trainer.processes.any(bool(self.shutdown.number))
+        saving = step % intervals.checkpoint_every == 0 or last or is_point
+        sampling = step % intervals.sample_every == 0 or last
+        if saving or sampling or stopping or self._is_fetch_due(step):
             self._fetch()
         if (saving or sampling or stopping) and self._window:  # a resumed run starts with an empty one
             self._log()
-        if saving or sampling:  # never because of a signal: a stopped run must see what one sees that was not stopped
-            self._look(draw=sampling)
+        if saving or sampling:  # never because of a signal: a stopped run must measure at the same steps as any other
+            self._measure(save_grid=sampling)
             self._act_on_collapse()
-        if milestone and trainer.step_number == step:
+        if is_point and trainer.step_number == step:
             self._record({"event": EVENT, "text": f"step-{step:09d}", "seconds": self._seconds()})
         if (saving or stopping) and trainer.step_number == step:  # not rolled back
             self._save()
         if stopping:
-            self._record_event("interrupted", self.signals.name)
+            self._record_event("interrupted", self.shutdown.name)
             hint = f"Go on with --out {self.folder.path} --resume."
             raise InterruptedRun(
-                f"Stopped by {self.signals.name} after step {trainer.step_number}; the state is saved. {hint}",
-                self.signals.number or 15,
+                f"Stopped by {self.shutdown.name} after step {trainer.step_number}; the state is saved. {hint}",
+                self.shutdown.number or 15,
             )
         return last and trainer.step_number == step
 
     def _ended(self) -> bool:
         return self.trainer.step_number >= self.trainer.training.steps or self.clock.is_over
 
-    def _tell_unobserved(self) -> None:
-        """Says once that an adaptive augmentation cannot adapt, because the loss scores changed copies of the real images."""
+    def _warn_of_unobserved(self) -> None:
+        """Warns once if an adaptive augmentation cannot adapt, because the loss scores changed copies of the real images."""
         unobserved = self.trainer.unobserved
-        if unobserved and self._tell_once:
+        if unobserved and self._may_warn:
             phases = " and ".join(sorted(unobserved))
             loss = type(self.trainer.loss).__name__
-            line = f"the augmentation is told no logits of real images in phase {phases}: {loss} scores a changed copy of them"
+            reason = f"{loss} scores a changed copy of them"
+            line = f"the augmentation observes no logits of real images in phase {phases}: {reason}"
             self.progress.say(f'Warning: {line}. It must say so: turn.logits(images, stands_for="real").')
-            self._tell_once = False
+            self._may_warn = False
 
-    def _curious(self, step: int) -> bool:
-        """Whether to look at the terms now: every 25 steps, and every second where no other process must look too."""
+    def _is_fetch_due(self, step: int) -> bool:
+        """True every 25 steps, and once a second in a run of one process."""
         late = self.trainer.processes.size == 1 and time.monotonic() - self._fetched > CHECK_SECONDS
         return late or step % CHECK_EVERY == 0
 
     def _fetch(self) -> None:
-        """Brings the terms of the last steps from the device, in one transfer, and looks at each of them."""
+        """Copies the terms of the last steps from the device, in one transfer, and checks each of them."""
         self._fetched = time.monotonic()
-        with self.clock.running():  # a device that works behind our back is waited for here
+        with self.clock.running():  # this waits for a device that works asynchronously
             flat = torch.stack([value.float() for _, terms in self._pending for value in terms.values()])
             values = iter(self.trainer.processes.average(flat).tolist())
         for step, terms in self._pending:
             numbers = {name: next(values) for name in terms}
-            self._stop_if_diverged(watch.check_finite, step, numbers, at=step)
+            self._stop_if_diverged(check_finite, step, numbers, at=step)
             self._window.append(numbers)
-            self._tell(step, self.watch.see_terms(numbers, self._teaching))
+            self._report_problem(step, self.detector.check_terms(numbers, self._teaching))
             if step % LOG_EVERY == 0 or step == self.trainer.training.steps:
                 self._log()
         self._pending.clear()
         self.progress.show(self.trainer.step_number, self.trainer.images_seen, numbers)
 
-    def _stop_if_diverged(self, action, *arguments, at: int | None = None, **options):
-        """Runs what may find values that are not finite, and adds to its error what a person can do."""
+    def _stop_if_diverged(
+        self, action: Callable[..., Result], *arguments: Any, at: int | None = None, **options: Any
+    ) -> Result:
+        """Calls an action that may raise DivergedError; records the error at step `at` and adds what can be done about it."""
         try:
             return action(*arguments, **options)
         except DivergedError as error:
-            step = (
-                self.trainer.step_number if at is None else at
-            )  # steps may have been made since that nobody had looked at
+            step = self.trainer.step_number if at is None else at  # later steps may have been made, but not checked
             self._record({"step": step, "event": "diverged", "text": str(error)})
             raise DivergedError(
                 f"{error} {self._last_good()} Try a smaller learning rate (--set training.generator_lr=...)."
             ) from None
 
-    # -- what metrics.jsonl says -----------------------------------------------------------------------------------------
+    # -- metrics.jsonl -----------------------------------------------------------------------------------------------
 
     def _log(self) -> None:
-        """One record: the mean of each term since the last one."""
+        """Records the mean of each term since the last record."""
         terms = {}
         for name in {name: None for numbers in self._window for name in numbers}:
             values = [numbers[name] for numbers in self._window if name in numbers]
             terms[name] = sum(values) / len(values)
         self._window.clear()
         self._record({"images": self.trainer.images_seen, "seconds": self._seconds(), "terms": terms})
-        self._draw_curves({name.replace(".", "/"): value for name, value in terms.items()})
+        self._add_curves({name.replace(".", "/"): value for name, value in terms.items()})
 
-    def _draw_curves(self, values: dict[str, float]) -> None:
+    def _add_curves(self, values: dict[str, float]) -> None:
         if self.board is not None:
             for name, value in values.items():
                 self.board.add_scalar(name, value, self.trainer.step_number)
@@ -197,36 +201,36 @@ class TrainingLoop:
     def _seconds(self) -> float:
         return self.clock.seconds
 
-    # -- samples and the collapse watch --------------------------------------------------------------------------------
+    # -- samples and collapse ----------------------------------------------------------------------------------------
 
-    def _look(self, draw: bool) -> None:
-        """Measures samples of fixed latents and notices a collapse; also draws them if `draw`."""
+    def _measure(self, save_grid: bool) -> None:
+        """Measures samples of fixed latents and detects a collapse; also saves a grid of them if `save_grid`."""
         if not self.main:
             return
         step = self.trainer.step_number
-        seen = self._stop_if_diverged(self.looks.measure)
-        self._record({"images": self.trainer.images_seen, "seconds": self._seconds(), "samples": seen})
-        self._draw_curves({f"samples/{name}": value for name, value in seen.items()})
-        if draw:
+        measured = self._stop_if_diverged(self.monitor.measure)
+        self._record({"images": self.trainer.images_seen, "seconds": self._seconds(), "samples": measured})
+        self._add_curves({f"samples/{name}": value for name, value in measured.items()})
+        if save_grid:
             self.folder.samples.mkdir(exist_ok=True)
-            self.looks.save_grid(self.folder.samples / f"step-{step:09d}.png")
-        self._tell(step, self.watch.see_samples(step, seen["diversity"]))
-        self._measured = {"step": step, **seen, "healthy": self.watch.healthy(seen["diversity"])}
+            self.monitor.save_grid(self.folder.samples / f"step-{step:09d}.png")
+        self._report_problem(step, self.detector.check_samples(step, measured["diversity"]))
+        self._measured = {"step": step, **measured, "healthy": self.detector.is_healthy(measured["diversity"])}
 
-    def _tell(self, step: int, line: str) -> None:
-        """Tells of a collapse, as a line and as a record."""
+    def _report_problem(self, step: int, line: str) -> None:
+        """Reports a collapse or saturation, as a warning and as a record; an empty line is none."""
         if line and self.main:
             self._record({"step": step, "event": "collapse", "text": line})
-            self.progress.say(f"Warning: step {step}: {line} (--on-collapse {self.cadence.on_collapse})")
+            self.progress.say(f"Warning: step {step}: {line} (--on-collapse {self.intervals.on_collapse})")
 
     def _act_on_collapse(self) -> None:
-        """Warns, stops or goes back, if one of the processes saw a collapse since the last time."""
-        trainer, trouble = self.trainer, self.watch.trouble
-        self.watch.trouble = ""
-        if not trainer.processes.any(bool(trouble)) or self.cadence.on_collapse == "warn":
+        """Stops or rolls back, if requested and if a process has reported a problem since the last time."""
+        trainer, problem = self.trainer, self.detector.problem
+        self.detector.problem = ""
+        if not trainer.processes.any(bool(problem)) or self.intervals.on_collapse == "warn":
             return
         healthy = self._healthy()
-        if self.cadence.on_collapse == "stop" or trainer.attempt >= ROLLBACKS or healthy is None:
+        if self.intervals.on_collapse == "stop" or trainer.attempt >= ROLLBACKS or healthy is None:
             self._save()
             tried = f" for the {_ordinal(trainer.attempt + 1)} time" if trainer.attempt else ""
             good = (
@@ -235,17 +239,17 @@ class TrainingLoop:
                 else "There is no healthy checkpoint to go back to."
             )
             raise DivergedError(f"Training collapsed{tried} by step {trainer.step_number}. {good}")
-        self._roll_back(healthy, trouble)
+        self._roll_back(healthy, problem)
 
-    def _roll_back(self, healthy, trouble: str) -> None:
-        """Goes on from a healthy checkpoint with other random numbers."""
+    def _roll_back(self, healthy: Path, problem: str) -> None:
+        """Continues from a healthy checkpoint with other random numbers."""
         trainer = self.trainer
         attempt, collapsed = trainer.attempt + 1, trainer.step_number
         step, trees, _ = load_checkpoint(healthy)
         self._take(trees, healthy)
         trainer.attempt = attempt
         self._window.clear()
-        self.watch = watch.CollapseWatch()
+        self.detector = CollapseDetector()
         trainer.processes.barrier()
         if self.main:
             set_newer_aside(self.folder.checkpoints, step)
@@ -254,33 +258,33 @@ class TrainingLoop:
             self.progress.say(
                 f"Rolled back to step {step}; going on with other random numbers (rollback {attempt} of {ROLLBACKS})."
             )
-        self._record_event("rollback", f"from step {collapsed}, rollback {attempt} of {ROLLBACKS}: {trouble}")
+        self._record_event("rollback", f"from step {collapsed}, rollback {attempt} of {ROLLBACKS}: {problem}")
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
     def _save(self) -> None:
-        trees = {**self.trainer.state(), "watch": asdict(self.watch)}
+        trees = {**self.trainer.state(), "watch": self.detector.state()}
         if self.main:
             step = self.trainer.step_number
             summary = self._measured if self._measured.get("step") == step else {}
             self._stop_if_diverged(save_checkpoint, self.folder.checkpoints, step, trees, summary=summary)
             self._record_event("checkpoint", f"step-{step:09d}")
-            retain(self.folder.checkpoints, self.cadence.keep, self._worth_keeping())
+            retain(self.folder.checkpoints, self.intervals.keep, self._worth_keeping())
         self.trainer.processes.barrier()
 
     def _worth_keeping(self) -> list[int]:
-        """The step whose samples were closest to real images, and the one that a collapse would lead back to."""
+        """The step whose samples were closest to real images, that of the next rollback, and the points of the budget."""
         summaries = {step: _summary(path) for step, path in list_checkpoints(self.folder.checkpoints)}
         distances = {
             step: summary["energy_distance"] for step, summary in summaries.items() if "energy_distance" in summary
         }
         steps = [min(distances, key=distances.__getitem__)] if distances else []
-        if self.cadence.on_collapse != "warn":
+        if self.intervals.on_collapse != "warn":
             steps += [step for step, summary in summaries.items() if summary.get("healthy")][:1]
         return steps + self.clock.kept()
 
     def resume(self) -> int:
-        """Takes the newest checkpoint that verifies and returns its step; 0 if the run was killed before its first."""
+        """Loads the newest checkpoint that verifies and returns its step; 0 if the run was killed before its first."""
         found = newest_checkpoint(self.folder.checkpoints)
         step = 0
         if found is not None:
@@ -289,29 +293,29 @@ class TrainingLoop:
         if self.main:
             set_newer_aside(self.folder.checkpoints, step)
             self.folder.forget_after(step)
-            self.clock = Clock(self.cadence.milestones, self.folder.records(), self.folder.seconds())
-            told = any(
+            self.clock = TrainingClock(self.intervals.budget, self.folder.records(), self.folder.seconds())
+            recorded = any(
                 record.get("event") == "checkpoint" and record.get("step") == step for record in self.folder.records()
             )
-            if step and not told:  # killed between the checkpoint and its record
+            if step and not recorded:  # killed between the checkpoint and its record
                 self._record_event("checkpoint", f"step-{step:09d}")
-            retain(
-                self.folder.checkpoints, self.cadence.keep, self._worth_keeping()
-            )  # or between the checkpoint and this
+            # It may also have been killed between the checkpoint and this.
+            retain(self.folder.checkpoints, self.intervals.keep, self._worth_keeping())
         self.trainer.processes.barrier()
         return step
 
-    def _take(self, trees: dict[str, Any], source) -> None:
+    def _take(self, trees: dict[str, Any], source: Path | str) -> None:
+        """Loads the state of a checkpoint; CheckpointError that names `source` if it does not fit."""
         try:
             self.trainer.load_state(trees)
-            self.watch = watch.CollapseWatch(**trees["watch"])
+            self.detector = CollapseDetector.from_state(trees["watch"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             text = " ".join(str(error).split())[:300]
             raise CheckpointError(
                 f"{source} does not fit the networks of this run: {type(error).__name__}: {text}"
             ) from None
 
-    def _healthy(self):
+    def _healthy(self) -> Path | None:
         """The newest checkpoint that was healthy when it was made, or None."""
         return next(
             (path for _, path in list_checkpoints(self.folder.checkpoints) if _summary(path).get("healthy")), None
@@ -322,7 +326,7 @@ class TrainingLoop:
         return f"The last good checkpoint is {checkpoints[0][1]}." if checkpoints else "There was no checkpoint yet."
 
 
-def _summary(path) -> dict[str, Any]:
+def _summary(path: Path) -> dict[str, Any]:
     try:
         return load_checkpoint(path, [])[2]
     except CheckpointError:

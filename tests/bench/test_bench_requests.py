@@ -28,7 +28,7 @@ from ganzoo.bench.protocol import difference_lines
 from ganzoo.bench.results import merged_plans
 from ganzoo.errors import UsageError
 from ganzoo.registry import registry
-from ganzoo.runs.budget import Clock, Milestones
+from ganzoo.runs.budget import Budget, TrainingClock
 
 
 def quick(data, out, *more, seeds="1"):
@@ -267,17 +267,17 @@ def test_differences_name_every_value():
 
 
 def test_a_clock_counts_what_runs_and_knows_its_points():
-    clock = Clock(Milestones(seconds=10.0, shares=(0.5, 1.0)))
+    clock = TrainingClock(Budget(seconds=10.0, shares=(0.5, 1.0)))
     assert not clock.reaches(1) and not clock.is_over
     clock.trained = 5.5
     assert clock.reaches(2) and not clock.reaches(3)
     clock.trained = 10.0
     assert clock.reaches(4) and clock.is_over and clock.kept() == [2, 4]
-    again = Clock(clock.milestones, [{"event": "point", "step": 2}, {"event": "collapse", "step": 3}], 6.0)
+    again = TrainingClock(clock.budget, [{"event": "point", "step": 2}, {"event": "collapse", "step": 3}], 6.0)
     assert not again.reaches(3) and again.kept() == [2]
     again.forget_after(1)
     assert again.kept() == []
-    steps = Clock(Milestones(steps=(3, 6)))
+    steps = TrainingClock(Budget(steps=(3, 6)))
     assert [step for step in range(8) if steps.reaches(step)] == [3, 6] and not steps.is_over
 
 

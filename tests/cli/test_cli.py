@@ -186,7 +186,7 @@ WRONG = {
     "precision": (2, "'--precision'", [*TRAIN, "--precision", "fp8"]),
     "both lengths": (2, "Give --steps or --images, not both", [*TRAIN, "--images", "5"]),
     "labels": (2, "takes no labels", [*TRAIN, "--conditional"]),
-    "width": (2, "The generator 'dcgan' cannot draw with these settings", [*TRAIN, "--set", "generator.width=0"]),
+    "width": (2, "The generator 'dcgan' cannot", [*TRAIN, "--set", "generator.width=0"]),
     "huge width": (2, "out of range", [*TRAIN, "--set", "generator.width=99999999999"]),
     "existing run": (2, "already holds a run: add --resume", [*TRAIN[:-1], "{place}/run"]),
     "existing folder": (2, "is in the way", [*TRAIN[:-1], "{place}"]),

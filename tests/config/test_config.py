@@ -9,7 +9,7 @@ import torch
 
 import ganzoo
 from ganzoo import Part, Schedule, Training, Variant
-from ganzoo.config.schema import LARGEST_OPTION, as_json, run_config, variant_from_json
+from ganzoo.config.schema import LARGEST_OPTION, as_json, read_run_config
 from ganzoo.config.settings import resolve
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.registry.registry import registry
@@ -154,7 +154,7 @@ def plain_config() -> dict:
             {
                 "format": 1,
                 "variant": as_json(variant),
-                "plugin": {"name": "ganzoo:dcgan"},
+                "plugin": {"name": "ganzoo:dcgan", "distribution": "ganzoo", "version": "0.1.0"},
                 "image": {"size": 32, "channels": 1, "classes": 0},
                 "data": data,
                 "seed": 0,
@@ -171,20 +171,21 @@ def plain_config() -> dict:
 def read(tmp_path, content):
     path = tmp_path / "config.json"
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-    return run_config(path)
+    return read_run_config(path)
 
 
 def test_a_good_config_is_read_as_it_was_written(tmp_path):
     found = read(tmp_path, plain_config())
-    assert json.loads(json.dumps(found)) == plain_config()
-    assert variant_from_json(found["variant"]).generator.options == {"width": 4}
+    assert json.loads(json.dumps(found.to_json())) == plain_config()
+    assert found.variant.generator.options == {"width": 4}
+    assert read(tmp_path, plain_config() | {"plugin": {"name": "old"}}).plugin.distribution == ""
 
 
 def test_a_config_with_the_first_names_of_a_schedules_fields_is_read(tmp_path):
     config = plain_config()
     old = {"end": 2.0, "start": None, "begin": 0.25, "finish": 0.5, "shape": "cosine"}
     config["variant"]["training"]["schedules"] = {"generator_lr": old}
-    found = variant_from_json(read(tmp_path, config)["variant"])
+    found = read(tmp_path, config).variant
     new = Schedule(to_value=2.0, from_fraction=0.25, to_fraction=0.5, shape="cosine")
     assert found.training.schedules == {"generator_lr": new}
     old["to_value"] = 3.0

@@ -15,12 +15,12 @@ from messages import logged
 from ganzoo import Part, Schedule
 from ganzoo.config.mixins import kind_of, mixed_in
 from ganzoo.config.recipe import bind
-from ganzoo.config.schema import as_json, variant_from_json
+from ganzoo.config.schema import as_json, from_json
 from ganzoo.engine.build import build_trainer, warn_of_batch_norm
 from ganzoo.errors import UsageError
 from ganzoo.losses import Augmentation, Regularizer
 from ganzoo.registry.registry import registry
-from ganzoo.variant import ImageSpec
+from ganzoo.variant import ImageSpec, Variant
 
 REGULARIZERS = ("consistency", "dragan-penalty", "gradient-penalty", "lecam", "orthogonal", "r1", "r2", "top-k")
 AUGMENTATIONS = ("ada", "diffaugment")
@@ -196,7 +196,9 @@ def test_a_name_finds_its_kind_and_keeps_its_place_in_the_configuration():
     assert [part.name for part in variant.regularizers] == ["r1", "lecam"] and variant.augmentation == Part(
         "diffaugment"
     )
-    assert variant_from_json(json.loads(json.dumps(as_json(variant)))).regularizers == variant.regularizers
+    assert (
+        from_json(json.loads(json.dumps(as_json(variant))), Variant, "config.json").regularizers == variant.regularizers
+    )
 
 
 REFUSED = {

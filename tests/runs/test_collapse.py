@@ -12,15 +12,16 @@ from ganzoo.runs.collapse import (
     LEAST_DIVERSITY,
     SATURATED_FOR,
     WARM_UP,
-    CollapseWatch,
+    CollapseDetector,
     check_finite,
     compare,
     mean_distance,
     spread,
 )
 from ganzoo.runs.folder import RunFolder
-from ganzoo.runs.loop import Cadence, TrainingLoop
-from ganzoo.runs.sample_monitor import Real
+from ganzoo.runs.loop import TrainingLoop
+from ganzoo.runs.request import Intervals
+from ganzoo.runs.sample_monitor import RealImages
 
 # -- numbers ---------------------------------------------------------------------------------------------------------
 
@@ -82,34 +83,35 @@ def test_equal_real_images_allow_equal_samples():
 
 
 def test_a_collapse_is_told_once_and_again_only_after_it_was_gone():
-    watch = CollapseWatch()
-    lines = [bool(watch.see_samples(WARM_UP + 1, value)) for value in (0.1, 0.1, 0.1, 0.9, 0.1, 0.1)]
+    watch = CollapseDetector()
+    lines = [bool(watch.check_samples(WARM_UP + 1, value)) for value in (0.1, 0.1, 0.1, 0.9, 0.1, 0.1)]
     assert lines == [False, True, False, False, False, True]
 
 
 def test_the_first_steps_draw_one_grey():
-    watch = CollapseWatch()
-    assert not any(watch.see_samples(step, 0.0) for step in range(WARM_UP + 1))
+    watch = CollapseDetector()
+    assert not any(watch.check_samples(step, 0.0) for step in range(WARM_UP + 1))
 
 
 def test_a_saturated_discriminator_is_told_after_500_steps_in_a_row():
-    watch = CollapseWatch()
+    watch = CollapseDetector()
     perfect, fair = (
         {"critic.real": 0.001, "critic.fake": -0.002, "generator.fake": 9.0},
         {"critic.real": 0.5, "critic.fake": 0.0},
     )
     lines = [
-        bool(watch.see_terms(terms, {"critic"})) for terms in [perfect] * 499 + [fair] + [perfect] * (SATURATED_FOR + 5)
+        bool(watch.check_terms(terms, {"critic"}))
+        for terms in [perfect] * 499 + [fair] + [perfect] * (SATURATED_FOR + 5)
     ]
     assert [number for number, told in enumerate(lines) if told] == [499 + SATURATED_FOR]
-    assert not CollapseWatch().see_terms({"generator.fake": 0.0}, {"critic"})
+    assert not CollapseDetector().check_terms({"generator.fake": 0.0}, {"critic"})
 
 
 def test_a_state_that_is_being_lost_is_not_healthy():
-    watch = CollapseWatch()
-    assert watch.healthy(0.5) and not watch.healthy(0.1)
-    watch.see_terms({"critic.real": 0.0}, {"critic"})
-    assert not watch.healthy(0.5)
+    watch = CollapseDetector()
+    assert watch.is_healthy(0.5) and not watch.is_healthy(0.1)
+    watch.check_terms({"critic.real": 0.0}, {"critic"})
+    assert not watch.is_healthy(0.5)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -183,7 +185,7 @@ def run_of(tmp_path, monkeypatch):
         folder = RunFolder(tmp_path / "run")
         folder.path.mkdir(exist_ok=True)
         real = torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
-        return TrainingLoop(trainer, folder, Cadence(every, every, 2, policy), Real(real, spread(real)))
+        return TrainingLoop(trainer, folder, Intervals(every, every, 2, policy), RealImages(real, spread(real)))
 
     return make
 

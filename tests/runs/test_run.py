@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -87,7 +88,8 @@ def test_a_run_whose_plugin_is_gone_says_who_provided_it(workplace, tmp_path, ca
 
 def test_steps_are_not_added_to_a_run_whose_schedules_are_measured_by_them(workplace, tmp_path, capsys):
     assert (
-        call(*words_for(workplace, "dcgan", tmp_path / "run", 2, "--set", "training.schedules.generator_lr.to_value=0")) == 0
+        call(*words_for(workplace, "dcgan", tmp_path / "run", 2, "--set", "training.schedules.generator_lr.to_value=0"))
+        == 0
     )
     assert call("train", "--out", tmp_path / "run", "--resume", "--steps", "3") == 2
     assert "variant.training.steps: 2 before, 3 now" in capsys.readouterr().err
@@ -136,10 +138,12 @@ def test_the_last_three_and_the_best_are_kept(run):
 
 
 def test_a_best_one_that_is_old_stays(workplace, tmp_path, monkeypatch):
-    from ganzoo.runs.sample_monitor import Looks
+    from ganzoo.runs.sample_monitor import SampleMonitor
 
     monkeypatch.setattr(
-        Looks, "measure", lambda looks: {"diversity": 1.0, "energy_distance": abs(looks.trainer.step_number - 2.0)}
+        SampleMonitor,
+        "measure",
+        lambda monitor: {"diversity": 1.0, "energy_distance": abs(monitor.trainer.step_number - 2.0)},
     )
     words = small.arguments(workplace / "grey.npz", tmp_path / "run", "--checkpoint-every", "1", "--keep", "2", steps=6)
     assert call(*words) == 0
@@ -222,7 +226,7 @@ def test_another_number_of_threads_is_told(copied, capsys):
     assert config["threads"] == 1
     assert call("train", "--out", copied, "--resume", "--threads", "2", "--steps", "7") == 0
     torch.set_num_threads(1)
-    assert "not bitwise the same as without a stop: threads: 1 before, 2 now" in capsys.readouterr().err
+    assert "not be bit-identical" in (error := capsys.readouterr().err) and "threads: 1 before, 2 now" in error
 
 
 def test_a_resumed_run_uses_its_own_number_of_threads(copied, capsys):
@@ -232,16 +236,24 @@ def test_a_resumed_run_uses_its_own_number_of_threads(copied, capsys):
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(1)
-    assert "not bitwise" not in capsys.readouterr().err
+    assert "bit-identical" not in capsys.readouterr().err
 
 
-def test_a_resumed_run_goes_on_where_it_was_unless_somebody_says_otherwise(monkeypatch):
-    from ganzoo.runs.train import _device
+def test_a_resumed_run_goes_on_where_it_was_unless_somebody_says_otherwise(monkeypatch, run):
+    from ganzoo.config.options import TrainOptions
+    from ganzoo.config.schema import read_run_config
+    from ganzoo.runs.request import Request
 
-    assert _device("auto", {"device": "cuda"}) == "auto"  # there is none here
+    config = read_run_config(run / "config.json")
+
+    def device(asked, before):
+        request = Request(out=run, options=TrainOptions(device=asked))
+        return request.completed_by(replace(config, device=before)).options.device
+
+    assert device("auto", "cuda") == "auto"  # there is none here
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert _device("auto", {"device": "cpu"}) == "cpu" and _device("auto", {"device": "cuda"}) == "cuda"
-    assert _device("cuda", {"device": "cpu"}) == "cuda" and _device("auto", None) == "auto"
+    assert device("auto", "cpu") == "cpu" and device("auto", "cuda") == "cuda"
+    assert device("cuda", "cpu") == "cuda"
 
 
 def test_a_finished_run_says_so(copied, capsys):
@@ -264,7 +276,7 @@ def test_curves_for_tensorboard(workplace, tmp_path):
 
 
 def test_images_from_data_stay_small_for_the_watch():
-    from ganzoo.runs.sample_monitor import some_real
+    from ganzoo.runs.sample_monitor import select_real
 
     class Many:
         images = torch.arange(300).to(torch.uint8).view(300, 1, 1, 1).expand(300, 128, 128, 3)
@@ -272,18 +284,18 @@ def test_images_from_data_stay_small_for_the_watch():
         def __len__(self):
             return 300
 
-    found = some_real(Many())
+    found = select_real(Many())
     assert found.shape == (256, 3, 64, 64)
     assert found[0].unique().tolist() == [-1.0]
 
 
 def test_real_images_for_the_watch_are_those_of_the_data_set(monkeypatch):
-    from ganzoo.runs import sample_monitor as looks
+    from ganzoo.runs import sample_monitor
 
     asked = []
-    monkeypatch.setattr(looks, "some_real", lambda data: asked.append(data) or data.images)
+    monkeypatch.setattr(sample_monitor, "select_real", lambda data: asked.append(data) or data.images)
     one, other = (SimpleNamespace(fingerprint=name, images=torch.rand(8, 1, 4, 4)) for name in "ab")
     for data in (one, one, other, one):
-        found = looks.remembered_real(data)
-        assert found.images is data.images and found.spread == looks.watch.spread(data.images)
+        found = sample_monitor.real_images(data)
+        assert found.images is data.images and found.spread == sample_monitor.spread(data.images)
     assert asked == [one, other, one]

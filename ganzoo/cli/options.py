@@ -1,0 +1,99 @@
+"""Click options that `ganzoo train` and `ganzoo bench` share, each declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ganzoo.cli.types import DataName, MixinName
+
+Command = Callable[..., Any]
+
+
+OPTIONS = (
+    click.option(
+        "--data",
+        type=DataName(),
+        help="Images to train on: a registered data set, a folder, zip, .npz, idx or Parquet file, "
+        "or hf://datasets/owner/name.",
+    ),
+    click.option("--data-root", type=click.Path(path_type=Path), help="Folder of registered data sets' files."),
+    click.option(
+        "--image-size",
+        type=click.IntRange(1),
+        help="Pixels of a side. [default: the first that all variants have]",
+    ),
+    click.option(
+        "--channels",
+        type=click.Choice(["1", "3"]),
+        callback=lambda context, parameter, value: int(value) if value else None,
+        help="1 grey, 3 colour. [default: as the images are]",
+    ),
+    click.option(
+        "--conditional/--unconditional",
+        default=None,
+        help="Train class-conditionally. [default: only variants that need labels]",
+    ),
+    click.option("--steps", type=click.IntRange(1), help="Training steps. [default of train: the paper's]"),
+    click.option(
+        "--images",
+        type=click.IntRange(1, 10**9),
+        help="Instead of --steps: the number of real images that the discriminator sees.",
+    ),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Change an option that `ganzoo show` lists; repeatable. Bench takes VARIANT:PATH=VALUE for one variant.",
+    ),
+    click.option(
+        "--with",
+        "mixins",
+        multiple=True,
+        type=MixinName(),
+        metavar="NAME",
+        help="Add a regularizer or an augmentation; repeatable.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["fp32", "bf16"]),
+        help="bf16 runs networks in half precision; penalties stay float32. [default: fp32]",
+    ),
+)
+
+
+def training_options(*, device: str, threads: int | None) -> Callable[[Command], Command]:
+    """Adds the options of `TrainOptions` to a command, with its defaults of --device and --threads."""
+    own = (
+        click.option(
+            "--device",
+            default=device,
+            show_default=True,
+            help="cpu, cuda, cuda:N, mps or auto (the best; of a resumed run its own).",
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(1),
+            default=threads,
+            show_default=threads is not None,
+            help="CPU threads; results repeat bit for bit only for the same number."
+            + (" [default: all]" if threads is None else ""),
+        ),
+    )
+
+    def add(command: Command) -> Command:
+        for option in reversed((*OPTIONS, *own)):
+            command = option(command)
+        return command
+
+    return add
+
+
+def taken_by(kind: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Removes the values that are fields of a dataclass from `values` and returns them."""
+    return {field.name: values.pop(field.name) for field in fields(kind) if field.name in values}

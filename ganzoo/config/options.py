@@ -1,0 +1,43 @@
+"""The options that training requests and bench requests share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from ganzoo.config.schema import RunConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """How networks are trained: on which images, for how long, with which changes, and where. None means the default.
+
+    `image_size` is in pixels. `steps` or `images`, the real images that the discriminator sees, is the budget. `settings` are
+    "path=value" as `ganzoo.config.settings.resolve` takes them, `mixins` names of regularizers and augmentations to add.
+    """
+
+    data: str | None = None
+    data_root: Path | None = None
+    image_size: int | None = None
+    channels: int | None = None
+    conditional: bool | None = None
+    steps: int | None = None
+    images: int | None = None
+    settings: tuple[str, ...] = ()
+    mixins: tuple[str, ...] = ()
+    precision: Literal["fp32", "bf16"] | None = None
+    device: str = "auto"
+    threads: int | None = None
+
+    def completed_by(self, run: RunConfig) -> TrainOptions:
+        """Takes from an earlier run what these options leave open; length, settings and mix-ins stay as requested."""
+        known = {
+            "data": run.data.source,
+            "image_size": run.image.size,
+            "channels": run.image.channels,
+            "conditional": run.image.classes > 0,
+            "precision": run.precision,
+            "threads": run.threads,
+        }
+        return replace(self, **{name: value for name, value in known.items() if getattr(self, name) is None})

@@ -1,0 +1,75 @@
+"""The request of `ganzoo train`, and how often a run makes samples and checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ganzoo.config.options import TrainOptions
+from ganzoo.config.schema import RunConfig
+from ganzoo.engine.device import is_available
+from ganzoo.errors import UsageError
+from ganzoo.runs.budget import Budget
+from ganzoo.variant import Variant
+
+INCOMPLETE = "Say what to train and on what: ganzoo train VARIANT --data DATA --out RUN."
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """The steps between sample grids and between checkpoints, and what happens to checkpoints and after a collapse.
+
+    `keep` is how many of the newest checkpoints stay, `on_collapse` is "warn", "stop" or "rollback".
+    """
+
+    sample_every: int = 500
+    checkpoint_every: int = 1000
+    keep: int = 3
+    on_collapse: str = "warn"
+    budget: Budget = Budget()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One training: a variant, its options, and the run folder to make or to resume.
+
+    `variant` is the name of a registered variant, or the resolved variant of the run to resume. None means the default of the
+    variant, or on resuming that of the run.
+    """
+
+    out: Path
+    variant: str | Variant | None = None
+    options: TrainOptions = TrainOptions()
+    batch_size: int | None = None
+    seed: int | None = None
+    on_bad_image: str = "error"
+    intervals: Intervals = Intervals()
+    resume: bool = False
+    tensorboard: bool = False
+    quiet: bool = False
+
+    @property
+    def source(self) -> str:
+        """The data source; UsageError if there is none."""
+        if self.options.data is None:
+            raise UsageError(INCOMPLETE)
+        return self.options.data
+
+    @property
+    def settings(self) -> list[str]:
+        """All settings: those of the options, then the batch size and the steps that have options of their own."""
+        own = {"batch_size": self.batch_size, "steps": self.options.steps}
+        return [*self.options.settings, *(f"training.{name}={n}" for name, n in own.items() if n is not None)]
+
+    def completed_by(self, run: RunConfig) -> Request:
+        """Takes from the run to resume what the request leaves open; UsageError if that is a run of another variant.
+
+        "auto" becomes the device of the run if there is one here: on another its bits would differ.
+        """
+        if self.variant not in (None, run.variant.name):
+            raise UsageError(f"{self.out} is a run of '{run.variant.name}', not of '{self.variant}'.")
+        options = self.options.completed_by(run)
+        if options.device == "auto" and is_available(run.device):
+            options = replace(options, device=run.device)
+        seed = run.seed if self.seed is None else self.seed
+        return replace(self, variant=run.variant, options=options, seed=seed)

@@ -1,13 +1,16 @@
-"""Checkpoints without pickle: safetensors for tensors, JSON for the rest, sha256 for every byte, and renames that cannot be half done."""
+"""Saves and loads checkpoints without pickle.
+
+Tensors are safetensors, the rest is JSON, every byte has a sha256, and a rename makes a checkpoint appear whole.
+"""
 
 import json
 import logging
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from safetensors import SafetensorError
@@ -54,8 +57,9 @@ TENSORS = 100_000
 def save_checkpoint(folder: Path, step: int, trees: Mapping[str, Tree], *, summary: Mapping[str, Any] = {}) -> Path:
     """Writes `folder`/step-NNNNNNNNN so that it is there whole or not at all, and returns its path.
 
-    A checkpoint of that step that verifies is left alone; a damaged one is moved aside. Raises DivergedError for a tensor
-    that is not finite, CheckpointError for a value that cannot be stored or a disk that fails; then nothing is left behind.
+    A checkpoint of that step that verifies is left alone; a damaged one is moved aside. Raises DivergedError for a
+    tensor that is not finite, CheckpointError for a value that cannot be stored or a disk that fails; then nothing is
+    left behind.
     """
     folder = Path(folder)
     target = folder / folder_name(step)
@@ -83,7 +87,8 @@ def _checked_key(key: str) -> str:
 
 
 def _refuse_nonfinite(step: int, tensors: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
-    # Every question is put to the device before the first answer is waited for. A sum is quicker, and finite only of what is finite.
+    # All sums are queued on the device before the first is read. A sum is quicker than isfinite, and finite only if
+    # every value is.
     finite = {(key, name): _finite_sum(tensor) for key, named in tensors.items() for name, tensor in named.items()}
     doubtful = [place for place, answer in finite.items() if not answer]
     bad = [f"{key} {shorten(name)}" for key, name in doubtful if not torch.isfinite(_widened(tensors[key][name])).all()]
@@ -94,7 +99,7 @@ def _refuse_nonfinite(step: int, tensors: Mapping[str, Mapping[str, torch.Tensor
         )
 
 
-def _finite_sum(tensor: torch.Tensor):
+def _finite_sum(tensor: torch.Tensor) -> torch.Tensor | bool:
     return torch.isfinite(_widened(tensor).sum()) if tensor.is_floating_point() or tensor.is_complex() else True
 
 
@@ -103,7 +108,7 @@ def _widened(tensor: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def _write_errors(target: Path):
+def _write_errors(target: Path) -> Iterator[None]:
     try:
         with disk_errors(f"{target} cannot be written", CheckpointError):
             yield
@@ -113,7 +118,7 @@ def _write_errors(target: Path):
 
 def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
-        os.mkdir(folder)  # without parents: a run folder that somebody deleted must not come back as a stump
+        os.mkdir(folder)  # without parents: a deleted run folder must not come back
         fsync_folder(folder.parent)
 
 
@@ -156,8 +161,9 @@ def _write_tensors(path: Path, named: Mapping[str, torch.Tensor]) -> None:
 
 
 def load_checkpoint(path: Path, keys: Collection[str] | None = None) -> tuple[int, dict[str, Tree], dict[str, Any]]:
-    """Returns (step, trees, summary), with only the trees of `keys` if given; tensors are on the CPU and own their memory.
+    """Returns (step, trees, summary), with only the trees of `keys` if given.
 
+    Tensors are on the CPU and own their memory.
     Every byte that is used is checked against the manifest; CheckpointError names the file and says what is wrong.
     """
     path = Path(path)
@@ -174,7 +180,7 @@ def load_checkpoint(path: Path, keys: Collection[str] | None = None) -> tuple[in
     return manifest["step"], trees, _decode(manifest["summary"], _no_tensor, path / "MANIFEST.json")
 
 
-def _load_tree(path: Path, key: str, node, manifest: Mapping[str, Any]) -> Tree:
+def _load_tree(path: Path, key: str, node: Any, manifest: Mapping[str, Any]) -> Tree:
     wanted: list[str] = []
     _decode(node, lambda name, stride: wanted.append(name), path / "state.json")
     source = path / f"{key}.safetensors"
@@ -187,14 +193,14 @@ def _load_tree(path: Path, key: str, node, manifest: Mapping[str, Any]) -> Tree:
     return _decode(node, lambda name, stride: with_stride(tensors.pop(name), stride), path / "state.json")
 
 
-def _decode(node, take: Callable[[str, list | None], Any], source: Path) -> Tree:
+def _decode(node: Any, take: Callable[[str, list | None], Any], source: Path) -> Tree:
     try:
         return decode(node, take)
     except CheckpointError as problem:
         raise CheckpointError(f"{source}: {problem}.") from None
 
 
-def _no_tensor(name: str, stride: list | None):
+def _no_tensor(name: str, stride: list | None) -> NoReturn:
     raise CheckpointError("a summary holds no tensors")
 
 
@@ -223,7 +229,7 @@ def _refuse_difference(source: Path, wanted: list[str], present: list[str]) -> N
 
 
 def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
-    """Returns (step, path) of every finished checkpoint, whole or damaged, the newest step first; none if the folder is absent."""
+    """Returns (step, path) of every finished checkpoint, whole or damaged, the newest first; [] without a folder."""
     folder = Path(folder)
     with disk_errors(f"{folder} cannot be read", CheckpointError):
         names = os.listdir(folder) if folder.is_dir() else []
@@ -253,7 +259,7 @@ def newest_checkpoint(
 
 
 def retain(folder: Path, keep_last: int, keep: Collection[int] = ()) -> None:
-    """Deletes old checkpoints, but never the newest `keep_last` (at least 2) that verify, nor those of the steps in `keep`."""
+    """Deletes old checkpoints, except the newest `keep_last` (at least 2) that verify and the steps in `keep`."""
     checkpoints = list_checkpoints(folder)
     whole, doomed = 0, []
     for step, path in checkpoints if len(checkpoints) > max(2, keep_last) else []:
@@ -267,7 +273,7 @@ def retain(folder: Path, keep_last: int, keep: Collection[int] = ()) -> None:
 
 
 def set_newer_aside(folder: Path, step: int) -> None:
-    """Renames the checkpoints after `step` to `.undone-*`: whoever goes on from an older state must not meet its old future."""
+    """Renames checkpoints newer than `step` to `.undone-*`, so that a resumed run does not load them."""
     with disk_errors(f"newer checkpoints in {folder} cannot be set aside", CheckpointError):
         for newer, path in list_checkpoints(folder):
             if newer > step:

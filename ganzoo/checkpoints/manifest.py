@@ -20,7 +20,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class NewerFormatError(CheckpointError):
-    """A whole checkpoint that a later ganzoo wrote: not damaged, so never to be skipped or moved."""
+    """A checkpoint that a later ganzoo wrote: it is not damaged, and must not be skipped or moved."""
 
 
 def folder_name(step: int) -> str:
@@ -35,13 +35,16 @@ def fingerprint(path: Path) -> dict[str, Any]:
 
 
 def sealed(manifest: Mapping[str, Any]) -> bytes:
-    """The only spelling of a manifest, with a checksum of itself: a reader that writes it again sees any flipped bit."""
+    """Serializes a manifest with a checksum of itself, always to the same bytes: a reader detects flipped bits."""
     check = hashlib.sha256(json.dumps(manifest, indent=1, allow_nan=False).encode()).hexdigest()
     return json.dumps({**manifest, "check": check}, indent=1, allow_nan=False).encode()
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Returns the manifest of the checkpoint in the folder `path`; CheckpointError says why it is none, NewerFormatError if it is too new."""
+    """Reads and checks the manifest of the checkpoint in the folder `path`.
+
+    CheckpointError for a damaged one, NewerFormatError for one of a later ganzoo.
+    """
     source = path / "MANIFEST.json"
     data = read_bytes(source, MANIFEST_BYTES)
     manifest = parse_json(data, source)
@@ -58,13 +61,13 @@ def read_manifest(path: Path) -> dict[str, Any]:
         case _:
             raise CheckpointError(f"{source} is not the manifest of a checkpoint.")
     if not all(FILE.fullmatch(name) and _is_fingerprint(entry) for name, entry in files.items()):
-        raise CheckpointError(f"{source} lists files in a way that no checkpoint does.")
+        raise CheckpointError(f"{source} lists files that no checkpoint has, or without size and sha256.")
     if os.path.basename(os.path.realpath(path)) != folder_name(step):
         raise CheckpointError(f"{path} holds step {step}: the folder's name must be {folder_name(step)}.")
     return manifest
 
 
-def _is_fingerprint(entry) -> bool:
+def _is_fingerprint(entry: Any) -> bool:
     match entry:
         case {"size": int(size), "sha256": str(digest)} if len(entry) == 2:
             return size >= 0 and SHA256.fullmatch(digest) is not None
@@ -72,7 +75,7 @@ def _is_fingerprint(entry) -> bool:
 
 
 def read_listed(path: Path, name: str, manifest: Mapping[str, Any]) -> bytes:
-    """Returns a file of the checkpoint once; what is returned is what was checked."""
+    """Reads a file of the checkpoint and returns the bytes whose hash was checked."""
     entry = manifest["files"].get(name)
     if entry is None:
         raise CheckpointError(f"{path / 'MANIFEST.json'} does not list {name}.")
@@ -89,7 +92,7 @@ def _compare(source: Path, found: Mapping[str, Any], listed: Mapping[str, Any]) 
 
 
 def is_whole(path: Path) -> bool:
-    """Says whether every byte of a checkpoint is as it was written; NewerFormatError if a later ganzoo wrote it."""
+    """True if every byte of a checkpoint is as it was written; NewerFormatError if a later ganzoo wrote it."""
     try:
         for name, entry in read_manifest(path)["files"].items():
             with disk_errors(f"{path / name} cannot be read", CheckpointError):

@@ -1,7 +1,7 @@
-"""Nested training state as JSON and a flat set of tensors, and back, exactly."""
+"""Converts nested training state to JSON and a flat set of tensors, and back, exactly."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,17 +11,16 @@ from ganzoo.files.text import shorten
 
 Tree = Any  # nested dict, list, tuple, int, float, str, bool, None, torch.Tensor; the keys of a dict are str or int
 DEPTH = 64
-DTYPES = frozenset(
-    getattr(torch, name)
-    for name in "float64 float32 float16 bfloat16 float8_e4m3fn float8_e5m2 int64 int32 int16 int8 uint8 bool complex64".split()
-)
+FLOATS = ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "complex64")
+INTEGERS = ("int64", "int32", "int16", "int8", "uint8", "bool")
+DTYPES = frozenset(getattr(torch, name) for name in (*FLOATS, *INTEGERS))
 INTEGER_BITS = 8192  # Python reads no number of more than 4300 digits
 
 
-def encode(tree: Tree, tensors: dict[str, torch.Tensor] | None, path: str = "", depth: int = 0):
+def encode(tree: Tree, tensors: dict[str, torch.Tensor] | None, path: str = "", depth: int = 0) -> Any:
     """Returns `tree` as plain JSON and puts its tensors into `tensors`, each under its dotted path.
 
-    What JSON does not know is a dict with one key that begins with "$". Raises CheckpointError for a value of any
+    A value that JSON lacks becomes a dict with one key that begins with "$". Raises CheckpointError for a value of any
     other type, nesting over 64 levels, or a tensor where `tensors` is None.
     """
     kind = type(tree)
@@ -41,12 +40,12 @@ def encode(tree: Tree, tensors: dict[str, torch.Tensor] | None, path: str = "", 
         plain = all(type(key) is str and not key.startswith("$") for key in tree)
         return dict(pairs) if plain else {"$dict": pairs}
     raise CheckpointError(
-        f"{shorten(path)} is a {kind.__module__}.{kind.__qualname__}; saved are only tensors, None, bool, int, float, str, "
-        "list, tuple, and dict with str or int keys. Convert it in state_dict()."
+        f"{shorten(path)} is a {kind.__module__}.{kind.__qualname__}; saved are only tensors, None, bool, int, float, "
+        "str, list, tuple, and dict with str or int keys. Convert it in state_dict()."
     )
 
 
-def _join(path: str, key) -> str:
+def _join(path: str, key: str | int) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
@@ -60,7 +59,8 @@ def _encode_tensor(tensor: torch.Tensor, tensors: dict[str, torch.Tensor], path:
     while name in tensors or name == "__metadata__":  # {"a.b": x, "a": {"b": y}} gives one path to two tensors
         name += "'"
     tensors[name] = tensor
-    # The layout is state: fused Adam pairs a channels_last weight with its moments by address and would update the wrong ones.
+    # The layout is state: fused Adam pairs a channels_last weight with its moments by address, and would otherwise
+    # update the wrong ones.
     stride = list(tensor.stride())
     usual = stride == list(torch.empty(tensor.shape, device="meta").stride())
     if usual or not tensor.numel() or not _is_dense(tensor.shape, stride):
@@ -68,7 +68,7 @@ def _encode_tensor(tensor: torch.Tensor, tensors: dict[str, torch.Tensor], path:
     return {"$tensor": name, "stride": stride}
 
 
-def _is_dense(shape, stride) -> bool:
+def _is_dense(shape: Sequence[int], stride: Sequence[int]) -> bool:
     expected = 1
     for step, size in sorted((step, size) for step, size in zip(stride, shape, strict=True) if size > 1):
         if step != expected:
@@ -77,8 +77,11 @@ def _is_dense(shape, stride) -> bool:
     return True
 
 
-def decode(node, take: Callable[[str, list | None], Any]) -> Tree:
-    """Returns the tree of which `node` is the JSON; `take(name, stride)` gives each tensor. CheckpointError for what `encode` never writes."""
+def decode(node: Any, take: Callable[[str, list | None], Any]) -> Tree:
+    """Returns the tree of a JSON `node`; `take(name, stride)` returns each tensor.
+
+    CheckpointError for JSON that `encode` never writes.
+    """
     if isinstance(node, list):
         return [decode(child, take) for child in node]
     if not isinstance(node, dict):
@@ -99,8 +102,8 @@ def decode(node, take: Callable[[str, list | None], Any]) -> Tree:
     raise CheckpointError(f"{shorten(node)} is no value that a checkpoint holds")
 
 
-def _decode_pairs(pairs: list, take) -> dict:
-    result = {}
+def _decode_pairs(pairs: list, take: Callable[[str, list | None], Any]) -> dict:
+    result: dict[str | int, Any] = {}
     for pair in pairs:
         if not (isinstance(pair, list) and len(pair) == 2 and type(pair[0]) in (str, int)) or pair[0] in result:
             raise CheckpointError(f"{shorten(pair)} is no new key with its value")
@@ -109,7 +112,7 @@ def _decode_pairs(pairs: list, take) -> dict:
 
 
 def with_stride(tensor: torch.Tensor, stride: list | None) -> torch.Tensor:
-    """Returns the tensor's values in the memory layout that `encode` noted; CheckpointError for one that does not fit its shape."""
+    """Returns the tensor in the memory layout that `encode` noted; CheckpointError if it does not fit the shape."""
     if stride is None:
         return tensor
     fits = len(stride) == tensor.dim() and all(type(step) is int and 0 <= step < 2**62 for step in stride)

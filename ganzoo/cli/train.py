@@ -57,12 +57,12 @@ def train(**asked: Any) -> None:
     \b
     ganzoo train dcgan --data fashion-mnist-test --image-size 32 --steps 500 --out runs/first
     ganzoo train wgan-gp --data photos/ --image-size 64 --set loss.penalty=5 --out runs/photos
-    ganzoo train dcgan --with diffaugment --with lecam --set regularizers.lecam.strength=0.1 --data photos/ --out runs/few
+    ganzoo train dcgan --with lecam --set regularizers.lecam.strength=0.1 --data photos/ --out runs/few
     ganzoo train --out runs/photos --resume
     torchrun --nproc-per-node 2 -m ganzoo train dcgan --data photos/ --out runs/two
 
-    The run folder holds config.json (the resolved configuration), metrics.jsonl, samples/, samples.png and checkpoints/, all
-    readable without ganzoo. Decoded images are kept in $GANZOO_CACHE (~/.cache/ganzoo).
+    The run folder holds config.json (the resolved configuration), metrics.jsonl, samples/, samples.png and
+    checkpoints/, all readable without ganzoo. Decoded images are kept in $GANZOO_CACHE (~/.cache/ganzoo).
     """
     from ganzoo.cli.common import loaded_registry, show_messages
 

@@ -1,23 +1,19 @@
-"""Mix-ins: regularizers and augmentations that a person adds to a variant by name, whatever its loss."""
+"""Mix-ins: regularizers and augmentations that are added to a variant by name, whatever its loss."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ganzoo.errors import GanzooError, UsageError, did_you_mean
 from ganzoo.registry.registry import SINGULAR, Registry
 from ganzoo.variant import Part, Variant
 
-if TYPE_CHECKING:
-    pass
-
 KINDS = ("regularizers", "augmentations")
 
 
 def kind_of(name: str, registry: Registry) -> str:
-    """Whether `name` is one of the "regularizers" or the "augmentations"; UsageError if it is neither, or both."""
+    """Returns "regularizers" or "augmentations", the kind of a mix-in; UsageError if `name` is neither, or both."""
     found = [kind for kind in KINDS if name in registry.names(kind)]
     if len(found) == 1:
         return found[0]
@@ -30,13 +26,12 @@ def kind_of(name: str, registry: Registry) -> str:
     if clashing:
         raise clashing[0]
     known = [other for kind in KINDS for other in registry.names(kind)]
-    raise UsageError(
-        f"No regularizer or augmentation is called {name!r}.{did_you_mean(name, known)} `ganzoo list --parts` lists them."
-    )
+    hint = f"{did_you_mean(name, known)} `ganzoo list --parts` lists them."
+    raise UsageError(f"No regularizer or augmentation is called {name!r}.{hint}")
 
 
 def _clash(kind: str, name: str, registry: Registry) -> GanzooError | None:
-    """The error of a name that is registered but cannot be used: by several plugins, or by a broken one."""
+    """Returns the error of a name that is registered but cannot be used: by several plugins, or by a broken one."""
     try:
         registry.claim(kind, name)
     except UsageError:
@@ -47,7 +42,7 @@ def _clash(kind: str, name: str, registry: Registry) -> GanzooError | None:
 
 
 def mixed_in(variant: Variant, names: Iterable[str], registry: Registry) -> Variant:
-    """The variant with each named regularizer or augmentation added, with its default options.
+    """Returns the variant with each named regularizer or augmentation added, with its default options.
 
     UsageError for an unknown name, one that is there already, and a second augmentation.
     """
@@ -71,15 +66,20 @@ def _second_augmentation(variant: Variant, name: str) -> str:
         return (
             f"'{variant.name}' has the augmentation '{name}' already; its options are --set augmentation.<option>=..."
         )
-    return f"Images can go through one augmentation, not both '{present}' and '{name}': leave one out, or take the other with --set augmentation={name}."
+    return (
+        f"Images can go through one augmentation, not both '{present}' and '{name}': leave one out, "
+        f"or take the other with --set augmentation={name}."
+    )
 
 
-def check_kept(before: Variant, names: Iterable[str], registry: Registry) -> None:
-    """UsageError if a run that goes on is to get a mix-in that it was not started with."""
-    has = {part.name for part in before.regularizers} | ({before.augmentation.name} if before.augmentation else set())
+def check_kept(variant: Variant, names: Iterable[str], registry: Registry) -> None:
+    """UsageError if a mix-in is requested for a resumed run that its variant does not have."""
+    parts = (*variant.regularizers, variant.augmentation)
+    has = {part.name for part in parts if part is not None}
     for name in names:
         kind = kind_of(name, registry)
         if name not in has:
             raise UsageError(
-                f"The run was started without the {SINGULAR[kind]} '{name}'; a new run can have it: leave out --resume, choose another --out."
+                f"The run was started without the {SINGULAR[kind]} '{name}'; a new run can have it: "
+                "leave out --resume, choose another --out."
             )

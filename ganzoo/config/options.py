@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ganzoo.config.schema import RunConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """How networks are trained: on which images, for how long, with which changes, and where. None means the default.
+    """The images, length, changes and device of a training. None means the default.
 
-    `image_size` is in pixels. `steps` or `images`, the real images that the discriminator sees, is the budget. `settings` are
-    "path=value" as `ganzoo.config.settings.resolve` takes them, `mixins` names of regularizers and augmentations to add.
+    `image_size` is in pixels. `steps` or `images`, the real images that the discriminator sees, is the budget.
+    `settings` are "path=value" as `ganzoo.config.settings.resolve` takes them, `mixins` the names of regularizers and
+    augmentations to add.
     """
 
     data: str | None = None
@@ -32,7 +33,7 @@ class TrainOptions:
 
     def completed_by(self, run: RunConfig) -> TrainOptions:
         """Takes from an earlier run what these options leave open; length, settings and mix-ins stay as requested."""
-        known = {
+        known: dict[str, Any] = {
             "data": run.data.source,
             "image_size": run.image.size,
             "channels": run.image.channels,

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
 from ganzoo.errors import GanzooError, did_you_mean
 from ganzoo.files.text import in_path
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import Part, Variant
-
-if TYPE_CHECKING:
-    pass
-
 
 KIND_OF = {
     "generator": "generators",
@@ -25,20 +21,20 @@ KIND_OF = {
 
 
 def parts_of(variant: Variant) -> dict[str, Part]:
-    """Every part of a variant by its path in the settings: "generator", "loss", "regularizers.r1", ..."""
+    """Returns the parts of a variant by their paths in the settings: "generator", "loss", "regularizers.r1", ..."""
     parts = {role: getattr(variant, role) for role in ("generator", "discriminator", "loss", "augmentation")}
     parts |= {f"regularizers.{part.name}": part for part in variant.regularizers}
     return {role: part for role, part in parts.items() if part is not None}
 
 
 def options_of(factory: Callable) -> dict[str, inspect.Parameter]:
-    """The options that a part's factory takes, by name: all its parameters after the image."""
+    """Returns the options of a part's factory by name: all its parameters after the image."""
     parameters = list(inspect.signature(factory).parameters.values())[1:]
     return {parameter.name: parameter for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL}
 
 
 def option_mistakes(factory: Callable, options: Mapping[str, Any]) -> list[str]:
-    """What is wrong with a part's options, each as "<option>: why", checked against the factory's signature and annotations."""
+    """Lists mistakes in a part's options as "<option>: why", by the factory's signature and annotations."""
     import msgspec
 
     known = options_of(factory)
@@ -66,7 +62,7 @@ def _hints(factory: Callable) -> dict[str, Any]:
 
 
 def part_mistakes(variant: Variant, registry: Registry) -> list[str]:
-    """Everything that is wrong with a variant's parts: unknown names and options, each with the nearest known one."""
+    """Lists unknown names and wrong options of a variant's parts, with the nearest known ones."""
     mistakes = []
     for path, part in parts_of(variant).items():
         try:

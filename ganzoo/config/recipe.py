@@ -28,7 +28,7 @@ class BoundPart:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A resolved variant and all that is needed to build it: its bound parts by path, and the plugin that provides it."""
+    """A resolved variant and all that building it needs: its parts by path, and the plugin that provides it."""
 
     variant: Variant
     parts: Mapping[str, BoundPart]

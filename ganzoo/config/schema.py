@@ -163,10 +163,10 @@ def from_json(data: Any, model_type: type, where: str) -> Any:
     import msgspec
 
     try:
-        found = msgspec.convert(data, model_type)
+        found: Any = msgspec.convert(data, model_type)
     except (msgspec.ValidationError, ValueError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{where}: {one_line(error)}") from None
-    if is_dataclass(found):
+    if is_dataclass(found) and not isinstance(found, type):
         _refuse_unknown(data, asdict(found), where)
     return found
 
@@ -185,12 +185,11 @@ def _refuse_unknown(data: Any, known: Any, where: str) -> None:
 
 def _with_present_names(variant: Any) -> Any:
     """Replaces the first names of a schedule's fields (`SCHEDULE_KEYS`) in a variant of a config.json."""
-    training = variant.get("training") if isinstance(variant, dict) else None
-    schedules = training.get("schedules") if isinstance(training, dict) else None
-    if not isinstance(schedules, dict):
-        return variant
-    present = {name: _renamed(schedule) for name, schedule in schedules.items()}
-    return {**variant, "training": {**training, "schedules": present}}
+    match variant:
+        case {"training": {"schedules": dict(schedules)} as training}:
+            present = {name: _renamed(schedule) for name, schedule in schedules.items()}
+            return {**variant, "training": {**training, "schedules": present}}
+    return variant
 
 
 def _renamed(schedule: Any) -> Any:
@@ -201,7 +200,7 @@ def _renamed(schedule: Any) -> Any:
 
 
 def image_mistakes(image: ImageSpec) -> list[str]:
-    """Numbers of an image specification that are out of range: a hostile file could ask for a huge network."""
+    """Lists numbers of an image specification that are out of range: a file could ask for a huge network."""
     if 1 <= image.size <= LARGEST_SIZE and image.channels in (1, 3) and 0 <= image.classes <= LARGEST_CLASSES:
         return []
     return [f"image: {image} is out of range (size 1-{LARGEST_SIZE}, channels 1 or 3, classes 0-{LARGEST_CLASSES})"]
@@ -227,7 +226,7 @@ def read_run_config(path: Path) -> RunConfig:
 def _run_mistakes(config: RunConfig) -> list[str]:
     """Values that no type can rule out; numbers are bounded, so that a hostile file cannot ask for huge networks."""
     variant = config.variant
-    found = []
+    found: list[str] = []
     if not (0 <= config.seed < 2**63 and 1 <= config.threads <= 4096 and config.processes >= 1):
         found.append("seed, threads or processes is out of range.")
     if variant.weights:

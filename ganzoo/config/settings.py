@@ -1,4 +1,4 @@
-"""Settings of the command line, "path=value", applied to a plugin's variant: configuration flows one way, and this is its second station."""
+"""Parses `--set path=value` and applies it to a variant."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def resolve(variant: Variant, settings: Sequence[str], registry: Registry) -> Re
 
     UsageError lists all mistakes at once, each with the nearest known key.
 
-    Paths: `training.<field>`, `training.optimizer_options.<option>`, `training.schedules.<what>.<field>`, `generator=<name>`,
-    `generator.<option>` (likewise discriminator, loss, augmentation) and `regularizers.<name>.<option>`. A value is JSON, or else a
-    plain string.
+    Paths: `training.<field>`, `training.optimizer_options.<option>`, `training.schedules.<what>.<field>`,
+    `generator=<name>`, `generator.<option>` (likewise discriminator, loss, augmentation) and
+    `regularizers.<name>.<option>`. A value is JSON, or else a plain string.
     """
     mistakes = []
     for setting in settings:
@@ -54,7 +54,7 @@ def _value(text: str) -> Any:
 
 
 def _apply(variant: Variant, path: list[str], value: Any) -> Variant:
-    """One setting; ValueError says why it cannot be applied."""
+    """Applies one setting; ValueError says why it cannot be applied."""
     head, rest = path[0], path[1:]
     if not all(path):
         raise ValueError("a part of the path is empty")
@@ -64,11 +64,11 @@ def _apply(variant: Variant, path: list[str], value: Any) -> Variant:
         return replace(variant, training=_set_training(variant.training, rest, value))
     if head in ROLES:
         part = getattr(variant, head)
-        if not rest:
-            return replace(variant, **{head: None if value is None else Part(str(value))})
-        if part is None:
+        if rest and part is None:
             raise ValueError(f"variant '{variant.name}' has no {head}; choose one with {head}=<name>")
-        return replace(variant, **{head: _with_option(part, rest, value)})
+        named = None if value is None else Part(str(value))
+        changed: dict[str, Any] = {head: _with_option(part, rest, value) if rest else named}
+        return replace(variant, **changed)
     if head == "regularizers":
         parts = {part.name: part for part in variant.regularizers}
         if rest[0] not in parts:
@@ -118,7 +118,7 @@ def _set_training(training: Training, path: list[str], value: Any) -> Training:
 
 
 def _of_schedule(path: list[str], value: Any) -> list[str]:
-    """The name of a schedule, which may have dots in it ("loss.share"), and the field that is set, unless it is the whole."""
+    """Splits the path of a schedule into its name, which may have dots ("loss.share"), and the field, if any."""
     if isinstance(value, Mapping):
         return [".".join(path)]
     known = list(Schedule.__dataclass_fields__)

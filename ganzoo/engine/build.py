@@ -1,9 +1,9 @@
-"""Builds the networks of a variant from registered parts, and checks their options before anything is built."""
+"""Builds the networks of a variant and the trainer around them from a recipe."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +14,6 @@ from ganzoo.engine.distributed import ALONE, Processes
 from ganzoo.engine.randomness import seeded
 from ganzoo.errors import GanzooError, PluginError, UsageError
 from ganzoo.files.text import one_line
-from ganzoo.losses.contract import Regularizer
 from ganzoo.networks import Generator
 from ganzoo.variant import ImageSpec
 
@@ -48,7 +47,7 @@ def build_part(part: BoundPart, image: ImageSpec) -> Any:
 
 
 def overrides_init_from_data(generator: nn.Module) -> bool:
-    """Whether a generator needs the mean of the images, which costs a pass over them."""
+    """True if a generator needs the mean of the images, which costs a pass over them."""
     return getattr(type(generator), "init_from_data", Generator.init_from_data) is not Generator.init_from_data
 
 
@@ -91,7 +90,7 @@ def build_trainer(
     )
 
 
-def warn_of_batch_norm(discriminator: nn.Module | None, regularizers: Mapping[str, Regularizer]) -> None:
+def warn_of_batch_norm(discriminator: nn.Module | None, regularizers: nn.ModuleDict) -> None:
     """Logs a warning if a regularizer needs per-sample gradients and the discriminator has batch norm."""
     from torch.nn.modules.batchnorm import _BatchNorm
 

@@ -29,7 +29,7 @@ def is_available(name: str) -> bool:
 
 
 def choose_device(name: str) -> str:
-    """Resolves "auto" to the best device and "cuda" to the one of this process; UsageError for a device that is missing."""
+    """Resolves "auto" to the best device and "cuda" to that of this process; UsageError for a missing device."""
     if name == "auto":
         return available_kinds()[0]
     if not is_available(name):

@@ -51,11 +51,12 @@ def spread(images: Tensor) -> Spread:
 def compare(fake: Tensor, real: Tensor, real_spread: Spread | None = None) -> dict[str, float]:
     """Compares generated with real images, both (N, C, H, W), by the distances between images as vectors.
 
-    "diversity" is the mean distance between two generated images over that between two real ones: about 1 is healthy, 0 is
-    full collapse. Images are averaged to at most 8×8 first, because noise keeps pixels apart even if all samples show one image.
-    "energy_distance" is 2·E‖x−y‖ − E‖x−x'‖ − E‖y−y'‖ per root of the number of values (Székely and Rizzo 2013). It is
-    unbiased: for samples of one distribution its mean is 0, and single values may be negative. It ranks the checkpoints
-    of one run; to compare variants use features (`ganzoo bench`). `real_spread` is `spread(real)`, for repeated calls.
+    "diversity" is the mean distance between two generated images over that between two real ones: about 1 is healthy,
+    0 is full collapse. Images are averaged to at most 8×8 first, because noise keeps pixels apart even if all samples
+    show one image. "energy_distance" is 2·E‖x−y‖ − E‖x−x'‖ − E‖y−y'‖ per root of the number of values (Székely and
+    Rizzo 2013). It is unbiased: for samples of one distribution its mean is 0, and single values may be negative. It
+    ranks the checkpoints of one run; to compare variants use features (`ganzoo bench`). `real_spread` is
+    `spread(real)`, for repeated calls.
     """
     within_real = spread(real) if real_spread is None else real_spread
     within_fake = spread(fake)
@@ -78,10 +79,10 @@ def mean_distance(images: Tensor) -> float:
 class CollapseDetector:
     """Reports each problem of a run once, and again only after it had disappeared.
 
-    `saturated_steps` counts the consecutive steps in which every term of the discriminator's phases stayed within 0.01 of
-    zero, `low_diversity` the consecutive measurements of samples that were nearly all alike. The first 200 steps do not
-    count: a healthy generator starts with one grey. `problem` was reported and not yet acted on. All of it is part of a
-    run's state, so that a resumed run acts as one that never stopped.
+    `saturated_steps` counts the consecutive steps in which every term of the discriminator's phases stayed within 0.01
+    of zero, `low_diversity` the consecutive measurements of samples that were nearly all alike. The first 200 steps do
+    not count: a healthy generator starts with one grey. `problem` was reported and not yet acted on. All of it is part
+    of a run's state, so that a resumed run acts as one that never stopped.
     """
 
     saturated_steps: int = 0
@@ -100,7 +101,7 @@ class CollapseDetector:
         return cls(**{STATE_NAMES[name]: value for name, value in state.items()})
 
     def check_terms(self, terms: Mapping[str, float], discriminator_phases: set[str]) -> str:
-        """Takes the terms of one step; returns a line when the discriminator has been saturated for 500 steps, else ""."""
+        """Takes the terms of one step; returns a line if the discriminator has been saturated for 500, else ""."""
         own = [value for name, value in terms.items() if name.partition(".")[0] in discriminator_phases]
         perfect = bool(own) and all(abs(value) < SATURATED_BELOW for value in own)
         self.saturated_steps = self.saturated_steps + 1 if perfect else 0
@@ -113,7 +114,7 @@ class CollapseDetector:
         return self.problem
 
     def check_samples(self, step: int, diversity: float) -> str:
-        """Takes the diversity of samples; returns a line when two measurements in a row found nearly equal samples, else ""."""
+        """Takes the diversity of samples; returns a line if two measurements in a row were too low, else ""."""
         self.low_diversity = self.low_diversity + 1 if diversity < LEAST_DIVERSITY and step > WARM_UP else 0
         self.reported_collapse &= self.low_diversity > 0
         if self.low_diversity < 2 or self.reported_collapse:
@@ -124,5 +125,5 @@ class CollapseDetector:
         return self.problem
 
     def is_healthy(self, diversity: float) -> bool:
-        """True if a rollback may go to a state with samples of this diversity: no collapse, and no saturation has begun."""
+        """True if a rollback may return to a state of this diversity: no collapse, and no saturation has begun."""
         return diversity >= LEAST_DIVERSITY and self.saturated_steps == 0

@@ -33,7 +33,7 @@ class RunFolder:
         self.samples = self.path / "samples"
 
     def check_new(self) -> None:
-        """UsageError if the folder is in use: a run never overwrites another. Leftovers of a killed start do not count."""
+        """UsageError if the folder is in use: no run overwrites another. Leftovers of a killed start do not count."""
         if self.config.exists():
             raise UsageError(
                 f"{self.path} already holds a run: add --resume to go on with it, or choose another --out."

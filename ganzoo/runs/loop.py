@@ -130,7 +130,7 @@ class TrainingLoop:
         return self.trainer.step_number >= self.trainer.training.steps or self.clock.is_over
 
     def _warn_of_unobserved(self) -> None:
-        """Warns once if an adaptive augmentation cannot adapt, because the loss scores changed copies of the real images."""
+        """Warns once if an adaptive augmentation cannot adapt, because the loss scores changed real images."""
         unobserved = self.trainer.unobserved
         if unobserved and self._may_warn:
             phases = " and ".join(sorted(unobserved))
@@ -164,7 +164,7 @@ class TrainingLoop:
     def _stop_if_diverged(
         self, action: Callable[..., Result], *arguments: Any, at: int | None = None, **options: Any
     ) -> Result:
-        """Calls an action that may raise DivergedError; records the error at step `at` and adds what can be done about it."""
+        """Calls an action that may raise DivergedError; records the error at step `at` and adds a remedy to it."""
         try:
             return action(*arguments, **options)
         except DivergedError as error:
@@ -273,7 +273,7 @@ class TrainingLoop:
         self.trainer.processes.barrier()
 
     def _worth_keeping(self) -> list[int]:
-        """The step whose samples were closest to real images, that of the next rollback, and the points of the budget."""
+        """The step whose samples were closest to real images, that of a rollback, and the points of the budget."""
         summaries = {step: _summary(path) for step, path in list_checkpoints(self.folder.checkpoints)}
         distances = {
             step: summary["energy_distance"] for step, summary in summaries.items() if "energy_distance" in summary

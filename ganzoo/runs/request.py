@@ -33,8 +33,8 @@ class Intervals:
 class Request:
     """One training: a variant, its options, and the run folder to make or to resume.
 
-    `variant` is the name of a registered variant, or the resolved variant of the run to resume. None means the default of the
-    variant, or on resuming that of the run.
+    `variant` is the name of a registered variant, or the resolved variant of the run to resume. None means the default
+    of the variant, or on resuming that of the run.
     """
 
     out: Path

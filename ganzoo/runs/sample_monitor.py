@@ -44,7 +44,7 @@ _CACHED: dict[str, RealImages] = {}
 
 
 def real_images(data: ImageData) -> RealImages:
-    """Returns the real images that samples are compared with; those of the last data set are kept, also for forked processes."""
+    """Returns the real images that samples are compared with; the last result is cached, also for forked processes."""
     if data.fingerprint not in _CACHED:
         images = select_real(data)
         _CACHED.clear()
@@ -58,7 +58,7 @@ def measurable(images: Tensor) -> Tensor:
 
 
 def samples(trainer: Trainer, n: int) -> Iterator[Tensor]:
-    """Yields batches (m, C, H, W) on the CPU: samples of the first `n` latents of the run's seed, all classes in turn."""
+    """Yields samples (m, C, H, W) on the CPU in batches: of the first `n` latents of the seed, all classes in turn."""
     labels = torch.arange(n) % trainer.image.classes if trainer.image.classes else None
     with _evaluating(trainer.sampler), seeded(0), torch.no_grad():
         latent = sample_latents(trainer.sampler, n, trainer.seed).to(trainer.device, trainer.dtype)

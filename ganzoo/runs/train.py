@@ -40,8 +40,8 @@ log = logging.getLogger(__name__)
 def train(request: Request, registry: Registry, data: ImageData | None = None) -> RunFolder:
     """Runs or resumes a training to its end and returns its folder.
 
-    `data` are the images of the request, if they are loaded already. UsageError for a request that cannot be met, before
-    anything is written; DivergedError or InterruptedRun after the state is safe.
+    `data` are the images of the request, if they are loaded already. UsageError for a request that cannot be met,
+    before anything is written; DivergedError or InterruptedRun after the state is safe.
     """
     folder = RunFolder(request.out)
     old = folder.read_config() if request.resume else None
@@ -97,7 +97,7 @@ def _check_provided(old: RunConfig, folder: RunFolder, registry: Registry) -> No
 
 
 def _resolved(request: Request, registry: Registry) -> Recipe:
-    """The recipe of a request: a registered variant with its mix-ins, or that of the run to resume; then the settings."""
+    """Resolves a registered variant with mix-ins, or that of the run to resume, with the settings on top."""
     options = request.options
     if request.variant is None or options.data is None:
         raise UsageError(INCOMPLETE)
@@ -201,7 +201,7 @@ def _with_length(options: TrainOptions, recipe: Recipe, image: ImageSpec) -> Rec
 
 
 def steps_for(images: int, recipe: Recipe, image: ImageSpec) -> int:
-    """Counts the steps until the discriminator has seen that many real images; each of its fresh phases takes one batch."""
+    """Counts the steps until the discriminator has seen that many real images: see `batches_in_step`."""
     with seeded(0):
         loss: Loss = build_part(recipe.parts["loss"], image)
     seen = steps = 0

@@ -1,4 +1,4 @@
-"""DiffAugment and adaptive augmentation: each operation by hand, the same however a batch is split, and p as the formula moves it."""
+"""DiffAugment and ADA: each operation by hand, independence of the split of a batch, the adaptation of p."""
 
 import math
 
@@ -161,7 +161,7 @@ def test_every_transformation_happens_as_often_as_p_says():
     share = lambda found, neutral: (found - neutral).abs().flatten(1).amax(1).gt(1e-9).double().mean().item()
     augmentation = part("ada", ImageSpec(16, 3), start=0.3)
     same, plain = torch.eye(3, dtype=DOUBLE), torch.eye(4, dtype=DOUBLE)
-    # Mirror and quarter turns draw the neutral one too; a shift by less than half a pixel is one of 5 whole shifts each way.
+    # Mirror and quarter turns include the neutral one; a shift below half a pixel is one of 5 whole shifts each way.
     assert share(augmentation.colouring(many), plain) == pytest.approx(1 - 0.7**4 * 0.85, abs=0.03)
     augmentation.pipeline = "g"
     assert share(augmentation.placement(many), same) == pytest.approx(1 - 0.7**4, abs=0.03), (

@@ -29,7 +29,7 @@ TINY = replace(published.SMALL, width=4, depth=1, heads=2)
 
 
 class StandIn(nn.Module):
-    """transformers' interface: normalized images (N, 3, 224, 224) to hidden states (N, tokens, D); weights as a dict."""
+    """transformers' interface: normalized images (N, 3, 224, 224) to hidden states (N, tokens, D); weights a dict."""
 
     largest, report = 0, {"missing_keys": set(), "unexpected_keys": set()}
 

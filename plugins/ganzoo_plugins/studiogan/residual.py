@@ -48,7 +48,7 @@ def check(image: ImageSpec, attention: int, blocks: dict[int, tuple[int, ...]]) 
     times = blocks[image.size]
     count = len(times) - (1 if blocks is GENERATOR else 0)
     if not 0 <= attention <= count:
-        raise ValueError(f"attention follows one of {count} blocks, or none (0), not {attention}")
+        raise ValueError(f"attention follows one of {count} blocks, or none (0), not after {attention}")
     return times
 
 

@@ -1,4 +1,4 @@
-"""What a plugin brings so that `ganzoo convert` reads weights that other code trained. Torch-free."""
+"""Layouts: how `ganzoo convert` recognizes and renames the tensors of other code. Torch-free."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Match:
-    """What the names and shapes of a file's tensors say: the network that holds them and the images it was made for.
+    """The network that a file's tensors belong to, and its images, as their names and shapes determine them.
 
-    `part` has every option that the shapes decide. `note` is one sentence on what the conversion does beyond renaming: people
-    see it, and it is kept in config.json.
+    `part` has every option that the shapes determine. `note` is one sentence on what the conversion does beyond
+    renaming; it is printed and stored in config.json.
     """
 
     part: Part
@@ -29,21 +29,22 @@ class Match:
 
 
 class Layout:
-    """How other code names and arranges the tensors of a network; a subclass says both and `variants`, whose networks it fills.
+    """How other code names and arranges the tensors of a network; subclasses define both methods and `variants`.
 
-    It must not keep state: one layout may see many files.
+    `variants` are the variants whose networks it fills. A layout must not keep state, because it may convert many
+    files.
     """
 
     variants: tuple[str, ...] = ()
     summary: str = ""
 
     def recognize(self, shapes: Shapes) -> Match | None:
-        """What tensors of these names and shapes are, or None unless every one of them is accounted for.
+        """Returns the network with tensors of these names and shapes; None unless it accounts for every one.
 
-        Prefixes that all names share ("module.") have been taken off. The numbers come from a file that nobody has vouched for.
+        A prefix that all names share ("module.") is removed before. The file is not trusted.
         """
         raise TypeError(f"{type(self).__name__} must define recognize(shapes)")
 
     def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
-        """The `state_dict` of the part that `match` names, made from the file's tensors: every name and shape of it, no other."""
+        """Returns the complete `state_dict` of the part in `match`, made from the file's tensors."""
         raise TypeError(f"{type(self).__name__} must define convert(tensors, match)")

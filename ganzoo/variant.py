@@ -46,7 +46,7 @@ class Part:
 class Schedule:
     """Moves a value from `from_value` (None: the setting itself) to `to_value` during training.
 
-    It starts at `from_fraction` of all training steps and ends at `to_fraction`; the value is constant before and after.
+    It starts at `from_fraction` of all training steps and ends at `to_fraction`; it is constant before and after.
     `shape` is "linear", "cosine" (half a period) or "exponential" (the same factor at every step; both values above 0).
     """
 

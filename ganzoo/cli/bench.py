@@ -43,7 +43,7 @@ class BenchCommand(click.Command):
 @click.option(
     "--reference", type=DataName(), help="Real images to score against. [default: the data's test split, or the data]"
 )
-@click.option("--seeds", help="How many (3 means 0, 1 and 2), or which (0,5,7). [default: 1]")
+@click.option("--seeds", help="Number of seeds (3 means 0, 1 and 2), or their list (0,5,7). [default: 1]")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Budget: minutes of training alone.")
 @click.option(
     "--generator", multiple=True, metavar="PART", help="Every variant with this generator; several: with each of them."
@@ -84,10 +84,10 @@ class BenchCommand(click.Command):
 )
 @click.option("--ray", metavar="ADDRESS", help="Spread the cells over a Ray cluster.")
 @click.option("--retry-failed", is_flag=True, help="Run failed cells again.")
-@click.option("--json", "as_json", is_flag=True, help="Print the rows as a JSON array for programs.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as a JSON array.")
+@click.option("--quiet", is_flag=True, help="Print warnings only.")
 def bench(as_json: bool, **asked: Any) -> None:
-    """Compare generators by the same protocol, and write a report.
+    """Score generators by one protocol and write a report.
 
     SOURCES are trained generators (tags, runs, folders, owner/name), by default all whose weights come with a variant,
     scored against fashion-mnist-test unless --reference is given; with --train they are variants, or patterns such as
@@ -100,7 +100,7 @@ def bench(as_json: bool, **asked: Any) -> None:
     ganzoo bench dcgan vae --train --data photos/ --minutes 60 --seeds 0,5,7 --set dcgan:generator.width=32
     ganzoo bench merge runs/shard-1 runs/shard-2 --out runs/bench
 
-    The folder holds report.html, report.md, results.jsonl (one row a cell), protocol.json (all that decides a number)
+    The folder holds report.html, report.md, results.jsonl (one row per cell), protocol.json (all that decides a number)
     and samples/. After an interruption the same command runs the missing cells.
     """
     from ganzoo.cli.common import loaded_registry, show_messages
@@ -123,7 +123,7 @@ def bench(as_json: bool, **asked: Any) -> None:
 @click.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder to fill or to resume.")
-@click.option("--json", "as_json", is_flag=True, help="Print the rows as a JSON array for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as a JSON array.")
 def merge(folders: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Join the shards of a bench, all of one protocol, into one folder with one report."""
     from ganzoo.bench.merge import merge as join

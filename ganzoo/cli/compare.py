@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="The checkpoint whose numbers are compared.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compare(files: tuple[Path, ...], variants: str | None, metrics: tuple[str, ...], score: str, as_json: bool) -> None:
-    """Test which differences between two results.jsonl, or two bench folders, are significant.
+    """Test which differences between benches are significant.
 
-    Seeds are independent samples, never paired. The p-value is that of an exact permutation test, corrected by Holm for
-    the number of comparisons; the interval of the difference is Welch's (95 %); the effect size is Hedges' g. Rows of
-    different protocols are not compared: the fields that differ are printed, and the exit code is 1. Files without a
-    common variant are refused (exit code 2).
+    A and B are bench folders or their results.jsonl. Seeds are independent samples, never paired. The p-value is that
+    of an exact permutation test, corrected by Holm for the number of comparisons; the interval of the difference is
+    Welch's (95 %); the effect size is Hedges' g. Rows of different protocols are not compared: the fields that differ
+    are printed, and the exit code is 1. Files without a common variant are refused (exit code 2).
 
     \b
     ganzoo compare before/results.jsonl after/results.jsonl
@@ -74,7 +74,8 @@ def _pair(variants: str | None, files: int) -> tuple[str, str] | None:
     names = tuple(name.strip() for name in variants.split(","))
     if len(names) != 2 or not all(names) or (names[0] == names[1] and files == 1):
         raise UsageError(
-            f"--variants takes two different names with a comma between (one twice only of two files); got {variants!r}."
+            "--variants takes two different names with a comma between (or one name twice, for two files); "
+            f"got {variants!r}."
         )
     return names
 

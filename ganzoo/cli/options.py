@@ -21,11 +21,11 @@ OPTIONS = (
         help="Images to train on: a registered data set, a folder, zip, .npz, idx or Parquet file, "
         "or hf://datasets/owner/name.",
     ),
-    click.option("--data-root", type=click.Path(path_type=Path), help="Folder of registered data sets' files."),
+    click.option("--data-root", type=click.Path(path_type=Path), help="Folder with the files of registered data sets."),
     click.option(
         "--image-size",
         type=click.IntRange(1),
-        help="Pixels of a side. [default: the first that all variants have]",
+        help="Image size in pixels. [default: the variant's own, or the first that all variants have]",
     ),
     click.option(
         "--channels",
@@ -36,9 +36,9 @@ OPTIONS = (
     click.option(
         "--conditional/--unconditional",
         default=None,
-        help="Train class-conditionally. [default: only variants that need labels]",
+        help="Train class-conditionally. [default: only if the variant needs labels]",
     ),
-    click.option("--steps", type=click.IntRange(1), help="Training steps. [default of train: the paper's]"),
+    click.option("--steps", type=click.IntRange(1), help="Training steps. [default of `ganzoo train`: the paper's]"),
     click.option(
         "--images",
         type=click.IntRange(1, 10**9),
@@ -49,7 +49,7 @@ OPTIONS = (
         "settings",
         multiple=True,
         metavar="PATH=VALUE",
-        help="Change an option that `ganzoo show` lists; repeatable. Bench takes VARIANT:PATH=VALUE for one variant.",
+        help="Change an option that `ganzoo show` lists; repeatable. `ganzoo bench` also takes VARIANT:PATH=VALUE.",
     ),
     click.option(
         "--with",
@@ -62,7 +62,7 @@ OPTIONS = (
     click.option(
         "--precision",
         type=click.Choice(["fp32", "bf16"]),
-        help="bf16 runs networks in half precision; penalties stay float32. [default: fp32]",
+        help="bf16 runs networks under bfloat16 autocast; penalties stay float32. [default: fp32]",
     ),
 )
 
@@ -74,7 +74,7 @@ def training_options(*, device: str, threads: int | None) -> Callable[[Command],
             "--device",
             default=device,
             show_default=True,
-            help="cpu, cuda, cuda:N, mps or auto (the best; of a resumed run its own).",
+            help="cpu, cuda, cuda:N, mps, or auto (the best, or that of a resumed run).",
         ),
         click.option(
             "--threads",

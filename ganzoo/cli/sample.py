@@ -1,16 +1,20 @@
-"""`ganzoo sample`."""
+"""`ganzoo sample`: generates images."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganzoo.errors import UsageError
 
+if TYPE_CHECKING:
+    from ganzoo.models.model import Model
+
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 ANIMATIONS = (".gif", ".webp")
-WALKS, COLUMNS = 8, 8
+ROWS, COLUMNS = 8, 8
 
 
 @click.command()
@@ -19,61 +23,66 @@ WALKS, COLUMNS = 8, 8
     "-n",
     "count",
     type=click.IntRange(1),
-    help="How many images, stops, or walks.  [default: 64; with --interpolate or --classes 8]",
+    help="Number of images: rows with --interpolate, columns with --classes, latents of a .gif.  [default: 64 or 8]",
 )
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed gives the same images."
 )
 @click.option("--label", help="Only this class, by number or name. [default: all in turn]")
-@click.option("--classes", is_flag=True, help="A sheet with a row for each class: the same -n latents in every row.")
+@click.option("--classes", is_flag=True, help="Write a sheet with one row per class and the same latents in every row.")
 @click.option(
     "--truncation",
     type=click.FloatRange(0, min_open=True),
-    help="Cut the prior of the latents off at that distance from 0: less variety.",
+    help="Truncate the prior of the latents at this distance from 0 (less diversity).",
 )
-@click.option("--interpolate", is_flag=True, help="Walk: a sheet whose rows go from latent to latent, or an animation.")
+@click.option(
+    "--interpolate", is_flag=True, help="Write a sheet whose rows interpolate between two latents, or an animation."
+)
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    help="A grid .png, a folder/ of PNGs, an .npz, or an interpolation .gif.",
+    help="The new file or folder: a grid .png, a folder/ of PNGs, an .npz, or an interpolation .gif.",
 )
 @click.option(
     "--batch-size",
     type=click.IntRange(1),
     default=64,
     show_default=True,
-    help="Images drawn at once; changes no image.",
+    help="Images per batch; does not change the images.",
 )
 @click.option(
     "--columns",
     type=click.IntRange(1),
-    help="Columns of a grid, or images of a walk.  [default: as square as it gets; 8]",
+    help="Columns of a grid.  [default: square; with --interpolate 8]",
 )
 @click.option(
-    "--average/--no-average", default=True, help="Of a run: its moving average (the default), or its weights."
+    "--average/--no-average",
+    default=True,
+    help="Use the EMA weights of a run (the default) or the weights being trained.",
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps or auto.")
-@click.option("--force", is_flag=True, help="Replace what is at --out.")
+@click.option("--force", is_flag=True, help="Overwrite --out.")
 def sample(
     source: str,
     out: Path,
     count: int | None,
     interpolate: bool,
     classes: bool,
-    columns,
+    columns: int | None,
     average: bool,
     device: str,
     force: bool,
-    **drawn,
+    **sampling: Any,
 ) -> None:
-    """Draw images from SOURCE: a run, a checkpoint, a model folder, a tag, or owner/name on the Hub.
+    """Sample images from a trained generator.
 
-    A folder is written with "./" or in full, so that it is never taken for a name on the Hub.
+    SOURCE is a run, checkpoint, model folder, tag such as dcgan.fashion-mnist, or owner/name on the Hub. Write a folder
+    as ./folder or as an absolute path, to distinguish it from a name on the Hub.
 
     \b
     ganzoo sample ./runs/first -n 64 --seed 0 --out grid.png
-    ganzoo sample ./runs/first -n 1000 --out drawn/
+    ganzoo sample ./runs/first -n 1000 --out samples/
     ganzoo sample ./runs/first -n 8 --out walk.gif
     ganzoo sample ./runs/first -n 4 --interpolate --truncation 0.7 --out walks.png
     ganzoo sample ./runs/labelled -n 8 --classes --out classes.png
@@ -85,9 +94,10 @@ def sample(
         )
     if interpolate and kind not in (*PICTURES, ".gif"):
         raise UsageError(f"--out {out}: --interpolate writes a sheet (.png, .jpg) or an animation (.gif, .webp).")
-    if classes and (kind not in PICTURES or interpolate or columns or drawn["label"] is not None):
+    if classes and (kind not in PICTURES or interpolate or columns or sampling["label"] is not None):
         raise UsageError(
-            "--classes writes a sheet (.png, .jpg) of all classes in -n columns: leave out --label, --interpolate and --columns."
+            "--classes writes a sheet (.png, .jpg) of all classes in -n columns: "
+            "leave out --label, --interpolate and --columns."
         )
     if not force and out.exists() and (kind or any(out.iterdir() if out.is_dir() else [out])):
         raise UsageError(f"{out} is already there: choose another --out or add --force.")
@@ -101,40 +111,42 @@ def sample(
     from ganzoo.models.load import load
 
     model = load(source, device=choose_device(device), average=average)
-    count = count or (WALKS if interpolate or classes else 64)
+    count = count or (ROWS if interpolate or classes else 64)
     if classes:
-        _write_classes(model, out, count, **drawn)
+        _write_classes(model, out, count, **sampling)
     elif kind == ".gif" or (interpolate and kind in ANIMATIONS):
-        _write_walk(model, out, count, **drawn)
+        _write_animation(model, out, count, **sampling)
     elif interpolate:
-        _write_walks(model, out, count, columns or COLUMNS, **drawn)
+        _write_interpolations(model, out, count, columns or COLUMNS, **sampling)
     elif kind == ".npz":
-        _write_arrays(model, out, count, **drawn)
+        _write_arrays(model, out, count, **sampling)
     elif kind:
-        _write_grid(model, out, count, columns, **drawn)
+        _write_grid(model, out, count, columns, **sampling)
     else:
-        _write_folder(model, out, count, **drawn)
+        _write_folder(model, out, count, **sampling)
     click.echo(f"{out}", err=True)
 
 
-def _write_grid(model, out: Path, count: int, columns, *, label, **drawn) -> None:
+def _write_grid(
+    model: Model, out: Path, count: int, columns: int | None, *, label: str | None, **sampling: Any
+) -> None:
     from ganzoo.files import pictures
 
-    images = model.sample(count, label=label, **drawn)
+    images = model.sample(count, label=label, **sampling)
     if columns is None and 2 <= model.image.classes <= 12 and label is None:
         columns = model.image.classes
     pictures.save_picture(pictures.enlarged(pictures.grid(images, columns)), out)
 
 
-def _write_classes(model, out: Path, count: int, *, label, **drawn) -> None:
+def _write_classes(model: Model, out: Path, count: int, *, label: None, **sampling: Any) -> None:
     from ganzoo.files import pictures
 
     names = model.classes or [str(number) for number in range(model.image.classes)]
-    sheet = pictures.enlarged(pictures.grid(model.each_class(count, **drawn), count))
+    sheet = pictures.enlarged(pictures.grid(model.each_class(count, **sampling), count))
     pictures.save_picture(pictures.with_rows_named(sheet, names), out)
 
 
-def _write_arrays(model, out: Path, count: int, *, label, **drawn) -> None:
+def _write_arrays(model: Model, out: Path, count: int, *, label: str | None, **sampling: Any) -> None:
     import io
 
     import numpy
@@ -142,7 +154,7 @@ def _write_arrays(model, out: Path, count: int, *, label, **drawn) -> None:
     from ganzoo.files import pictures
     from ganzoo.files.atomic import write_atomically
 
-    arrays = {"images": pictures.to_uint8(model.sample(count, label=label, **drawn)).numpy()}
+    arrays: dict[str, Any] = {"images": pictures.to_uint8(model.sample(count, label=label, **sampling)).numpy()}
     labels = model.labels(count, label)
     if labels is not None:
         arrays["labels"] = labels.numpy()
@@ -151,40 +163,59 @@ def _write_arrays(model, out: Path, count: int, *, label, **drawn) -> None:
     write_atomically(out, buffer.getvalue())
 
 
-def _write_folder(model, out: Path, count: int, **drawn) -> None:
+def _write_folder(model: Model, out: Path, count: int, **sampling: Any) -> None:
     from ganzoo.files import pictures
 
     out.mkdir(parents=True, exist_ok=True)
     number = 0
-    for images in model.stream(count, **drawn):
+    for images in model.stream(count, **sampling):
         for image in pictures.to_uint8(images):
             pictures.save_picture(pictures.to_pillow(image), out / f"{number:06d}.png")
             number += 1
 
 
-def _write_walk(model, out: Path, count: int, *, seed: int, label, truncation, batch_size: int) -> None:
-    """One walk through `count` latents as an animation; a frame at a time, so `batch_size` decides nothing."""
+def _write_animation(
+    model: Model,
+    out: Path,
+    count: int,
+    *,
+    seed: int,
+    label: str | None,
+    truncation: float | None,
+    batch_size: int,
+) -> None:
+    """Writes an animation through `count` latents, one frame at a time; `batch_size` is not used."""
     from ganzoo.files import pictures
 
     if count < 2:
-        raise UsageError("An interpolation walks between latents: ask for at least two with -n.")
+        raise UsageError("An animation interpolates between at least two latents: give -n 2 or more.")
     walk = model.interpolate(count, 12, seed, label, truncation=truncation)
     pictures.save_animation([pictures.enlarged(pictures.grid(image, padding=0), 256) for image in walk], out)
 
 
-def _write_walks(model, out: Path, count: int, columns: int, *, seed: int, label, truncation, batch_size: int) -> None:
-    """A sheet of `count` rows, each a walk between two latents of its own; a conditional generator's classes take turns."""
+def _write_interpolations(
+    model: Model,
+    out: Path,
+    count: int,
+    columns: int,
+    *,
+    seed: int,
+    label: str | None,
+    truncation: float | None,
+    batch_size: int,
+) -> None:
+    """Writes `count` rows, each between two latents of its own; the classes of a conditional generator alternate."""
     import torch
 
     from ganzoo.files import pictures
 
     if columns < 2:
-        raise UsageError("A walk is from one latent to another: give it at least two --columns.")
+        raise UsageError("Interpolation needs at least two --columns, a start and an end.")
     pairs = model.latent(2 * count, seed, truncation).split(2)
     labels = model.labels(count, label)
-    walks = [
+    rows = [
         list(model.interpolate(pair, columns - 1, label=None if labels is None else int(labels[row]), closed=False))
         for row, pair in enumerate(pairs)
     ]
-    sheet = torch.cat([image for walk in walks for image in walk])
+    sheet = torch.cat([image for images in rows for image in images])
     pictures.save_picture(pictures.enlarged(pictures.grid(sheet, columns)), out)

@@ -18,11 +18,11 @@ from ganzoo.cli.types import VariantName
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    help="The run folder to make, or with --resume to continue.",
+    help="The new run folder, or with --resume the one to continue.",
 )
 @training_options(device="auto", threads=None)
 @click.option(
-    "--batch-size", type=click.IntRange(1), help="Images in a batch, of all processes. [default: the paper's]"
+    "--batch-size", type=click.IntRange(1), help="Images in a batch, over all processes. [default: the paper's]"
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of every random number. [default: 0]")
 @click.option(
@@ -30,7 +30,7 @@ from ganzoo.cli.types import VariantName
     type=click.Choice(["error", "skip"]),
     default="error",
     show_default=True,
-    help="Stop at an unreadable image, or leave it out.",
+    help="Stop at an unreadable image, or skip it.",
 )
 @click.option(
     "--sample-every", type=click.IntRange(1), default=500, show_default=True, help="Steps between sample grids."
@@ -39,7 +39,7 @@ from ganzoo.cli.types import VariantName
     "--checkpoint-every", type=click.IntRange(1), default=1000, show_default=True, help="Steps between checkpoints."
 )
 @click.option(
-    "--keep", type=click.IntRange(2), default=3, show_default=True, help="Newest checkpoints kept, besides the best."
+    "--keep", type=click.IntRange(2), default=3, show_default=True, help="Newest checkpoints to keep, besides the best."
 )
 @click.option(
     "--on-collapse",
@@ -48,21 +48,21 @@ from ganzoo.cli.types import VariantName
     show_default=True,
     help="What to do if all samples are alike or the discriminator is saturated.",
 )
-@click.option("--resume", is_flag=True, help="Continue the run in --out, bit for bit as if it had never stopped.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out, bit-identical to an uninterrupted one.")
 @click.option("--tensorboard", is_flag=True, help="Also write curves for TensorBoard.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--quiet", is_flag=True, help="Print warnings only.")
 def train(**asked: Any) -> None:
-    """Train VARIANT on images and write a run folder.
+    """Train a variant on images.
 
     \b
     ganzoo train dcgan --data fashion-mnist-test --image-size 32 --steps 500 --out runs/first
     ganzoo train wgan-gp --data photos/ --image-size 64 --set loss.penalty=5 --out runs/photos
-    ganzoo train dcgan --with lecam --set regularizers.lecam.strength=0.1 --data photos/ --out runs/few
+    ganzoo train dcgan --with diffaugment --with lecam --set regularizers.lecam.strength=0.1 --data few/ --out runs/few
     ganzoo train --out runs/photos --resume
     torchrun --nproc-per-node 2 -m ganzoo train dcgan --data photos/ --out runs/two
 
-    The run folder holds config.json (the resolved configuration), metrics.jsonl, samples/, samples.png and
-    checkpoints/, all readable without ganzoo. Decoded images are kept in $GANZOO_CACHE (~/.cache/ganzoo).
+    The run folder --out contains config.json (the resolved configuration), metrics.jsonl, samples/, samples.png and
+    checkpoints/, all readable without ganzoo. Decoded images are cached in $GANZOO_CACHE (~/.cache/ganzoo).
     """
     from ganzoo.cli.common import loaded_registry, show_messages
 

@@ -1,4 +1,4 @@
-"""AC-GAN held against its paper and the discriminator of clvrai/ACGAN-PyTorch: golden values, counts, loss, labels, order, settings."""
+"""AC-GAN against its paper and clvrai/ACGAN-PyTorch's discriminator: golden values, counts, loss, labels, order."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""DiffAugment and adaptive augmentation: each operation by hand, the same however a batch is split, and p as the formula moves it."""
+"""DiffAugment and ADA: each operation by hand, independence of the split of a batch, the adaptation of p."""
 
 import math
 
@@ -131,7 +131,10 @@ def test_placements_move_images_as_they_say():
 
 def test_colour_matrices_by_hand():
     colour = torch.tensor([[1.0], [0.0], [0.0], [1.0]], dtype=DOUBLE)  # red
-    third = lambda number: torch.tensor([number], dtype=DOUBLE)
+
+    def third(number):
+        return torch.tensor([number], dtype=DOUBLE)
+
     turned = matrices.hue_rotation(third(2 * math.pi / 3)) @ colour
     torch.testing.assert_close(turned[0, :, 0], torch.tensor([0.0, 1.0, 0.0, 1.0], dtype=DOUBLE))  # red becomes green
     half = matrices.hue_rotation(third(math.pi)) @ colour
@@ -158,10 +161,13 @@ def test_images_are_recoloured_and_grey_ones_take_the_mean_row():
 def test_every_transformation_happens_as_often_as_p_says():
     torch.manual_seed(0)
     many = torch.zeros(4000, 3, 16, 16, dtype=DOUBLE)
-    share = lambda found, neutral: (found - neutral).abs().flatten(1).amax(1).gt(1e-9).double().mean().item()
+
+    def share(found, neutral):
+        return (found - neutral).abs().flatten(1).amax(1).gt(1e-9).double().mean().item()
+
     augmentation = part("ada", ImageSpec(16, 3), start=0.3)
     same, plain = torch.eye(3, dtype=DOUBLE), torch.eye(4, dtype=DOUBLE)
-    # Mirror and quarter turns draw the neutral one too; a shift by less than half a pixel is one of 5 whole shifts each way.
+    # Mirror and quarter turns include the neutral one; a shift below half a pixel is one of 5 whole shifts each way.
     assert share(augmentation.colouring(many), plain) == pytest.approx(1 - 0.7**4 * 0.85, abs=0.03)
     augmentation.pipeline = "g"
     assert share(augmentation.placement(many), same) == pytest.approx(1 - 0.7**4, abs=0.03), (

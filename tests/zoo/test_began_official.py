@@ -1,4 +1,4 @@
-"""BEGAN against what carpedm20/BEGAN-tensorflow computes at 32 pixels (tests/golden/README-tensorflow.md): errors, gradients, balance."""
+"""BEGAN against carpedm20/BEGAN-tensorflow at 32 pixels (tests/golden/README-tensorflow.md)."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ IMAGE = ImageSpec(32, 3)
 
 
 def official_layers(network, scope):
-    """Our layers with weights, in order, by the scopes that slim gives theirs: Conv, Conv_1 ... and fully_connected, fully_connected_1."""
+    """Our layers with weights, in order, by the scopes of slim: Conv, Conv_1 ... fully_connected, fully_connected_1."""
     named, seen = {}, {"Conv": 0, "fully_connected": 0}
     for layer in network.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
@@ -23,7 +23,7 @@ def official_layers(network, scope):
 
 
 def arranged(found, layer):
-    """A linear layer's numbers with channels before pixels on the side of the 8×8 feature maps, which are height, width, channels there."""
+    """Reorders a linear layer from (height, width, channels) to (channels, height, width) of the 8×8 feature maps."""
     if isinstance(layer, nn.Linear) and layer.out_features > layer.in_features:
         return found.unflatten(0, (8, 8, -1)).permute(2, 0, 1, *range(3, found.dim() + 2)).flatten(0, 2)
     if isinstance(layer, nn.Linear) and found.dim() == 2:

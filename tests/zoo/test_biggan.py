@@ -1,4 +1,4 @@
-"""BigGAN against ajbrock/BigGAN-PyTorch: counts, golden values with attention and chunked latents, initialization, truncation, steps."""
+"""BigGAN against ajbrock/BigGAN-PyTorch: counts, golden values, initialization, truncation, steps."""
 
 from copy import deepcopy
 
@@ -146,7 +146,7 @@ def test_the_discriminator_steps_first_and_fakes_take_no_real_batch(name, repeat
 
 
 def test_samples_of_the_average_use_standing_statistics():
-    """`Trainer.sampler` takes the statistics of the averaged weights anew, over 16 batches of latents of all classes."""
+    """`Trainer.sampler` recomputes the averaged weights' statistics over 16 batches of latents of all classes."""
     trainer = small_trainer("biggan-cifar", ImageSpec(32, 1, 3), ema_start=0, ema=0.9, **SMALL)
     trainer.step()
     copied = deepcopy(trainer.ema.state_dict())

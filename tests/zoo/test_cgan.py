@@ -1,4 +1,4 @@
-"""CGAN held against its paper: golden values, counts, initialization, priors, labels, order and settings."""
+"""CGAN against its paper: golden values, counts, initialization, priors, labels, order and settings."""
 
 import math
 

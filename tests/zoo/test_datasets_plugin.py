@@ -1,4 +1,4 @@
-"""The data sets with names: what is embedded, what local files must be, and what is said without them."""
+"""The named data sets: the embedded one, requirements on local files, and error messages."""
 
 import gzip
 import importlib.resources

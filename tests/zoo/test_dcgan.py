@@ -1,4 +1,4 @@
-"""DCGAN against pytorch/examples `dcgan/main.py`: counts, keys, initialization, loss values and who learns when."""
+"""DCGAN against pytorch/examples `dcgan/main.py`: counts, keys, initialization, loss values, order of steps."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The extractors `dinov2-vit-s-14` and `dinov2-vit-l-14` with a stand-in for transformers: their weights, and what goes wrong.
+"""The extractors `dinov2-vit-s-14` and `dinov2-vit-l-14` with a stand-in for transformers: weights and errors.
 
 Published weights are not tried. The network is in test_dinov2_official.py, what it is shown in test_dinov2_pixels.py.
 """
@@ -29,7 +29,7 @@ TINY = replace(published.SMALL, width=4, depth=1, heads=2)
 
 
 class StandIn(nn.Module):
-    """transformers' interface: normalized images (N, 3, 224, 224) to hidden states (N, tokens, D); weights as a dictionary."""
+    """transformers' interface: normalized images (N, 3, 224, 224) to hidden states (N, tokens, D); weights a dict."""
 
     largest, report = 0, {"missing_keys": set(), "unexpected_keys": set()}
 
@@ -179,7 +179,7 @@ def test_an_absent_file_is_said(library, weights):
 
 @pytest.fixture
 def hub(weights, monkeypatch):
-    """The Hub client as it would answer for the stand-in's weights: what it was asked for, and what it has in its folder."""
+    """A Hub client for the stand-in's weights that records requests and has a folder."""
     found = types.SimpleNamespace(asked=[], kept=None, metadata=lambda url: found.asked.append(url))
     monkeypatch.delenv("GANZOO_DINOV2_SMALL_WEIGHTS")
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *names, revision: found.kept)

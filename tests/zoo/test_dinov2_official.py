@@ -1,4 +1,4 @@
-"""DINOv2 through transformers, where that is installed: the numbers of the official code, and of transformers' own loading."""
+"""DINOv2 through transformers, if installed: the official code's values, and transformers' own loading."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PARTS = ("query", "key", "value")
 
 
 def official(name: str, shape: tuple[int, ...]) -> torch.Tensor:
-    """What the official network of the golden file has where the published file has `name`; its query, key and value are one matrix."""
+    """Returns the official network's tensor for `name` of the published file; query, key and value are one matrix."""
     for ours, theirs in OFFICIAL.items():
         name = name.replace(ours, theirs)
     part = next((number for number, part in enumerate(PARTS) if f".attention.attention.{part}." in name), None)
@@ -46,7 +46,7 @@ def official(name: str, shape: tuple[int, ...]) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What transformers saves of a network of these weights: config.json and model.safetensors, 518 pixels as published."""
+    """Saves a network of these weights as transformers does: config.json and model.safetensors, 518 pixels."""
     config = transformers.Dinov2Config(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=518, patch_size=14
     )

@@ -1,4 +1,4 @@
-"""What DINOv2 is shown: pixels as Pillow resizes them, and positions as the official code interpolates them, against sums in numpy."""
+"""DINOv2's preprocessing: Pillow's resizing of pixels and the official interpolation of positions, against numpy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def cubic(x: numpy.ndarray, a: float) -> numpy.ndarray:
 
 
 def weights_of_pillow(size: int, to: int) -> numpy.ndarray:
-    """(to, size) whole numbers in units of 2^-22: a cubic of -0.5, as wide as the step between output pixels if that is above 1."""
+    """Integers (to, size) in units of 2^-22: a cubic of -0.5, as wide as the step between output pixels if above 1."""
     step = size / to
     width = max(step, 1.0)
     centre = (numpy.arange(to) + 0.5) * step

@@ -1,4 +1,4 @@
-"""DRAGAN held against its notebook: golden values, counts, initialization, perturbation, penalty, order and settings."""
+"""DRAGAN against its notebook: golden values, counts, initialization, perturbation, penalty, order and settings."""
 
 import math
 

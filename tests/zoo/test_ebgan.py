@@ -1,4 +1,4 @@
-"""EBGAN against its equations and the port's autoencoder (tests/golden): energies, margin, pulling-away term, order and gradients."""
+"""EBGAN against its equations and the port's autoencoder (tests/golden): energies, margin, pulling-away term, order."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ SMALL = {"generator": {"width": 2, "latent_dim": 6}, "discriminator": {"width": 
 
 
 def ports_autoencoder():
-    """Our network at 28 pixels, in float64, with the port's numbers; it has channels last, so the halves of the code are rearranged."""
+    """Our network at 28 pixels, in float64, with the port's weights, whose channels-last codes are rearranged."""
     network = EnergyAutoencoder(ImageSpec(28, 1)).double()
     layers = {
         "d_conv1": network.encoder[0],

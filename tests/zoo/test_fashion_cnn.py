@@ -1,4 +1,4 @@
-"""The embedded extractor: its file, its eyes, its accuracy."""
+"""The embedded extractor: its file, its preprocessing and its accuracy."""
 
 import hashlib
 import subprocess
@@ -96,6 +96,9 @@ def test_a_damaged_or_missing_file_is_refused(tmp_path):
 
 
 def test_asking_for_the_hook_imports_no_torch():
-    source = "import sys; from ganzoo.registry.registry import registry; print(registry().names('extractors'), 'torch' in sys.modules)"
+    source = (
+        "import sys; from ganzoo.registry.registry import registry; "
+        "print(registry().names('extractors'), 'torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("False") and "fashion-cnn" in done.stdout

@@ -1,4 +1,4 @@
-"""The first GAN held against goodfeli/adversarial: golden values, counts, initialization, priors, dropout, objectives, order, settings."""
+"""The first GAN against goodfeli/adversarial: golden values, counts, initialization, priors, dropout, objectives."""
 
 import math
 
@@ -122,7 +122,7 @@ def test_objectives_by_hand(objective):
 
 
 def test_both_learn_at_once_from_the_networks_as_they_were():
-    """One step of the engine is one of plain gradient descent on both losses at the old weights, as `get_gradients` has it."""
+    """One engine step is one of plain gradient descent on both losses at the old weights, as in `get_gradients`."""
     options = {
         "generator": SMALL["generator"],
         "discriminator": {**SMALL["discriminator"], "input_dropout": 0.0, "dropout": 0.0},

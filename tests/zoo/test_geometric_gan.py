@@ -1,4 +1,4 @@
-"""The geometric GAN against lim0606/pytorch-geometric-gan: golden values, loss values by hand, the decayed layer, the order of steps."""
+"""The geometric GAN against lim0606/pytorch-geometric-gan: golden values, losses by hand, weight decay, order."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The extractors `inception` and `clip-vit-b-32`, with a stand-in for torch-fidelity: its network, resizing and weights are not tried here."""
+"""The extractors `inception` and `clip-vit-b-32`, with a stand-in for torch-fidelity's network and weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ganzoo_plugins.inception import model
 
 
 class StandIn(nn.Module):
-    """torch-fidelity's interface: uint8 images (N, 3, H, W) to a tuple of features; weights from a path or a file object."""
+    """torch-fidelity's interface: uint8 images (N, 3, H, W) to a tuple of features; weights from a path or file."""
 
     largest = 0
 

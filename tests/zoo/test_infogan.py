@@ -1,4 +1,4 @@
-"""InfoGAN against openai/InfoGAN: counts, the order of codes, likelihoods computed by hand, and who learns from what."""
+"""InfoGAN against openai/InfoGAN: counts, the order of codes, likelihoods by hand, and which network learns what."""
 
 import math
 
@@ -28,7 +28,7 @@ def generator():
 
 
 def counts(image):
-    """Parameters of the generator and the discriminator at full width; built on the meta device, where nothing is stored."""
+    """Counts parameters of generator and discriminator at full width, on the meta device."""
     with torch.device("meta"):
         networks = part("generators", "infogan", image), part("discriminators", "infogan", image)
     return tuple(count_parameters(network) for network in networks)

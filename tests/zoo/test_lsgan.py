@@ -1,4 +1,4 @@
-"""LSGAN against xudonmao/LSGAN `vgg.py` and `mcgan.py`: counts from their layer tables, loss values, initialization, order."""
+"""LSGAN against xudonmao/LSGAN `vgg.py` and `mcgan.py`: counts, loss values, initialization, order."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def conv(inputs, outputs, kernel):
 
 
 def counts(name, image):
-    """Parameters of the generator and the discriminator at full width; built on the meta device, where nothing is stored."""
+    """Counts parameters of generator and discriminator at full width, on the meta device."""
     with torch.device("meta"):
         return count_parameters(part("generators", name, image)), count_parameters(part("discriminators", name, image))
 

@@ -1,4 +1,4 @@
-"""R3GAN against brownvc/R3GAN: counts, what the official code computed (tests/golden/README-r3gan.md), resampling, schedules."""
+"""R3GAN against brownvc/R3GAN: counts, golden values (tests/golden/README-r3gan.md), resampling, schedules."""
 
 import math
 from dataclasses import replace

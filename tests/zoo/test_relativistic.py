@@ -1,4 +1,4 @@
-"""Relativistic GANs against AlexiaJM/RelativisticGAN (tests/golden/README-relativistic.md): networks, four losses, their symmetry."""
+"""Relativistic GANs against AlexiaJM/RelativisticGAN (tests/golden/README-relativistic.md): networks, four losses."""
 
 import re
 

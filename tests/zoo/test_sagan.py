@@ -1,4 +1,4 @@
-"""SAGAN against brain-research/self-attention-gan: counts from its layer table, where attention stands, the order of steps."""
+"""SAGAN against brain-research/self-attention-gan: counts, place of attention, order of steps."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""SAGAN against what brain-research/self-attention-gan computes at 128 pixels (tests/golden/README-tensorflow.md): networks and loss."""
+"""SAGAN against brain-research/self-attention-gan at 128 pixels (tests/golden/README-tensorflow.md)."""
 
 import numpy
 import pytest
@@ -71,7 +71,7 @@ def theirs(layer, ours, name, value):
 
 
 def official(kind, **options):
-    """Our network, in float64, with the official numbers, and its vectors of the power method by their official names."""
+    """Our network, in float64, with the official weights, and its power-method vectors by their official names."""
     network, filled, vectors = part(kind, "sagan", IMAGE, **options).double(), set(), {}
     for path, layer in network.named_modules():
         state = layer.state_dict() if type(layer) in KINDS else {}

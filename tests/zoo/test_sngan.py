@@ -1,4 +1,4 @@
-"""SNGAN and cGAN-PD against pfnet-research/sngan_projection and kwotsin/mimicry: counts, golden values, losses, order of steps."""
+"""SNGAN and cGAN-PD against sngan_projection and kwotsin/mimicry: counts, golden values, losses, order of steps."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""SNGAN and cGAN-PD against what their authors' Chainer code computes (tests/golden/README-chainer.md): networks, gradients, losses.
+"""SNGAN and cGAN-PD against their authors' Chainer code (tests/golden/README-chainer.md).
 
 The plain networks also against two codes in torch, one for each order of widths.
 """
@@ -50,7 +50,7 @@ def link_of(kind, path, size):
 
 
 def official(kind, name, image, link, **options):
-    """Our network, in float64, with the official numbers, and our tensors by the official names."""
+    """Our network, in float64, with the official weights, and its power-method vectors by their official names."""
     network, named = part(kind, name, image, **options).double(), {}
     for path, layer in network.named_modules():
         state = (
@@ -75,7 +75,7 @@ def official(kind, name, image, link, **options):
 
 
 def same_judgement(discriminator, named, images, label, tensors):
-    """Holds two passes in training, the first one's gradients, and one in evaluation against theirs; returns the second logits."""
+    """Compares two training passes, the first one's gradients and an evaluation; returns the second logits."""
     for number in (0, 1):
         logits = discriminator(images, label)
         assert close(logits, tensors[f"logits.{number}"]), "the second pass has moved the vectors"
@@ -148,7 +148,7 @@ def test_the_plain_discriminator_is_that_of_the_authors_library_but_for_the_slop
 
 
 def hooked(tensors, last):
-    """Our names of tensors that torch.nn.utils.spectral_norm has named; `last` is the linear layer, the others stand at our places."""
+    """Renames tensors of torch.nn.utils.spectral_norm to ours; `last` is the linear layer, others keep their places."""
     ours = {"weight_orig": "weight", "weight_u": "u", "model": "main", last: "main.15"}
     return {
         re.sub("|".join(ours), lambda found: ours[found[0]], name): v
@@ -159,7 +159,7 @@ def hooked(tensors, last):
 
 @torch.no_grad()
 def test_the_plain_networks_are_those_of_a_port():
-    """Of w86763777/pytorch-gan-collections, with the widths of google/compare_gan and its batch norm after the linear layer."""
+    """Of w86763777/pytorch-gan-collections, with google/compare_gan's widths and batch norm after the linear layer."""
     tensors = golden("cnn32")
     generator = part("generators", "sndcgan", ImageSpec(32, 3), latent_dim=6, width=2, normalize_start=True)
     names = {
@@ -180,7 +180,7 @@ def test_the_plain_networks_are_those_of_a_port():
 
 @torch.no_grad()
 def test_the_plain_discriminator_in_the_papers_order_is_another_codes():
-    """Of AlexiaJM/RelativisticGAN, arch 1, whose last layer has no spectral norm: ours is that divided by the length of its only row."""
+    """Of AlexiaJM/RelativisticGAN, arch 1; its last layer has no spectral norm, so ours divides by its norm."""
     tensors = golden("relativistic")
     discriminator = part("discriminators", "sndcgan", ImageSpec(32, 1), width=2)
     theirs = hooked(

@@ -1,4 +1,4 @@
-"""StudioGAN's backbones against its own code: golden values in evaluation and training, what is recognized, a checkpoint as it saves it."""
+"""StudioGAN's backbones against its own code: golden values, recognition, a checkpoint as it saves it."""
 
 from copy import deepcopy
 
@@ -88,7 +88,7 @@ def test_options_are_those_of_the_run():
 
 
 def test_a_class_table_as_wide_as_the_latent_is_told_from_a_chunk():
-    """The norms' inputs are labels in `resnet`, a chunk of the latent in an unconditional `big_resnet`; the shapes may be the same."""
+    """Norms take labels in `resnet`, a chunk of the latent in an unconditional `big_resnet`; shapes may be equal."""
     found = shapes(golden("studio-big-resnet-32-unconditional"), "generator")
     assert BigResnet().recognize(found).image.classes == 0
     assert Resnet().recognize(found).image.classes == 2 and Resnet().recognize(found).part.options["latent_dim"] == 2
@@ -100,7 +100,7 @@ def test_the_other_backbones_conditional_norms_are_not_this_ones():
 
 
 def test_a_checkpoint_as_it_is_saved_becomes_a_model(tmp_path):
-    """Each file has the network beside its optimizer's state, which holds tensors too; G_ema's has the network alone."""
+    """Files hold the network beside its optimizer's state, which has tensors too; G_ema's has the network alone."""
     tensors = golden("studio-big-resnet-32")
     files = {}
     for role, letter in zip(ROLES, "GD", strict=True):
@@ -162,7 +162,7 @@ def test_counts_are_those_of_the_official_code():
 
 @pytest.mark.parametrize("kind", ["studiogan-residual", "studiogan-convolutional"])
 def test_they_can_be_trained(kind):
-    """Two passes before one backward, as a discriminator's step has them; a copy, as averaged weights are, goes its own way."""
+    """Two passes before one backward, as in a discriminator's step; a copy, as of averaged weights, is independent."""
     torch.manual_seed(0)
     image = ImageSpec(32, 1, 3)
     generator = part("generators", kind, image, width=2, latent_dim=4)

@@ -1,4 +1,4 @@
-"""The variational autoencoder against pytorch/examples `vae/main.py`: counts, names, both terms by hand, who learns, and that it learns."""
+"""The VAE against pytorch/examples `vae/main.py`: counts, names, both terms by hand, and that it learns."""
 
 import math
 from types import SimpleNamespace
@@ -39,7 +39,7 @@ def test_shapes_and_range(image):
 
 
 def test_both_terms_by_hand():
-    """One pixel, one code: mean m and log-variance v are the biases of the encoder, the decoded logit is the latent itself."""
+    """One pixel, one code: the encoder's biases are mean m and log-variance v, the decoded logit is the latent."""
     loss = EvidenceLowerBound(ImageSpec(1, 1), latent_dim=1, width=1)
     mean, log_variance, noise, pixel = 0.3, -0.8, 1.7, 0.25
     with torch.no_grad():

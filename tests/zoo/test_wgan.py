@@ -1,4 +1,4 @@
-"""WGAN held against martinarjovsky/WassersteinGAN: its networks and one iteration of its loop, counts, clipping, order and schedule."""
+"""WGAN against martinarjovsky/WassersteinGAN: networks, one iteration of its loop, counts, clipping, order."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The networks of WGAN-GP against igul222/improved_wgan_training: counts from its layer tables, padding, initialization."""
+"""The networks of WGAN-GP against igul222/improved_wgan_training: counts, padding, initialization."""
 
 import math
 
@@ -27,7 +27,7 @@ def conv(inputs, outputs, kernel, bias=True):
 
 
 def counts(variant_name, image):
-    """Parameters of a variant's generator and critic at full width; built on the meta device, where nothing is stored."""
+    """Counts parameters of a variant's generator and critic at full width, on the meta device."""
     variant = registry().get("variants", variant_name)
     with torch.device("meta"):
         generator = part("generators", variant.generator.name, image, **variant.generator.options)

@@ -1,4 +1,4 @@
-"""The loss of WGAN-GP: terms and penalty on critics computed by hand, and which network learns when, from what."""
+"""The loss of WGAN-GP: terms and penalty on critics computed by hand, and the order of steps."""
 
 import math
 

@@ -32,7 +32,7 @@ def stages(image: ImageSpec) -> int:
         count, size = count + 1, size // 2
     if count < 2 or size >= 2 * SMALLEST:
         raise ValueError(
-            f"InfoGAN draws squares of 28, 32, 64 ... pixels, whose repeated halves end below 14, not {image.size}"
+            f"InfoGAN generates squares of 28, 32, 64 ... pixels, whose repeated halves end below 14, not {image.size}"
         )
     return count
 

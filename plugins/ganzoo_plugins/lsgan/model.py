@@ -22,7 +22,7 @@ STAGES = {112: 4, 64: 4, 32: 3, 28: 2}
 def stages(image: ImageSpec) -> int:
     """Returns how many times an image of this size is halved; ValueError for sizes without networks."""
     if image.size not in STAGES:
-        raise ValueError(f"LSGAN draws squares of {', '.join(map(str, STAGES))} pixels, not {image.size}")
+        raise ValueError(f"LSGAN generates squares of {', '.join(map(str, STAGES))} pixels, not {image.size}")
     return STAGES[image.size]
 
 

@@ -112,7 +112,7 @@ def guess(shapes: Shapes) -> Match | None:
     if len(scale) != 2:
         return None
     label = {"label_size": embedding[0]} if embedding[1] else {}
-    note = "Images are cut off at -1 and 1 when they are drawn."
+    note = "Images are clamped to [-1, 1] when sampling."
     return Match(Part("r3gan", {"latent_dim": scale[1] - embedding[0], **options, **label}), image, note=note)
 
 

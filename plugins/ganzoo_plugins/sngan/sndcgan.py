@@ -24,7 +24,7 @@ def start_size(image: ImageSpec) -> int:
     """Returns the pixels before the three doublings; ValueError if the image cannot be halved three times."""
     if image.size % 8 or image.size < 16:
         raise ValueError(
-            f"SNDCGAN draws squares whose size is a multiple of 8 and at least 16 pixels, not {image.size}"
+            f"SNDCGAN generates squares whose size is a multiple of 8 and at least 16 pixels, not {image.size}"
         )
     return image.size // 8
 

@@ -21,7 +21,7 @@ def check(image: ImageSpec, attention: int) -> None:
     if image.size != 32:
         raise ValueError(f"StudioGAN's convolutional networks are for 32 pixels, not {image.size}")
     if not 0 <= attention <= BLOCKS:
-        raise ValueError(f"attention stands after one of {BLOCKS} blocks, or nowhere (0), not after {attention}")
+        raise ValueError(f"attention follows one of {BLOCKS} blocks, or none (0), not after {attention}")
 
 
 class DoublingBlock(nn.Module):

@@ -48,7 +48,7 @@ def check(image: ImageSpec, attention: int, blocks: dict[int, tuple[int, ...]]) 
     times = blocks[image.size]
     count = len(times) - (1 if blocks is GENERATOR else 0)
     if not 0 <= attention <= count:
-        raise ValueError(f"attention stands after one of {count} blocks, or nowhere (0), not after {attention}")
+        raise ValueError(f"attention follows one of {count} blocks, or none (0), not after {attention}")
     return times
 
 
@@ -100,11 +100,11 @@ class ResidualGenerator(Generator):
         known = self._class(latent, label)
         x = self.input(first)
         for block in self.blocks:
-            told = known
+            condition = known
             if chunks and isinstance(block, GeneratorBlock):
                 chunk = chunks.pop(0)
-                told = chunk if known is None else torch.cat([known, chunk], 1)
-            x = block(x, told)
+                condition = chunk if known is None else torch.cat([known, chunk], 1)
+            x = block(x, condition)
         return self.output(x)
 
     def _class(self, latent: Tensor, label: Tensor | None) -> Tensor | None:

@@ -29,7 +29,7 @@ class PytorchExamplesVAE(Layout):
         image = next((ImageSpec(side, channels) for channels in (1, 3) if (side := whole_root(pixels, channels))), None)
         if image is None or dict(shapes) != expected:
             return None
-        note = "The encoder, which drawing does not need, was left out."
+        note = "The encoder, which sampling does not need, was left out."
         return Match(Part("vae", {"latent_dim": latent_dim, "width": width}), image, note=note)
 
     def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:

@@ -28,9 +28,7 @@ def convolution(inputs: int, outputs: int, kernel: int, he: bool = True, bias: b
 def require_size(image: ImageSpec, size: int) -> None:
     """Raises ValueError unless the images have the one size that the networks are made for."""
     if image.size != size:
-        raise ValueError(
-            f"this residual network of WGAN-GP draws and judges {size}×{size} pixels, not {image.size}×{image.size}"
-        )
+        raise ValueError(f"this residual network of WGAN-GP is for {size}×{size} pixels, not {image.size}×{image.size}")
 
 
 def unchanged(x: Tensor) -> Tensor:

@@ -64,11 +64,14 @@ def _apply(variant: Variant, path: list[str], value: Any) -> Variant:
         return replace(variant, training=_set_training(variant.training, rest, value))
     if head in ROLES:
         part = getattr(variant, head)
-        if rest and part is None:
+        if not rest:
+            changed = None if value is None else Part(str(value))
+        elif part is None:
             raise ValueError(f"variant '{variant.name}' has no {head}; choose one with {head}=<name>")
-        named = None if value is None else Part(str(value))
-        changed: dict[str, Any] = {head: _with_option(part, rest, value) if rest else named}
-        return replace(variant, **changed)
+        else:
+            changed = _with_option(part, rest, value)
+        fields: dict[str, Any] = {head: changed}
+        return replace(variant, **fields)
     if head == "regularizers":
         parts = {part.name: part for part in variant.regularizers}
         if rest[0] not in parts:

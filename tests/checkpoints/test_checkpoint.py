@@ -291,9 +291,9 @@ FORGED = {
     "step type": (dict(edit_manifest=lambda m: m.update(step=7.0)), "not the manifest of a checkpoint"),
     "file outside": (
         dict(edit_manifest=lambda m: m["files"].update({"../a.safetensors": m["files"]["state.json"]})),
-        "lists files in a way",
+        "lists files",
     ),
-    "fingerprint": (dict(edit_manifest=lambda m: m["files"].update({"state.json": 5})), "lists files in a way"),
+    "fingerprint": (dict(edit_manifest=lambda m: m["files"].update({"state.json": 5})), "lists files"),
     "newer": (dict(edit_manifest=lambda m: m.update(format=2)), "has format 2, this ganzoo reads up to 1"),
     "pickle": ({"g.safetensors": b"\x80\x02}q\x00." * 9}, "header cannot be"),
     "short": ({"g.safetensors": b"\x01"}, "header cannot be"),

@@ -63,6 +63,15 @@ def test_the_page_lists_the_checks_of_the_code():
     assert re.findall(r"^\* \*\*([a-z0-9-]+)\*\*:", page, re.MULTILINE) == list(CHECKS)
 
 
+def test_the_help_of_the_command_lists_the_checks():
+    from click.testing import CliRunner
+
+    from ganzoo.cli.check import check
+
+    words = " ".join(CliRunner().invoke(check, ["--help"]).output.split())
+    assert all(f"{name} {promise}" in words for name, promise in CHECKS.items())
+
+
 def test_a_failure_names_variant_check_and_what_to_change(monkeypatch):
     with pytest.raises(CheckFailed, match="^tiny-gan: card: In the Variant 'tiny-gan' of tiny_plugin: tags is empty"):
         check_variant(NAME, ["card"], registry=tiny(monkeypatch, tags=()))

@@ -187,11 +187,10 @@ def searched(features: Tensor, numbers: tuple[int, ...], screen: Screen | None =
 
 
 class Search:
-    """The nearest neighbours so far: upper bounds of their squared distances, and pairs that may belong to them.
+    """Holds upper bounds of the distances to the nearest neighbours so far, and the pairs that may be among them.
 
-    A pair that waits is a point, another, a lower bound of their squared distance in the frame's unit, and the squared
-    distance, NaN as long as nobody asked. Of most it is never asked: where bounds lie far enough apart, their order is
-    that of the distances.
+    A waiting pair is two indices, a lower bound of their squared distance in the frame's unit, and the squared distance,
+    NaN until it is needed. Most are never computed: the order of bounds that are far enough apart is that of the distances.
     """
 
     def __init__(self, features: Tensor, numbers: tuple[int, ...], screen: Screen):

@@ -1,4 +1,7 @@
-"""`ganzoo bench merge`: what is joined, what is told, and that no input is changed; and what a shard without a cell says."""
+"""`ganzoo bench merge`: what is joined, what is told, and that no input is changed.
+
+And what a shard without a cell says.
+"""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What becomes of a bench in which something goes wrong that is no training: a process, a metric, weights, plugins, impossible requests."""
+"""A bench in which a process, a metric, weights or plugins fail, and requests that are impossible."""
 
 import json
 import os

@@ -146,7 +146,7 @@ def test_a_metric_that_needs_no_number_of_images_is_named(least):
         return 0.0
 
     metric.least = least
-    with pytest.raises(PluginError, match="The metric 'odd' must state as `least` a whole number from 1, not"):
+    with pytest.raises(PluginError, match="'odd' .*`least` .*1"):
         planning._least("odd", metric)
 
 

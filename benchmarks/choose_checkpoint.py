@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", default="fashion-mnist-test", help="images that the run was not trained on")
     parser.add_argument("--data-root", type=Path)
-    parser.add_argument("--reference", help="another source to be scored as if it were drawn")
+    parser.add_argument("--reference", help="another source, to be scored like samples")
     parser.add_argument("--extractor", default="fashion-cnn")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""Times ganzoo's metrics against installed libraries, in turns, and prints ratios and how far the numbers agree.
+"""Times ganzoo's metrics against installed libraries, in turns, and prints ratios and the differences of numbers.
 
     python benchmarks/metrics.py --dimensions 64 512 --rounds 5
 
@@ -113,7 +113,7 @@ def frechet(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
 
 
 def through_bench(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
-    """The Fréchet distance of `count` samples with known features, as a bench computes it, and from moments."""
+    """The Fréchet distance of `count` samples by the path of a bench, and the same from moments."""
     extractor = Extractor("given", lambda images: images.flatten(1), "0" * 64, ())
     metric, batches = (
         registry().get("metrics", "frechet"),
@@ -219,7 +219,7 @@ def neighbours(count: int, dimensions: int) -> dict[str, Callable[[], float]]:
 
 
 def compare(title: str, contestants: dict[str, Callable[[], float]], rounds: int) -> None:
-    """Prints our median time and, for the others, the median ratio within a round and the relative difference."""
+    """Prints our median time and, for each other one, the median ratio and the relative difference of the number."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
     values = {}
     names = list(contestants)

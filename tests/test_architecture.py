@@ -380,7 +380,9 @@ def test_the_installed_entry_points_are_those_of_the_checkout():
     )
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["--help"], ["--version"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["list", "--json"], ["--help"], ["--version"], ["check", "--help"]], ids=" ".join
+)
 def test_commands_that_must_stay_light(arguments):
     source = """
 import sys

@@ -1,9 +1,11 @@
-"""Renames the metrics in rows and protocols of before: `kernel`, `class-score` and `neighbours`."""
+"""Reads rows and protocols of before under today's names of metrics and of the fields of schedules."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
+
+from ganzoo.config.schema import SCHEDULE_KEYS
 
 Value = TypeVar("Value")
 
@@ -25,6 +27,15 @@ def today(label: str) -> str:
 def renamed_scores(scores: Mapping[str, Value]) -> dict[str, Value]:
     """Returns the same numbers under today's names."""
     return {today(label): value for label, value in scores.items()}
+
+
+def renamed_setting(setting: str) -> str:
+    """Returns a setting "path=value" with today's name of a field of a schedule: `end` is `to_value`."""
+    path, equals, value = setting.partition("=")
+    parent, dot, field = path.rpartition(".")
+    if not parent.startswith("training.schedules."):
+        return setting
+    return f"{parent}{dot}{SCHEDULE_KEYS.get(field, field)}{equals}{value}"
 
 
 def renamed_protocol(protocol: dict[str, Any]) -> dict[str, Any]:

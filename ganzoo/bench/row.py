@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ganzoo.bench.earlier import renamed_protocol, renamed_scores
+from ganzoo.bench.earlier import renamed_protocol, renamed_scores, renamed_setting
 from ganzoo.errors import CheckpointError
 from ganzoo.files.strict_json import parse_json, read_bytes, read_json
 from ganzoo.files.text import shorten
@@ -168,6 +168,7 @@ def checked_row(value: Any, where: str) -> Row:
         row = msgspec.convert(value, Row)
     except msgspec.ValidationError as problem:
         raise CheckpointError(f"{where} is not a row of a bench: {problem}.") from None
+    row.settings = tuple(renamed_setting(setting) for setting in row.settings)
     row.points = [_of_today(score) for score in row.points]
     row.final, row.best = (score and _of_today(score) for score in (row.final, row.best))
     return row

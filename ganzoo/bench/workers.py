@@ -213,7 +213,7 @@ def run_all(
             raise
     if signals.number:
         name = signal.Signals(signals.number).name
-        raise InterruptedRun(f"Stopped by {name}; what is done is saved, and the same command goes on.", signals.number)
+        raise InterruptedRun(f"Stopped by {name}; progress is saved, and the same command goes on.", signals.number)
 
 
 def _ended(running: list[Running]) -> list[tuple[Running, int]]:

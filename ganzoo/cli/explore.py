@@ -92,11 +92,11 @@ def explore(
     codes = bool(model.generator.codes) and directions is None
     samples, steps = samples or (4 if codes else 2), steps or (25 if moves else 10 if codes else 7)
     rows = explore.explore(model, directions=directions, samples=samples, steps=steps, reach=reach, seed=seed)
-    drawn = explore.sample_rows(model, rows, label)
+    images = explore.sample_rows(model, rows, label)
     if moves:
-        pictures.save_animation(explore.animation(rows, drawn), out, seconds_per_frame=0.1)
+        pictures.save_animation(explore.animation(rows, images), out, seconds_per_frame=0.1)
     else:
-        pictures.save_picture(explore.sheet(rows, drawn), out)
+        pictures.save_picture(explore.sheet(rows, images), out)
     if as_json:
         click.echo(json.dumps(_summary(model, rows, out, seed, label, samples), indent=2))
     click.echo(f"{out}", err=True)

@@ -6,5 +6,5 @@ functions of plain tensors, such as `ganzoo.metrics.frechet.frechet_distance`.
 
 
 def named(metric: str, extractor: str) -> str:
-    """Returns the full name of a number, such as "frechet[fashion-cnn]"; no number is reported without its extractor."""
+    """Returns the full name of a number, such as "frechet[fashion-cnn]": no number goes without its extractor."""
     return f"{metric}[{extractor}]"

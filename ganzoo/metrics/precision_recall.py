@@ -1,8 +1,8 @@
 """Computes precision, recall, density and coverage from the nearest neighbours of real and fake features.
 
-The gain over products of all pairs in float64 (40 lines, the same four numbers), on one thread of a busy Intel Xeon,
-processor time of 3 rounds in turn: 3000 + 3000 features of 2048 dimensions take 1.0 s instead of 2.8 s (2.7 times as fast),
-of 64 dimensions 0.20 s instead of 0.38 s (1.8 times). Against prdc, see benchmarks/README.md.
+The gain over all pairs in float64 (`all_pairs` in benchmarks/metrics.py, 40 lines, the same four numbers), processor
+time of one thread of a busy Intel Xeon, 3 rounds in turn: 1.0 s instead of 2.8 s (2.7 times as fast) for 3000 + 3000
+features of 2048 dimensions, 0.20 s instead of 0.38 s (1.8 times) of 64.
 """
 
 from __future__ import annotations
@@ -187,11 +187,11 @@ def searched(features: Tensor, numbers: tuple[int, ...], screen: Screen | None =
 
 
 class Search:
-    """The nearest neighbours so far: upper bounds of their squared distances, and pairs that may belong to them.
+    """Holds upper bounds of the distances to the nearest neighbours so far, and the pairs that may be among them.
 
-    A pair that waits is a point, another, a lower bound of their squared distance in the frame's unit, and the squared
-    distance, NaN as long as nobody asked. Of most it is never asked: where bounds lie far enough apart, their order is
-    that of the distances.
+    A waiting pair is two indices, a lower bound of their squared distance in the frame's unit, and the squared
+    distance, NaN until it is needed. Most are never computed: the order of bounds that are far enough apart is that of
+    the distances.
     """
 
     def __init__(self, features: Tensor, numbers: tuple[int, ...], screen: Screen):

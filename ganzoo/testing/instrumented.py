@@ -104,12 +104,12 @@ class InstrumentedTraining:
 
     def _wrap_latent(self) -> Callable[[], None]:
         generator = self.trainer.generator
-        draw = generator.latent
+        original = generator.latent
 
         def latent(n: int, random: torch.Generator) -> Tensor:
-            drawn = draw(n, random)
-            self.inputs.append(("the latents (turn.latent)", drawn, drawn.detach().clone()))
-            return drawn
+            latents = original(n, random)
+            self.inputs.append(("the latents (turn.latent)", latents, latents.detach().clone()))
+            return latents
 
         vars(generator)["latent"] = latent
         return lambda: vars(generator).pop("latent", None)

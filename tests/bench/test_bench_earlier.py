@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from bench_rows import PROTOCOL, row, write
 
-from ganzoo.bench.earlier import renamed_protocol, today
+from ganzoo.bench.earlier import renamed_protocol, renamed_setting, today
 from ganzoo.bench.planning import metric_of
 from ganzoo.bench.report.compare import compare
 from ganzoo.bench.report.write import write_report
@@ -36,6 +37,8 @@ def test_committed_rows_are_written_as_they_were_read_but_for_the_names(folder):
         for old, new in renamed:
             for suffix in ("", "-deviation"):
                 line = line.replace(f'"{old}{suffix}[', f'"{new}{suffix}[')
+        line = re.sub(r'("training\.schedules\.\w+)\.end=', r"\1.to_value=", line)
+        line = re.sub(r'("training\.schedules\.\w+)\.finish=', r"\1.to_fraction=", line)
         assert found == line
     assert {found.protocol for found in read_rows(folder / "results.jsonl")} == read_protocols(folder).keys()
 
@@ -51,6 +54,12 @@ def test_a_name_of_before_is_one_of_today():
         "frechet",
     ]
     assert today("kernels[x]") == "kernels[x]"
+
+
+def test_a_field_of_a_schedule_has_todays_name():
+    assert renamed_setting("training.schedules.loss.a.start=1") == "training.schedules.loss.a.from_value=1"
+    for setting in ("training.schedules.ema.to_value=1=2", "loss.end=1", "training.steps=3", "generator=x"):
+        assert renamed_setting(setting) == setting
 
 
 def test_a_protocol_of_before_is_one_of_today():

@@ -1,4 +1,4 @@
-"""A matrix of trainings: what its rows say, and that they say the same however the cells were done, and however often it was killed."""
+"""A matrix of trainings: its rows, and that these are the same for jobs, shards and after every kill."""
 
 import json
 import os

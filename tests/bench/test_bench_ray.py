@@ -1,4 +1,4 @@
-"""A real Ray cluster of two workers on this machine, one of which is killed in the middle: the rows are those of a local run."""
+"""A Ray cluster of two workers on this machine, one of which is killed: the rows are those of a local run."""
 
 import os
 import subprocess
@@ -47,16 +47,16 @@ def head():
             head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE},
         )
 
-    return call_hub(start)
+    return patiently(start)
 
 
 def node(cluster):
     """A new worker of a cluster."""
-    return call_hub(lambda: cluster.add_node(num_cpus=1, object_store_memory=STORE))
+    return patiently(lambda: cluster.add_node(num_cpus=1, object_store_memory=STORE))
 
 
-def call_hub(start):
-    """What `start` gives, tried again where a busy machine starts a node's processes later than the 15 seconds that Ray waits for them."""
+def patiently(start):
+    """Calls `start` again where a busy machine starts a node later than the 15 seconds that Ray waits for it."""
     for number in range(1, TRIES + 1):
         try:
             return start()
@@ -71,7 +71,10 @@ def words(data, out, *more):
 
 
 def under_way(bench):
-    """How many cells train and have no row yet; of two workers with a processor each, both are at work when these are two."""
+    """How many cells train and have no row yet.
+
+    Of two workers with a processor each, both are at work when these are two.
+    """
     return len(list(bench.glob("runs/*/metrics.jsonl"))) - len(list(bench.glob("cells/*.json")))
 
 

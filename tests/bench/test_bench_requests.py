@@ -92,7 +92,7 @@ def test_more_seeds_are_added_to_what_is_there(data, filled, tmp_path):
 
 def test_failed_cells_are_done_again_only_if_asked(data, filled, tmp_path):
     shutil.copytree(filled, tmp_path / "bench")
-    ages_ago = "2000-01-01T00:00:00+00:00"  # a cell that fails in the second in which it failed before would start at the same time
+    ages_ago = "2000-01-01T00:00:00+00:00"  # a cell that fails again within a second would have the same time
     for cell in (tmp_path / "bench/cells").iterdir():
         row = json.loads(cell.read_text())
         cell.write_text(json.dumps({**row, "times": {**row["times"], "started": ages_ago}}))
@@ -178,7 +178,8 @@ def test_shards_that_disagree_on_a_cell_are_not_merged(filled, tmp_path):
         (["vae.fashion"], "No pretrained generator is called"),
         (
             ["vae"],
-            "'vae' is a variant, and without --train trained generators are scored: score its trained generator vae.fashion-mnist, or",
+            "'vae' is a variant, and without --train trained generators are scored: "
+            "score its trained generator vae.fashion-mnist, or",
         ),
         (["dragan"], "trained generators are scored: train it with --train --data DATA"),
         (["vae.fashion-mnist", "--steps", "3"], "--steps is for --train"),

@@ -30,7 +30,10 @@ def test_mean_and_deviation_by_hand():
 
 
 def test_bootstrap_of_three_by_hand():
-    """27 resamples: one has the mean 1, three 4/3, and so on; the 2.5 % quantile lies 0.65 of the way from the first to the second."""
+    """27 resamples: one has the mean 1, three 4/3, and so on.
+
+    The 2.5 % quantile lies 0.65 of the way from the first to the second.
+    """
     low, high = statistics.bootstrap_interval([3.0, 1.0, 2.0])
     assert low == pytest.approx(1 + 0.65 / 3, rel=1e-12) and high == pytest.approx(3 - 0.65 / 3, rel=1e-12)
 
@@ -45,7 +48,7 @@ def test_bootstrap_is_the_same_every_time_and_knows_no_order():
 
 @pytest.mark.parametrize(("count", "share"), [(2, 0.48), (3, 0.67), (5, 0.84), (10, 0.90), (20, 0.92)])
 def test_bootstrap_covers_what_the_page_says(count, share):
-    """Of intervals that say 95 %, this share holds the mean of a normal distribution: what the report tells its reader."""
+    """The share of 95 % intervals that contain the mean of a normal distribution, as the report states it."""
     random = numpy.random.RandomState(count)
     trials = 1500 if count < 10 else 300
     inside = sum(

@@ -237,9 +237,7 @@ def test_two_settings_of_one_variant_are_compared_when_asked_for(tmp_path):
         write(tmp_path / width, [row("a", seed, [1.0], settings=[f"width={width}"]) for seed in range(3)])
         for width in ("8", "12")
     )
-    with pytest.raises(
-        UsageError, match="'a': width=8 in the first, width=12 in the second.. --variants a,a compares the two"
-    ):
+    with pytest.raises(UsageError, match="'a': width=8 .*width=12 .*--variants a,a"):
         compare(one / "results.jsonl", other / "results.jsonl")
     done = run(one, other, "--variants", "a,a")
     assert done.exit_code == 0 and "a width=8 against a width=12" in done.output, done.output
@@ -247,7 +245,7 @@ def test_two_settings_of_one_variant_are_compared_when_asked_for(tmp_path):
 
 def test_another_budget_is_not_taken_for_other_settings(tmp_path):
     one, other = (write(tmp_path / str(steps), [row("a", 0, [1.0], budget={"steps": steps})]) for steps in (1, 2))
-    with pytest.raises(UsageError, match="no budget in common: 1 steps in the first, 2 steps in the second.$"):
+    with pytest.raises(UsageError, match="budget.*1 steps .*2 steps"):
         compare(one / "results.jsonl", other / "results.jsonl")
 
 

@@ -168,7 +168,7 @@ def test_only_the_asked_keys_are_read(tmp_path):
         load_checkpoint(path, ["generator", "position"]),
         (1, {k: trees[k] for k in ("generator", "position")}, {"fid": math.inf, "note": ["größe"]}),
     )
-    with pytest.raises(CheckpointError, match="has no 'ema'; it has: generator, optimizer, position"):
+    with pytest.raises(CheckpointError, match="'ema'.*generator, optimizer, position"):
         load_checkpoint(path, ["ema"])
     with pytest.raises(CheckpointError, match="optimizer.safetensors cannot be read: No such file"):
         load_checkpoint(path)

@@ -56,7 +56,7 @@ def test_the_name_of_a_schedule_may_have_dots():
     assert changed.training.schedules == {"loss.a": Schedule(to_value=2.0, shape="cosine", from_fraction=0.25)}
     with pytest.raises(
         UsageError,
-        match=r"training\.schedules\.loss\.a\.to_vale: write <what>\.<field>=value, with to_value, .* Did you mean 'to_value'\?",
+        match=r"training\.schedules\.loss\.a\.to_vale: .*to_value, .*'to_value'",
     ):
         resolved("training.schedules.loss.a.to_vale=0.5")
 

@@ -92,9 +92,7 @@ def test_schedules_reach_regularizers():
     trainer = make(more={"regularizers": {"r1": r1}}, schedules={"regularizers.r1.gamma": Schedule(to_value=0.0)})
     seen = [(trainer.step(), r1.gamma)[1] for _ in range(3)]
     assert seen == pytest.approx([8.0, 7.2, 6.4])
-    with pytest.raises(
-        UsageError, match=r"The regularizers.r1 has no number called 'gama' to schedule\. Did you mean 'gamma'\?"
-    ):
+    with pytest.raises(UsageError, match=r"regularizers.r1 .*'gama'.*'gamma'"):
         make(more={"regularizers": {"r1": r1}}, schedules={"regularizers.r1.gama": Schedule(to_value=0.0)})
 
 

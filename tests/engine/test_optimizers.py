@@ -181,11 +181,9 @@ def test_fused_gives_way_to_what_excludes_it():
 def test_what_an_optimizer_refuses_is_one_line():
     with pytest.raises(UsageError, match=r"^No optimizer is called 'adm'\. Did you mean 'adam'\?$"):
         make(optimizer="adm")
-    with pytest.raises(
-        UsageError, match=r"^The optimizer 'sgd' of the generator refuses its options \{'betas': \(0\.5, 0\.9\)"
-    ):
+    with pytest.raises(UsageError, match=r"'sgd' .*generator .*\{'betas': \(0\.5, 0\.9\)"):
         make(optimizer="sgd", optimizer_options={"betas": (0.5, 0.9)})
-    with pytest.raises(UsageError, match=r"^The optimizer 'adam' of the generator refuses its options .*Invalid beta"):
+    with pytest.raises(UsageError, match=r"'adam' .*generator .*Invalid beta"):
         make(optimizer_options={"betas": (0.5, 1.5)})
 
 

@@ -24,14 +24,12 @@ def score(turn):
 
 
 def test_a_phase_that_updates_an_unknown_role():
-    with pytest.raises(
-        PluginError, match=r"^Phase 'x' of Loss updates 'critic'; known roles: generator, discriminator, loss\.$"
-    ):
+    with pytest.raises(PluginError, match=r"'x' of Loss .*'critic'.* generator, discriminator, loss"):
         make(loss_with(Phase("x", ("critic",)), score))
 
 
 def test_a_phase_without_its_method():
-    with pytest.raises(PluginError, match=r"^Loss has a phase 'x' but no method of that name\.$"):
+    with pytest.raises(PluginError, match=r"Loss .*phase 'x' .*method"):
         make(loss_with(Phase("x", ("generator",))))
 
 
@@ -39,7 +37,7 @@ def test_a_discriminator_to_update_where_there_is_none():
     other = make()
     with pytest.raises(
         PluginError,
-        match=r"^Phase 'discriminator' of NonSaturating updates the discriminator, but the variant has none\.$",
+        match=r"'discriminator' of NonSaturating .*discriminator.* none",
     ):
         Trainer(
             generator=other.generator,
@@ -64,29 +62,25 @@ def test_terms_that_are_not_scalars_by_name(terms, shown):
     trainer = make(loss_with(Phase("x", ("generator",)), lambda turn: terms))
     with pytest.raises(PluginError) as caught:
         trainer.step()
-    assert str(caught.value) == f"Loss.x must return {{term: scalar tensor}}, got {shown}."
+    assert "Loss.x" in str(caught.value) and f"{{term: scalar tensor}}, got {shown}" in str(caught.value)
 
 
 def test_terms_of_a_regularizer_are_checked_as_well():
     regularizer = R1(IMAGE)
     regularizer.forward = lambda turn: {"penalty": 0.0}
-    with pytest.raises(
-        PluginError, match=r"^R1\.forward must return \{term: scalar tensor\}, got \{'penalty': 'float'\}\.$"
-    ):
+    with pytest.raises(PluginError, match=r"R1\.forward .*\{term: scalar tensor\}.*\{'penalty': 'float'\}"):
         make(more={"regularizers": {"r1": regularizer}}).step()
 
 
 def test_terms_that_teach_nothing():
     trainer = make(loss_with(Phase("x", ("generator",)), lambda turn: {"real": turn.logits(turn.real).mean()}))
-    with pytest.raises(PluginError, match=r"^No term of Loss\.x depends on a parameter of the generator\.$"):
+    with pytest.raises(PluginError, match=r"Loss\.x .*parameter of the generator"):
         trainer.step()
 
 
 def test_a_regularizer_for_a_phase_that_the_loss_does_not_have():
     loss = loss_with(Phase("critic", ("discriminator",)), score)
-    with pytest.raises(
-        UsageError, match=r"^The regularizer 'r1' belongs to a phase 'discriminator'; the phases of Loss are: critic\.$"
-    ):
+    with pytest.raises(UsageError, match=r"'r1' .*'discriminator'.* Loss .*critic"):
         make(loss, more={"regularizers": {"r1": R1(IMAGE)}})
 
 

@@ -250,7 +250,7 @@ def test_a_set_has_no_distance_to_itself_and_both_ways_are_as_long():
 
 
 def test_dimensions_must_agree():
-    with pytest.raises(UsageError, match="3 dimensions cannot be compared with features of 4"):
+    with pytest.raises(UsageError, match="3 dimensions .*4"):
         frechet_distance(normal(9, 3), normal(9, 4))
     with pytest.raises(UsageError, match="at least 2 images"):
         frechet_distance(normal(1, 3), normal(9, 3))

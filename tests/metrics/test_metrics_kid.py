@@ -109,7 +109,7 @@ def test_subsets_come_from_the_seed_alone():
 def test_impossible_subsets_are_refused(wrong):
     with pytest.raises(UsageError, match="subsets of"):
         kid(features(50, 3), features(60, 3), seeded(), **{"subset_size": 50, **wrong})
-    with pytest.raises(UsageError, match="3 dimensions cannot be compared with features of 4"):
+    with pytest.raises(UsageError, match="3 dimensions .*4"):
         kid(features(50, 3), features(60, 4), seeded(), subset_size=10)
 
 

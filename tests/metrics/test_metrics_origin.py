@@ -168,7 +168,7 @@ def test_labels_count_only_where_the_classifier_means_the_same_by_them():
 
 
 def test_a_code_beyond_the_latent_is_named():
-    with pytest.raises(PluginError, match="'stripes' has a code 'far' of 4 numbers from 5, its latents have 7"):
+    with pytest.raises(PluginError, match="'stripes' .*'far' .*4 .*5.* 7"):
         stripes((Code("far", 5, 4, "categorical"),)).categories(3)
 
 
@@ -192,7 +192,7 @@ def raising(error):
 
 def test_an_extractor_that_fails_while_it_looks_is_named():
     images = torch.zeros(4, 1, 2, 2)
-    with pytest.raises(PluginError, match=r"The extractor 'mine' failed: ZeroDivisionError: 'division'\."):
+    with pytest.raises(PluginError, match=r"extractor 'mine' .*ZeroDivisionError: 'division'"):
         extract_features([images], Extractor("mine", raising(ZeroDivisionError("division")), "f" * 64, ()), ())
     network = Lit()
     for classify, message in (
@@ -219,7 +219,7 @@ def test_a_metric_that_fails_is_named():
 
 @pytest.mark.parametrize("value", [None, "3.5", [1.0], torch.zeros(2), 1j, {"part": None}, {"part": "1"}, {3: 1.0}])
 def test_a_metric_that_returns_no_number_is_named(value):
-    with pytest.raises(PluginError, match="The metric 'mine' must return a number, or a dict of numbers by name, not "):
+    with pytest.raises(PluginError, match="metric 'mine' must return a number.* dict "):
         called(lambda *_: value)
 
 

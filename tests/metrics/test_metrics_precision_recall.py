@@ -68,7 +68,7 @@ def test_blocks_change_nothing(pairs, monkeypatch):
 
 
 def test_ties_are_told_exactly():
-    """On a grid nearly every distance equals some radius, and features far from zero cost a matrix product its last digits."""
+    """On a grid nearly every distance equals a radius, and features far from zero cost products their last digits."""
     random = torch.Generator().manual_seed(0)
     real = torch.randint(0, 4, (300, 6), generator=random).double() + 1000
     fake = torch.randint(1, 5, (250, 6), generator=random).double() + 1000

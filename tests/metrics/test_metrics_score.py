@@ -223,7 +223,7 @@ def test_images_of_another_shape_are_refused(real, plain, cache):
 
 
 def test_a_classifier_is_asked_for_where_there_is_none(plain, all_metrics):
-    with pytest.raises(UsageError, match="'classes' needs a classifier; the extractor 'plain'"):
+    with pytest.raises(UsageError, match="'classes' .*classifier.*'plain'"):
         needs_of({"classes": all_metrics["classes"]}, plain)
 
 
@@ -257,7 +257,7 @@ def test_an_extractor_that_breaks_the_contract_is_named(factory, message):
 
 def test_features_of_a_wrong_shape_are_refused():
     extractor = load_extractor("mine", {"mine": with_attributes(__call__=lambda self, images: images)})
-    with pytest.raises(PluginError, match=r"'mine' must turn 4 images into features \(4, D\), not \(4, 1, 8, 8\)"):
+    with pytest.raises(PluginError, match=r"'mine' .*4 images .*\(4, D\).*\(4, 1, 8, 8\)"):
         extract_features([torch.zeros(4, 1, 8, 8)], extractor, ())
     with pytest.raises(UsageError, match="no images"):
         extract_features([], extractor, ())

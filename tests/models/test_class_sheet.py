@@ -24,7 +24,7 @@ def test_every_class_is_drawn_from_the_same_latents():
         row = model.generate(latent, torch.full((4,), number))
         torch.testing.assert_close(images[4 * number : 4 * number + 4], row, rtol=0, atol=1e-5)
     assert not torch.allclose(images[0], images[4], atol=0.01)
-    with pytest.raises(UsageError, match="This dcgan generator is unconditional: it has no classes to show"):
+    with pytest.raises(UsageError, match="dcgan .*unconditional"):
         tiny.built_in("dcgan").each_class(2)
 
 

@@ -131,9 +131,7 @@ def test_exploring_leaves_the_generator_as_it_was():
 
 
 def test_a_generator_without_layers_is_told():
-    with pytest.raises(
-        UsageError, match="The first layer of Bare cannot be found: no module with parameters receives the latent"
-    ):
+    with pytest.raises(UsageError, match="first layer of Bare .*latent"):
         explore(tiny.model_of(Bare(), GREY))
 
 
@@ -153,7 +151,7 @@ def test_directions_go_both_ways_from_each_sample():
 
 
 def test_more_directions_than_numbers():
-    with pytest.raises(UsageError, match="Latents of 6 numbers have no more directions than that, got 7"):
+    with pytest.raises(UsageError, match="Latents of 6 .* 7"):
         explore(tiny.built_in("dcgan"), directions=7)
 
 

@@ -369,7 +369,7 @@ def config_of(**options):
 
 def test_options_that_ask_for_endless_layers_are_stopped():
     assert build_on_meta(config_of(depth=100), "config.json", Parts(Deep), 200).layers[99].weight.is_meta
-    with pytest.raises(CheckpointError, match="^config.json: generator: its options ask for far more layers"):
+    with pytest.raises(CheckpointError, match="^config.json: generator: .*options .*layers"):
         build_on_meta(config_of(depth=2**20), "config.json", Parts(Deep), 4)
 
 
@@ -402,9 +402,7 @@ def test_a_factory_that_fails_is_one_line():
     def failing(image):
         raise RuntimeError("several\nlines")
 
-    with pytest.raises(
-        CheckpointError, match="config.json: generator: .*ganzoo-odd:odd failed to build: RuntimeError: several lines"
-    ):
+    with pytest.raises(CheckpointError, match="config.json: generator: .*ganzoo-odd:odd .*RuntimeError: several lines"):
         build_on_meta(config_of(), "config.json", Parts(failing), 5)
     with pytest.raises(CheckpointError, match="builds no ganzoo.networks.Generator"):
         build_on_meta(config_of(), "config.json", Parts(lambda image: nn.Linear(2, 2)), 5)
@@ -464,7 +462,7 @@ print(*sorted(sys.modules), file=sys.stderr)
 
 def test_a_folder_of_another_format_says_so(saved):
     edit_config(saved[1], format=2)
-    with pytest.raises(CheckpointError, match="format: 2 is not one that this ganzoo reads .*update ganzoo"):
+    with pytest.raises(CheckpointError, match="format: 2 .*update ganzoo"):
         ganzoo.load(saved[1])
     assert json.loads((saved[1] / "config.json").read_text())["format"] == 2
 

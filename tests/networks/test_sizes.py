@@ -22,7 +22,7 @@ def test_doublings(size, starts, least, expected):
 def test_a_size_that_doubling_misses_is_refused_with_those_that_it_reaches():
     with pytest.raises(ValueError, match=r"16, 32, 64, 128 \.\.\. pixels, not 8$"):
         doublings(8, 4, least=2)
-    with pytest.raises(ValueError, match=r"14, 28, 56, 112 \.\.\. or 8, 16, 32, 64 \.\.\. pixels, not 48$"):
+    with pytest.raises(ValueError, match=r"14, 28, 56, 112 .*8, 16, 32, 64 .*48"):
         doublings(48, 7, 4)
     for size in (0, 1, 3, 20):
         with pytest.raises(ValueError, match=f"not {size}$"):

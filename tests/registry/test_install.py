@@ -73,9 +73,7 @@ def test_what_is_refused_changes_nothing(here, monkeypatch, name):
 
 def test_options_cannot_put_another_ganzoo_in_place():
     planned = [packages.Planned("Ganzoo", "99", "file:///x", False)]
-    with pytest.raises(
-        UsageError, match=f"would install Ganzoo 99 over {__version__}, which plugins must not. Nothing was changed"
-    ):
+    with pytest.raises(UsageError, match=f"Ganzoo 99 .*{__version__}.* Nothing was changed"):
         refuse_replacing(planned)
 
 

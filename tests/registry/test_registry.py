@@ -60,7 +60,7 @@ def test_names_are_sorted_and_found(plugin):
 
 def test_an_unknown_name_gets_the_nearest(plugin):
     found = Registry([plugin("a", register_losses=lambda register: register("least-squares", dict))])
-    with pytest.raises(UsageError, match=r"^No loss is called 'lest-sqares'\. Did you mean 'least-squares'\?$"):
+    with pytest.raises(UsageError, match=r"loss .*'lest-sqares'.*'least-squares'"):
         found.get("losses", "lest-sqares")
     with pytest.raises(UsageError, match=r"^No data set is called 'x'\.$"):
         found.get("datasets", "x")
@@ -96,8 +96,8 @@ def test_a_part_hook_that_fails_takes_the_plugin_out_with_its_reason(plugin):
     assert found.names("variants") == ["x"] and found.warnings == []
     assert found.names("losses") == ["hinge"]
     assert found.names("variants") == [] and "'../x' cannot be a name" in bad.error
-    assert found.warnings == [f"Plugin bad:p is broken and left out: {bad.error}"]
-    with pytest.raises(PluginError, match=r"The variant 'x' is missing because plugin bad:p is broken: .*'\.\./x'"):
+    assert [("bad:p" in line, str(bad.error) in line) for line in found.warnings] == [(True, True)]
+    with pytest.raises(PluginError, match=r"'x' .*plugin bad:p .*broken: .*'\.\./x'"):
         found.get("variants", "x")
 
 
@@ -105,7 +105,7 @@ def test_two_third_parties_and_a_third(plugin):
     same = [plugin(name, register_losses=lambda register: register("hinge", dict)) for name in ("a", "b", "c")]
     found = Registry(same)
     assert found.names("losses") == []
-    with pytest.raises(PluginError, match=r"The loss 'hinge' is registered by a:p and b:p and c:p: none is used"):
+    with pytest.raises(PluginError, match=r"loss 'hinge' .*a:p and b:p and c:p"):
         found.get("losses", "hinge")
     assert len(found.warnings) == 1
 

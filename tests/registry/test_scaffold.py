@@ -117,7 +117,7 @@ def test_names_that_cannot_be(name, tmp_path):
     [("dcgan", "gan", "variant"), ("non-saturating", "loss", "loss"), ("dcgan-newmu", "gan", "generator")],
 )
 def test_names_that_are_taken(tmp_path, name, scope, kind):
-    with pytest.raises(UsageError, match=f"The {kind} '{name}' exists already, from ganzoo"):
+    with pytest.raises(UsageError, match=f"{kind} '{name}' .*ganzoo"):
         write_plugin(name, scope, tmp_path / "out", registry())
     assert list(tmp_path.iterdir()) == []
 

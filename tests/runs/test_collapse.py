@@ -217,7 +217,7 @@ def test_warn_says_one_line_and_goes_on(run_of, capsys):
 def test_stop_keeps_the_state_and_names_the_healthy_one(run_of):
     loop = run_of("stop", 100)
     collapse_when(loop, lambda trainer: trainer.step_number > 20)
-    with pytest.raises(DivergedError, match="collapsed by step 40.*newest healthy checkpoint is .*step-000000020"):
+    with pytest.raises(DivergedError, match="collapsed .*step 40.*healthy .*step-000000020"):
         loop.run()
     assert small.steps_of(loop.folder.path) == [40, 30, 20]  # two and the healthy one
     assert DivergedError.exit_code == 3
@@ -293,7 +293,7 @@ def test_weights_that_are_not_finite_are_never_saved(run_of):
         return terms
 
     loop.trainer.step = poisoned
-    with pytest.raises(DivergedError, match=r"step 1[78].*last good checkpoint is .*step-000000010"):
+    with pytest.raises(DivergedError, match=r"step 1[78].*checkpoint .*step-000000010"):
         loop.run()
     assert small.steps_of(loop.folder.path) == [10]
     assert events(loop, "diverged")
@@ -312,7 +312,7 @@ def test_a_last_step_that_breaks_the_weights_is_noticed(run_of):
         return terms
 
     loop.trainer.step = poisoned
-    with pytest.raises(DivergedError, match="not finite in training .*last good checkpoint is .*step-000000010"):
+    with pytest.raises(DivergedError, match="not finite .*checkpoint .*step-000000010"):
         loop.run()
 
 

@@ -48,7 +48,10 @@ def row(
     data="fashion-mnist",
     **others,
 ) -> dict:
-    """A row whose ranking metric has these `values` during training; a point takes `second` seconds for every 8,000 images."""
+    """A row whose ranking metric has these `values` during training.
+
+    A point takes `second` seconds for every 8,000 images.
+    """
     points = [{"step": n // 64, "images": n, "scores": scores(v)} for n, v in zip(LENGTHS, values, strict=False)]
     best = min(points, key=lambda point: point["scores"]["frechet[fashion-cnn]"], default=None)
     seconds = [second * n / 8000 for n, _ in zip(LENGTHS, values, strict=False)]
@@ -106,7 +109,10 @@ def write(folder: Path, rows: list[dict], *protocols: dict) -> Path:
 
 
 def plausible() -> list[dict]:
-    """Four variants with three to four seeds, one of which diverged and one collapsed; a mixture under a hostile name; a second protocol."""
+    """Four variants with three to four seeds, one of which diverged and one collapsed.
+
+    A mixture under a hostile name; a second protocol.
+    """
     rows, chance = [], random.Random(5)
     for name, level, second in (("dcgan", 24, 20), ("lsgan", 27, 19), ("wgan-gp", 21, 55), ("vae", 62, 9)):
         for seed in range(3):

@@ -1,4 +1,4 @@
-"""What the tests of benches share: a tiny matrix with a variant that diverges and one that is broken, and its comparison."""
+"""A tiny matrix of trainings, with a variant that diverges and one that is broken, for the tests of benches."""
 
 from __future__ import annotations
 
@@ -75,7 +75,10 @@ def timeless(folder: Path) -> list[str]:
 
 @contextmanager
 def forked(arguments: list[str], log: Path):
-    """A fork of this process that runs the command line; yields its number and a function that gives its exit code, or None."""
+    """A fork of this process that runs the command line.
+
+    Yields its number and a function that gives its exit code, or None.
+    """
     child = os.fork()
     if child == 0:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

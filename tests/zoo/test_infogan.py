@@ -231,7 +231,7 @@ def test_learning_rates_and_leak_are_those_of_the_official_code():
 
 def test_networks_with_different_codes_are_refused_in_one_line():
     trainer = small_trainer("infogan", GREY28, generator={"width": 2, "categories": 5}, discriminator={"width": 2})
-    with pytest.raises(UsageError, match="5 categories and 2 continuous codes.* needs 9 outputs, not 14"):
+    with pytest.raises(UsageError, match="5 .*2 .* 9 outputs.*14"):
         trainer.step()
 
 

@@ -31,7 +31,7 @@ def register_augmentations(register):
     class AdaptiveContrast(Augmentation):
         """Doubles the contrast of a picture with probability `p`, which aims at a mean sign of the real logits of 0.6.
 
-        Karras et al. 2020, section 3: every `interval` batches p moves by as much as lets it reach 1 in `images` images.
+        Karras et al. 2020, section 3: every `interval` batches p moves so far that it reaches 1 in `images` images.
         """
 
         def __init__(self, image, target: float = 0.6, interval: int = 2, images: int = 500_000):

@@ -25,7 +25,7 @@ def register_discriminators(register):
     from torch import nn
 
     class Autoencoder(nn.Module):
-        """The mean absolute error (N,) of each picture's reconstruction; the picture, as the target, carries its gradient."""
+        """Returns the mean absolute error (N,) of each reconstruction; pictures carry their gradient, as target too."""
 
         def __init__(self, image, width: int = 4):
             super().__init__()

@@ -12,7 +12,7 @@ from ganzoo.networks import Generator, LeakyReLU
 
 
 def growth(step: int, stage: int, top: int) -> float:
-    """How far the networks have grown at a step: 0 is 4 pixels, 1 is 8; `stage` steps steady, `stage` steps of fading, ..."""
+    """Returns how far the networks have grown: 0 is 4 pixels, 1 is 8; `stage` steady steps, `stage` fading ones, ..."""
     doublings, within = divmod(step, 2 * stage)
     return min(doublings + max(within - stage, 0) / stage, top)
 

@@ -85,7 +85,7 @@ def register_losses(register):
             return {"fake": softplus(-logits).mean(), **information(turn.latent, codes)}
 
     def information(latent, codes):
-        """The two halves of -L_I without the prior's constant entropy (equation 5); Gaussians with a standard deviation of 1."""
+        """Returns the halves of -L_I without the prior's constant entropy (equation 5); Gaussians of deviation 1."""
         density = (latent[:, 13:] - codes[:, 10:]).square().sum(1) / 2 + math.log(2 * math.pi)
         return {"category": cross_entropy(codes[:, :10], latent[:, 3:13].argmax(1)), "continuous": density.mean()}
 

@@ -1,4 +1,4 @@
-"""ProGAN: the networks grow while they train; how far, the loss works out of the step and leaves in a buffer of each."""
+"""ProGAN: the networks grow while they train; the loss derives from the step how far, in a buffer of each."""
 
 from ganzoo import Part, Training, Variant, hookimpl
 

@@ -14,7 +14,7 @@ LAYERS = 3
 
 
 class Modulated(nn.Module):
-    """A convolution whose input channels a style scales and whose output is normalized again (Karras et al. 2020, equation 3)."""
+    """A convolution whose input channels a style scales and whose output is normalized (Karras et al. 2020, eq. 3)."""
 
     def __init__(self, styles: int, before: int, after: int, size: int, demodulate: bool):
         super().__init__()

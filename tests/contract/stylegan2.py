@@ -4,7 +4,7 @@ from ganzoo import Part, Training, Variant, hookimpl
 
 
 def still(phase: str, step: int) -> set[str]:
-    """The bias of a last layer moves the picture, not its derivative; nor do D's biases, whose activations are piecewise linear."""
+    """Biases without a second derivative: of a last layer, and of D, whose activations are piecewise linear."""
     biases = {f"discriminator.{layer}.bias" for layer in ("features.0", "features.2", "head")}
     return {"path_length": {"generator.to_rgb.bias"}, "r1": biases}.get(phase, set())
 

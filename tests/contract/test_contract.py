@@ -1,4 +1,4 @@
-"""All sixteen variants of the contract through the engine as it is: finite, moving what they should, resuming bitwise."""
+"""All sixteen variants of the contract through the engine: finite, moving the right roles, resuming bitwise."""
 
 import importlib
 from copy import deepcopy

@@ -1,4 +1,4 @@
-"""A variational autoencoder: no discriminator, and the encoder, which only training needs, is a submodule of the loss."""
+"""A variational autoencoder: no discriminator; the encoder, for training only, is a submodule of the loss."""
 
 from ganzoo import Part, Training, Variant, hookimpl
 

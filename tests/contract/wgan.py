@@ -1,4 +1,4 @@
-"""WGAN: all weights, batch norm's too, clipped at the start of the critic's method, and many critic steps at the beginning and now and then."""
+"""WGAN: clips all weights, batch norm's too, before each critic step; many critic steps at first and now and then."""
 
 from ganzoo import Part, Training, Variant, hookimpl
 

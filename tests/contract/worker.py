@@ -45,7 +45,7 @@ class Anchor(Regularizer):
 
 
 def build(case: str, processes: Processes) -> Trainer:
-    """A case in float64 on a batch of eight; every process begins with other weights, of which the first one's must win."""
+    """A case in float64 on a batch of eight; each process starts with other weights, and the first one's must win."""
     registry = contract_registry()
     variant = registry.get("variants", case)
     if case in EXACT and variant.generator.name == "tiny":
@@ -71,7 +71,7 @@ def build(case: str, processes: Processes) -> Trainer:
 
 
 def watch(case: str, processes: Processes) -> dict[str, torch.Tensor]:
-    """Gradients of every optimizer step, terms averaged over processes, and everything in the state, after STEPS steps."""
+    """Gradients of every optimizer step, terms averaged over processes, and the whole state after STEPS steps."""
     trainer = build(case, processes)
     seen: dict[str, torch.Tensor] = {}
     for role, optimizer in trainer.optimizers.items():

@@ -16,7 +16,7 @@ from ganzoo.engine.distributed import Processes, join
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """What each of two processes saw of every case, started with the environment that torchrun gives and a store like its own."""
+    """The records of two processes for every case, started with torchrun's environment and a store like its own."""
     folder = tmp_path_factory.mktemp("two")
     store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     running = [start(rank, store.port, folder) for rank in (0, 1)]

@@ -1,4 +1,4 @@
-"""Optimizers and schedules: one of each for a role, the values that a schedule passes, and moments in the right layout."""
+"""Optimizers and schedules: one optimizer a role, the values of schedules, and moments in the right layout."""
 
 import math
 from copy import deepcopy

@@ -91,7 +91,7 @@ def test_the_trainer_gives_the_weights_of_a_hand_written_loop(task, kind, monkey
 
 
 def tolerance(name, moved):
-    """1e-12, except where a batch norm cancels a bias: its gradient is rounding alone, which Adam divides by its 1e-8."""
+    """1e-12, except where batch norm cancels a bias: its gradient is rounding, which Adam divides by its 1e-8."""
     if 0 < moved < 1e-9:
         return 1e-10
     return 1e-11 if name.endswith("running_mean") else 1e-12

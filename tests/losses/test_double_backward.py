@@ -49,7 +49,7 @@ def ours(x, weight, bias=None, **options):
 
 
 def of_every_order(convolution, options, bias):
-    """Output, its gradient with respect to all, and the gradients of a penalty on the input's gradient and on the weight's."""
+    """Returns output, its gradients, and the gradients of a penalty on the input's gradient and on the weight's."""
     given = tensors(options.get("groups", 1), bias)
     wanted = [tensor for tensor in given if tensor is not None]
     output = convolution(*given, **options)
@@ -123,7 +123,7 @@ def test_a_penalty_does_not_compute_the_weights_gradient_twice():
 
 
 def test_a_missing_gradient_stays_missing(monkeypatch):
-    """Under a leaky ReLU that knows of penalties nothing depends on the biases: no backward pass of zeros may reach them."""
+    """Under a piecewise-linear leaky ReLU nothing depends on the biases: no backward pass of zeros may reach them."""
     layers = [nn.Conv2d(1, 4, 3, padding=1), LeakyReLU(), nn.Conv2d(4, 4, 3, groups=4), LeakyReLU(), nn.Conv2d(4, 1, 1)]
     net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(9, 1))
     monkeypatch.setattr(nn.grad, "conv2d_weight", lambda *arguments, **options: pytest.fail("a gradient of zeros"))

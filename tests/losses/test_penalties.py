@@ -107,7 +107,7 @@ def test_lecam_by_hand_over_several_steps():
     fake = [torch.tensor(pair, dtype=DOUBLE) for pair in ([-1.0, 0.0], [-2.0, 2.0], [1.0, -3.0])]
     terms = [
         lecam(SimpleNamespace(real_logits=r, fake_logits=f, step=step))["distance"].item()
-        for step, (r, f) in enumerate(zip(real, fake))
+        for step, (r, f) in enumerate(zip(real, fake, strict=True))
     ]
     assert terms[:2] == [0, 0], "off until step `start`, counted from 1, is over"
     # step 1 (before start): 2.0 and -0.5; step 2: 0.9·2 + 0.1·3 and 0.9·(-0.5) + 0; step 3: from there
@@ -140,7 +140,9 @@ def test_consistency_is_zero_for_a_critic_that_does_not_notice(pictures):
         found.real_logits = critic(inner)
         return found
 
-    total = lambda images: images.sum((1, 2, 3))
+    def total(images):
+        return images.sum((1, 2, 3))
+
     assert regularizer("consistency")(turn(total))["difference"].item() == pytest.approx(0, abs=1e-24)
     assert regularizer("consistency")(turn(lambda images: images[:, 0, 2, 3]))["difference"] > 1e-3
 
@@ -148,7 +150,10 @@ def test_consistency_is_zero_for_a_critic_that_does_not_notice(pictures):
 def test_consistency_by_hand():
     """All chances one half: no flip, no shift. A flip alone turns the logit x[0] into x[3]."""
     picture = torch.arange(16.0, dtype=DOUBLE).view(1, 1, 4, 4)
-    corner = lambda images: images[:, 0, 0, 0]
+
+    def corner(images):
+        return images[:, 0, 0, 0]
+
     turn = turn_of(corner, picture, real_logits=corner(picture))
     assert regularizer("consistency", strength=10.0)(turn)["difference"] == 0
     turn.uniform = lambda *shape: torch.tensor([[0.1, 0.5, 0.5]], dtype=DOUBLE)
@@ -193,7 +198,10 @@ def test_top_k_steers_the_generator_of_an_unchanged_loss():
     assert terms.keys() == expected.keys() and terms["generator.fake"] == expected["generator.fake"]
     weights = [list(t.generator.parameters())[0] for t in (trainer, plain)]
     assert not torch.equal(*weights)
-    assert all(torch.equal(*pair) for pair in zip(trainer.discriminator.parameters(), plain.discriminator.parameters()))
+    assert all(
+        torch.equal(*pair)
+        for pair in zip(trainer.discriminator.parameters(), plain.discriminator.parameters(), strict=True)
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which logits the turn knows as those of real images and of fakes, and what regularizers then get of them."""
+"""The turn identifies the logits of real images and fakes, and regularizers read and select them."""
 
 import pytest
 import torch
@@ -91,7 +91,7 @@ def test_other_labels_are_other_logits():
 
 
 class Heads(nn.Module):
-    """A discriminator with batch norm that gives features, and a number that is none of a sample's, beside its logits."""
+    """A discriminator with batch norm that returns logits, features, and a number that belongs to no sample."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""`Generator.init_from_data`: a generator that starts from the mean of the images is told it once, before anything is copied; no other costs a pass."""
+"""`Generator.init_from_data` gets the mean image once, before copies are made; other generators cost no pass."""
 
 import shutil
 from dataclasses import replace

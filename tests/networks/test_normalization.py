@@ -25,7 +25,7 @@ def plain(inputs, outputs, kernel):
 
 
 def test_one_step_of_the_power_method_by_hand():
-    """W = [[3, 0], [4, 5]], u = (1, 0): v = Wᵀu/‖·‖ = (1, 0), Wv = (3, 4), u' = (0.6, 0.8), σ = u'·Wv = 5; the true σ is √45."""
+    """W = [[3, 0], [4, 5]], u = (1, 0): v = Wᵀu/‖·‖ = (1, 0), Wv = (3, 4), u' = (0.6, 0.8), σ = u'·Wv = 5 (√45)."""
     weight, u = torch.tensor([[3.0, 0.0], [4.0, 5.0]]), torch.tensor([1.0, 0.0])
     assert torch.allclose(spectrally_normalized(weight, u, advance=True), weight / 5)
     assert torch.allclose(u, torch.tensor([0.6, 0.8]))

@@ -1,4 +1,4 @@
-"""Sizes that repeated doubling or halving reaches, and what is said of the others."""
+"""Sizes that repeated doubling or halving reaches, and the messages for others."""
 
 import pytest
 

@@ -61,15 +61,19 @@ class Schedule:
 class Training:
     """The paper's training settings; `--set training.<field>=<value>` changes a field.
 
-    Attributes: optimizer: "adam", "adamw", "rmsprop" or "sgd"; `<role>_optimizer` overrides it for one network.
+    Attributes:
+        optimizer: "adam", "adamw", "rmsprop" or "sgd"; `<role>_optimizer` overrides it for one network.
         optimizer_options: passed to every optimizer; `<role>_optimizer_options` override them for one network.
-        generator_lr, discriminator_lr, loss_lr: learning rates per optimizer step. batch_size: of the whole batch, over
-        all processes and micro-batches. accumulate: micro-batches per batch (gradient accumulation). steps: training
-        steps. ema: decay per step of the moving average of the generator's weights (None: no average). ema_start: the
-        step at which the average starts. mirror: flips half of the real images horizontally. schedules: by setting:
-        `generator_lr`, `discriminator_lr`, `loss_lr`, `beta2`, `momentum`, `ema`, `ema_half_life` (as a fraction of all
-        steps, so that it scales with the length of the run), or a numeric attribute of a part (`loss.<name>`,
-        `augmentation.<name>`, `regularizers.<part>.<name>`).
+        generator_lr: learning rate per optimizer step, as `discriminator_lr` and `loss_lr`.
+        batch_size: of the whole batch, over all processes and micro-batches.
+        accumulate: micro-batches per batch (gradient accumulation).
+        steps: training steps.
+        ema: decay per step of the moving average of the generator's weights (None: no average).
+        ema_start: the step at which the average starts.
+        mirror: flips half of the real images horizontally.
+        schedules: by setting: `generator_lr`, `discriminator_lr`, `loss_lr`, `beta2`, `momentum`, `ema`,
+            `ema_half_life` (as a fraction of all steps, so that it scales with the length of the run), or a numeric
+            attribute of a part (`loss.<name>`, `augmentation.<name>`, `regularizers.<part>.<name>`).
     """
 
     optimizer: str = "adam"

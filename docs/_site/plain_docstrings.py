@@ -31,6 +31,12 @@ def plain(app, what, name, subject, options, lines: list[str]) -> None:
     lines[:] = found
 
 
+def readable_signature(app, what, name, subject, options, signature: str | None, returned: str | None):
+    """A default that a dataclass makes anew is no expression, and keeps Sphinx from reading the types beside it."""
+    return (signature.replace("<factory>", "..."), returned) if signature else None
+
+
 def setup(app):
+    app.connect("autodoc-process-signature", readable_signature)
     app.connect("autodoc-process-docstring", plain, priority=400)  # before napoleon makes its fields
     return {"parallel_read_safe": True, "parallel_write_safe": True}

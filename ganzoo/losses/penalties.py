@@ -32,6 +32,12 @@ def squared_gradient_norm(critic: Callable[[Tensor], Tensor], images: Tensor) ->
         return gradient.square().sum(tuple(range(1, gradient.ndim)))  # flatten would copy what is channels last
 
 
+def safe_root(squared: Tensor) -> Tensor:
+    """Returns the square root with the gradient 0 where the number is 0: torch's is infinite there, times 0 NaN."""
+    flat = squared == 0
+    return squared.masked_fill(flat, 1.0).sqrt().masked_fill(flat, 0.0)
+
+
 def gradient_penalty(
     critic: Callable[[Tensor], Tensor],
     real: Tensor,
@@ -43,10 +49,11 @@ def gradient_penalty(
     """Returns mean((‖∇ critic(x̂)‖₂ − target)²) at x̂ = real + mix·(fake − real), without the factor λ.
 
     `mix` (N, 1, 1, 1) is uniform in [0, 1). The norm is over all of C, H and W, without an epsilon under the root, as
-    in the official code. With `one_sided`, only norms above `target` count. Gulrajani et al. 2017, equation 3.
+    in the official code; a norm of exactly 0 gives no gradient. With `one_sided`, only norms above `target` count.
+    Gulrajani et al. 2017, equation 3.
     """
     real, fake = at_least_float32(real.detach()), at_least_float32(fake.detach())
-    excess = squared_gradient_norm(critic, torch.lerp(real, fake, mix)).sqrt() - target
+    excess = safe_root(squared_gradient_norm(critic, torch.lerp(real, fake, mix))) - target
     return (excess.relu() if one_sided else excess).square().mean()
 
 

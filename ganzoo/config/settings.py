@@ -38,6 +38,11 @@ def resolve(variant: Variant, settings: Sequence[str], registry: Registry) -> Re
         except ValueError as error:
             mistakes.append(f"{path}: {error}")
     mistakes += training_mistakes(variant.training) + option_bounds(variant) + part_mistakes(variant, registry)
+    if variant.augmentation is not None and variant.discriminator is None:
+        mistakes.append(
+            f"augmentation: '{variant.augmentation.name}' transforms the input of a discriminator, "
+            f"and variant '{variant.name}' has none"
+        )
     if mistakes:
         head = "A setting cannot be used: " if len(mistakes) == 1 else f"{len(mistakes)} settings cannot be used:\n  "
         raise UsageError(head + "\n  ".join(dict.fromkeys(mistakes)))

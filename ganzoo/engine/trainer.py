@@ -87,6 +87,7 @@ class Trainer:
         )
         self.observing = augmentation is not None and type(augmentation).observe is not Augmentation.observe
         self.unobserved: set[str] = set()  # phases in which an adaptive augmentation received no real logits
+        self.unselected: set[str] = set()  # phases in which a regularizer that selects received no fakes' logits
         self._parts = parts(training, processes)
         self.step_number = 0
         self.batches_taken = 0
@@ -179,9 +180,10 @@ class Trainer:
         for micro, turn in enumerate(turns):
             seed_process(hashed(self.seed, self.attempt, *key, self.processes.rank, micro), self.device)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                terms = self._with_regularizers(
-                    phase, turn, _checked_terms(method(turn), f"{type(self.loss).__name__}.{phase.name}")
-                )
+                terms = _checked_terms(method(turn), f"{type(self.loss).__name__}.{phase.name}")
+                if turn.unselected:
+                    self.unselected.add(phase.name)
+                terms = self._with_regularizers(phase, turn, terms)
             total = cast(Tensor, sum(terms.values()))
             if not total.requires_grad:
                 raise PluginError(
@@ -220,6 +222,10 @@ class Trainer:
                 more = _checked_terms(regularizer(turn), f"{type(regularizer).__name__}.forward")
                 terms = {**terms, **{f"{name}.{key}": value for key, value in more.items()}}
         return terms
+
+    def selects(self, phase: Phase) -> bool:
+        """Whether a regularizer of a phase of this step selects among the fakes."""
+        return any(type(regularizer).select is not Regularizer.select for _, regularizer in self._due(phase))
 
     def select(self, turn: Turn, phase: Phase, logits: Tensor) -> Tensor:
         """Returns the logits of fakes as the regularizers of a phase select them."""

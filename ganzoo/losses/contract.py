@@ -17,11 +17,13 @@ class Loss(nn.Module):
 
     The engine minimizes the sum of the terms and logs each. A loss is a module: its state is in buffers, a network that
     only training needs is a submodule. It contains no optimizer, logger, device or `backward`. `short_run`: its options
-    for runs of only a few hundred steps (`ganzoo check`).
+    for runs of only a few hundred steps (`ganzoo check`). `real_is_low`: whether it gives real images the lower logits,
+    as losses on energies do.
     """
 
     phases: tuple[Phase, ...] = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",)))
     short_run: Mapping[str, Any] = {}
+    real_is_low: bool = False
 
 
 class Regularizer(nn.Module):

@@ -59,6 +59,7 @@ class Turn:
         self._detached_fake: Tensor | None = None
         self._streams: dict[str, torch.Generator] = {}
         self._scores: dict[Source, Tensor] = {}
+        self._scored_fakes: tuple[Tensor, Tensor | None] | None = None
         self.generator, self.discriminator, self.step = trainer.generator, trainer.discriminator, trainer.step_number
 
     def follow(self, phase: Phase, key: tuple[Any, ...], keep_graph: bool = False) -> Turn:
@@ -128,7 +129,11 @@ class Turn:
         """
         if stands_for is None:
             stands_for = self._identified(images, label)
-        return self._recorded(self._judged(images, self.label if label is OWN_LABEL else label, heads), stands_for)
+        label = self.label if label is OWN_LABEL else label
+        result = self._judged(images, label, heads)
+        if stands_for == "fake" and self._scored_fakes is None:
+            self._scored_fakes = images.detach(), label
+        return self._recorded(result, stands_for)
 
     def logits_of_both(self, real: Tensor | None = None, fake: Tensor | None = None, **heads: Any) -> tuple[Any, Any]:
         """Scores real images and fakes in one pass over their concatenation; returns what `logits` does for each.
@@ -141,6 +146,8 @@ class Turn:
         fake = self.fake if fake is None else fake
         label = None if self.label is None else torch.cat([self.label, self.label])
         halves = _split(self._judged(torch.cat([real, fake]), label, heads), len(real), len(fake))
+        if self._scored_fakes is None:
+            self._scored_fakes = fake.detach(), self.label
         return self._recorded(halves[0], "real"), self._recorded(halves[1], "fake")
 
     @property
@@ -152,6 +159,24 @@ class Turn:
     def fake_logits(self) -> Tensor:
         """Logits (N,) of `turn.fake`, likewise; under a regularizer that selects, the selected ones."""
         return self._scores["fake"] if "fake" in self._scores else _first(self.logits(self.fake))
+
+    @property
+    def scored_fake(self) -> tuple[Tensor, Tensor | None]:
+        """The images (N, C, H, W) of `fake_logits`, without a graph, and the labels (N,) they were scored with.
+
+        They are the loss's, which may be others than `turn.fake` with `turn.label`: with labels of their own, say.
+        """
+        return (self.fake.detach(), self.label) if self._scored_fakes is None else self._scored_fakes
+
+    @property
+    def real_is_low(self) -> bool:
+        """Whether the loss gives real images the lower logits, as losses on energies do."""
+        return bool(self._trainer.loss.real_is_low)
+
+    @property
+    def unselected(self) -> bool:
+        """True if a regularizer selects among the fakes of this phase, but received no logits of them."""
+        return "fake" not in self._scores and self._trainer.selects(self._phase)
 
     @property
     def unobserved(self) -> bool:

@@ -130,15 +130,18 @@ class TrainingLoop:
         return self.trainer.step_number >= self.trainer.training.steps or self.clock.is_over
 
     def _warn_of_unobserved(self) -> None:
-        """Warns once if an adaptive augmentation cannot adapt, because the loss scores changed real images."""
-        unobserved = self.trainer.unobserved
-        if unobserved and self._may_warn:
-            phases = " and ".join(sorted(unobserved))
-            loss = type(self.trainer.loss).__name__
-            reason = f"{loss} scores a changed copy of them"
-            line = f"the augmentation observes no logits of real images in phase {phases}: {reason}"
-            self.progress.say(f'Warning: {line}. It must say so: turn.logits(images, stands_for="real").')
-            self._may_warn = False
+        """Warns once if a mix-in cannot act, because the loss scores changed copies without saying so."""
+        missing = (
+            (self.trainer.unobserved, "the augmentation observes", "real images", "real"),
+            (self.trainer.unselected, "a regularizer that selects among fakes gets", "fakes", "fake"),
+        )
+        for found, who, images, source in missing:
+            if found and self._may_warn:
+                phases = " and ".join(sorted(found))
+                line = f"{who} no logits of {images} in phase {phases}"
+                line += f": {type(self.trainer.loss).__name__} scores a changed copy of them"
+                self.progress.say(f'Warning: {line}. It must say so: turn.logits(images, stands_for="{source}").')
+                self._may_warn = False
 
     def _is_fetch_due(self, step: int) -> bool:
         """True every 25 steps, and once a second in a run of one process."""

@@ -9,6 +9,8 @@ from contract.harness import IMAGE, make
 from torch import nn
 from torch.nn import functional
 
+from ganzoo.losses import gradient_penalty
+
 DOUBLE = torch.float64
 
 
@@ -30,6 +32,7 @@ class Linear(nn.Module):
 def turn_of(critic, real=None, fake=None, step=0, **more):
     """A turn with these images whose random numbers are all one half."""
     found = {} if real is None else {"real": real, "fake": real if fake is None else fake}
+    found |= {} if real is None else {"scored_fake": (found["fake"], None)}
 
     def chance(*shape):
         return torch.full((len(real), *shape), 0.5, dtype=DOUBLE)
@@ -40,7 +43,7 @@ def turn_of(critic, real=None, fake=None, step=0, **more):
         step=step,
         discriminator=critic,
         **found,
-        **more,
+        **({"real_is_low": False} | more),
     )
 
 
@@ -88,6 +91,22 @@ def test_the_one_sided_penalty_leaves_gentle_slopes_alone(slope, pictures):
     assert regularizer("gradient-penalty")(turn_of(Linear(gentle), pictures))["penalty"].item() == pytest.approx(10 / 4)
 
 
+@pytest.mark.parametrize("one_sided", [False, True])
+def test_a_slope_of_exactly_zero_costs_what_it_should_and_gives_a_finite_gradient(one_sided, pictures):
+    """A ReLU that is off at one image of the batch: torch's root of 0 alone would make the whole gradient NaN."""
+    weight = torch.full((64,), 3.0, dtype=DOUBLE, requires_grad=True)
+    alive = pictures.abs() + 1
+    real = torch.cat([alive, -alive[:1]])
+
+    def critic(images):
+        return (images.flatten(1) @ weight).relu()
+
+    value = gradient_penalty(critic, real, real, torch.zeros(5, 1, 1, 1, dtype=DOUBLE), one_sided=one_sided)
+    torch.testing.assert_close(value, torch.tensor((4 * 23.0**2 + (0 if one_sided else 1)) / 5, dtype=DOUBLE))
+    (gradient,) = torch.autograd.grad(value, weight)
+    torch.testing.assert_close(gradient, torch.full((64,), 2 * 23 * 3 / 24 * 4 / 5, dtype=DOUBLE))
+
+
 def test_dragan_looks_a_quarter_of_a_deviation_away(pictures):
     """With every random number one half, x̂ = x + ½·(½·std·½)."""
     seen = []
@@ -106,7 +125,7 @@ def test_lecam_by_hand_over_several_steps():
     real = [torch.tensor(pair, dtype=DOUBLE) for pair in ([1.0, 3.0], [2.0, 4.0], [5.0, 1.0])]
     fake = [torch.tensor(pair, dtype=DOUBLE) for pair in ([-1.0, 0.0], [-2.0, 2.0], [1.0, -3.0])]
     terms = [
-        lecam(SimpleNamespace(real_logits=r, fake_logits=f, step=step))["distance"].item()
+        lecam(SimpleNamespace(real_logits=r, fake_logits=f, step=step, real_is_low=False))["distance"].item()
         for step, (r, f) in enumerate(zip(real, fake, strict=True))
     ]
     assert terms[:2] == [0, 0], "off until step `start`, counted from 1, is over"
@@ -181,11 +200,26 @@ def test_top_k_gives_the_gradient_of_the_mean_over_the_k_largest():
     top = regularizer("top-k", decay=0.9, least=0.5)
     assert [top.kept(10, epoch) for epoch in (0, 1, 2, 6, 7, 100)] == [10, 9, 8, 5, 5, 5]
     logits = torch.tensor([0.3, -1.0, 2.0, 0.5], dtype=DOUBLE, requires_grad=True)
-    assert top.select(SimpleNamespace(epoch=0), logits) is logits
-    (whole,) = torch.autograd.grad(functional.softplus(-top.select(SimpleNamespace(epoch=100), logits)).mean(), logits)
+    assert top.select(SimpleNamespace(epoch=0, real_is_low=False), logits) is logits
+    (whole,) = torch.autograd.grad(
+        functional.softplus(-top.select(SimpleNamespace(epoch=100, real_is_low=False), logits)).mean(), logits
+    )
     (largest,) = torch.autograd.grad(functional.softplus(-logits.topk(2).values).mean(), logits)
     torch.testing.assert_close(whole, largest)
     assert whole.nonzero().flatten().tolist() == [2, 3]
+
+
+def test_where_real_images_have_the_lower_logits_lecam_and_top_k_turn_round():
+    energies = torch.tensor([0.3, -1.0, 2.0, 0.5], dtype=DOUBLE, requires_grad=True)
+    turn = SimpleNamespace(epoch=100, real_is_low=True, step=0, real_logits=energies - 5, fake_logits=energies)
+    (slope,) = torch.autograd.grad(regularizer("top-k").select(turn, energies).mean(), energies)
+    assert slope.nonzero().flatten().tolist() == [0, 1], "the two fakes of the least energy"
+    lecam = regularizer("lecam", strength=1.0, start=0, decay=0.0)
+    logits = SimpleNamespace(
+        epoch=0, real_is_low=False, step=0, real_logits=5 - energies.detach(), fake_logits=-energies.detach()
+    )
+    assert lecam(turn)["distance"] > 0
+    torch.testing.assert_close(lecam(turn)["distance"], lecam(logits)["distance"])
 
 
 def test_top_k_steers_the_generator_of_an_unchanged_loss():

@@ -55,6 +55,36 @@ def test_a_regularizer_that_asks_first_gets_the_selected_logits_too():
     torch.testing.assert_close(halving.read[0], halving.inside / 2)
 
 
+def test_a_loss_that_hides_its_fakes_from_a_regularizer_that_selects_is_noticed():
+    class Hidden(NonSaturating):
+        def generator(self, turn):
+            return {"fake": softplus(-turn.logits(turn.fake + 0)).mean()}
+
+    for loss, phases in ((Hidden(IMAGE), {"generator"}), (Twice(IMAGE), set())):
+        trainer = make(loss, more={"regularizers": {"halving": Halving()}})
+        trainer.step()
+        assert trainer.unselected == phases
+
+
+def test_the_fakes_that_a_loss_scored_are_known_with_their_labels():
+    class Relabelled(NonSaturating):
+        def discriminator(self, turn):
+            self.image, self.label = turn.fake + 1, torch.tensor([2, 1, 0, 2])
+            fake = turn.logits(self.image, self.label, stands_for="fake")
+            turn.logits(turn.fake, turn.label)
+            self.scored, self.turn = turn.scored_fake, turn
+            return {"fake": softplus(fake).mean()}
+
+        def generator(self, turn):
+            found, label = turn.scored_fake
+            assert found.equal(turn.fake) and label is turn.label, "before the loss has scored any"
+            return super().generator(turn)
+
+    loss = Relabelled(IMAGE)
+    make(loss).step()
+    assert loss.scored[0].equal(loss.image) and loss.scored[1] is loss.label
+
+
 class Looks(Regularizer):
     def forward(self, turn):
         self.real, self.fake = turn.real_logits, turn.fake_logits

@@ -107,6 +107,7 @@ class Equilibrium(Loss):
         "rate": 0.3,
     }  # at 0.001 k is still near 0 when all errors have become small, and stays there
 
+    real_is_low = True
     k: Tensor
 
     def __init__(self, image: ImageSpec, gamma: float = 0.5, rate: float = 0.001):

@@ -69,6 +69,7 @@ class Energy(Loss):
     """
 
     phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",), fresh=False))
+    real_is_low = True
 
     def __init__(self, image: ImageSpec, margin: float = 10.0, pulling: float = 0.1):
         super().__init__()

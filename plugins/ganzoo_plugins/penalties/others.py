@@ -17,7 +17,8 @@ class LeCam(Regularizer):
     """λ · (mean relu(D(x) − a_F)² + mean relu(a_R − D(G(z)))²) with moving averages a (Tseng et al. 2021).
 
     a_R and a_F are moving averages of the mean logits. As in google/lecam-gan, they are updated first, with the loss's
-    logits; until step `start` they are the newest means and the term is zero.
+    logits; until step `start` they are the newest means and the term is zero. Both differences change sign for a loss
+    that gives real images the lower logits.
     """
 
     real: Tensor
@@ -38,7 +39,9 @@ class LeCam(Regularizer):
             self.fake = decay * self.fake + (1 - decay) * fake.mean().to(self.fake.dtype)
         if number <= self.start:
             return {"distance": real.new_zeros(())}
-        distance = functional.relu(real - self.fake).square().mean() + functional.relu(self.real - fake).square().mean()
+        above, below = real - self.fake, self.real - fake
+        above, below = (-above, -below) if turn.real_is_low else (above, below)
+        distance = functional.relu(above).square().mean() + functional.relu(below).square().mean()
         return {"distance": self.strength * distance}
 
 
@@ -100,7 +103,7 @@ def _overlap(weight: Tensor) -> Tensor:
 
 
 class TopK(Regularizer):
-    """Trains the generator on the k fakes with the highest logits (Sinha et al. 2020).
+    """Trains the generator on the k fakes with the highest logits (Sinha et al. 2020), or energies: the lowest.
 
     k shrinks from the whole batch to a share `least` of it, by `decay` with every epoch. The other fakes' logits are
     detached and the selected ones' gradients scaled by N/k, so that the gradient of a mean over the batch is that of a
@@ -123,6 +126,8 @@ class TopK(Regularizer):
         k = self.kept(len(logits), turn.epoch)
         if k == len(logits):
             return logits
-        chosen = torch.zeros_like(logits).index_fill_(0, logits.topk(k, dim=0).indices.flatten(), len(logits) / k)
+        chosen = torch.zeros_like(logits).index_fill_(
+            0, logits.topk(k, dim=0, largest=not turn.real_is_low).indices.flatten(), len(logits) / k
+        )
         still = logits.detach()
         return still + chosen * (logits - still)

@@ -50,7 +50,9 @@ class R2(Slope):
         self.gamma = gamma
 
     def forward(self, turn: Turn) -> dict[str, Tensor]:
-        return {"penalty": self.every * self.gamma * zero_centred_penalty(turn.logits, turn.fake)}
+        fake, label = turn.scored_fake  # the loss may have sampled labels of their own for them
+        penalty = zero_centred_penalty(lambda images: turn.logits(images, label), fake)
+        return {"penalty": self.every * self.gamma * penalty}
 
 
 class GradientPenalty(Slope):

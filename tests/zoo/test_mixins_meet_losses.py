@@ -1,0 +1,197 @@
+"""Every mix-in with every loss, labelled or not: it changes the step as it promises, or is refused with one line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import small
+import stepping
+import torch
+from torch.nn.functional import relu
+
+from ganzoo.config.settings import resolve
+from ganzoo.engine.build import build_trainer
+from ganzoo.errors import UsageError
+from ganzoo.registry.registry import registry
+from ganzoo.testing.subject import Subject
+from ganzoo.variant import ImageSpec, Part, Variant
+
+BATCH, STEPS, CLASSES = 4, 2, 3
+CASES = [  # a variant of every loss, and each loss with and without labels where it takes them
+    ("acgan", True),
+    ("began", False),
+    ("biggan-cifar", True),
+    ("cgan", True),
+    ("cgan-pd", True),
+    ("dragan", False),
+    ("ebgan", False),
+    ("gan", False),
+    ("gan-mlp-modern", False),
+    ("geometric-gan", False),
+    ("infogan", False),
+    ("lsgan", False),
+    ("lsgan-conditional", True),
+    ("r3gan", False),
+    ("r3gan", True),
+    ("rahinge", False),
+    ("ralsgan", False),
+    ("rasgan", False),
+    ("rsgan", False),
+    ("sagan", False),
+    ("sagan", True),
+    ("sndcgan", False),
+    ("sngan", False),
+    ("wgan-gp-mnist", False),
+    ("wgan-gp-resnet", False),
+    ("wgan-gp-resnet", True),
+    ("wgan-mlp", False),
+]
+IDS = [f"{name} {'labelled' if labelled else 'unlabelled'}" for name, labelled in CASES]
+FEW = {
+    "wasserstein-clipped": {"critic_steps": 1, "warmup": 0, "long_every": 0},
+    "wasserstein-gp": {"critic_steps": 1},
+    "sngan": {"critic_steps": 1},
+    "geometric": {"generator_steps": 1},
+}
+TERMS = {  # each regularizer with a term: options under which it acts at once, passes of the discriminator it costs
+    "r1": ({}, 1),
+    "r2": ({}, 1),
+    "gradient-penalty": ({}, 1),
+    "dragan-penalty": ({}, 1),
+    "consistency": ({}, 1),
+    "lecam": ({"start": 0, "decay": 0.0}, 0),
+    "orthogonal": ({}, 0),
+}
+
+
+class FewImages(stepping.RandomBatches):
+    """A data set of one batch, so that each batch is an epoch."""
+
+    def __init__(self, image: ImageSpec, size: int):
+        super().__init__(image, size)
+        self.data = SimpleNamespace(images=range(size))
+
+
+@cache
+def narrow(name: str) -> Variant:
+    """The variant with small networks and few steps within a step."""
+    known = registry()
+    found = Subject(known.get("variants", name), known, Path()).small
+    loss = replace(found.loss, options={**found.loss.options, **FEW.get(found.loss.name, {})})
+    return replace(found, loss=loss, training=replace(found.training, batch_size=BATCH, accumulate=1))
+
+
+def trainer_of(name: str, labelled: bool, **mixins):
+    """A trainer with `regularizers` or an `augmentation`, and lists that grow with each pass of its networks."""
+    variant = replace(narrow(name), **mixins)
+    image = ImageSpec(min(variant.sizes), 1, CLASSES if labelled else 0)
+    trainer = build_trainer(resolve(variant, [], registry()), image, FewImages(image, BATCH))
+    return trainer, stepping.count_calls(trainer.generator), stepping.count_calls(trainer.discriminator)
+
+
+def stepped(trainer, *calls):
+    """The terms of the steps, the state after them and the passes that they took."""
+    terms = [trainer.step() for _ in range(STEPS)]
+    return terms, trainer.state(), [len(made) for made in calls]
+
+
+@cache
+def without(name: str, labelled: bool):
+    return stepped(*trainer_of(name, labelled))
+
+
+def roles_changed(name: str, labelled: bool, state) -> set[str]:
+    _, plain, _ = without(name, labelled)
+    return {role for role in ("generator", "discriminator") if not small.same(plain[role], state[role])}
+
+
+@pytest.mark.parametrize("mixin", TERMS)
+@pytest.mark.parametrize(("name", "labelled"), CASES, ids=IDS)
+def test_a_regularizer_adds_a_term_to_the_loss_s_own_logits(name, labelled, mixin):
+    options, cost = TERMS[mixin]
+    trainer, fakes, scores = trainer_of(name, labelled, regularizers=(Part(mixin, options),))
+    regularizer, expected = trainer.regularizers[mixin], []
+    forward = regularizer.forward
+
+    def watched(turn):
+        before = len(fakes), len(scores)
+        found = forward(turn)
+        took = len(fakes) - before[0], len(scores) - before[1]
+        own_labels = mixin == "gradient-penalty" and labelled and narrow(name).loss.name == "sngan"
+        assert took == (1 if own_labels else 0, cost), "fakes are those of the loss; its logits are used"
+        if mixin == "lecam":
+            real, fake = turn.real_logits.detach(), turn.fake_logits.detach()
+            sign = -1 if turn.real_is_low else 1
+            assert regularizer.real == real.mean() and regularizer.fake == fake.mean()
+            real_part, fake_part = relu(sign * (real - fake.mean())), relu(sign * (real.mean() - fake))
+            expected.append(0.3 * (real_part.square().mean() + fake_part.square().mean()))
+        return found
+
+    regularizer.forward = watched
+    terms, state, _ = stepped(trainer, fakes, scores)
+    found = [value for step in terms for key, value in step.items() if f".{mixin}." in key]
+    assert len(found) == sum(f"{regularizer.phase}." in " ".join(step) for step in terms)
+    assert all(value.isfinite() for value in found)
+    if mixin == "lecam":
+        torch.testing.assert_close(torch.stack(found), torch.stack(expected))
+        assert any(value > 0 for value in found) == bool(roles_changed(name, labelled, state))
+    else:
+        assert any(value > 0 for value in found)
+        assert regularizer.phase in roles_changed(name, labelled, state)
+    assert not trainer.unobserved and not trainer.unselected
+
+
+@pytest.mark.parametrize(("name", "labelled"), CASES, ids=IDS)
+def test_top_k_teaches_the_generator_by_its_best_fakes(name, labelled):
+    trainer, *calls = trainer_of(name, labelled, regularizers=(Part("top-k", {"decay": 0.5}),))
+    topk, seen = trainer.regularizers["top-k"], []
+    select = topk.select
+
+    def watched(turn, logits):
+        selected = select(turn, logits)
+        if turn.epoch:
+            (slope,) = torch.autograd.grad(selected.sum(), logits, retain_graph=True)
+            seen.append((turn, logits.detach(), slope))
+        return selected
+
+    topk.select = watched
+    _, state, passes = stepped(trainer, *calls)
+    assert seen and not trainer.unselected
+    for turn, logits, slope in seen:
+        ordered = (-logits if turn.real_is_low else logits).argsort(descending=True)
+        best = ordered[: len(logits) // 2]
+        assert slope[best].tolist() == [2.0] * len(best) and slope.sum() == len(logits)
+    assert "generator" in roles_changed(name, labelled, state)
+    assert passes == without(name, labelled)[2], "it costs no pass"
+
+
+@pytest.mark.parametrize("options", [None, {"target": None, "start": 1.0}], ids=["diffaugment", "ada at a fixed p"])
+@pytest.mark.parametrize(("name", "labelled"), CASES, ids=IDS)
+def test_an_augmentation_changes_what_the_discriminator_sees(name, labelled, options):
+    part = Part("diffaugment") if options is None else Part("ada", options)
+    trainer, *calls = trainer_of(name, labelled, augmentation=part)
+    terms, state, passes = stepped(trainer, *calls)
+    assert all(value.isfinite() for step in terms for value in step.values())
+    assert roles_changed(name, labelled, state) == {"generator", "discriminator"}
+    assert passes == without(name, labelled)[2]
+
+
+@pytest.mark.parametrize("mixin", [*TERMS, "top-k", "ada", "diffaugment"])
+def test_a_loss_without_a_discriminator_refuses_every_mix_in_with_one_line(mixin):
+    kind = "augmentation" if mixin in ("ada", "diffaugment") else "regularizers"
+    part = Part(mixin) if kind == "augmentation" else (Part(mixin),)
+    with pytest.raises(UsageError) as refused:
+        trainer_of("vae", False, **{kind: part})
+    assert mixin in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_every_loss_of_a_variant_is_here():
+    known = registry()
+    there = {known.get("variants", name).loss.name for name, _ in CASES}
+    assert there == {known.get("variants", name).loss.name for name in known.names("variants")} - {
+        "evidence-lower-bound"
+    }

@@ -17,7 +17,8 @@ from ganzoo.convert.pickle_reader import read_inputs
 from ganzoo.convert.recognize import InputFiles, recognize
 from ganzoo.engine.build import build_part
 from ganzoo.errors import CheckpointError, GanzooError, UsageError, did_you_mean
-from ganzoo.files.text import shorten
+from ganzoo.files.output import check_new_folder
+from ganzoo.files.text import quoted
 from ganzoo.layouts import Layout, Match
 from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.models.folder import write_model
@@ -64,8 +65,7 @@ def convert(request: Request, registry: Registry) -> Model:
     """
     variant = resolve(_variant(request.variant, registry), request.settings, registry).variant
     conversion = _Conversion(request, variant, _layouts(request, registry), registry)
-    if request.out.exists() and (not request.out.is_dir() or any(request.out.iterdir())):
-        raise UsageError(f"{request.out} is in the way: give a new or empty folder.")
+    check_new_folder(request.out)
     wanted = {"generator": (request.files, request.key)}
     if request.discriminator:
         wanted["discriminator"] = request.discriminator, request.discriminator_key
@@ -95,7 +95,7 @@ def _layouts(request: Request, registry: Registry) -> dict[str, Layout]:
     names = registry.names("layouts")
     if request.layout not in (*names, OWN, "auto"):
         raise UsageError(
-            f"No layout is called {shorten(request.layout)}.{did_you_mean(request.layout, [*names, OWN, 'auto'])}"
+            f"No layout is called {quoted(request.layout)}.{did_you_mean(request.layout, [*names, OWN, 'auto'])}"
         )
     if request.layout != "auto":
         names = [] if request.layout == OWN else [request.layout]
@@ -146,7 +146,7 @@ class _Conversion:
         for key, tensor in made.items():
             if tensor.is_floating_point() and not tensor.to(getattr(torch, self.request.dtype)).isfinite().all():
                 raise CheckpointError(
-                    f"{file.label}: {shorten(key)} has numbers that are not finite, or not in {self.request.dtype}."
+                    f"{file.label}: {quoted(key)} has numbers that are not finite, or not in {self.request.dtype}."
                 )
         return Converted(name, match, {key: made[key] for key in ours})
 
@@ -270,4 +270,4 @@ def _log_table(ours: Mapping[str, tuple[int, ...]], theirs: Mapping[str, tuple[i
 
 
 def _cell(name: str | None, shapes: Mapping[str, tuple[int, ...]]) -> str:
-    return "-" if name is None else f"{shorten(name)[1:-1]} {'×'.join(map(str, shapes[name])) or 'one number'}"
+    return "-" if name is None else f"{quoted(name)[1:-1]} {'×'.join(map(str, shapes[name])) or 'one number'}"

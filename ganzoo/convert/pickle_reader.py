@@ -22,7 +22,7 @@ from ganzoo.convert import pickle_process
 from ganzoo.convert.recognize import LARGEST, InputFiles
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.files.strict_json import parse_json, read_bytes, read_json
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.models.header import HEADER_BYTES, TENSORS
 
 PREFIXES = ("module.", "_orig_mod.")
@@ -66,7 +66,7 @@ def _run(jobs: list[dict], path: Path) -> None:
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True)
     if done.returncode:
         line = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"])[-1]
-        raise GanzooError(f"The process that reads foreign weights could not start or died: {shorten(line)}.")
+        raise GanzooError(f"The process that reads foreign weights could not start or died: {quoted(line)}.")
 
 
 def _result(file: InputFiles, key: str | None, out: Path) -> dict[str, Tensor]:
@@ -86,8 +86,8 @@ def _result(file: InputFiles, key: str | None, out: Path) -> dict[str, Tensor]:
 
 
 def _choice(file: InputFiles, key: str | None, candidates: Mapping[str, str]) -> UsageError:
-    listed = ", ".join(f"{shorten(path)} ({what})" for path, what in list(candidates.items())[:20])
-    head = f"has no network {shorten(key)}" if key is not None else "holds several networks"
+    listed = ", ".join(f"{quoted(path)} ({what})" for path, what in list(candidates.items())[:20])
+    head = f"has no network {quoted(key)}" if key is not None else "holds several networks"
     return UsageError(
         f"{file.label} {head}: choose with --key. There {'is' if len(candidates) == 1 else 'are'}: {listed}."
     )
@@ -97,12 +97,12 @@ def _safetensors(file: InputFiles, key: str | None) -> dict[str, Tensor]:
     tensors = _loaded(file, read_bytes(file.paths[0], limit=LARGEST))
     for name, tensor in tensors.items():
         if wrong := pickle_process.fault(tensor):
-            raise CheckpointError(f"{file.label} has a tensor {shorten(name)} that {wrong}.")
+            raise CheckpointError(f"{file.label} has a tensor {quoted(name)} that {wrong}.")
     if key is not None:
         tensors = {name[len(key) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{key}.")}
     if not tensors:
         raise UsageError(
-            f"{file.label} has no tensors{'' if key is None else f' whose names start with {shorten(key)}'}."
+            f"{file.label} has no tensors{'' if key is None else f' whose names start with {quoted(key)}'}."
         )
     return without_prefix({name: tensors[name] for name in sorted(tensors, key=_by_number)})
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.files.atomic import disk_errors
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted, reason
 
 TORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".bin")
 SUFFIXES = (*TORCH_SUFFIXES, ".npz", ".npy", ".safetensors")
@@ -70,7 +70,7 @@ def recognize(paths: Sequence[Path], key: str | None = None) -> InputFiles:
         raise UsageError(f"{paths[0]}: holds no .npy files.")
     suffixes = {file.suffix.lower() for file in files}
     if len(files) > 1 and suffixes != {".npy"}:
-        got = ", ".join(shorten(file.name) for file in files[:3])
+        got = ", ".join(quoted(file.name) for file in files[:3])
         raise UsageError(f"Several files can only be .npy arrays of one network; got {got}.")
     suffix = suffixes.pop()
     if suffix not in SUFFIXES:
@@ -98,17 +98,17 @@ def _group(files: list[Path], key: str | None) -> InputFiles:
         found = NUMBERED.fullmatch(file.name) if len(files) > 1 else None
         groups.setdefault(found["group"] if found else "", []).append((found["number"] if found else file.stem, file))
     if key is not None and key not in groups:
-        raise UsageError(f"There is no group {shorten(key)} of .npy files; known: {', '.join(sorted(groups))}.")
+        raise UsageError(f"There is no group {quoted(key)} of .npy files; known: {', '.join(sorted(groups))}.")
     if key is None and len(groups) > 1:
         raise UsageError(
-            f"The .npy files are of several networks: choose with --key {' or --key '.join(sorted(map(shorten, groups)))}."
+            f"The .npy files are of several networks: choose with --key {' or --key '.join(sorted(map(quoted, groups)))}."
         )
     chosen = groups[key] if key is not None else next(iter(groups.values()))
     chosen.sort(key=lambda item: (int(item[0]) if item[0].isdecimal() else 0, item[0]))
     names = tuple(name for name, _ in chosen)
     if len(set(names)) < len(names):
         raise UsageError(
-            f"Two files have the number {shorten(max(names, key=names.count))}: give the arrays of one network."
+            f"Two files have the number {quoted(max(names, key=names.count))}: give the arrays of one network."
         )
     return InputFiles("npy", tuple(file for _, file in chosen), sum(_size(file) for _, file in chosen), names)
 
@@ -144,7 +144,7 @@ def _check_zip(path: Path, size: int, *, stored: bool) -> int:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except OSError as problem:
-        raise CheckpointError(f"{path} cannot be read: {problem.strerror or problem}.") from None
+        raise CheckpointError(f"{path} cannot be read: {reason(problem)}.") from None
     except Exception:  # zipfile raises whatever its struct and codec calls do
         raise CheckpointError(f"{path} is a damaged or truncated zip file.") from None
     if wrong := _zip_fault(entries, size, stored) or (_torch_fault(entries) if stored else None):
@@ -157,10 +157,10 @@ def _zip_fault(entries: list[zipfile.ZipInfo], size: int, stored: bool) -> str |
     if not 0 < len(entries) <= MOST_ENTRIES:
         return f"has {len(entries)} entries; 1 to {MOST_ENTRIES} are read"
     if len(names) < len(entries):
-        return f"has two entries called {shorten(names.most_common(1)[0][0])}"
+        return f"has two entries called {quoted(names.most_common(1)[0][0])}"
     for name in (entry.orig_filename for entry in entries):
         if ".." in PurePosixPath(name).parts or name.startswith("/") or re.search(r"[\\:\0]", name):
-            return f"has an entry called {shorten(name)}, a name that leads out of it"
+            return f"has an entry called {quoted(name)}, a name that leads out of it"
     if any(entry.flag_bits & 1 for entry in entries):
         return "is encrypted"
     packed = sum(entry.compress_size for entry in entries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy
 
 from ganzoo.errors import DataError
-from ganzoo.files.text import natural_text, quoted
+from ganzoo.files.text import printable, quoted
 
 MOST_CLASSES = 100_000
 
@@ -21,7 +21,7 @@ def checked_labels(values, count: int, where: str, classes: tuple[str, ...] = ()
         raise DataError(f"{where}: {count} images but labels of shape {values.shape}; one label per image is needed.")
     if values.dtype.kind == "U":
         names, labels = numpy.unique(values, return_inverse=True)
-        return labels.reshape(-1).astype(numpy.int64), tuple(natural_text(str(name)) for name in names)
+        return labels.reshape(-1).astype(numpy.int64), tuple(printable(str(name)) for name in names)
     if values.dtype.kind not in "iu":
         raise DataError(f"{where}: labels of type {values.dtype}; whole numbers from 0, or text, are needed.")
     if int(values.min()) < 0 or int(values.max()) >= (len(classes) or MOST_CLASSES):
@@ -52,4 +52,4 @@ def folder_labels(names: list[str], where: str):
     classes = sorted({path[depth] for path in parts})
     number = {name: index for index, name in enumerate(classes)}
     labels = numpy.array([number[path[depth]] for path in parts], dtype=numpy.int64)
-    return labels, tuple(natural_text(name) for name in classes)
+    return labels, tuple(printable(name) for name in classes)

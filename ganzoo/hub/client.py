@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from ganzoo.errors import GanzooError
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.hub.errors import TRANSIENT, HubTarget, RepeatedRequest, TransientStatus, explain, retry_after, retry_delay
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -93,14 +93,14 @@ class Guard:
             return
         if commit is not None and (not COMMIT.fullmatch(commit) or self.commit not in (None, commit)):
             raise self.target.failed(
-                f"The Hub names another commit, {shorten(commit)}, for {self}: nothing of it is used."
+                f"The Hub names another commit, {quoted(commit)}, for {self}: nothing of it is used."
             )
         if (
             response.status_code < 400
             and digest is not None
             and not DIGEST.fullmatch(digest.removeprefix("W/").strip('"'))
         ):
-            raise self.target.failed(f"The Hub names no hash but {shorten(digest)} for {self}: nothing of it is used.")
+            raise self.target.failed(f"The Hub names no hash but {quoted(digest)} for {self}: nothing of it is used.")
         size = headers.get("x-linked-size") or headers.get("content-length") or "0"
         if response.status_code < 400 and (not size.isdecimal() or len(size) > 15 or int(size) > self.limit):
             raise self.too_large()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganzoo.errors import GanzooError, UsageError
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted, reason
 
 LONGEST_WAIT = 5.0
 TRANSIENT = {408, 429, 500, 502, 503, 504}
@@ -32,7 +32,7 @@ class HubTarget:
     unreachable: type[GanzooError] = Unreachable
 
     def __str__(self) -> str:
-        return f"{self.kind} {shorten(self.name)}" if self.name else self.kind
+        return f"{self.kind} {quoted(self.name)}" if self.name else self.kind
 
     def no_answer(self, cause: str) -> GanzooError:
         return self.unreachable(
@@ -95,7 +95,7 @@ def explain(error: BaseException, target: HubTarget) -> GanzooError:
 
     error = _cause(error)
     status, seconds = status_of(error)
-    start = f"{target.kind[:1].upper()}{target.kind[1:]} {shorten(target.name)}"
+    start = f"{target.kind[:1].upper()}{target.kind[1:]} {quoted(target.name)}"
     if isinstance(error, GanzooError):
         return error
     if isinstance(error, errors.GatedRepoError):
@@ -103,9 +103,9 @@ def explain(error: BaseException, target: HubTarget) -> GanzooError:
     if isinstance(error, errors.RepositoryNotFoundError):
         return UsageError(f"The Hub has no {target}, or it is private: check the name, or log in with `hf auth login`.")
     if isinstance(error, errors.RevisionNotFoundError):
-        return UsageError(f"{start} has no revision {shorten(target.revision)}.")
+        return UsageError(f"{start} has no revision {quoted(target.revision)}.")
     if isinstance(error, errors.HFValidationError):
-        return UsageError(f"{shorten(target.name)} is no name of a {target.kind} on the Hub: write owner/name.")
+        return UsageError(f"{quoted(target.name)} is no name of a {target.kind} on the Hub: write owner/name.")
     if status in (401, 403):
         return target.failed(
             f"The Hub refuses access to {target} (status {status}): log in with `hf auth login`, as somebody who may."
@@ -115,15 +115,13 @@ def explain(error: BaseException, target: HubTarget) -> GanzooError:
     if status == 404 or (
         isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError)
     ):
-        return target.failed(f"The Hub has lost a file of {target} at revision {shorten(target.revision)}.")
+        return target.failed(f"The Hub has lost a file of {target} at revision {quoted(target.revision)}.")
     if (
         isinstance(error, OSError)
         and error.errno
         and not isinstance(error, ConnectionError | TimeoutError | errors.EntryNotFoundError)
     ):
-        return target.failed(
-            f"{start} cannot be stored: {error.strerror or type(error).__name__}.{f' {target.hint}' if target.hint else ''}"
-        )
+        return target.failed(f"{start} cannot be stored: {reason(error)}.{f' {target.hint}' if target.hint else ''}")
     if isinstance(error, errors.OfflineModeIsEnabled):
         return target.unreachable(
             f"{start} needs the Hub, and HF_HUB_OFFLINE is set.{f' {target.hint}' if target.hint else ''}"

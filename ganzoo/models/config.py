@@ -11,7 +11,7 @@ from typing import Any, Literal, get_type_hints
 from ganzoo.config.schema import LARGEST_OPTION, from_json, image_mistakes, option_bounds_of
 from ganzoo.errors import CheckpointError, did_you_mean
 from ganzoo.files.strict_json import read_json
-from ganzoo.files.text import shorten
+from ganzoo.files.text import in_path, quoted
 from ganzoo.variant import ImageSpec, Part, check_name
 
 FORMAT = 1
@@ -88,14 +88,14 @@ def checked_config(data: Any, where: str) -> ModelConfig:
         raise CheckpointError(f"{where} is not the configuration of a model.")
     if type(data["format"]) is not int or data["format"] != FORMAT:
         raise CheckpointError(
-            f"{where}: format: {shorten(data['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo."
+            f"{where}: format: {quoted(data['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo."
         )
     if "licence" in data and "license" not in data:  # the key's name until version 0.1
         data = {{"licence": "license"}.get(key, key): value for key, value in data.items()}
     fields = ModelConfig.__dataclass_fields__
     for key in data:
         if key not in fields:
-            raise CheckpointError(f"{where}: {printable(key)}: unknown key.{did_you_mean(key[:100], fields)}")
+            raise CheckpointError(f"{where}: {in_path(key)}: unknown key.{did_you_mean(key[:100], fields)}")
     hints, values = get_type_hints(ModelConfig), {}
     for key in fields:
         if key in data:
@@ -108,18 +108,13 @@ def checked_config(data: Any, where: str) -> ModelConfig:
     return config
 
 
-def printable(key: str) -> str:
-    """A key as it stands if it is a plain word, else quoted and cut."""
-    return key if re.fullmatch(r"[\w.-]{1,60}", key, re.ASCII) else shorten(key)
-
-
 def _mistakes(config: ModelConfig) -> list[str]:
     """What no key's type can say."""
     found = image_mistakes(config.image)
     try:
         check_name(config.variant)
     except ValueError:
-        found.append(f"variant: {shorten(config.variant)} cannot name one: use 1 to 64 of a-z, 0-9, '.', '_' and '-'")
+        found.append(f"variant: {quoted(config.variant)} cannot name one: use 1 to 64 of a-z, 0-9, '.', '_' and '-'")
     files = {
         "weights": (config.weights, GENERATOR_FILE),
         "discriminator_weights": (config.discriminator_weights, DISCRIMINATOR_FILE),
@@ -134,11 +129,11 @@ def _mistakes(config: ModelConfig) -> list[str]:
     if config.discriminator_weights is not None and config.discriminator is None:
         found.append("discriminator: is missing, although there are discriminator_weights")
     if not 1 <= config.latent_dim <= LARGEST_OPTION:
-        found.append(f"latent_dim: {shorten(config.latent_dim)} is out of range (1 to {LARGEST_OPTION})")
+        found.append(f"latent_dim: {quoted(config.latent_dim)} is out of range (1 to {LARGEST_OPTION})")
     if config.classes and len(config.classes) != config.image.classes:
         found.append(f"classes: {len(config.classes)} names for the {config.image.classes} classes of image")
     if config.provider.distribution and not DISTRIBUTION.fullmatch(config.provider.distribution):
-        found.append(f"provider: {shorten(config.provider.distribution)} cannot name a distribution")
+        found.append(f"provider: {quoted(config.provider.distribution)} cannot name a distribution")
     lines = {
         "license": [config.license],
         "provider": [config.provider.version],
@@ -147,7 +142,7 @@ def _mistakes(config: ModelConfig) -> list[str]:
     }
     for key, texts in lines.items():
         if (wrong := next((text for text in texts if not _is_line(text)), None)) is not None:
-            found.append(f"{key}: {shorten(wrong)} is not one line of at most {LONGEST_LINE} characters")
+            found.append(f"{key}: {quoted(wrong)} is not one line of at most {LONGEST_LINE} characters")
     parts = {"generator": config.generator} | ({"discriminator": config.discriminator} if config.discriminator else {})
     return found + option_bounds_of(parts)
 

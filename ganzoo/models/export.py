@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import write_atomically
-from ganzoo.files.text import one_line
+from ganzoo.files.text import one_line, quoted
 from ganzoo.models.model import Model
 
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt", "torch-export": ".pt2"}
@@ -69,7 +69,7 @@ def export(model: Model, path: str | Path, format: str, *, batch_size: int | Non
 def check_request(path: Path, format: str, batch_size: int | None = None) -> None:
     """UsageError unless the format is known and installed, the file is named after it, and it can have that batch size."""
     if format not in SUFFIXES:
-        raise UsageError(f"No format is called {format!r}; known: {', '.join(SUFFIXES)}.")
+        raise UsageError(f"No format is called {quoted(format)}; known: {', '.join(SUFFIXES)}.")
     if path.suffix.lower() != SUFFIXES[format]:
         raise UsageError(f"{path}: a file in the format {format} is called *{SUFFIXES[format]}.")
     if batch_size is not None and batch_size < 1:

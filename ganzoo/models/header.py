@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from ganzoo.errors import CheckpointError
 from ganzoo.files.atomic import disk_errors
 from ganzoo.files.strict_json import parse_json
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.models.file_types import LOOKED_AT, file_type
 
 HEADER_BYTES = 4 * 2**20
@@ -97,21 +97,21 @@ def _header(file: BinaryIO, path: Path, size: int, start: bytes) -> Header:
 def _entry(path: Path, name: str, value: Any) -> Entry:
     """One tensor's line, every number of it checked against the others."""
     if type(value) is not dict or value.keys() != FIELDS:
-        raise _damage(path, f"{shorten(name)} must have dtype, shape and data_offsets, and nothing else")
+        raise _damage(path, f"{quoted(name)} must have dtype, shape and data_offsets, and nothing else")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if type(dtype) is not str or dtype not in ITEM_BYTES:
-        raise _damage(path, f"{shorten(name)} has dtype {shorten(dtype)} (possible are {', '.join(ITEM_BYTES)})")
+        raise _damage(path, f"{quoted(name)} has dtype {quoted(dtype)} (possible are {', '.join(ITEM_BYTES)})")
     if not _counts(shape) or len(shape) > DIMENSIONS:
         raise _damage(
-            path, f"{shorten(name)} has shape {shorten(shape)} (at most {DIMENSIONS} whole numbers are possible)"
+            path, f"{quoted(name)} has shape {quoted(shape)} (at most {DIMENSIONS} whole numbers are possible)"
         )
     if not _counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise _damage(path, f"{shorten(name)} has data_offsets {shorten(offsets)}")
+        raise _damage(path, f"{quoted(name)} has data_offsets {quoted(offsets)}")
     needed = math.prod(shape) * ITEM_BYTES[dtype]
     if offsets[1] - offsets[0] != needed:
         raise _damage(
             path,
-            f"{shorten(name)} has {offsets[1] - offsets[0]} bytes, its shape {shorten(shape)} of {dtype} needs {needed}",
+            f"{quoted(name)} has {offsets[1] - offsets[0]} bytes, its shape {quoted(shape)} of {dtype} needs {needed}",
         )
     return Entry(dtype, tuple(shape), *offsets)
 
@@ -127,7 +127,7 @@ def _refuse_gaps(path: Path, ordered: dict[str, Entry], size: int) -> None:
     for name, entry in ordered.items():
         if entry.begin != position:
             what = "leaves a hole before it" if entry.begin > position else "overlaps another tensor"
-            raise _damage(path, f"{shorten(name)} begins at byte {entry.begin} instead of {position}, which {what}")
+            raise _damage(path, f"{quoted(name)} begins at byte {entry.begin} instead of {position}, which {what}")
         position = entry.end
     if position > size:
         raise _damage(path, f"it is truncated: its tensors have {position} bytes, the file only {size}")

@@ -15,7 +15,7 @@ from torch import Tensor
 from ganzoo.checkpoints.checkpoint import load_checkpoint, newest_checkpoint
 from ganzoo.config.schema import RunConfig, read_run_config
 from ganzoo.errors import CheckpointError, UsageError
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.models.config import GENERATOR_FILE, ModelConfig, Provider, read_model_config
 from ganzoo.models.meta_device import build_on_meta, check_latent_dim, load_tensors
 from ganzoo.models.model import Model
@@ -155,7 +155,7 @@ def _place(device: str | torch.device, dtype: torch.dtype | None) -> tuple[torch
     try:
         found = torch.device(choose_device(str(device)))
     except RuntimeError:
-        raise UsageError(f"{shorten(str(device))} is no device; known are cpu, cuda, cuda:0, mps and auto.") from None
+        raise UsageError(f"{quoted(str(device))} is no device; known are cpu, cuda, cuda:0, mps and auto.") from None
     repeatable(found)
     return found, dtype or torch.float32
 

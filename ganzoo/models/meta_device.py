@@ -15,7 +15,7 @@ from ganzoo.config.schema import LARGEST_OPTION
 from ganzoo.engine.build import build_part
 from ganzoo.engine.randomness import seeded
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.networks import Generator
 from ganzoo.registry.registry import Registry
@@ -91,12 +91,12 @@ def _refuse_unprovided(config: ModelConfig, where: str, parts: Registry) -> None
             parts.claim(kind, name)
         except UsageError:
             raise CheckpointError(
-                f"{where}: {key}: No {key} is called {shorten(name)} here. {_provided_by(config.provider)}"
+                f"{where}: {key}: No {key} is called {quoted(name)} here. {_provided_by(config.provider)}"
             ) from None
 
 
 def _provided_by(provider: Provider) -> str:
-    version = f" {shorten(provider.version)}" if provider.version else ""
+    version = f" {quoted(provider.version)}" if provider.version else ""
     if provider.distribution == "ganzoo":
         return f"It came with ganzoo{version}, it says; this is {__version__}."
     if not provider.distribution:
@@ -134,7 +134,7 @@ def load_tensors(generator: Generator, tensors: dict[str, Tensor], config: Model
 def check_latent_dim(config: ModelConfig, generator: Generator, where: str) -> None:
     """CheckpointError unless the configuration says how many numbers a latent of the generator has."""
     if not (isinstance(generator.latent_dim, int) and 1 <= generator.latent_dim <= LARGEST_OPTION):
-        raise CheckpointError(f"{where}: generator: its latents cannot have {shorten(generator.latent_dim)} numbers.")
+        raise CheckpointError(f"{where}: generator: its latents cannot have {quoted(generator.latent_dim)} numbers.")
     if config.latent_dim != generator.latent_dim:
         raise CheckpointError(
             f"{where}: latent_dim: {config.latent_dim}, but the generator takes {generator.latent_dim}."

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.errors import PluginError, UsageError
+from ganzoo.files.text import quoted
 from ganzoo.models.inference import FastSampler
 from ganzoo.networks import Generator
 from ganzoo.networks.latents import sample_latents
@@ -107,7 +108,9 @@ class Model:
         """Labels (n,) for `n` samples: all `label`, or every class in turn; None if the generator is unconditional."""
         if self.image.classes == 0:
             if label is not None:
-                raise UsageError(f"This {self.variant} generator is unconditional: it takes no label, got {label!r}.")
+                raise UsageError(
+                    f"This {self.variant} generator is unconditional: it takes no label, got {quoted(label)}."
+                )
             return None
         if label is None:
             return torch.arange(n) % self.image.classes
@@ -115,7 +118,7 @@ class Model:
         number = names.index(label) if label in names else int(label) if str(label).isdecimal() else -1
         if not 0 <= number < self.image.classes:
             known = ", ".join([*names, f"0 to {self.image.classes - 1}"])
-            raise UsageError(f"No class is called {label!r}; known: {known}.")
+            raise UsageError(f"No class is called {quoted(label)}; known: {known}.")
         return torch.full((n,), number)
 
     def categories(self, n: int, seed: int = 0) -> Tensor | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import write_atomically
 from ganzoo.files.strict_json import read_bytes, read_json
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.hub.client import COMMIT, DIGEST, call_hub
 from ganzoo.hub.errors import HubError, HubTarget, Unreachable
 from ganzoo.models import verified
@@ -79,7 +79,7 @@ def pull(
     """
     if not REPOSITORY.fullmatch(repo) or not REVISION.fullmatch(revision or "main"):
         named = repo if revision is None else f"{repo}@{revision}"
-        raise UsageError(f"{shorten(named)} names no model on the Hub: write owner/name@revision.")
+        raise UsageError(f"{quoted(named)} names no model on the Hub: write owner/name@revision.")
     target = HubTarget("model", repo, revision or "main")
     contents = _pinned(target)
     try:
@@ -96,7 +96,7 @@ def _checked_folder(target: HubTarget, contents: Contents, sha256: str | None, d
     names = {GENERATOR_FILE: config.weights}
     if discriminator:
         if config.discriminator_weights is None:
-            raise UsageError(f"Model {shorten(target.name)} has no discriminator.")
+            raise UsageError(f"Model {quoted(target.name)} has no discriminator.")
         names[DISCRIMINATOR_FILE] = config.discriminator_weights
     if sha256 is not None and config.weights.sha256 != sha256:
         raise HubError(
@@ -150,7 +150,7 @@ def read_contents(target: HubTarget) -> Contents:
 
     contents = call_hub(ask, target)
     if not isinstance(contents.commit, str) or not COMMIT.fullmatch(contents.commit):
-        raise HubError(f"The Hub names no commit for {target} but {shorten(contents.commit)}: nothing of it is used.")
+        raise HubError(f"The Hub names no commit for {target} but {quoted(contents.commit)}: nothing of it is used.")
     return contents
 
 
@@ -166,9 +166,9 @@ def _recorded(reference: Path) -> str | None:
 def _config_of(fetch: Callable, target: HubTarget, contents: Contents) -> tuple[ModelConfig, Path]:
     """The checked config.json of the commit, and the folder that it lies in."""
     library = (
-        f" The Hub says that it is for {shorten(contents.library)}." if contents.library not in (None, "ganzoo") else ""
+        f" The Hub says that it is for {quoted(contents.library)}." if contents.library not in (None, "ganzoo") else ""
     )
-    none = f"{shorten(target.name)} is no ganzoo model"
+    none = f"{quoted(target.name)} is no ganzoo model"
     if contents.files and CONFIG_FILE not in contents.files:
         raise HubError(f"{none}: it has no {CONFIG_FILE}.{library}")
     entry = contents.files.get(CONFIG_FILE, Entry(None, None))
@@ -194,7 +194,7 @@ def _refuse_other(target: HubTarget, contents: Contents, name: str, weights: Wei
     if weights.size > limit:
         raise HubError(f"{name} of {target} has {weights.size} bytes: more than the {limit} that are allowed.")
     if contents.files and name not in contents.files:
-        raise HubError(f"{shorten(target.name)} is no whole ganzoo model: it has no {name}.")
+        raise HubError(f"{quoted(target.name)} is no whole ganzoo model: it has no {name}.")
     entry = contents.files.get(name, Entry(None, None))
     stated = entry.digest if entry.digest is not None and len(entry.digest) == 64 else weights.sha256
     if entry.size not in (None, weights.size) or stated != weights.sha256:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganzoo.errors import CheckpointError
 from ganzoo.files.atomic import disk_errors, fsync_file
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.models import verified
 from ganzoo.models.config import WeightsFile
 from ganzoo.models.header import ITEM_BYTES, Entry, open_regular, read_header
@@ -101,7 +101,7 @@ class TensorFile:
             if TORCH[entry.dtype] != expected:
                 kind = str(expected).removeprefix("torch.")
                 raise CheckpointError(
-                    f"{self.path}: {shorten(name)} is stored as {entry.dtype}; it must be {kind} here."
+                    f"{self.path}: {quoted(name)} is stored as {entry.dtype}; it must be {kind} here."
                 )
 
     def _map(self) -> Tensor | None:
@@ -130,7 +130,7 @@ class TensorFile:
         if digest.hexdigest() != sha256:
             raise CheckpointError(f"{self.path} is not the file that config.json describes: its sha256 differs.")
         if unsound and not allow_nonfinite:
-            raise CheckpointError(f"{self.path} holds values that are not finite in {_some(map(shorten, unsound))}.")
+            raise CheckpointError(f"{self.path} holds values that are not finite in {_some(map(quoted, unsound))}.")
         if not unsound:
             verified.mark_verified(self._status, sha256, began)
         return data
@@ -164,10 +164,10 @@ def _as(piece: Tensor, dtype: str) -> Tensor:
 def refuse_difference(where: Path, wanted: Mapping[str, Tensor], found: Mapping[str, tuple[int, ...]]) -> None:
     """CheckpointError that lists every tensor that is missing, unknown or of another shape; of very many, the first."""
     shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
-    problems = [f"{shorten(name)} is missing" for name in shapes if name not in found]
-    problems += [f"{shorten(name)} is unknown" for name in found if name not in shapes]
+    problems = [f"{quoted(name)} is missing" for name in shapes if name not in found]
+    problems += [f"{quoted(name)} is unknown" for name in found if name not in shapes]
     problems += [
-        f"{shorten(name)} is {found[name]}, not {shape}"
+        f"{quoted(name)} is {found[name]}, not {shape}"
         for name, shape in shapes.items()
         if found.get(name, shape) != shape
     ]
@@ -209,8 +209,8 @@ def _packed(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     packed = tensor.detach().cpu()
     packed = (packed.to(dtype) if packed.is_floating_point() else packed).contiguous().clone()
     if packed.dtype not in TORCH.values():
-        raise CheckpointError(f"{shorten(name)} is {packed.dtype}, which a model folder cannot hold.")
+        raise CheckpointError(f"{quoted(name)} is {packed.dtype}, which a model folder cannot hold.")
     if packed.is_floating_point() and packed.numel() and not torch.isfinite(torch.stack(torch.aminmax(packed))).all():
         large = " as float16; store it as float32" if dtype == torch.float16 and torch.isfinite(tensor).all() else ""
-        raise CheckpointError(f"{shorten(name)} holds values that are not finite{large}.")
+        raise CheckpointError(f"{quoted(name)} holds values that are not finite{large}.")
     return packed

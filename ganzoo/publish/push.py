@@ -22,7 +22,7 @@ from ganzoo.engine.build import build_part
 from ganzoo.errors import GanzooError, UsageError, did_you_mean
 from ganzoo.files import pictures
 from ganzoo.files.atomic import disk_errors, write_file
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.hub import client as hub
 from ganzoo.hub.client import COMMIT, call_with_retries
 from ganzoo.hub.errors import HubError, HubTarget, explain, status_of
@@ -98,11 +98,11 @@ def _check(repo: str, dtype: str, tag: str | None) -> None:
     from huggingface_hub import get_token
 
     if not REPOSITORY.fullmatch(repo):
-        raise UsageError(f"{shorten(repo)} names no repository on the Hub: write owner/name.")
+        raise UsageError(f"{quoted(repo)} names no repository on the Hub: write owner/name.")
     if dtype not in DTYPES:
-        raise UsageError(f"Numbers cannot be stored as {shorten(dtype)}.{did_you_mean(dtype, DTYPES)}")
+        raise UsageError(f"Numbers cannot be stored as {quoted(dtype)}.{did_you_mean(dtype, DTYPES)}")
     if tag is not None and (not REVISION.fullmatch(tag) or COMMIT.fullmatch(tag)):
-        raise UsageError(f"{shorten(tag)} is no name of a tag: use letters, digits, dots and dashes.")
+        raise UsageError(f"{quoted(tag)} is no name of a tag: use letters, digits, dots and dashes.")
     if not get_token():
         raise UsageError("Publishing needs an account on the Hub: log in with `hf auth login`, or set HF_TOKEN.")
 
@@ -200,7 +200,7 @@ def _refuse_strangers(head: Contents, target: HubTarget) -> None:
     models = strange or [name for name in head.files if name == CONFIG_FILE or name.endswith(".safetensors")]
     if models and head.library != LIBRARY:
         raise UsageError(
-            f"{target.name} holds something that ganzoo did not publish ({shorten(models[0])}): choose another name."
+            f"{target.name} holds something that ganzoo did not publish ({quoted(models[0])}): choose another name."
         )
 
 
@@ -235,7 +235,7 @@ def _tag(target: HubTarget, commit: str, tag: str) -> None:
             raise
         there = read_contents(replace(target, revision=tag)).commit
         if there != commit:
-            taken = f"{target.name} already has a tag {shorten(tag)}, at {there}"
+            taken = f"{target.name} already has a tag {quoted(tag)}, at {there}"
             raise HubError(f"The model is published at commit {commit}, but {taken}.") from error
 
 
@@ -267,7 +267,7 @@ def _once(call: Callable, target: HubTarget, size: int = 0, *, again: bool = Fal
         if status in (401, 403):
             owner = target.name.partition("/")[0]
             raise HubError(
-                f"The Hub does not let you write to {shorten(owner)} (status {status}):"
+                f"The Hub does not let you write to {quoted(owner)} (status {status}):"
                 " log in with `hf auth login`, with a token that may write."
             ) from error
         if status in (400, 413, 422):

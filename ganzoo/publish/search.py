@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from ganzoo.errors import UsageError
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.hub.client import call_hub
 from ganzoo.hub.errors import HubTarget
 from ganzoo.models.pull import REPOSITORY
@@ -40,7 +40,7 @@ def search(words: str = "", *, variant: str | None = None, size: int | None = No
     if not 1 <= limit <= MOST:
         raise UsageError(f"limit is {limit}: ask for 1 to {MOST} models.")
     if variant is not None and not TAG.fullmatch(variant):
-        raise UsageError(f"{shorten(variant)} is no name of a variant.")
+        raise UsageError(f"{quoted(variant)} is no name of a variant.")
     wanted = [LIBRARY, *([variant] if variant else []), *([f"{size}x{size}"] if size else [])]
 
     def ask() -> list[Found]:

@@ -110,7 +110,7 @@ VALUES = [
     ("auto_map", {"AutoModel": "model.Model"}, "auto_map: unknown key"),
     ("trust", 1, "trust: unknown key"),
     ("licens", "MIT", "licens: unknown key. Did you mean 'license'"),
-    (LONG, 1, r"'xxx.*\.\.\.': unknown key"),
+    (LONG, 1, r"'xxx.*\.\.\.x+': unknown key"),
     ("a\nb", 1, r"'a\\nb': unknown key"),
 ]
 

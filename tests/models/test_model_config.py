@@ -116,7 +116,7 @@ VALUES = [
 
 
 def test_the_key_of_older_models_is_read(tmp_path):
-    """Models published before the key was called `license` have `licence` in its place."""
+    """Models published before its key was called `license` have `licence` in its place."""
     (tmp_path / "config.json").write_text(PLAIN.replace('"license"', '"licence"'))
     config = read_model_config(tmp_path / "config.json")
     assert config.license == "MIT" and '"license": "MIT"' in config.as_json()

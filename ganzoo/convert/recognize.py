@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.files.atomic import disk_errors
 from ganzoo.files.text import quoted, reason
+from ganzoo.models.file_types import HEAD_BYTES, PICKLE, FileType, file_type
 
 TORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".bin")
 SUFFIXES = (*TORCH_SUFFIXES, ".npz", ".npy", ".safetensors")
@@ -23,24 +24,6 @@ LARGEST = 2 * 2**30
 MOST_ENTRIES = 20_000
 MOST_PICKLE = 2**26
 NUMBERED = re.compile(r"(?P<group>.+?)[_.-]?(?P<number>\d+)\.npy")
-WHAT_IT_IS = (
-    (re.compile(rb"\s*<(!doctype|html|\?xml)", re.I), "a web page: the download went wrong"),
-    (
-        re.compile(rb"version https://git-lfs"),
-        "a pointer of Git LFS, not the file itself: fetch it with `git lfs pull`",
-    ),
-    (re.compile(rb"\x1f\x8b"), "compressed with gzip: unpack it first"),
-    (re.compile(rb"BZh|\xfd7zXZ|7z\xbc\xaf"), "compressed: unpack it first"),
-    (re.compile(rb"\x93NUMPY"), "a numpy array: name it .npy"),
-    (re.compile(rb"\x89HDF"), "an HDF5 file, which ganzoo does not read"),
-    (re.compile(rb".{8}\{", re.S), "a safetensors file: name it .safetensors"),
-    (re.compile(rb".{257}ustar", re.S), "a tar archive, which ganzoo does not read"),
-    (
-        re.compile(rb"\x80[\x02-\x05]|\(?[cdl(]"),
-        "a pickle that torch.save did not write, which could run code: it is not opened",
-    ),
-    (re.compile(rb"#!|import |from "), "a script, which is not run"),
-)
 
 
 @dataclass(frozen=True)
@@ -129,13 +112,21 @@ def _size(path: Path) -> int:
 def _check_torch(path: Path, size: int) -> int:
     """Refuses whatever torch.save does not write, by the first bytes; returns how many bytes of numbers there can be."""
     with disk_errors(f"{path} cannot be read", CheckpointError), open(path, "rb") as file:
-        head = file.read(512)
+        head = file.read(HEAD_BYTES)
     if head.startswith(ZIP):
         return _check_zip(path, size, stored=True)
     if head.startswith(LEGACY_TORCH):
         return size
-    kind = next((kind for pattern, kind in WHAT_IT_IS if pattern.match(head)), "not a file that torch.save wrote")
-    raise CheckpointError(f"{path} is {kind}.")
+    raise CheckpointError(f"{path} is {_described(file_type(head))}.")
+
+
+def _described(kind: FileType | None) -> str:
+    """Describes a file that has the name of a torch checkpoint and is none, with advice."""
+    if kind is None:
+        return "not a file that torch.save wrote"
+    if kind.description == PICKLE:
+        return "a pickle that torch.save did not write, which could run code: ganzoo does not open it"
+    return f"{kind.description}: name it {kind.convert_as}" if kind.convert_as else kind.description
 
 
 def _check_zip(path: Path, size: int, *, stored: bool) -> int:

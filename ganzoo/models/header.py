@@ -16,7 +16,7 @@ from ganzoo.errors import CheckpointError
 from ganzoo.files.atomic import disk_errors
 from ganzoo.files.strict_json import parse_json
 from ganzoo.files.text import quoted
-from ganzoo.models.file_types import LOOKED_AT, file_type
+from ganzoo.models.file_types import HEAD_BYTES, file_type
 
 HEADER_BYTES = 4 * 2**20
 TENSORS = 20_000
@@ -58,12 +58,14 @@ def open_regular(path: Path) -> BinaryIO:
 def read_header(file: BinaryIO, path: Path) -> Header:
     """The header of an open file, every byte of it accounted for; CheckpointError says what is wrong with it, or what the file is."""
     size = os.fstat(file.fileno()).st_size
-    start = file.read(LOOKED_AT)
+    start = file.read(HEAD_BYTES)
     try:
         return _header(file, path, size, start)
     except CheckpointError as problem:
-        if kind := file_type(start):
-            raise CheckpointError(f"{path} is {kind}.") from None
+        kind = file_type(start)
+        if kind is not None and kind.convert_as != ".safetensors":
+            advice = f"; `ganzoo convert` reads such files, named {kind.convert_as}" if kind.convert_as else ""
+            raise CheckpointError(f"{path} is {kind.description}{advice}.") from None
         raise problem from None
 
 

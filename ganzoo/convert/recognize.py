@@ -1,4 +1,4 @@
-"""What kind of file foreign weights lie in, and whether it may be opened at all: decided on its first bytes and tables alone."""
+"""Recognizes the files that `ganzoo convert` is given, by first bytes and tables, and refuses unsafe ones unopened."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from ganzoo.models.file_types import HEAD_BYTES, PICKLE, FileType, file_type
 TORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".bin")
 SUFFIXES = (*TORCH_SUFFIXES, ".npz", ".npy", ".safetensors")
 ZIP = b"PK\x03\x04"
-LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickled number that torch.save began with before it wrote zip files
+# The pickled number at the start of files of torch.save before it wrote zip files.
+LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 LARGEST = 2 * 2**30
 MOST_ENTRIES = 20_000
 MOST_PICKLE = 2**26
@@ -28,9 +29,9 @@ NUMBERED = re.compile(r"(?P<group>.+?)[_.-]?(?P<number>\d+)\.npy")
 
 @dataclass(frozen=True)
 class InputFiles:
-    """A set of tensors to read: one file, or several .npy that belong together.
+    """The file of one network, or several .npy files that belong together.
 
-    `names` are the tensors' names for .npy. `size` is how many bytes of numbers there can be at most.
+    `names` are the names of the tensors for .npy. `size` is an upper bound of the bytes of numbers.
     """
 
     kind: str
@@ -40,14 +41,16 @@ class InputFiles:
 
     @property
     def label(self) -> str:
-        """How messages call it."""
+        """The name of the files in messages."""
         more = f" (and {len(self.paths) - 1} more)" if len(self.paths) > 1 else ""
         return f"{self.paths[0]}{more}"
 
 
 def recognize(paths: Sequence[Path], key: str | None = None) -> InputFiles:
-    """What the files are; `key` chooses among groups of .npy in a folder. UsageError for what is no weights at all,
-    CheckpointError for files that must not be opened."""
+    """Returns the kind of the files; `key` chooses among groups of .npy in a folder.
+
+    UsageError for files that are no weights, CheckpointError for files that must not be opened.
+    """
     files = [file for path in paths for file in _arrays_in(Path(path))]
     if not files:
         raise UsageError(f"{paths[0]}: holds no .npy files.")
@@ -75,7 +78,7 @@ def _arrays_in(path: Path) -> list[Path]:
 
 
 def _group(files: list[Path], key: str | None) -> InputFiles:
-    """The .npy files of one network, in the order of their numbers: `gen_params.jl_01.npy`, `gen_params.jl_02.npy`, ..."""
+    """Groups the .npy files of one network in the order of their numbers: `gen_params.jl_01.npy`, ..."""
     groups: dict[str, list[tuple[str, Path]]] = {}
     for file in files:
         found = NUMBERED.fullmatch(file.name) if len(files) > 1 else None
@@ -84,7 +87,8 @@ def _group(files: list[Path], key: str | None) -> InputFiles:
         raise UsageError(f"There is no group {quoted(key)} of .npy files; known: {', '.join(sorted(groups))}.")
     if key is None and len(groups) > 1:
         raise UsageError(
-            f"The .npy files are of several networks: choose with --key {' or --key '.join(sorted(map(quoted, groups)))}."
+            "The .npy files are of several networks: "
+            f"choose with --key {' or --key '.join(sorted(map(quoted, groups)))}."
         )
     chosen = groups[key] if key is not None else next(iter(groups.values()))
     chosen.sort(key=lambda item: (int(item[0]) if item[0].isdecimal() else 0, item[0]))
@@ -97,7 +101,7 @@ def _group(files: list[Path], key: str | None) -> InputFiles:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a regular file that is not too large to convert."""
+    """Returns the size of a regular file; CheckpointError if it is too large to convert."""
     with disk_errors(f"{path} cannot be read", UsageError):
         facts = os.stat(path)
     if not stat.S_ISREG(facts.st_mode):
@@ -110,7 +114,7 @@ def _size(path: Path) -> int:
 
 
 def _check_torch(path: Path, size: int) -> int:
-    """Refuses whatever torch.save does not write, by the first bytes; returns how many bytes of numbers there can be."""
+    """Refuses a file that torch.save did not write, by its first bytes; returns an upper bound of its numbers."""
     with disk_errors(f"{path} cannot be read", CheckpointError), open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
     if head.startswith(ZIP):
@@ -130,7 +134,7 @@ def _described(kind: FileType | None) -> str:
 
 
 def _check_zip(path: Path, size: int, *, stored: bool) -> int:
-    """The bytes that a zip file unpacks to, by its own table, after refusing one that lies; `stored`: as torch.save writes."""
+    """Returns the unpacked size in a zip file's table, after checks; `stored`: uncompressed, as torch.save does."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()

@@ -1,4 +1,4 @@
-"""The config.json of a model folder: what a generator is, where it came from, and the hash of its weights."""
+"""Reads, checks and writes the config.json of a model folder: generator, origin, and hash of the weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
-    """The distribution that provides the variant: what to install where nobody does."""
+    """The distribution that provides the variant, to install where it is missing."""
 
     distribution: str
     version: str
@@ -44,10 +44,10 @@ class WeightsFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Everything that a config.json of a model says. Its keys are documented in `docs/weights.md`.
+    """The content of a model's config.json; `docs/weights.md` documents its keys.
 
-    `training` is a summary for people and model cards and decides nothing; `metrics` are numbers by name, the name of the
-    feature extractor included ("frechet[fashion-cnn]"). `weights` is None only while a generator has not been written.
+    `training` is a summary for people and model cards, without effect on loading. `metrics` are numbers by name, with
+    the feature extractor ("frechet[fashion-cnn]"). `weights` is None only until the generator is written.
     """
 
     format: int = FORMAT
@@ -65,7 +65,10 @@ class ModelConfig:
     metrics: dict[str, float] = field(default_factory=dict)
 
     def as_json(self) -> str:
-        """The text of config.json; CheckpointError for a number that JSON does not have, and for more text than can be read back."""
+        """Returns the text of config.json.
+
+        CheckpointError if it holds a number that is not finite, or is longer than what is read.
+        """
         try:
             text = json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
         except ValueError:
@@ -78,12 +81,12 @@ class ModelConfig:
 
 
 def read_model_config(path: Path) -> ModelConfig:
-    """The config.json at `path`, every value of it checked; CheckpointError names the key and says why."""
+    """Reads and checks the config.json at `path`; CheckpointError names the key and the problem."""
     return checked_config(read_json(path, limit=CONFIG_BYTES, depth=16), str(path))
 
 
 def checked_config(data: Any, where: str) -> ModelConfig:
-    """Plain JSON values as a configuration; CheckpointError `<where>: <key>: <why>` for the first that cannot be one."""
+    """Builds a configuration from plain JSON values; CheckpointError `<where>: <key>: <problem>` for a wrong one."""
     if not isinstance(data, dict) or "format" not in data:
         raise CheckpointError(f"{where} is not the configuration of a model.")
     if type(data["format"]) is not int or data["format"] != FORMAT:
@@ -109,7 +112,7 @@ def checked_config(data: Any, where: str) -> ModelConfig:
 
 
 def _mistakes(config: ModelConfig) -> list[str]:
-    """What no key's type can say."""
+    """Returns the mistakes that the types of the keys do not rule out."""
     found = image_mistakes(config.image)
     try:
         check_name(config.variant)

@@ -1,4 +1,4 @@
-"""Writing a model folder."""
+"""Writes a model folder."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def write_model(
     dtype: str = "float32",
     discriminator: tuple[Part, Mapping[str, Tensor]] | None = None,
 ) -> ModelConfig:
-    """Writes a new model folder, whole or not at all, and returns what its config.json says.
+    """Writes a new model folder, whole or not at all, and returns the content of its config.json.
 
-    `dtype` is how floating-point numbers are stored: "float32", "float16" or "bfloat16". UsageError if the folder is in the way;
-    CheckpointError, and nothing is written, for what could not be read again.
+    `dtype` is how floating-point numbers are stored: "float32", "float16" or "bfloat16". UsageError if the folder has
+    content; CheckpointError, with nothing written, for values that could not be read again.
     """
     folder = Path(folder)
     if dtype not in DTYPES:

@@ -1,4 +1,4 @@
-"""What names a model: a registered tag, a repository on the Hub, or a folder. Nothing is guessed: how it is written decides."""
+"""Tells what a source is by how it is written: a registered tag, a repository on the Hub, or a folder."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ class Repository:
 
 
 def parse_source(source: str | os.PathLike, registry: Registry) -> Tag | Repository | Path:
-    """What `source` names. A path object is a folder; text is one if it begins with ".", "/", "~" or a drive, or has more
-    than one slash; `owner/name`, `owner/name@revision` and `hf://owner/name` are repositories; a single word is a tag.
+    """Returns what `source` names: a tag, a repository or a path.
 
-    UsageError says what the text could have meant: a folder that looks like a repository needs "./".
+    A path object is a folder; text is one if it begins with ".", "/", "~" or a drive, or has more than one slash.
+    `owner/name`, `owner/name@revision` and `hf://owner/name` are repositories; a single word is a tag. UsageError lists
+    the possible meanings: a folder that looks like a repository needs "./".
     """
     if isinstance(source, os.PathLike):
         return Path(source)

@@ -144,7 +144,7 @@ class _Conversion:
             _log_table(ours, _sizes(made))
             raise GanzooError(
                 f"The layout '{name}' does not produce the tensors of the {role} '{match.part.name}': "
-                "that is a bug of the layout."
+                "that is a mistake of the layout."
             )
         for key, tensor in made.items():
             if tensor.is_floating_point() and not tensor.to(getattr(torch, self.request.dtype)).isfinite().all():
@@ -170,7 +170,7 @@ class _Conversion:
             return next(iter(matches.items()))
         for other in found.values():
             is_discriminator = other.role == "discriminator"
-            advice = "give it as --discriminator FILE, beside its generator" if is_discriminator else "give it as FILE"
+            advice = "--discriminator FILE takes it, beside its generator" if is_discriminator else "give it as FILE"
             raise UsageError(f"{file.label} holds a {other.role}, not a {role}: {advice}.")
         nearest = max(map(self._shapes, self._guesses(role)), key=lambda ours: len(ours.items() & shapes.items()))
         _log_table(nearest, shapes)

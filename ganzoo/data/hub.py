@@ -57,7 +57,7 @@ def pin(source: HubSource, records: Path) -> tuple[HubSource, dict | None]:
 
 
 def ask(source: HubSource) -> tuple[str, dict]:
-    """Returns (commit, files) of the revision; without one, of the converted Parquet branch if the main one has none."""
+    """Returns (commit, files) of the revision; without one, of the converted branch if the main one has no Parquet."""
     commit, files = list_commit(source, source.revision)
     if source.revision is None and not parquet_names(files, source):
         with contextlib.suppress(UsageError):

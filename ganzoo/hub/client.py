@@ -35,7 +35,7 @@ PROGRESS = 10 * 2**20
 
 @dataclass
 class Guard:
-    """Limits for the requests of one call: seconds of each and of all, bytes of an answer, hashes used as file names."""
+    """Limits of the requests of one call: seconds of each and of all, bytes of an answer, hashes as file names."""
 
     target: HubTarget
     limit: int

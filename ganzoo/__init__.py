@@ -37,7 +37,7 @@ __all__ = [
 
 
 def variants(pattern: str = "*") -> list[Variant]:
-    """Every registered variant whose name matches the shell pattern, sorted by name."""
+    """Returns every registered variant whose name matches the shell pattern, sorted by name."""
     from fnmatch import fnmatch
 
     from ganzoo.registry.registry import registry

@@ -15,7 +15,7 @@ from ganzoo.bench.scorer import Scorer, default_reference, load_prepared
 from ganzoo.data import ImageData
 from ganzoo.engine.device import choose_device
 from ganzoo.errors import GanzooError, PluginError, UsageError
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.metrics.features import Extractor, load_extractor
 from ganzoo.models.load import load
 from ganzoo.registry.registry import Registry
@@ -212,7 +212,7 @@ def _least(name: str, metric: Any) -> int:
     """Returns the least number of images that a metric states; PluginError if it is no whole number from 1."""
     least = getattr(metric, "least", 1)
     if type(least) is not int or least < 1:
-        raise PluginError(f"The metric '{name}' must state as `least` a whole number from 1, not {shorten(least)}.")
+        raise PluginError(f"The metric '{name}' must state as `least` a whole number from 1, not {quoted(least)}.")
     return least
 
 

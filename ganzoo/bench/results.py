@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,7 +15,9 @@ from ganzoo.bench.plan import Cell, cells_from_json, plan_to_json
 from ganzoo.bench.row import Row, changes, checked_row, fingerprint
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, move_aside, remove_leftovers, write_atomically
+from ganzoo.files.output import check_new_folder
 from ganzoo.files.strict_json import read_json
+from ganzoo.files.text import reason
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +36,11 @@ class BenchFolder:
         """Creates the folder; UsageError if it holds anything that is no bench."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            names = os.listdir(self.path)
         except OSError as error:
-            raise UsageError(f"{self.path} cannot be made: {error.strerror}.") from None
-        if not self.protocol.exists() and any(name != ".lock" and not name.startswith(".tmp-") for name in names):
-            raise UsageError(
-                f"{self.path} is in the way: --out takes a new or empty folder, or the folder of a bench to go on with."
-            )
+            raise UsageError(f"{self.path} cannot be made: {reason(error)}.") from None
+        if not self.protocol.exists():
+            remedy = "--out takes a new or empty folder, or the folder of a bench to go on with"
+            check_new_folder(self.path, remedy, leftovers=True)
 
     def open(
         self, protocol: dict[str, Any], cells: Sequence[Cell], plugins: Mapping[str, dict[str, str]] = {}

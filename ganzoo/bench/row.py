@@ -13,7 +13,7 @@ import msgspec
 from ganzoo.bench.earlier import renamed_protocol, renamed_scores, renamed_setting
 from ganzoo.errors import CheckpointError
 from ganzoo.files.strict_json import parse_json, read_bytes, read_json
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.variant import Part
 
 FORMAT = 1
@@ -161,9 +161,7 @@ def read_rows(file: Path) -> list[Row]:
 def checked_row(value: Any, where: str) -> Row:
     """Converts plain values, also those of before, to a row; CheckpointError says where the fault is."""
     if isinstance(value, dict) and value.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{where} is of format {shorten(value.get('format'))}; this ganzoo reads format {FORMAT}."
-        )
+        raise CheckpointError(f"{where} is of format {quoted(value.get('format'))}; this ganzoo reads format {FORMAT}.")
     try:
         row = msgspec.convert(value, Row)
     except msgspec.ValidationError as problem:

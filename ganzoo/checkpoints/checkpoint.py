@@ -42,7 +42,7 @@ from ganzoo.files.atomic import (
     write_file,
 )
 from ganzoo.files.strict_json import parse_json
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def save_checkpoint(folder: Path, step: int, trees: Mapping[str, Tree], *, summa
 def _checked_key(key: str) -> str:
     if not KEY.fullmatch(key):
         raise CheckpointError(
-            f"{shorten(key)} cannot name a part of a checkpoint: use a-z, 0-9, '.', '_' and '-', at most 64."
+            f"{quoted(key)} cannot name a part of a checkpoint: use a-z, 0-9, '.', '_' and '-', at most 64."
         )
     return key
 
@@ -91,7 +91,7 @@ def _refuse_nonfinite(step: int, tensors: Mapping[str, Mapping[str, torch.Tensor
     # every value is.
     finite = {(key, name): _finite_sum(tensor) for key, named in tensors.items() for name, tensor in named.items()}
     doubtful = [place for place, answer in finite.items() if not answer]
-    bad = [f"{key} {shorten(name)}" for key, name in doubtful if not torch.isfinite(_widened(tensors[key][name])).all()]
+    bad = [f"{key} {quoted(name)}" for key, name in doubtful if not torch.isfinite(_widened(tensors[key][name])).all()]
     if bad:
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
         raise DivergedError(
@@ -138,7 +138,7 @@ def _write_files(folder: Path, tensors: Mapping[str, dict[str, torch.Tensor]], s
     content = sealed(manifest)
     if len(content) > MANIFEST_BYTES:
         raise CheckpointError(
-            f"MANIFEST.json would be {len(content)} bytes, at most {MANIFEST_BYTES}; shorten the summary."
+            f"MANIFEST.json would be {len(content)} bytes, at most {MANIFEST_BYTES}; quoted the summary."
         )
     write_file(folder / "MANIFEST.json", content)
 
@@ -175,7 +175,7 @@ def load_checkpoint(path: Path, keys: Collection[str] | None = None) -> tuple[in
     nodes = state["trees"]
     for key in nodes if keys is None else keys:
         if key not in nodes:
-            raise CheckpointError(f"{path} has no {shorten(key)}; it has: {', '.join(nodes)}.")
+            raise CheckpointError(f"{path} has no {quoted(key)}; it has: {', '.join(nodes)}.")
     trees = {key: _load_tree(path, key, nodes[key], manifest) for key in nodes if keys is None or key in keys}
     return manifest["step"], trees, _decode(manifest["summary"], _no_tensor, path / "MANIFEST.json")
 
@@ -220,7 +220,7 @@ def _refuse_difference(source: Path, wanted: list[str], present: list[str]) -> N
     missing, extra = set(wanted) - set(present), set(present) - set(wanted)
     twice = {name for name in wanted if wanted.count(name) > 1} if len(set(wanted)) < len(wanted) else set()
     parts = [
-        f"{what}: {', '.join(shorten(name) for name in sorted(names))}"
+        f"{what}: {', '.join(quoted(name) for name in sorted(names))}"
         for what, names in (("missing", missing), ("not asked for", extra), ("asked for twice", twice))
         if names
     ]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ganzoo.errors import CheckpointError
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 
 Tree = Any  # nested dict, list, tuple, int, float, str, bool, None, torch.Tensor; the keys of a dict are str or int
 DEPTH = 64
@@ -25,7 +25,7 @@ def encode(tree: Tree, tensors: dict[str, torch.Tensor] | None, path: str = "", 
     """
     kind = type(tree)
     if depth > DEPTH:
-        raise CheckpointError(f"{shorten(path)} is nested more than {DEPTH} levels deep and cannot be saved.")
+        raise CheckpointError(f"{quoted(path)} is nested more than {DEPTH} levels deep and cannot be saved.")
     if tree is None or kind in (bool, str) or kind is int and tree.bit_length() <= INTEGER_BITS:
         return tree
     if kind is float:
@@ -40,7 +40,7 @@ def encode(tree: Tree, tensors: dict[str, torch.Tensor] | None, path: str = "", 
         plain = all(type(key) is str and not key.startswith("$") for key in tree)
         return dict(pairs) if plain else {"$dict": pairs}
     raise CheckpointError(
-        f"{shorten(path)} is a {kind.__module__}.{kind.__qualname__}; saved are only tensors, None, bool, int, float, "
+        f"{quoted(path)} is a {kind.__module__}.{kind.__qualname__}; saved are only tensors, None, bool, int, float, "
         "str, list, tuple, and dict with str or int keys. Convert it in state_dict()."
     )
 
@@ -52,9 +52,9 @@ def _join(path: str, key: str | int) -> str:
 def _encode_tensor(tensor: torch.Tensor, tensors: dict[str, torch.Tensor], path: str) -> dict:
     tensor = tensor.detach()
     if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
-        raise CheckpointError(f"{shorten(path)} is not a dense tensor with data and cannot be saved.")
+        raise CheckpointError(f"{quoted(path)} is not a dense tensor with data and cannot be saved.")
     if tensor.dtype not in DTYPES:
-        raise CheckpointError(f"{shorten(path)} has dtype {tensor.dtype}, which safetensors cannot hold.")
+        raise CheckpointError(f"{quoted(path)} has dtype {tensor.dtype}, which safetensors cannot hold.")
     name = (path or "tensor").encode("utf-8", "backslashreplace").decode()
     while name in tensors or name == "__metadata__":  # {"a.b": x, "a": {"b": y}} gives one path to two tensors
         name += "'"
@@ -99,14 +99,14 @@ def decode(node: Any, take: Callable[[str, list | None], Any]) -> Tree:
             return take(name, None)
         case {"$tensor": str(name), "stride": list(stride), **rest} if not rest:
             return take(name, stride)
-    raise CheckpointError(f"{shorten(node)} is no value that a checkpoint holds")
+    raise CheckpointError(f"{quoted(node)} is no value that a checkpoint holds")
 
 
 def _decode_pairs(pairs: list, take: Callable[[str, list | None], Any]) -> dict:
     result: dict[str | int, Any] = {}
     for pair in pairs:
         if not (isinstance(pair, list) and len(pair) == 2 and type(pair[0]) in (str, int)) or pair[0] in result:
-            raise CheckpointError(f"{shorten(pair)} is no new key with its value")
+            raise CheckpointError(f"{quoted(pair)} is no new key with its value")
         result[pair[0]] = decode(pair[1], take)
     return result
 
@@ -117,5 +117,5 @@ def with_stride(tensor: torch.Tensor, stride: list | None) -> torch.Tensor:
         return tensor
     fits = len(stride) == tensor.dim() and all(type(step) is int and 0 <= step < 2**62 for step in stride)
     if not fits or not _is_dense(tensor.shape, stride):
-        raise CheckpointError(f"the stride {shorten(stride)} does not fit a tensor of shape {tuple(tensor.shape)}")
+        raise CheckpointError(f"the stride {quoted(stride)} does not fit a tensor of shape {tuple(tensor.shape)}")
     return torch.empty_strided(tensor.shape, stride, dtype=tensor.dtype).copy_(tensor)

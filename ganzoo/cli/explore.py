@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganzoo.errors import UsageError
+from ganzoo.files.output import check_new_file
 
 if TYPE_CHECKING:
     from ganzoo.models.explore import Row
@@ -107,10 +108,7 @@ def _check(out: Path, force: bool) -> bool:
     kind = out.suffix.lower()
     if kind not in (*PICTURES, *ANIMATIONS):
         raise UsageError(f"--out {out}: unknown kind '{kind}'; known: {', '.join((*PICTURES, *ANIMATIONS))}.")
-    if not force and out.exists():
-        raise UsageError(f"{out} is already there: choose another --out or add --force.")
-    if not out.parent.is_dir():
-        raise UsageError(f"There is no folder {out.parent} to write {out.name} into.")
+    check_new_file(out, replace=force)
     return kind in ANIMATIONS
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ganzoo.errors import UsageError
+from ganzoo.files.output import check_new_file
 
 
 class BatchSize(click.ParamType):
@@ -48,10 +48,7 @@ def export(source: str, format: str, out: Path, batch_size: int | None, force: b
     ganzoo export ./runs/first --format onnx --out first.onnx
     ganzoo export ./runs/first --format torch-export --out first.pt2 --batch-size 16
     """
-    if not force and out.exists():
-        raise UsageError(f"{out} is already there: choose another --out or add --force.")
-    if not out.parent.is_dir():
-        raise UsageError(f"There is no folder {out.parent} to write {out.name} into.")
+    check_new_file(out, replace=force)
     from ganzoo.models import export as exporting
 
     exporting.check_request(out, format, batch_size)

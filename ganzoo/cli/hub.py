@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ganzoo.errors import UsageError
+from ganzoo.files.output import check_new_folder
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -39,8 +40,8 @@ def pull(source: str, out: Path | None, dtype: str | None, average: bool) -> Non
     """
     if dtype and out is None:
         raise UsageError("--dtype is the dtype of the weights in --out: give --out.")
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is in the way: give a new or empty folder.")
+    if out is not None:
+        check_new_folder(out)
     from ganzoo.cli.common import loaded_registry, show_messages
 
     found = loaded_registry()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganzoo.errors import UsageError
+from ganzoo.files.output import check_new_file, check_new_folder
 
 if TYPE_CHECKING:
     from ganzoo.models.model import Model
@@ -99,10 +100,10 @@ def sample(
             "--classes writes a sheet (.png, .jpg) of all classes in -n columns: "
             "leave out --label, --interpolate and --columns."
         )
-    if not force and out.exists() and (kind or any(out.iterdir() if out.is_dir() else [out])):
-        raise UsageError(f"{out} is already there: choose another --out or add --force.")
-    if kind and not out.parent.is_dir():
-        raise UsageError(f"There is no folder {out.parent} to write {out.name} into.")
+    if kind:
+        check_new_file(out, replace=force)
+    elif not force:
+        check_new_folder(out, "choose another --out or add --force")
     from ganzoo.cli.common import loaded_registry, show_messages
 
     loaded_registry()

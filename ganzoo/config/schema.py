@@ -12,7 +12,7 @@ from typing import Any, Literal
 from ganzoo.config.parts import parts_of
 from ganzoo.errors import CheckpointError, did_you_mean
 from ganzoo.files.strict_json import read_json
-from ganzoo.files.text import in_path, one_line, shorten
+from ganzoo.files.text import in_path, one_line, quoted
 from ganzoo.variant import OPTIMIZERS, SHAPES, ImageSpec, Part, Training, Variant
 
 SCHEDULE_KEYS = {"start": "from_value", "end": "to_value", "begin": "from_fraction", "finish": "to_fraction"}
@@ -86,12 +86,12 @@ def training_mistakes(training: Training) -> list[str]:
         value = getattr(training, name)
         if value is not None and not (math.isfinite(value) and value >= low and (high is None or value < high)):
             limit = f"at least {low}" + (f" and below {high}" if high is not None else "")
-            mistakes.append(f"training.{name}: must be {limit}, got {shorten(value)}")
+            mistakes.append(f"training.{name}: must be {limit}, got {quoted(value)}")
     for key, schedule in training.schedules.items():
         name = in_path(key)
         if schedule.shape not in SHAPES:
             known = f"{', '.join(SHAPES[:-1])} or {SHAPES[-1]}"
-            mistakes.append(f"training.schedules.{name}.shape: must be {known}, got {shorten(schedule.shape)}")
+            mistakes.append(f"training.schedules.{name}.shape: must be {known}, got {quoted(schedule.shape)}")
         if not all(
             math.isfinite(value)
             for value in (schedule.to_value, schedule.from_value or 0, schedule.from_fraction, schedule.to_fraction)
@@ -106,7 +106,7 @@ def _optimizer_mistakes(training: Training) -> list[str]:
         name = getattr(training, f"{role}optimizer") or training.optimizer
         if name not in OPTIMIZERS:
             mistakes.append(
-                f"training.{role}optimizer: no optimizer is called {shorten(name)}.{did_you_mean(name, OPTIMIZERS)}"
+                f"training.{role}optimizer: no optimizer is called {quoted(name)}.{did_you_mean(name, OPTIMIZERS)}"
             )
             continue
         known = _optimizer_options(name)
@@ -137,7 +137,7 @@ def option_bounds(variant: Variant) -> list[str]:
 def option_bounds_of(parts: Mapping[str, Part]) -> list[str]:
     """Lists numbers in the options of parts that are far out of range: such networks would fit in no memory."""
     return [
-        f"{path}.{in_path(option)}: {shorten(value)} is out of range (numbers up to {LARGEST_OPTION})"
+        f"{path}.{in_path(option)}: {quoted(value)} is out of range (numbers up to {LARGEST_OPTION})"
         for path, part in parts.items()
         for option, value in part.options.items()
         if not _bounded(value)
@@ -176,7 +176,7 @@ def _refuse_unknown(data: Any, known: Any, where: str) -> None:
     if isinstance(data, dict) and isinstance(known, dict):
         for key, value in data.items():
             if key not in known:
-                raise CheckpointError(f"{where}: unknown key {shorten(key)}.{did_you_mean(key, known)}")
+                raise CheckpointError(f"{where}: unknown key {quoted(key)}.{did_you_mean(key, known)}")
             _refuse_unknown(value, known[key], f"{where}.{key}")
     elif isinstance(data, list):
         for number, (value, item) in enumerate(zip(data, known, strict=True)):
@@ -213,7 +213,7 @@ def read_run_config(path: Path) -> RunConfig:
         raise CheckpointError(f"{path} is not the configuration of a run.")
     if data["format"] != FORMAT:
         raise CheckpointError(
-            f"{path}: format {shorten(data['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo."
+            f"{path}: format {quoted(data['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo."
         )
     if "variant" in data:
         data["variant"] = _with_present_names(data["variant"])

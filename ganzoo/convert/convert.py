@@ -1,4 +1,4 @@
-"""Weights that other code trained, made into a model folder: recognized by names and shapes, filled into our network, verified."""
+"""Converts weights that other code trained to a model folder: recognizes, renames, loads and verifies them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,7 +18,8 @@ from ganzoo.convert.pickle_reader import read_inputs
 from ganzoo.convert.recognize import InputFiles, recognize
 from ganzoo.engine.build import build_part
 from ganzoo.errors import CheckpointError, GanzooError, UsageError, did_you_mean
-from ganzoo.files.text import shorten
+from ganzoo.files.output import check_new_folder
+from ganzoo.files.text import quoted
 from ganzoo.layouts import Layout, Match
 from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.models.folder import write_model
@@ -35,10 +37,11 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What `ganzoo convert` is asked for; `files` and `discriminator` are paths, `settings` as of `ganzoo train --set`.
+    """The options of `ganzoo convert`; `files` and `discriminator` are paths, `settings` as of `ganzoo train --set`.
 
-    `layout` is a registered name, "ganzoo" (our own names) or "auto". `key` and `discriminator_key` choose among the networks of
-    a file. What the files themselves do not say of the images may be given: `image_size`, `channels`, `classes`.
+    `layout` is a registered name, "ganzoo" (our own names) or "auto". `key` and `discriminator_key` choose among
+    several networks of a file. `image_size`, `channels` and `classes` give facts on the images that the files do not
+    hold.
     """
 
     files: Sequence[Path]
@@ -57,15 +60,14 @@ class Request:
 
 
 def convert(request: Request, registry: Registry) -> Model:
-    """Writes the model folder `request.out`, whole or not at all, and loads it back. What was found is logged.
+    """Writes the model folder `request.out`, whole or not at all, and loads it back; logs the layout it found.
 
-    UsageError for what is asked wrongly; CheckpointError if a file cannot be read or fits no layout, after a table of our names
-    beside the file's has been reported.
+    UsageError for a wrong request; CheckpointError if a file cannot be read or fits no layout, after a table of our
+    names beside those of the file is logged.
     """
     variant = resolve(_variant(request.variant, registry), request.settings, registry).variant
     conversion = _Conversion(request, variant, _layouts(request, registry), registry)
-    if request.out.exists() and (not request.out.is_dir() or any(request.out.iterdir())):
-        raise UsageError(f"{request.out} is in the way: give a new or empty folder.")
+    check_new_folder(request.out)
     wanted = {"generator": (request.files, request.key)}
     if request.discriminator:
         wanted["discriminator"] = request.discriminator, request.discriminator_key
@@ -74,8 +76,8 @@ def convert(request: Request, registry: Registry) -> Model:
     made = {role: conversion.of(role, file, result) for role, file, result in zip(wanted, files, found, strict=True)}
     generator, discriminator = made["generator"], made.get("discriminator")
     if discriminator and discriminator.match.image != generator.match.image:
-        judged, drawn = _images(discriminator.match.image), _images(generator.match.image)
-        raise UsageError(f"The discriminator judges {judged}, the generator draws {drawn}.")
+        of_discriminator, of_generator = _images(discriminator.match.image), _images(generator.match.image)
+        raise UsageError(f"The discriminator is for {of_discriminator}, the generator for {of_generator}.")
     config = _config(request, variant, registry, files, generator)
     pair = (discriminator.match.part, discriminator.tensors) if discriminator else None
     write_model(request.out, config, generator.tensors, dtype=request.dtype, discriminator=pair)
@@ -85,17 +87,17 @@ def convert(request: Request, registry: Registry) -> Model:
 def _variant(name: str, registry: Registry) -> Variant:
     try:
         return registry.get("variants", name)
-    except UsageError as error:  # who converts has a network at hand, so all that it could be is worth a line
+    except UsageError as error:  # lists all variants, since the file is of one of them
         known = "" if "Known:" in str(error) else f" Variants: {', '.join(registry.names('variants'))}."
         raise UsageError(f"{error}{known}") from None
 
 
 def _layouts(request: Request, registry: Registry) -> dict[str, Layout]:
-    """The layouts to try, by name, without our own."""
+    """Returns the registered layouts to try, by name."""
     names = registry.names("layouts")
     if request.layout not in (*names, OWN, "auto"):
         raise UsageError(
-            f"No layout is called {shorten(request.layout)}.{did_you_mean(request.layout, [*names, OWN, 'auto'])}"
+            f"No layout is called {quoted(request.layout)}.{did_you_mean(request.layout, [*names, OWN, 'auto'])}"
         )
     if request.layout != "auto":
         names = [] if request.layout == OWN else [request.layout]
@@ -111,7 +113,7 @@ def _layouts(request: Request, registry: Registry) -> dict[str, Layout]:
 
 @dataclass(frozen=True)
 class Converted:
-    """A network in our names and shapes, and the layout that it was in."""
+    """A network in our names and shapes, and the layout of its file."""
 
     layout: str
     match: Match
@@ -120,7 +122,7 @@ class Converted:
 
 @dataclass(frozen=True)
 class _Conversion:
-    """What decides how the networks of one request are made."""
+    """Converts the networks of one request."""
 
     request: Request
     variant: Variant
@@ -128,7 +130,7 @@ class _Conversion:
     registry: Registry
 
     def of(self, role: str, file: InputFiles, tensors: dict[str, Tensor] | GanzooError) -> Converted:
-        """One network of the request, checked against the module that will hold it."""
+        """Converts one network and checks it against the module that will hold it."""
         if isinstance(tensors, GanzooError):
             raise tensors
         name, match = self._matched(role, file, _sizes(tensors))
@@ -141,17 +143,18 @@ class _Conversion:
         if _sizes(made) != ours:
             _log_table(ours, _sizes(made))
             raise GanzooError(
-                f"The layout '{name}' did not make what the {role} '{match.part.name}' needs: that is a mistake of the layout."
+                f"The layout '{name}' does not produce the tensors of the {role} '{match.part.name}': "
+                "that is a mistake of the layout."
             )
         for key, tensor in made.items():
             if tensor.is_floating_point() and not tensor.to(getattr(torch, self.request.dtype)).isfinite().all():
                 raise CheckpointError(
-                    f"{file.label}: {shorten(key)} has numbers that are not finite, or not in {self.request.dtype}."
+                    f"{file.label}: {quoted(key)} has numbers that are not finite, or not in {self.request.dtype}."
                 )
         return Converted(name, match, {key: made[key] for key in ours})
 
     def _matched(self, role: str, file: InputFiles, shapes: Shapes) -> tuple[str, Match]:
-        """The one layout that accounts for every tensor. Our own names count only where no other layout does."""
+        """Finds the one layout that accounts for every tensor; our own names only if no other does."""
         found = {
             name: match for name, layout in self.layouts.items() if (match := layout.recognize(shapes)) is not None
         }
@@ -166,35 +169,34 @@ class _Conversion:
         if matches:
             return next(iter(matches.items()))
         for other in found.values():
-            told = (
-                "--discriminator FILE takes it, beside its generator"
-                if other.role == "discriminator"
-                else "give it as FILE"
-            )
-            raise UsageError(f"{file.label} holds a {other.role}, not a {role}: {told}.")
+            is_discriminator = other.role == "discriminator"
+            advice = "--discriminator FILE takes it, beside its generator" if is_discriminator else "give it as FILE"
+            raise UsageError(f"{file.label} holds a {other.role}, not a {role}: {advice}.")
         nearest = max(map(self._shapes, self._guesses(role)), key=lambda ours: len(ours.items() & shapes.items()))
         _log_table(nearest, shapes)
         tried = ", ".join([*self.layouts, OWN] if self.request.layout == "auto" else [self.request.layout])
         raise CheckpointError(
-            f"{file.label} fits no layout of {self.variant.name} ({tried}): the table above has our names beside the file's."
+            f"{file.label} fits no layout of {self.variant.name} ({tried}): "
+            "the table above has our names beside the file's."
         )
 
     def _guesses(self, role: str) -> list[Match]:
-        """What the request says of the network, for every image size and number of channels that it leaves open."""
+        """Yields the networks of the request for every image size and number of channels that it leaves open."""
         part, request = getattr(self.variant, role), self.request
         if part is None:
             raise UsageError(f"The variant {self.variant.name} has no {role}.")
         sizes = [request.image_size] if request.image_size else self.variant.sizes
         channels = [request.channels] if request.channels else [3, 1]
-        return [Match(part, ImageSpec(size, count, request.classes or 0), role) for size in sizes for count in channels]
+        side: Literal["generator", "discriminator"] = "generator" if role == "generator" else "discriminator"
+        return [Match(part, ImageSpec(size, count, request.classes or 0), side) for size in sizes for count in channels]
 
     def _shapes(self, match: Match) -> Shapes:
-        """Names and shapes of the network that a match describes, built without memory for its numbers."""
+        """Returns the names and shapes of the network of a match, built without memory for its numbers."""
         with torch.device("meta"):
             return _sizes(build_part(bind_part(match.role, match.part, self.registry), match.image).state_dict())
 
     def _agreed(self, role: str, layout: str, match: Match) -> Match:
-        """The match with what the person set besides; UsageError where the two contradict each other."""
+        """Returns the match with the settings of the request; UsageError if the two contradict each other."""
         asked = {"size": self.request.image_size, "channels": self.request.channels, "classes": self.request.classes}
         for name, value in asked.items():
             if value is not None and value != getattr(match.image, name):
@@ -207,7 +209,7 @@ class _Conversion:
             found = match.part.options.get(name, value)
             if (
                 layout != OWN and found != value and not isinstance(found, str)
-            ):  # a number follows from shapes, a word cannot
+            ):  # numbers follow from the shapes, text does not
                 raise UsageError(f"{role}.{name} is {found} in the file, not {value}.")
         return replace(match, part=replace(match.part, options=dict(match.part.options) | chosen))
 
@@ -219,7 +221,7 @@ def _sizes(tensors: Mapping[str, Tensor]) -> Shapes:
 def _config(
     request: Request, variant: Variant, registry: Registry, files: Sequence[InputFiles], generator: Converted
 ) -> ModelConfig:
-    """What config.json says; nothing of it depends on when or where the conversion ran."""
+    """Returns the content of config.json, which does not depend on the time or place of the conversion."""
     plugin = registry.claim("variants", variant.name).plugin
     facts = {
         "converted_from": [{"file": path.name, "sha256": _digest(path)} for file in files for path in file.paths],
@@ -255,7 +257,7 @@ def _options(match: Match) -> str:
 
 
 def _log_table(ours: Mapping[str, tuple[int, ...]], theirs: Mapping[str, tuple[int, ...]]) -> None:
-    """Our names and shapes on the left, the file's on the right: the same names in one row, the others in the order they have."""
+    """Logs our names and shapes beside those of the file: equal names in one row, the others in their order."""
     unknown = iter([name for name in theirs if name not in ours])
     pairs = [(name, name if name in theirs else next(unknown, None)) for name in ours] + [
         (None, name) for name in unknown
@@ -270,4 +272,4 @@ def _log_table(ours: Mapping[str, tuple[int, ...]], theirs: Mapping[str, tuple[i
 
 
 def _cell(name: str | None, shapes: Mapping[str, tuple[int, ...]]) -> str:
-    return "-" if name is None else f"{shorten(name)[1:-1]} {'×'.join(map(str, shapes[name])) or 'one number'}"
+    return "-" if name is None else f"{quoted(name)[1:-1]} {'×'.join(map(str, shapes[name])) or 'one number'}"

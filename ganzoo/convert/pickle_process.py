@@ -1,14 +1,16 @@
-"""Reads pickled and numpy files in a process of its own, under limits, and leaves safetensors behind. Run as a file.
+"""Reads pickled and numpy files under limits, in a process of its own, and writes them as safetensors. Run as a file.
 
-`python -P pickle_process.py JOBS` where JOBS is a JSON list of {"kind": "torch" | "npy" | "npz", "paths", "bytes", "key", "out"}. For
-each job `out` gets the tensors and `out` + ".json" their order, {"names": [...]}, or why there are none: {"refused": reason} or
-{"candidates": {key: tensors}}. It uses nothing of ganzoo, so that it runs wherever torch does.
+`python -P pickle_process.py JOBS`: JOBS is a JSON list of {"kind": "torch" | "npy" | "npz", "paths", "bytes", "key",
+"out"}. Each job writes the tensors to `out`, and to `out` + ".json" their order, {"names": [...]}, or the reason for
+none: {"refused": reason} or {"candidates": {key: tensors}}. It imports nothing of ganzoo, so that it runs wherever
+torch does.
 """
 
 import json
 import os
 import re
 import sys
+from typing import Any
 
 import numpy
 import torch
@@ -26,11 +28,11 @@ DAMAGED = "is damaged or cut short: it does not hold what its own tables promise
 
 
 class Refused(Exception):
-    """The reason, which follows the file's name in a sentence."""
+    """The reason for a refusal, which follows the name of the file in a sentence."""
 
 
 def main(path: str) -> None:
-    """Does every job, each in a fork where the system has them: limits then count from zero, and one crash spoils one job."""
+    """Does every job, each in a fork where the system has them: a limit or a crash concerns one job."""
     torch.set_num_threads(1)
     with open(path, encoding="utf-8") as file:
         jobs = json.load(file)
@@ -49,7 +51,7 @@ def main(path: str) -> None:
 
 
 def limit(size: int) -> None:
-    """Bounds what the process may take for a file that holds `size` bytes of numbers: memory, seconds and written bytes."""
+    """Limits memory, seconds and written bytes of this process for a file with `size` bytes of numbers."""
     import resource
 
     bounds = {
@@ -68,25 +70,26 @@ def limit(size: int) -> None:
 
 
 def do(job: dict) -> None:
-    """One job; whatever goes wrong becomes a reason in our words, since torch's own advise switching its safety off."""
+    """Does one job; errors become reasons in our words, since torch's messages advise turning its safety off."""
     try:
         answer = convert(job)
     except Refused as reason:
         answer = {"refused": str(reason)}
-    except (
-        Exception
-    ) as error:  # Unpickling-, Runtime-, EOF-, Index-, Memory- and RecursionError have all been seen here
+    except Exception as error:  # seen: Unpickling-, Runtime-, EOF-, Index-, Memory- and RecursionError
         answer = {"refused": reason_of(error)}
     with open(job["out"] + ".json", "w", encoding="utf-8") as file:
         json.dump(answer, file)
 
 
 def reason_of(error: Exception) -> str:
-    """What an exception of torch or numpy means for the file."""
+    """Translates an exception of torch or numpy."""
     text = str(error)
     asked = re.search(r"GLOBAL ([\w.]+)", text)
     if asked:
-        return f"holds Python objects besides tensors (it asks for {asked[1][:60]}), which would run code; save the state_dict alone"
+        return (
+            f"holds Python objects besides tensors (it asks for {asked[1][:60]}), which would run code; "
+            "save the state_dict alone"
+        )
     if type(error).__name__ == "UnpicklingError" and "nsupported" in text:
         return "holds Python objects besides tensors, which would run code; save the state_dict alone"
     if isinstance(error, MemoryError) or "allocate memory" in text:
@@ -99,7 +102,7 @@ def reason_of(error: Exception) -> str:
 
 
 def convert(job: dict) -> dict:
-    """Writes the tensors of a job and returns their names, or among which networks the person has to choose."""
+    """Writes the tensors of a job and returns their names, or the candidates if there are several networks."""
     if job["kind"] != "torch":
         tensors = arrays_of(job)
     else:
@@ -113,12 +116,13 @@ def convert(job: dict) -> dict:
     return {"names": list(tensors)}
 
 
-def state_dicts(value) -> list[tuple[str, dict]]:
-    """Every dictionary in a file that names tensors, with its dotted path ("." is the file itself)."""
+def state_dicts(value: Any) -> list[tuple[str, dict]]:
+    """Returns every dictionary of tensors in a file by its dotted path ("." is the file itself)."""
     if not isinstance(value, dict):
         raise Refused(f"holds a {type(value).__name__}, not a state_dict; save network.state_dict()")
-    found, seen = [], 0
-    waiting = [((), value)]
+    found: list[tuple[str, dict]] = []
+    waiting: list[tuple[tuple[str, ...], dict]] = [((), value)]
+    seen = 0
     while waiting:
         path, node = waiting.pop(0)
         seen += len(node)
@@ -136,7 +140,10 @@ def state_dicts(value) -> list[tuple[str, dict]]:
 
 
 def choose(found: list[tuple[str, dict]], key: str | None) -> dict | None:
-    """The dictionary at `key`, or the only one there is; a key that is a prefix of names ("netG." of "netG.main.0.weight") serves too."""
+    """Returns the dictionary at `key`, or the only one; None if there is no single one.
+
+    A prefix of names is a key too ("netG" of "netG.main.0.weight").
+    """
     paths = dict(found)
     if key is None:
         return found[0][1] if len(found) == 1 else None
@@ -151,7 +158,7 @@ def choose(found: list[tuple[str, dict]], key: str | None) -> dict | None:
 
 
 def arrays_of(job: dict) -> dict:
-    """The arrays of .npy files, named by the file, or those of one .npz."""
+    """Reads .npy files, named by file, or the arrays of one .npz."""
     if job["kind"] == "npy":
         arrays = {
             name: numpy.load(path, allow_pickle=False) for name, path in zip(job["names"], job["paths"], strict=True)
@@ -169,7 +176,7 @@ def arrays_of(job: dict) -> dict:
 
 
 def check(tensors: dict, size: int) -> None:
-    """Refuses tensors that are anything but plain numbers, all of which lie in the file."""
+    """Refuses tensors that are not plain numbers, or larger than the file."""
     if not tensors or len(tensors) > MOST_TENSORS:
         raise Refused(f"holds {len(tensors)} tensors; 1 to {MOST_TENSORS} can be converted")
     for name, tensor in tensors.items():
@@ -180,7 +187,7 @@ def check(tensors: dict, size: int) -> None:
 
 
 def fault(tensor: torch.Tensor) -> str | None:
-    """Why a tensor cannot be converted."""
+    """Returns why a tensor cannot be converted, or None."""
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.is_nested:
         return "is of a class of its own"
     if tensor.layout is not torch.strided:
@@ -200,7 +207,7 @@ def fault(tensor: torch.Tensor) -> str | None:
 
 
 def short(name: str) -> str:
-    """A name from the file, quoted and cut."""
+    """Quotes and cuts a name from the file."""
     return repr(name) if len(name) <= 60 else f"{name[:57]!r}..."
 
 

@@ -1,11 +1,13 @@
-"""Weights that other programs wrote: .pth, .npz, .npy and safetensors as plain tensors. The only way to a pickle in ganzoo.
+"""Reads weights that other programs wrote (.pth, .npz, .npy, safetensors) as plain tensors.
 
-Files are first judged by their bytes and tables (`foreign`); pickles and numpy's formats are then read in a process of their own
-(`pickle_process`) by `torch.load(weights_only=True)` under limits of memory, time and disk. No setting turns any of it off.
+Nothing else in ganzoo reads pickles. `recognize` checks bytes and tables of a file first. Pickles and numpy files are
+then read in a process of their own (`pickle_process`) by `torch.load(weights_only=True)`, under limits of memory, time
+and disk. No setting turns this off.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -21,19 +23,19 @@ from torch import Tensor
 from ganzoo.convert import pickle_process
 from ganzoo.convert.recognize import LARGEST, InputFiles
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
-from ganzoo.files.strict_json import parse_json, read_bytes, read_json
-from ganzoo.files.text import shorten
-from ganzoo.models.header import HEADER_BYTES, TENSORS
+from ganzoo.files.strict_json import read_bytes, read_json
+from ganzoo.files.text import quoted
+from ganzoo.models.header import ITEM_BYTES, read_header
 
 PREFIXES = ("module.", "_orig_mod.")
 ANSWER_BYTES = 2**24
 
 
 def read_inputs(files: Sequence[InputFiles], keys: Sequence[str | None]) -> list[dict[str, Tensor] | GanzooError]:
-    """The tensors of each of `files`, names freed from prefixes that all share ("module."), or the error that refuses it.
+    """Reads the tensors of each of `files`, or the error that refuses it.
 
-    `keys` choose where a file holds several networks ("netG", "state_dict.generator", or a prefix of names). All files are read
-    by one process.
+    Prefixes that all names share ("module.") are removed. `keys` choose where a file holds several networks ("netG",
+    "state_dict.generator", or a prefix of names). One process reads all files.
     """
     found: dict[int, dict[str, Tensor] | GanzooError] = {}
     with tempfile.TemporaryDirectory(prefix="ganzoo-convert-") as folder:
@@ -58,7 +60,7 @@ def _job(file: InputFiles, key: str | None, out: Path) -> dict:
 
 
 def _run(jobs: list[dict], path: Path) -> None:
-    """Starts the reader: -P keeps the current folder and the reader's own off its path, torch's switches for unsafe loading go."""
+    """Runs the reader without the current folder on its path (-P) and without torch's switches for unsafe loading."""
     path.write_text(json.dumps(jobs), encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TORCH_FORCE_")}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1"}
@@ -66,11 +68,11 @@ def _run(jobs: list[dict], path: Path) -> None:
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True)
     if done.returncode:
         line = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"])[-1]
-        raise GanzooError(f"The process that reads foreign weights could not start or died: {shorten(line)}.")
+        raise GanzooError(f"The process that reads foreign weights could not start or died: {quoted(line)}.")
 
 
 def _result(file: InputFiles, key: str | None, out: Path) -> dict[str, Tensor]:
-    """What the reader left for one file."""
+    """Returns the tensors that the reader wrote for one file."""
     answer = Path(f"{out}.json")
     if not answer.exists():
         raise CheckpointError(
@@ -86,8 +88,8 @@ def _result(file: InputFiles, key: str | None, out: Path) -> dict[str, Tensor]:
 
 
 def _choice(file: InputFiles, key: str | None, candidates: Mapping[str, str]) -> UsageError:
-    listed = ", ".join(f"{shorten(path)} ({what})" for path, what in list(candidates.items())[:20])
-    head = f"has no network {shorten(key)}" if key is not None else "holds several networks"
+    listed = ", ".join(f"{quoted(path)} ({what})" for path, what in list(candidates.items())[:20])
+    head = f"has no network {quoted(key)}" if key is not None else "holds several networks"
     return UsageError(
         f"{file.label} {head}: choose with --key. There {'is' if len(candidates) == 1 else 'are'}: {listed}."
     )
@@ -97,41 +99,32 @@ def _safetensors(file: InputFiles, key: str | None) -> dict[str, Tensor]:
     tensors = _loaded(file, read_bytes(file.paths[0], limit=LARGEST))
     for name, tensor in tensors.items():
         if wrong := pickle_process.fault(tensor):
-            raise CheckpointError(f"{file.label} has a tensor {shorten(name)} that {wrong}.")
+            raise CheckpointError(f"{file.label} has a tensor {quoted(name)} that {wrong}.")
     if key is not None:
         tensors = {name[len(key) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{key}.")}
     if not tensors:
         raise UsageError(
-            f"{file.label} has no tensors{'' if key is None else f' whose names start with {shorten(key)}'}."
+            f"{file.label} has no tensors{'' if key is None else f' whose names start with {quoted(key)}'}."
         )
     return without_prefix({name: tensors[name] for name in sorted(tensors, key=_by_number)})
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
-    """A key that sorts layer 2 before layer 10: a safetensors file is sorted by size, which tells people nothing."""
+    """Returns a key that sorts layer 2 before layer 10; a safetensors file is sorted by size."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d{1,9})", name)]
 
 
 def _loaded(file: InputFiles, data: bytes) -> dict[str, Tensor]:
-    """Tensors from the bytes of a safetensors file; from bytes, since a mapped file that shrinks would end the process."""
-    _check_header(file, data)
+    """Parses the bytes of a safetensors file; bytes, because a mapped file that shrinks would end the process."""
+    read_header(io.BytesIO(data), file.label, len(data), ITEM_BYTES | {"F64": 8})
     try:
         return safetensors.torch.load(data)
     except Exception:  # the names of its errors differ from version to version
         raise CheckpointError(f"{file.label} is not a whole safetensors file.") from None
 
 
-def _check_header(file: InputFiles, data: bytes) -> None:
-    """Refuses a header that two readers could read differently (a key twice), or one so long that the library takes minutes over it."""
-    length = int.from_bytes(data[:8], "little")
-    header = data[8 : 8 + length]
-    if len(data) < 8 or not 2 <= length <= min(len(data) - 8, HEADER_BYTES) or header.count(b"{") > 2 * TENSORS:
-        raise CheckpointError(f"{file.label} is not a whole safetensors file, or lists too many tensors.")
-    parse_json(header, f"the header of {file.label}", depth=4)
-
-
 def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors by names from which wrappers' prefixes, where every name has them, are taken off."""
+    """Removes the prefixes of wrappers from the names, where every name has them."""
     tensors = dict(tensors)
     while prefix := next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in tensors)), None):
         tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}

@@ -1,4 +1,4 @@
-"""What kind of file foreign weights lie in, and whether it may be opened at all: decided on its first bytes and tables alone."""
+"""Recognizes the files that `ganzoo convert` is given, by first bytes and tables, and refuses unsafe ones unopened."""
 
 from __future__ import annotations
 
@@ -13,41 +13,25 @@ from pathlib import Path, PurePosixPath
 
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.files.atomic import disk_errors
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted, reason
+from ganzoo.models.file_types import HEAD_BYTES, PICKLE, FileType, file_type
 
 TORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".bin")
 SUFFIXES = (*TORCH_SUFFIXES, ".npz", ".npy", ".safetensors")
 ZIP = b"PK\x03\x04"
-LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickled number that torch.save began with before it wrote zip files
+# The pickled number at the start of files of torch.save before it wrote zip files.
+LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 LARGEST = 2 * 2**30
 MOST_ENTRIES = 20_000
 MOST_PICKLE = 2**26
 NUMBERED = re.compile(r"(?P<group>.+?)[_.-]?(?P<number>\d+)\.npy")
-WHAT_IT_IS = (
-    (re.compile(rb"\s*<(!doctype|html|\?xml)", re.I), "a web page: the download went wrong"),
-    (
-        re.compile(rb"version https://git-lfs"),
-        "a pointer of Git LFS, not the file itself: fetch it with `git lfs pull`",
-    ),
-    (re.compile(rb"\x1f\x8b"), "compressed with gzip: unpack it first"),
-    (re.compile(rb"BZh|\xfd7zXZ|7z\xbc\xaf"), "compressed: unpack it first"),
-    (re.compile(rb"\x93NUMPY"), "a numpy array: name it .npy"),
-    (re.compile(rb"\x89HDF"), "an HDF5 file, which ganzoo does not read"),
-    (re.compile(rb".{8}\{", re.S), "a safetensors file: name it .safetensors"),
-    (re.compile(rb".{257}ustar", re.S), "a tar archive, which ganzoo does not read"),
-    (
-        re.compile(rb"\x80[\x02-\x05]|\(?[cdl(]"),
-        "a pickle that torch.save did not write, which could run code: it is not opened",
-    ),
-    (re.compile(rb"#!|import |from "), "a script, which is not run"),
-)
 
 
 @dataclass(frozen=True)
 class InputFiles:
-    """A set of tensors to read: one file, or several .npy that belong together.
+    """The file of one network, or several .npy files that belong together.
 
-    `names` are the tensors' names for .npy. `size` is how many bytes of numbers there can be at most.
+    `names` are the names of the tensors for .npy. `size` is an upper bound of the bytes of numbers.
     """
 
     kind: str
@@ -57,20 +41,22 @@ class InputFiles:
 
     @property
     def label(self) -> str:
-        """How messages call it."""
+        """The name of the files in messages."""
         more = f" (and {len(self.paths) - 1} more)" if len(self.paths) > 1 else ""
         return f"{self.paths[0]}{more}"
 
 
 def recognize(paths: Sequence[Path], key: str | None = None) -> InputFiles:
-    """What the files are; `key` chooses among groups of .npy in a folder. UsageError for what is no weights at all,
-    CheckpointError for files that must not be opened."""
+    """Returns the kind of the files; `key` chooses among groups of .npy in a folder.
+
+    UsageError for files that are no weights, CheckpointError for files that must not be opened.
+    """
     files = [file for path in paths for file in _arrays_in(Path(path))]
     if not files:
         raise UsageError(f"{paths[0]}: holds no .npy files.")
     suffixes = {file.suffix.lower() for file in files}
     if len(files) > 1 and suffixes != {".npy"}:
-        got = ", ".join(shorten(file.name) for file in files[:3])
+        got = ", ".join(quoted(file.name) for file in files[:3])
         raise UsageError(f"Several files can only be .npy arrays of one network; got {got}.")
     suffix = suffixes.pop()
     if suffix not in SUFFIXES:
@@ -92,29 +78,30 @@ def _arrays_in(path: Path) -> list[Path]:
 
 
 def _group(files: list[Path], key: str | None) -> InputFiles:
-    """The .npy files of one network, in the order of their numbers: `gen_params.jl_01.npy`, `gen_params.jl_02.npy`, ..."""
+    """Groups the .npy files of one network in the order of their numbers: `gen_params.jl_01.npy`, ..."""
     groups: dict[str, list[tuple[str, Path]]] = {}
     for file in files:
         found = NUMBERED.fullmatch(file.name) if len(files) > 1 else None
         groups.setdefault(found["group"] if found else "", []).append((found["number"] if found else file.stem, file))
     if key is not None and key not in groups:
-        raise UsageError(f"There is no group {shorten(key)} of .npy files; known: {', '.join(sorted(groups))}.")
+        raise UsageError(f"There is no group {quoted(key)} of .npy files; known: {', '.join(sorted(groups))}.")
     if key is None and len(groups) > 1:
         raise UsageError(
-            f"The .npy files are of several networks: choose with --key {' or --key '.join(sorted(map(shorten, groups)))}."
+            "The .npy files are of several networks: "
+            f"choose with --key {' or --key '.join(sorted(map(quoted, groups)))}."
         )
     chosen = groups[key] if key is not None else next(iter(groups.values()))
     chosen.sort(key=lambda item: (int(item[0]) if item[0].isdecimal() else 0, item[0]))
     names = tuple(name for name, _ in chosen)
     if len(set(names)) < len(names):
         raise UsageError(
-            f"Two files have the number {shorten(max(names, key=names.count))}: give the arrays of one network."
+            f"Two files have the number {quoted(max(names, key=names.count))}: give the arrays of one network."
         )
     return InputFiles("npy", tuple(file for _, file in chosen), sum(_size(file) for _, file in chosen), names)
 
 
 def _size(path: Path) -> int:
-    """Bytes of a regular file that is not too large to convert."""
+    """Returns the size of a regular file; CheckpointError if it is too large to convert."""
     with disk_errors(f"{path} cannot be read", UsageError):
         facts = os.stat(path)
     if not stat.S_ISREG(facts.st_mode):
@@ -127,24 +114,32 @@ def _size(path: Path) -> int:
 
 
 def _check_torch(path: Path, size: int) -> int:
-    """Refuses whatever torch.save does not write, by the first bytes; returns how many bytes of numbers there can be."""
+    """Refuses a file that torch.save did not write, by its first bytes; returns an upper bound of its numbers."""
     with disk_errors(f"{path} cannot be read", CheckpointError), open(path, "rb") as file:
-        head = file.read(512)
+        head = file.read(HEAD_BYTES)
     if head.startswith(ZIP):
         return _check_zip(path, size, stored=True)
     if head.startswith(LEGACY_TORCH):
         return size
-    kind = next((kind for pattern, kind in WHAT_IT_IS if pattern.match(head)), "not a file that torch.save wrote")
-    raise CheckpointError(f"{path} is {kind}.")
+    raise CheckpointError(f"{path} is {_described(file_type(head))}.")
+
+
+def _described(kind: FileType | None) -> str:
+    """Describes a file that has the name of a torch checkpoint and is none, with advice."""
+    if kind is None:
+        return "not a file that torch.save wrote"
+    if kind.description == PICKLE:
+        return "a pickle that torch.save did not write, which could run code: ganzoo does not open it"
+    return f"{kind.description}: name it {kind.convert_as}" if kind.convert_as else kind.description
 
 
 def _check_zip(path: Path, size: int, *, stored: bool) -> int:
-    """The bytes that a zip file unpacks to, by its own table, after refusing one that lies; `stored`: as torch.save writes."""
+    """Returns the unpacked size in a zip file's table, after checks; `stored`: uncompressed, as torch.save does."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except OSError as problem:
-        raise CheckpointError(f"{path} cannot be read: {problem.strerror or problem}.") from None
+        raise CheckpointError(f"{path} cannot be read: {reason(problem)}.") from None
     except Exception:  # zipfile raises whatever its struct and codec calls do
         raise CheckpointError(f"{path} is a damaged or truncated zip file.") from None
     if wrong := _zip_fault(entries, size, stored) or (_torch_fault(entries) if stored else None):
@@ -157,10 +152,10 @@ def _zip_fault(entries: list[zipfile.ZipInfo], size: int, stored: bool) -> str |
     if not 0 < len(entries) <= MOST_ENTRIES:
         return f"has {len(entries)} entries; 1 to {MOST_ENTRIES} are read"
     if len(names) < len(entries):
-        return f"has two entries called {shorten(names.most_common(1)[0][0])}"
+        return f"has two entries called {quoted(names.most_common(1)[0][0])}"
     for name in (entry.orig_filename for entry in entries):
         if ".." in PurePosixPath(name).parts or name.startswith("/") or re.search(r"[\\:\0]", name):
-            return f"has an entry called {shorten(name)}, a name that leads out of it"
+            return f"has an entry called {quoted(name)}, a name that leads out of it"
     if any(entry.flag_bits & 1 for entry in entries):
         return "is encrypted"
     packed = sum(entry.compress_size for entry in entries)

@@ -1,21 +1,28 @@
-"""Images for training and for measuring: from any source, prepared once, then minibatches as a pure function.
+"""Prepares images for training and evaluation, and cuts them into minibatches.
 
-`load_images` turns a source into `ImageData`, `Batches` cuts it into minibatches. A plugin's data set factory
-returns an `ArraySource`, an `EncodedSource` or a `HubSource`."""
+`load_images` turns a source into `ImageData`, `Batches` cuts it into minibatches. The data set factory of a plugin
+returns an `ArraySource`, an `EncodedSource` or a `HubSource`.
+"""
+
+from typing import Any
 
 from ganzoo.data.sources import ArraySource, EncodedSource, HubSource, ImageData
 
 __all__ = ["ArraySource", "Batches", "EncodedSource", "HubSource", "ImageData", "load_images", "read_idx"]
 
 
-def __getattr__(name: str):
-    """Imports torch, numpy and Pillow only when a name that needs them is asked for."""
+def __getattr__(name: str) -> Any:
+    """Imports torch, numpy and Pillow only for the names that need them."""
     if name == "Batches":
-        from ganzoo.data.batches import Batches as found
-    elif name == "load_images":
-        from ganzoo.data.load import load_images as found
-    elif name == "read_idx":
-        from ganzoo.data.arrays import read_idx as found
-    else:
-        raise AttributeError(f"module 'ganzoo.data' has no attribute {name!r}")
-    return found
+        from ganzoo.data.batches import Batches
+
+        return Batches
+    if name == "load_images":
+        from ganzoo.data.load import load_images
+
+        return load_images
+    if name == "read_idx":
+        from ganzoo.data.arrays import read_idx
+
+        return read_idx
+    raise AttributeError(f"module 'ganzoo.data' has no attribute {name!r}")

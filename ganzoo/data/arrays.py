@@ -1,4 +1,4 @@
-"""Images that come as arrays: .npz archives and the idx files of MNIST and its kin."""
+"""Reads images from arrays: .npz archives, and idx files as of MNIST."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ READ_ERRORS = (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.Bad
 
 
 def npz_source(path: Path) -> ArraySource:
-    """Images from `images`, `x`, `x_train` or `arr_0`, labels from `labels`, `y`, `y_train` or `arr_1` if there."""
+    """Reads images from `images`, `x`, `x_train` or `arr_0`; labels from `labels`, `y`, `y_train` or `arr_1` if any."""
     try:
         with numpy.load(path, allow_pickle=False) as archive:
             image_key = next((key for key in IMAGE_KEYS if key in archive.files), None)
@@ -39,14 +39,14 @@ def npz_source(path: Path) -> ArraySource:
     if images is None:
         raise DataError(f"{quoted(path)} has no array called {', '.join(IMAGE_KEYS)}; it holds {found}.")
     images = channels_last(images, quoted(path))
-    classes = ()
+    classes: tuple[str, ...] = ()
     if labels is not None:
         labels, classes = checked_labels(labels, len(images), quoted(path))
     return ArraySource(images, labels, classes, file_identity(path), path.stem)
 
 
 def channels_last(images: numpy.ndarray, where: str) -> numpy.ndarray:
-    """(N, H, W) or (N, H, W, C) of uint8 images in NHW, NHWC or NCHW order; DataError for anything else."""
+    """Returns uint8 images in NHW, NHWC or NCHW order as (N, H, W) or (N, H, W, C); DataError for other arrays."""
     if images.dtype != numpy.uint8:
         raise DataError(f"{where}: images of type {images.dtype}; uint8 with values from 0 to 255 is needed.")
     if images.ndim not in (3, 4) or 0 in images.shape:
@@ -61,12 +61,13 @@ def channels_last(images: numpy.ndarray, where: str) -> numpy.ndarray:
 
 
 def idx_source(path: Path) -> ArraySource:
-    """The images of an idx file, or of the folder that holds one, with the labels that lie beside it."""
+    """Reads the images of an idx file, or of the folder that holds one, with the labels beside it."""
     images_path = training_images(path) if path.is_dir() else path
     images = read_idx(images_path, 3)
     match = IDX_IMAGES.fullmatch(images_path.name)
     labels_path = find_either(images_path.parent, f"{match['start']}labels{match['dash']}idx1-ubyte") if match else None
-    labels, classes, used = None, (), [images_path]
+    labels, used = None, [images_path]
+    classes: tuple[str, ...] = ()
     if labels_path:
         labels, classes = checked_labels(read_idx(labels_path, 1), len(images), quoted(labels_path))
         used.append(labels_path)
@@ -74,7 +75,7 @@ def idx_source(path: Path) -> ArraySource:
 
 
 def find_either(folder: Path, name: str) -> Path | None:
-    """The file under its plain name or compressed, whichever is there; the plain one is quicker to read."""
+    """Returns the file under its plain or compressed name; the plain one first, as it is faster to read."""
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
@@ -83,7 +84,7 @@ def holds_idx(folder: Path) -> bool:
 
 
 def training_images(folder: Path) -> Path:
-    """The one images file of the folder, or the training one of several."""
+    """Returns the images file of the folder: the only one, or the training one of several."""
     plain = {path.name.removesuffix(".gz"): path for path in sorted(folder.iterdir(), reverse=True)}
     found = {name: path for name, path in plain.items() if IDX_IMAGES.fullmatch(path.name)}
     if len(found) > 1:
@@ -94,9 +95,10 @@ def training_images(folder: Path) -> Path:
 
 
 def read_idx(path: Path, dimensions: int, md5: str | None = None) -> numpy.ndarray:
-    """The uint8 array in an idx file, plain or .gz, which must have the number of dimensions and exactly its length.
+    """Reads the uint8 array of an idx file, plain or .gz, whose dimensions and length must be exact.
 
-    `md5` is that of the published file after decompression, in hex: compressing again is no damage."""
+    `md5`, in hex, is that of the published file after decompression; recompressed files pass.
+    """
     try:
         with gzip.open(path) if path.name.endswith(".gz") else open(path, "rb") as file:
             header = file.read(4 + 4 * dimensions)

@@ -1,11 +1,11 @@
-"""Encoded images to square uint8 pixels, without the silent losses of a plain `convert("RGB")`."""
+"""Decodes images to square uint8 pixels, without the silent losses of a plain `convert("RGB")`."""
 
 from __future__ import annotations
 
 import io
 
 import numpy
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ganzoo.files.text import reason
 
@@ -22,11 +22,11 @@ COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
 
 class BadImage(Exception):
-    """One image cannot be used; the text says why in a few words."""
+    """One image cannot be used; the text is the reason."""
 
 
 def open_header(data: bytes) -> Image.Image:
-    """Reads the header alone and refuses what would cost too much, or lose too much, to decode."""
+    """Reads only the header, and refuses images that are too large, or would lose too much, to decode."""
     image = Image.open(io.BytesIO(data), formats=FORMATS)
     width, height = image.size
     if width * height > LARGEST_PIXELS:
@@ -37,7 +37,7 @@ def open_header(data: bytes) -> Image.Image:
 
 
 def is_grey(data: bytes) -> bool:
-    """Whether the header says grey; whatever stops it from being read is raised as BadImage."""
+    """True if the header says grey; BadImage if it cannot be read."""
     try:
         return open_header(data).mode in GREY_MODES
     except Exception as error:
@@ -45,7 +45,7 @@ def is_grey(data: bytes) -> bool:
 
 
 def decode(data: bytes, size: int, channels: int) -> numpy.ndarray:
-    """uint8 (size, size, channels) of an encoded image, whose EXIF rotation is applied; BadImage if it has none."""
+    """Decodes an image to uint8 (size, size, channels), with its EXIF rotation applied; raises BadImage."""
     try:
         image = open_header(data)
         return fit(ImageOps.exif_transpose(image), size, channels)
@@ -56,17 +56,18 @@ def decode(data: bytes, size: int, channels: int) -> numpy.ndarray:
 def as_bad_image(error: Exception) -> BadImage:
     if isinstance(error, BadImage):
         return error
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return BadImage("not a PNG, JPEG, WebP, BMP, GIF or TIFF image")
     return BadImage(reason(error))
 
 
 def fit(image: Image.Image, size: int, channels: int) -> numpy.ndarray:
-    """uint8 (size, size, channels): opaque, grey or RGB, the centre square, resized.
+    """Returns uint8 (size, size, channels): opaque, grey or RGB, the centre square, resized.
 
-    Lanczos for making smaller, since it keeps the most detail without aliasing; its `reducing_gap` averages whole
-    pixels first where that cannot be seen (more than 3 times too large), which makes photographs several times
-    faster. Bicubic for making larger, since Lanczos rings around the hard edges of small drawings and digits."""
+    Shrinks with Lanczos, which keeps the most detail without aliasing; its `reducing_gap` first averages whole pixels
+    of images more than 3 times too large, invisibly and several times faster. Enlarges with bicubic, since Lanczos
+    rings around the hard edges of small drawings and digits.
+    """
     image, mode = opaque(image), "L" if channels == 1 else "RGB"
     image = image if image.mode == mode else image.convert(mode)
     side = min(image.size)
@@ -82,7 +83,7 @@ def fit(image: Image.Image, size: int, channels: int) -> numpy.ndarray:
 
 
 def opaque(image: Image.Image) -> Image.Image:
-    """The image on white where it is transparent, in a mode that converts to L and RGB without loss of range."""
+    """Puts transparent images on white, in a mode that converts to L and RGB without loss of range."""
     if image.mode in DEEP_MODES:
         return eight_bits(image)
     if image.mode in ("La", "RGBa"):
@@ -96,7 +97,7 @@ def opaque(image: Image.Image) -> Image.Image:
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey divided by 257 and rounded, where Pillow's own conversion clips everything above 255."""
+    """Divides 16-bit grey by 257 and rounds; Pillow's own conversion clips everything above 255."""
     deep = numpy.asarray(image).astype(numpy.uint32)
     grey = ((deep + 128) // 257).astype(numpy.uint8)
     transparent = image.info.get("transparency")

@@ -1,4 +1,4 @@
-"""Data sets on the Hugging Face Hub: pinned to one commit, then downloaded by it and checked."""
+"""Downloads data sets from the Hugging Face Hub: pinned to one commit, every file checked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -26,36 +27,37 @@ LARGEST_FILE = 50 * 10**9
 
 
 class Unreachable(DataError):
-    """The Hub did not answer, or not sensibly: what was recorded before may still do."""
+    """The Hub gives no sensible answer; a recorded commit may still do."""
 
 
 def identity(source: HubSource) -> str:
-    """What changes with the content: the pinned commit and the part of it that is used."""
+    """Returns a text that changes with the content: the pinned commit and the part of it that is used."""
     return f"hub {source.repository}@{source.revision}/{source.folder}:{source.split} {'|'.join(source.classes)}"
 
 
 def pin(source: HubSource, records: Path) -> tuple[HubSource, dict | None]:
-    """The source with its revision resolved to one commit, and the files of that commit if the Hub was asked.
+    """Resolves the revision of a source to one commit; also returns the files of that commit if the Hub was asked.
 
-    A commit that is given whole needs no network. Otherwise the answer is recorded, and where the Hub cannot be
-    reached the last recorded commit is used, which is reported."""
+    A full commit hash needs no network. Otherwise the commit is recorded; if the Hub cannot be reached, the last
+    recorded one is used, with a warning.
+    """
     if source.revision and COMMIT.fullmatch(source.revision):
         return source, None
     record = records / f"{key_of(repository=source.repository, revision=source.revision)}.json"
     try:
         commit, files = ask(source)
     except Unreachable as error:
-        commit = recorded(record)
-        if commit is None:
+        known = recorded(record)
+        if known is None:
             raise
-        log.warning(f"{error} Using commit {commit}, which was the newest when the Hub was last reached.")
-        return replace(source, revision=commit), None
+        log.warning(f"{error} Using commit {known}, which was the newest when the Hub was last reached.")
+        return replace(source, revision=known), None
     write_record(record, {"repository": source.repository, "revision": source.revision, "commit": commit})
     return replace(source, revision=commit), files
 
 
 def ask(source: HubSource) -> tuple[str, dict]:
-    """(commit, files) of the wanted revision; without one, the converted Parquet branch if the main one has none."""
+    """Returns (commit, files) of the revision; without one, of the converted branch if the main one has no Parquet."""
     commit, files = list_commit(source, source.revision)
     if source.revision is None and not parquet_names(files, source):
         with contextlib.suppress(UsageError):
@@ -64,26 +66,26 @@ def ask(source: HubSource) -> tuple[str, dict]:
 
 
 def list_commit(source: HubSource, revision: str | None) -> tuple[str, dict[str, str | None]]:
-    """The commit that the revision means now, and {file name: sha256 or None} of all its files."""
+    """Returns the current commit of the revision, and {file name: sha256 or None} of all its files."""
     from huggingface_hub import HfApi
 
-    def ask_hub():
+    def ask_hub() -> tuple[str | None, dict[str, str | None]]:
         info = HfApi().dataset_info(source.repository, revision=revision, files_metadata=True)
         return info.sha, {file.rfilename: getattr(file.lfs, "sha256", None) for file in info.siblings or []}
 
-    sha, files = call_hub(ask_hub, asked(source, revision))
+    sha, files = call_hub(ask_hub, target_of(source, revision))
     if not COMMIT.fullmatch(sha or ""):
         raise Unreachable(f"The Hub named no commit for data set {quoted(source.repository)}.")
     return sha, files
 
 
-def parquet_names(files, source: HubSource) -> list[str]:
+def parquet_names(files: Iterable[str], source: HubSource) -> list[str]:
     start = f"{source.folder}/" if source.folder else ""
     return [name for name in files if name.lower().endswith(".parquet") and name.startswith(start)]
 
 
 def choose_files(files: dict, source: HubSource) -> list[str]:
-    """The Parquet files of the wanted split, which must all belong to one configuration of the data set."""
+    """Returns the Parquet files of the split, which must belong to one configuration of the data set."""
     where = f"Data set {quoted(source.repository)}"
     names = parquet_names(files, source)
     if not names:
@@ -102,14 +104,14 @@ def choose_files(files: dict, source: HubSource) -> list[str]:
 
 
 def configuration_of(name: str) -> str:
-    """The folder of a file, without the folder that states its split."""
+    """Returns the folder of a file, without the folder that names its split."""
     folder = PurePosixPath(name).parent
     stated = folder.name.removeprefix("partial-") == split_of(name) and folder.name != ""
     return str(folder.parent if stated else folder)
 
 
 def download(source: HubSource, files: dict | None) -> EncodedSource:
-    """The images of the pinned source, once every file is here and has the sha256 that the Hub states."""
+    """Downloads the images of the pinned source, after every file has the sha256 that the Hub states."""
     arrow()
     if files is None:
         _, files = list_commit(source, source.revision)
@@ -122,13 +124,13 @@ def download(source: HubSource, files: dict | None) -> EncodedSource:
 
 
 def fetch(source: HubSource, name: str, sha256: str | None) -> Path:
-    """One file of the commit; a damaged copy is fetched again once, since the client checks nothing but the size."""
+    """Downloads one file of the commit, a damaged one twice, since the client checks only the size."""
     from huggingface_hub import hf_hub_download
 
     bounds = {"limit": LARGEST_FILE, "size": LARGEST_FILE, "commit": source.revision}
     for again in (False, True):
         download = partial(hf_hub_download, source.repository, name, repo_type="dataset", force_download=again)
-        path = Path(call_hub(partial(download, revision=source.revision), asked(source, source.revision), **bounds))
+        path = Path(call_hub(partial(download, revision=source.revision), target_of(source, source.revision), **bounds))
         with disk_errors(f"{path} cannot be read", DataError), open(path, "rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if sha256 in (None, found):
@@ -139,7 +141,7 @@ def fetch(source: HubSource, name: str, sha256: str | None) -> Path:
     raise DataError(f"{quoted(name)} of {quoted(source.repository)} arrives damaged (its sha256 differs): try later.")
 
 
-def asked(source: HubSource, revision: str | None) -> HubTarget:
+def target_of(source: HubSource, revision: str | None) -> HubTarget:
     return HubTarget("data set", source.repository, revision, source.hint or "", DataError, Unreachable)
 
 
@@ -152,7 +154,7 @@ def recorded(record: Path) -> str | None:
 
 
 def write_record(record: Path, facts: dict) -> None:
-    """Keeps the record where that is possible; where it is not, there is simply none to fall back on."""
+    """Writes the record; a failure is ignored, and there is then no fallback."""
     with contextlib.suppress(OSError, GanzooError):
         record.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(record, json.dumps(facts, sort_keys=True))

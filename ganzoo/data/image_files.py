@@ -1,4 +1,4 @@
-"""Folders and zip archives of image files."""
+"""Reads folders and zip archives of image files."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from ganzoo.files.text import quoted, reason
 
 
 def walk(folder: Path) -> Iterator[tuple[str, os.stat_result | None]]:
-    """Yields (relative name with "/", stat or None if it has none) of every file that is not hidden.
+    """Yields (relative name with "/", stat or None) of every file that is not hidden.
 
-    Links are followed, except one that leads back into a folder it lies in."""
-    waiting = [("", (identify(folder),))]
+    Follows links, except one that leads back into a folder it lies in.
+    """
+    waiting: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", (identify(folder),))]
     while waiting:
         prefix, ancestors = waiting.pop()
         for entry in sorted(os.scandir(folder / prefix), key=lambda entry: entry.name):
@@ -42,7 +43,7 @@ def identify(path: Path) -> tuple[int, int]:
 
 
 def list_files(folder: Path) -> dict[str, os.stat_result | None]:
-    """Every visible file of the folder, by relative name; DataError if a part of it cannot be read."""
+    """Returns every visible file of the folder by relative name; DataError if a part of it cannot be read."""
     try:
         return dict(walk(folder))
     except OSError as error:
@@ -50,7 +51,7 @@ def list_files(folder: Path) -> dict[str, os.stat_result | None]:
 
 
 def folder_source(folder: Path, files: dict[str, os.stat_result | None]) -> EncodedSource:
-    """The images among the files, in the order of their names; sub-folders are labels."""
+    """Returns the images among the files in the order of their names; sub-folders are labels."""
     names = sorted(name for name in files if name.lower().endswith(SUFFIXES))
     labels, classes = folder_labels(names, quoted(folder))
     identity = hashlib.sha256(os.fsencode(folder.resolve()))
@@ -69,7 +70,7 @@ def folder_source(folder: Path, files: dict[str, os.stat_result | None]) -> Enco
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a regular file; a pipe would hang and a device would never end, so both are BadImage."""
+    """Reads a regular file; BadImage for a pipe, which would hang, or a device, which would never end."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise BadImage("not a regular file")
@@ -79,7 +80,7 @@ def read_file(path: Path) -> bytes:
 
 
 def zip_source(path: Path) -> EncodedSource:
-    """The images in an archive, in the order of their names; top folders inside are labels."""
+    """Returns the images of an archive in the order of their names; top folders inside are labels."""
     try:
         archive = zipfile.ZipFile(path)
         entries = sorted((entry for entry in archive.infolist() if is_image(entry)), key=lambda entry: entry.filename)
@@ -102,7 +103,7 @@ def zip_source(path: Path) -> EncodedSource:
 
 
 def is_image(entry: zipfile.ZipInfo) -> bool:
-    """Leaves out folders, hidden files and the resource forks that macOS adds."""
+    """True for an image; False for folders, hidden files and the resource forks that macOS adds."""
     parts = entry.filename.split("/")
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
     return not entry.is_dir() and not hidden and entry.filename.lower().endswith(SUFFIXES)
@@ -115,7 +116,7 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 
 
 def file_identity(*paths: Path) -> str:
-    """What changes when one of the files does: its place, size and time of writing."""
+    """Returns a text that changes with one of the files: path, size and time of writing."""
     facts = []
     for path in paths:
         status = path.stat()

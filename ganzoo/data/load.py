@@ -1,4 +1,4 @@
-"""`load_images`: any source that `--data` takes, prepared once and kept."""
+"""`load_images`: prepares images from any source of `--data` once, and keeps them."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ def load_images(
     cache: Path | None = None,
     limit_memory: int | None = None,
 ) -> ImageData:
-    """Prepares what `source` names as uint8 images of `size` x `size` x `channels`, or reads what it prepared before.
+    """Prepares a source as uint8 images of `size` x `size` x `channels`, or reads those prepared before.
 
     `source` is a registered name with an optional ":split", a folder, a .zip, an .npz, idx or Parquet files, or
-    hf://datasets/owner/name. `datasets` maps names to factories, `root` is where those look for local files.
-    `channels` None means 1 for grey images and 3 for all others. `on_bad_image` is "error" or "skip". `cache` is the
-    folder to keep images in ($GANZOO_CACHE, else ~/.cache/ganzoo); beyond `limit_memory` bytes (a quarter of what is
-    free) they are mapped, not read. Raises UsageError and DataError, one line each."""
+    hf://datasets/owner/name. `datasets` maps names to factories, which look for local files in `root`. `channels` None
+    means 1 for grey images and 3 for all others. `on_bad_image` is "error" or "skip". `cache` is the folder for
+    prepared images ($GANZOO_CACHE, else ~/.cache/ganzoo); beyond `limit_memory` bytes (a quarter of the free memory)
+    they are mapped, not read. Raises UsageError and DataError of one line.
+    """
     check_request(size, channels, on_bad_image)
     found = find_source(source, datasets or {}, root)
     kept = cache_folder(cache)
@@ -73,12 +74,12 @@ def check_request(size: int, channels: int | None, on_bad_image: str) -> None:
 
 
 def cache_folder(cache: Path | None) -> Path:
-    """Where ganzoo keeps what it can make again: the argument, $GANZOO_CACHE, or ~/.cache/ganzoo."""
+    """Returns the cache folder: the argument, $GANZOO_CACHE, or ~/.cache/ganzoo."""
     return Path(os.path.expanduser(cache or os.environ.get("GANZOO_CACHE") or "~/.cache/ganzoo")).absolute()
 
 
 def read_kept(folder: Path, limit: int, skip: bool) -> ImageData | None:
-    """The images kept in the folder, or None; damage is reported and removed, so that it is built again."""
+    """Reads the prepared images in the folder; None if there are none, or if they were damaged and are now removed."""
     try:
         kept = store.read(folder, limit)
     except store.Damaged as damage:
@@ -100,7 +101,7 @@ def read_kept(folder: Path, limit: int, skip: bool) -> ImageData | None:
 
 
 def build(found: ArraySource | EncodedSource, folder: Path, limit: int, options: dict) -> ImageData:
-    """Prepares the images in the folder, or in memory alone where the folder cannot be written."""
+    """Prepares the images in the folder, or only in memory if the folder cannot be written."""
     skip = options["skip"]
     try:
         with store.writing(folder) as writer:
@@ -116,8 +117,9 @@ def build(found: ArraySource | EncodedSource, folder: Path, limit: int, options:
         with tempfile.TemporaryDirectory(prefix="ganzoo-") as temporary:
             with store.writing(Path(temporary) / "images") as writer:
                 prepare(found, writer, **options)
-            data, _ = store.read(Path(temporary) / "images", limit=2**63)
-            return data
+            kept = store.read(Path(temporary) / "images", limit=2**63)
+            assert kept is not None  # it was just written
+            return kept[0]
     except OSError as error:
         raise DataError(
             f"Images can be prepared neither in {quoted(folder.parent)} ({problem}) nor in"

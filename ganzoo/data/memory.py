@@ -1,11 +1,11 @@
-"""How much memory is free for images."""
+"""Measures the memory that is free for images."""
 
 import os
 from pathlib import Path
 
 
 def available_bytes() -> int:
-    """What the machine, or the control group that the process runs in, can still give; 4 GiB if neither says."""
+    """Returns the free memory of the machine or of the control group of this process; 4 GiB if neither is known."""
     return min(machine_bytes(), group_bytes())
 
 
@@ -19,9 +19,9 @@ def machine_bytes() -> int:
         return 4 * 2**30
 
 
-def group_bytes() -> float:
+def group_bytes() -> int:
     try:
         group = Path("/sys/fs/cgroup")
         return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
     except (OSError, ValueError):
-        return float("inf")
+        return 2**63

@@ -1,4 +1,4 @@
-"""Parquet files of images, as the Hugging Face Hub stores them: encoded images beside their labels."""
+"""Reads Parquet files of images as the Hugging Face Hub stores them: encoded images beside their labels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from ganzoo.data.decode import BadImage
 from ganzoo.data.labels import checked_labels
@@ -16,14 +17,17 @@ from ganzoo.data.sources import EncodedSource
 from ganzoo.errors import DataError, UsageError, did_you_mean
 from ganzoo.files.text import quoted, reason
 
+if TYPE_CHECKING:
+    import numpy
+
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 SHARD = re.compile(r"(?P<split>.+)-\d{5}-of-\d{5}(-[0-9a-f]+)?")
 SPLITS = ("train", "test", "validation", "valid", "val", "dev")
 
 
-def arrow():
-    """pyarrow's Parquet module, or one line on how to get it."""
+def arrow() -> Any:
+    """Imports pyarrow's Parquet module; UsageError with the command to install it."""
     try:
         import pyarrow.parquet
     except ImportError as error:
@@ -32,7 +36,7 @@ def arrow():
 
 
 def split_of(name: str) -> str | None:
-    """The split that a file's name or one of its folders states, as the Hub writes them, or None."""
+    """Returns the split in a file's name or one of its folders, as the Hub writes them, or None."""
     path = PurePosixPath(name)
     shard = SHARD.fullmatch(path.stem)
     if shard:
@@ -42,7 +46,7 @@ def split_of(name: str) -> str | None:
 
 
 def choose_split(names: Sequence[str], split: str, where: str) -> list[str]:
-    """The files of one split, in the order of their names; files that state no split at all are the training split."""
+    """Returns the files of one split in the order of their names; files without any split are the training split."""
     splits = {name: split_of(name) for name in sorted(names)}
     if not any(splits.values()) and split == "train":
         return list(splits)
@@ -54,7 +58,7 @@ def choose_split(names: Sequence[str], split: str, where: str) -> list[str]:
 
 
 class Rows:
-    """Reads the encoded image in row number i; keeps two row groups in memory, since images are read in order."""
+    """Reads the encoded image in row i; keeps two row groups in memory, since images are read in order."""
 
     def __init__(self, groups: list[tuple[Path, int, int]], column: str):
         self.groups = groups
@@ -65,7 +69,7 @@ class Rows:
         self.lock = threading.Lock()
         self.group = functools.lru_cache(maxsize=2)(self.read_group)
 
-    def read_group(self, number: int):
+    def read_group(self, number: int) -> Any:
         path, group, _ = self.groups[number]
         with arrow().ParquetFile(path) as file:
             return file.read_row_group(group, columns=[self.column]).column(0)
@@ -85,9 +89,11 @@ class Rows:
 def parquet_source(
     paths: Sequence[Path], names: Sequence[str], identity: str, name: str, classes: tuple[str, ...] = ()
 ) -> EncodedSource:
-    """One source from several files of the same columns: `image` or `img`, and `label` if it is there."""
-    parquet, groups, row_names, label_parts = arrow(), [], [], []
-    image_column = label_column = None
+    """Joins several files with the same columns: `image` or `img`, and `label` if it is there."""
+    parquet, label_parts = arrow(), []
+    groups: list[tuple[Path, int, int]] = []
+    row_names: list[str] = []
+    image_column, label_column = "", None
     for path, file_name in zip(paths, names, strict=True):
         try:
             with parquet.ParquetFile(path) as file:
@@ -107,8 +113,8 @@ def parquet_source(
     return EncodedSource(row_names, Rows(groups, image_column), labels, classes, identity, name)
 
 
-def image_column_of(file, name: str) -> str:
-    """The column of encoded images; pixels as nested lists, and any other column, are refused."""
+def image_column_of(file: Any, name: str) -> str:
+    """Returns the column of encoded images; DataError for pixels as nested lists, or without such a column."""
     import pyarrow.types as types
 
     schema = file.schema_arrow
@@ -123,12 +129,12 @@ def image_column_of(file, name: str) -> str:
     raise DataError(f"{quoted(name)} has no column {' or '.join(IMAGE_COLUMNS)}; it has {', '.join(schema.names)}.")
 
 
-def label_column_of(file) -> str | None:
+def label_column_of(file: Any) -> str | None:
     return next((column for column in LABEL_COLUMNS if column in file.schema_arrow.names), None)
 
 
-def class_names(file, label_column: str | None) -> tuple[str, ...]:
-    """The names that the Hugging Face `datasets` library writes into the file's metadata, or ()."""
+def class_names(file: Any, label_column: str | None) -> tuple[str, ...]:
+    """Returns the names that the `datasets` library writes into the file's metadata, or ()."""
     try:
         metadata = json.loads(file.schema_arrow.metadata[b"huggingface"])
         names = metadata["info"]["features"][label_column]["names"]
@@ -137,8 +143,10 @@ def class_names(file, label_column: str | None) -> tuple[str, ...]:
     return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
 
 
-def row_labels(values: list, count: int, name: str, classes: tuple[str, ...]):
-    """Checked labels, or none where every row says -1 or nothing, as unlabelled test splits do."""
+def row_labels(
+    values: list, count: int, name: str, classes: tuple[str, ...]
+) -> tuple[numpy.ndarray | None, tuple[str, ...]]:
+    """Returns checked labels, or none if every row has -1 or nothing, as unlabelled test splits do."""
     if all(value is None or value == -1 for value in values):
         return None, ()
     if any(value is None for value in values):

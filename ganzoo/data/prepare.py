@@ -1,4 +1,4 @@
-"""From a source to kept images: every image is decoded once, by several threads, in order."""
+"""Prepares the images of a source: each is decoded once, by several threads, in order."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ganzoo.files.text import quoted
 
 log = logging.getLogger(__name__)
 
-# A thread takes a run of images at a time, since handing one over costs more than a small image does; a window of
-# runs is done before the next begins, which bounds the memory.
+# A thread takes a run of images at a time: handing over one costs more than decoding a small one. A window of runs is
+# done before the next begins, which bounds the memory.
 RUN = 16
 WINDOW = 16 * RUN
 NAMED = 5
@@ -32,7 +32,7 @@ SECONDS_BETWEEN_REPORTS = 10
 
 
 def checked(source: ArraySource | EncodedSource) -> ArraySource | EncodedSource:
-    """The source as it came, if images and labels fit together; DataError names the data set that does not."""
+    """Returns the source if images and labels fit together; DataError names the data set if not."""
     where = quoted(source.name)
     if isinstance(source, ArraySource):
         images = source.images
@@ -53,10 +53,10 @@ def count_of(source: ArraySource | EncodedSource) -> int:
 
 
 def channels_of(source: ArraySource | EncodedSource) -> int:
-    """1 if all of up to 64 images, evenly spaced from the first on, are stored as grey, else 3.
+    """Returns 1 if all of up to 64 images, evenly spaced, are stored as grey, else 3.
 
-    Only headers are read. A grey picture that is stored as colour counts as colour; one that cannot be read is
-    passed over."""
+    Only headers are read. A grey picture stored as colour counts as colour; unreadable ones are skipped.
+    """
     if isinstance(source, ArraySource):
         return 1 if source.images.ndim == 3 or source.images.shape[3] == 1 else 3
     count = len(source.names)
@@ -71,7 +71,7 @@ def channels_of(source: ArraySource | EncodedSource) -> int:
 
 
 def converter(source: ArraySource | EncodedSource, size: int, channels: int) -> Callable:
-    """A function from an image's number to its uint8 (size, size, channels) pixels, or to the BadImage it is."""
+    """Returns a function from the number of an image to its uint8 (size, size, channels) pixels, or its BadImage."""
 
     def convert(number: int) -> numpy.ndarray | BadImage:
         try:
@@ -95,7 +95,7 @@ def prepare(
     revision: str | None,
     skip: bool,
 ) -> None:
-    """Decodes all images into the writer; DataError after the last one if some are bad and `skip` is not asked."""
+    """Decodes all images into the writer; DataError after the last one if some are bad and `skip` is False."""
     count = count_of(source)
     with warnings.catch_warnings(), ThreadPoolExecutor(threads()) as pool:
         # Pillow warns about large images before the limit here refuses them, and about harmless metadata.
@@ -110,10 +110,12 @@ def prepare(
     writer.finish((size, size, channels), labels, {**facts, "bad": bad_facts(source, bad)})
 
 
-def convert_all(source, pool, convert, writer) -> tuple[list[int], list[tuple[int, BadImage]]]:
-    """Writes every good image in order; returns the numbers of these and the bad ones with their reasons."""
+def convert_all(
+    source: ArraySource | EncodedSource, pool: ThreadPoolExecutor, convert: Callable, writer: Writer
+) -> tuple[list[int], list[tuple[int, BadImage]]]:
+    """Writes every good image in order; returns the numbers of these, and the bad ones with their reasons."""
     count = count_of(source)
-    kept, bad, last_report, told = [], [], time.monotonic(), False
+    kept, bad, last_report, reported = [], [], time.monotonic(), False
     for start in range(0, count, WINDOW):
         end = min(start + WINDOW, count)
         runs = [range(first, min(first + RUN, end)) for first in range(start, end, RUN)]
@@ -124,8 +126,8 @@ def convert_all(source, pool, convert, writer) -> tuple[list[int], list[tuple[in
             else:
                 writer.add(result)
                 kept.append(number)
-        if time.monotonic() - last_report > SECONDS_BETWEEN_REPORTS or (told and end == count):
-            last_report, told = time.monotonic(), True
+        if time.monotonic() - last_report > SECONDS_BETWEEN_REPORTS or (reported and end == count):
+            last_report, reported = time.monotonic(), True
             log.info(f"prepared {end} of {count} images")
     return kept, bad
 
@@ -136,13 +138,13 @@ def threads() -> int:
 
 
 def bad_facts(source: ArraySource | EncodedSource, bad: list[tuple[int, BadImage]]) -> dict:
-    """How many images are bad, and the first five as "'name' (reason)"."""
+    """Returns the number of bad images, and the first five as "'name' (reason)"."""
     names = range(count_of(source)) if isinstance(source, ArraySource) else source.names
     return {"count": len(bad), "first": [f"{quoted(names[number])} ({error})" for number, error in bad[:NAMED]]}
 
 
 def bad_images_line(bad: dict, count: int, name: str) -> str:
-    """One line for images that cannot be used: how many, the first five, and what to do."""
+    """Returns one line about unusable images: how many, the first five, and the remedy."""
     more = f" and {bad['count'] - NAMED} more" if bad["count"] > NAMED else ""
     advice = "Mend or remove them" + (", or leave them out with --on-bad-image skip." if bad["count"] < count else ".")
     return (

@@ -1,4 +1,4 @@
-"""What a text given to `--data` means; nothing is guessed."""
+"""Resolves the text of `--data` to a source, without guessing."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ KINDS = "a folder of images, a .zip, an .npz, idx or Parquet files"
 
 
 def find_source(text: str, datasets: Mapping[str, Callable], root: Path | None) -> Source:
-    """The source that the text names: the Hub, then a registered name, then a path.
+    """Returns the source that the text names: the Hub, then a registered name, then a path.
 
-    A registered name wins over a file of that name, which is reached as "./name"."""
+    A registered name wins over a file of that name, which is reached as "./name".
+    """
     if text.startswith("hf://"):
         return hub_source(text)
     name, _, split = text.partition(":")
@@ -83,7 +84,7 @@ def hub_source(text: str) -> HubSource:
 
 
 def path_source(path: Path, mode: int) -> ArraySource | EncodedSource:
-    """What an existing path holds, told by names alone; the content is checked when it is read."""
+    """Returns the source at an existing path by its name alone; the content is checked when it is read."""
     name = path.name.lower()
     if stat.S_ISDIR(mode):
         return directory_source(path)
@@ -103,7 +104,7 @@ def path_source(path: Path, mode: int) -> ArraySource | EncodedSource:
 
 
 def directory_source(folder: Path) -> ArraySource | EncodedSource:
-    """Images, idx or Parquet files in a folder, of which it must hold only one kind."""
+    """Returns the images, idx or Parquet files in a folder, which must hold only one kind."""
     files = list_files(folder)
     images = any(name.lower().endswith(SUFFIXES) for name in files)
     tables = [name for name in files if name.lower().endswith(".parquet")]

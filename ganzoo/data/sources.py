@@ -1,4 +1,4 @@
-"""What a data set can be before and after its preparation: plain data, no torch, no numpy."""
+"""Defines data sets before and after preparation: plain data, no torch, no numpy."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ArraySource:
-    """Images that are decoded already: uint8 (N, H, W) or (N, H, W, C) with C of 1, 3 or 4 (with alpha).
+    """Decoded images: uint8 (N, H, W) or (N, H, W, C) with C of 1, 3 or 4 (with alpha).
 
-    `labels` are int64 (N,) that count into `classes`, or None. `identity` must change whenever the images do."""
+    `labels` are int64 (N,) that count into `classes`, or None. `identity` must change whenever the images do.
+    """
 
     images: numpy.ndarray
     labels: numpy.ndarray | None
@@ -28,7 +29,8 @@ class ArraySource:
 class EncodedSource:
     """Image files to decode: their names, and a function that reads the bytes of number i.
 
-    `read` may be called from several threads; what it raises makes that one image a bad one."""
+    `read` may be called from several threads; an exception in it makes that one image a bad one.
+    """
 
     names: Sequence[str]
     read: Callable[[int], bytes]
@@ -42,8 +44,9 @@ class EncodedSource:
 class HubSource:
     """A data set in a Hugging Face repository, as Parquet files; `revision` None means the newest commit.
 
-    `folder` narrows the search inside the repository, `classes` overrides the names in the files, and `hint` is
-    the advice that ends the error line when the Hub cannot be reached."""
+    `folder` narrows the search in the repository, `classes` overrides the names in the files, and `hint` ends the error
+    message when the Hub cannot be reached.
+    """
 
     repository: str
     name: str
@@ -58,7 +61,8 @@ class HubSource:
 class ImageData:
     """Prepared images: uint8 (N, H, W, C), contiguous, all of one size, with int64 labels (N,) or None.
 
-    `fingerprint` is the sha256, in hex, of pixels, labels and shape; `revision` is the Hub commit or None."""
+    `fingerprint` is the sha256, in hex, of pixels, labels and shape; `revision` is the Hub commit or None.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor | None

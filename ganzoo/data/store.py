@@ -1,4 +1,4 @@
-"""Prepared images on disk: written whole or not at all, and verified whenever they are read."""
+"""Keeps prepared images on disk: written whole or not at all, verified at every read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy
 import torch
@@ -21,22 +22,22 @@ ABANDONED_SECONDS = 24 * 3600
 
 
 class Damaged(Exception):
-    """A kept folder is there but is not what was written; the text says what differs."""
+    """A kept folder is not what was written; the text names the difference."""
 
 
-def key_of(**facts) -> str:
-    """The name of the folder for these facts about source and preparation."""
+def key_of(**facts: Any) -> str:
+    """Returns the name of the folder for these facts about source and preparation."""
     return hashlib.sha256(canonical({"format": FORMAT, **facts})).hexdigest()[:40]
 
 
-def canonical(value) -> bytes:
+def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
 class Writer:
-    """Takes images one after another, then labels and facts, into a folder that nobody reads yet."""
+    """Writes images, then labels and facts, into a folder that nothing reads yet."""
 
-    def __init__(self, folder: Path, pixels):
+    def __init__(self, folder: Path, pixels: BinaryIO):
         self.folder = folder
         self.pixels = pixels
         self.digest = hashlib.sha256()
@@ -50,7 +51,7 @@ class Writer:
         self.count += 1
 
     def finish(self, shape: tuple[int, int, int], labels: numpy.ndarray | None, facts: dict) -> None:
-        """Adds the labels (N,) of the images so far and the facts, which must be plain JSON."""
+        """Adds the labels (N,) of the images so far, and the facts, which must be plain JSON."""
         self.pixels.flush()
         os.fsync(self.pixels.fileno())
         label_bytes = b"" if labels is None else labels.astype("<i8").tobytes()
@@ -64,9 +65,10 @@ class Writer:
 
 @contextlib.contextmanager
 def writing(folder: Path) -> Iterator[Writer]:
-    """Yields a Writer whose files become `folder` at the end, whole; an exception leaves nothing behind.
+    """Yields a Writer whose files become `folder` at the end, whole; an exception removes them.
 
-    Of two processes that prepare the same images the first one wins, and the other's are dropped."""
+    Of two processes that prepare the same images the first one wins; the files of the other are dropped.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(folder.parent)
     try:
@@ -77,15 +79,15 @@ def writing(folder: Path) -> Iterator[Writer]:
             raise
 
 
-def fingerprint(digest, label_bytes: bytes, shape: list[int]) -> str:
-    """Ends the sha256 that has been fed the pixels, with labels and shape."""
+def fingerprint(digest: hashlib._Hash, label_bytes: bytes, shape: list[int]) -> str:
+    """Returns the sha256 of the pixels (in `digest`), labels and shape."""
     digest = digest.copy()
     digest.update(label_bytes + canonical([shape, bool(label_bytes)]))
     return digest.hexdigest()
 
 
 def remove_abandoned(parent: Path) -> None:
-    """Removes what processes that were killed more than a day ago left behind; younger ones may still be alive."""
+    """Removes leftovers of processes that were killed more than a day ago; younger ones may still be running."""
     for path in [*parent.glob(".tmp-*"), *parent.glob(".trash-*")]:
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
@@ -93,14 +95,15 @@ def remove_abandoned(parent: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Takes a damaged folder out of the way first, so that a reader never sees half of it."""
+    """Renames a damaged folder before deleting it, so that a reader never sees half of it."""
     remove(move_aside(folder, "trash"))
 
 
 def read(folder: Path, limit: int) -> tuple[ImageData, dict] | None:
-    """The kept images and facts, None if the folder is not there, Damaged if its content is not what was written.
+    """Reads the kept images and facts; None if the folder does not exist, Damaged if it is not what was written.
 
-    Images of more than `limit` bytes are mapped from the file (privately: writing to them changes no file)."""
+    Images of more than `limit` bytes are mapped from the file (privately: writing to them changes no file).
+    """
     if not folder.is_dir():
         return None
     try:
@@ -112,7 +115,7 @@ def read(folder: Path, limit: int) -> tuple[ImageData, dict] | None:
         label_bytes = (folder / "labels.bin").read_bytes()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{type(error).__name__} in {folder.name}") from error
-    if fingerprint(hashlib.sha256(pixels), label_bytes, facts["shape"]) != facts["fingerprint"]:
+    if fingerprint(hashlib.sha256(pixels.data), label_bytes, facts["shape"]) != facts["fingerprint"]:
         raise Damaged("the sha256 differs")
     labels = None
     if facts["labelled"]:
@@ -123,7 +126,7 @@ def read(folder: Path, limit: int) -> tuple[ImageData, dict] | None:
 
 
 def read_pixels(path: Path, shape: list[int], limit: int) -> numpy.ndarray:
-    """The bytes of the file as flat uint8, which must be as many as the shape says."""
+    """Reads the file as flat uint8, as many as the shape says."""
     size = int(numpy.prod(shape, dtype=numpy.int64))
     if path.stat().st_size != size:
         raise Damaged(f"images.bin has {path.stat().st_size} bytes instead of {size}")
@@ -131,6 +134,6 @@ def read_pixels(path: Path, shape: list[int], limit: int) -> numpy.ndarray:
         return numpy.memmap(path, dtype=numpy.uint8, mode="c", shape=(size,))
     pixels = numpy.empty(size, dtype=numpy.uint8)
     with open(path, "rb") as file:
-        if file.readinto(pixels) != size:
+        if file.readinto(pixels.data) != size:
             raise Damaged("images.bin ended early")
     return pixels

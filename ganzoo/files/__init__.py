@@ -1,1 +1,1 @@
-"""Files on disk: atomic writes, folder locks, strict JSON, and pictures."""
+"""Files on disk: atomic writes, folder locks, strict JSON, checks of output paths, pictures, and names in messages."""

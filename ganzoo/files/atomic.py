@@ -1,17 +1,21 @@
-"""Files that are either whole or absent: atomic writes, new folders, a lock per run, and strict reading of JSON."""
+"""Writes files and folders atomically: after a crash or a power cut they are whole or absent."""
 
 import errno
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ganzoo.errors import CheckpointError, GanzooError
+from ganzoo.files.text import reason
+
+FilePath = str | os.PathLike[str]
 
 
-def write_atomically(path, data: bytes | str) -> None:
-    """Writes one file (text as UTF-8) so that a reader, a crash or a power cut sees the old content or the new, nothing between."""
+def write_atomically(path: FilePath, data: bytes | str) -> None:
+    """Writes one file (text as UTF-8): readers, also after a crash, see the old content or the new, never a mix."""
     path = Path(path)
     temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
     with disk_errors(f"{path} cannot be written", GanzooError):
@@ -24,8 +28,8 @@ def write_atomically(path, data: bytes | str) -> None:
         fsync_folder(path.parent)
 
 
-def write_file(path, data: bytes | str) -> None:
-    """Writes a file that does not exist yet, in the mode that the umask gives, and waits until the disk has it."""
+def write_file(path: FilePath, data: bytes | str) -> None:
+    """Writes a new file with the permissions of the umask, and syncs it to disk."""
     remaining = memoryview(data.encode("utf-8") if isinstance(data, str) else data)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
@@ -36,8 +40,8 @@ def write_file(path, data: bytes | str) -> None:
         os.close(descriptor)
 
 
-def fsync_file(path) -> None:
-    """Waits until the disk has what another writer put into this file."""
+def fsync_file(path: FilePath) -> None:
+    """Syncs a file that another writer wrote to disk."""
     descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
     try:
         os.fsync(descriptor)
@@ -45,8 +49,8 @@ def fsync_file(path) -> None:
         os.close(descriptor)
 
 
-def fsync_folder(path) -> None:
-    """Waits until the disk has the folder's names: without it a rename may be undone by a power cut."""
+def fsync_folder(path: FilePath) -> None:
+    """Syncs the names in a folder to disk; without it a power cut may undo a rename."""
     if os.name == "nt":  # Windows opens no folders; NTFS journals the rename itself
         return
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -60,10 +64,10 @@ def fsync_folder(path) -> None:
 
 
 @contextmanager
-def new_folder(target):
-    """Yields an empty folder beside `target` and renames it to `target` at the end; after any exception nothing of it is left.
+def new_folder(target: FilePath) -> Iterator[Path]:
+    """Yields an empty folder beside `target` and renames it to `target` at the end; an exception removes it.
 
-    The files put into it must be synced by their writer. OSError if `target` exists and is not an empty folder.
+    Writers must sync the files that they put into it. OSError if `target` exists and is not an empty folder.
     """
     target = Path(target)
     temporary = target.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
@@ -78,8 +82,8 @@ def new_folder(target):
     fsync_folder(target.parent)
 
 
-def move_aside(path, prefix: str) -> Path:
-    """Renames a file or folder to `.<prefix>-<name>-<random>` beside itself, so that nobody takes it for a good one; returns the new path."""
+def move_aside(path: FilePath, prefix: str) -> Path:
+    """Renames a damaged file or folder to `.<prefix>-<name>-<random>` beside itself and returns the new path."""
     path = Path(path)
     aside = path.with_name(f".{prefix}-{path.name}-{secrets.token_hex(4)}")
     os.rename(path, aside)
@@ -87,8 +91,8 @@ def move_aside(path, prefix: str) -> Path:
     return aside
 
 
-def remove_leftovers(folder) -> None:
-    """Deletes the `.tmp-*` and `.trash-*` of processes that died; call it only under the run's lock."""
+def remove_leftovers(folder: FilePath) -> None:
+    """Deletes the `.tmp-*` and `.trash-*` of killed processes; call it only while holding the lock of the run."""
     folder = Path(folder)
     with disk_errors(f"{folder} cannot be cleaned", CheckpointError):
         names = os.listdir(folder) if folder.is_dir() else []
@@ -98,7 +102,7 @@ def remove_leftovers(folder) -> None:
 
 
 def remove(path: Path) -> None:
-    """Deletes a file, a link or a folder with all that is in it."""
+    """Deletes a file, a link, or a folder with its content."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -106,9 +110,9 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def disk_errors(what: str, error: type[GanzooError]):
-    """Turns an OSError into one line, `<what>: <reason>`."""
+def disk_errors(what: str, error: type[GanzooError]) -> Iterator[None]:
+    """Raises an OSError of its block as `error` with the line `<what>: <reason>`."""
     try:
         yield
     except OSError as problem:
-        raise error(f"{what}: {problem.strerror or problem}.") from problem
+        raise error(f"{what}: {reason(problem)}.") from problem

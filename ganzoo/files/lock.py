@@ -1,21 +1,25 @@
-"""An exclusive lock on a folder, released by the system when its process ends."""
+"""Locks a folder for one process; the system releases the lock when the process ends."""
+
+from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from ganzoo.errors import GanzooError
-from ganzoo.files.atomic import disk_errors
+from ganzoo.files.atomic import FilePath, disk_errors
 
+fcntl: Any
 try:
     import fcntl
-except ImportError:
+except ImportError:  # Windows has none
     fcntl = None
 
 _held: set[int] = set()
 
 
 def _close_in_child() -> None:
-    """A forked data worker that outlives a killed trainer must not hold the trainer's lock."""
+    """Closes the locks in a forked data worker, which may outlive a killed trainer."""
     while _held:
         os.close(_held.pop())
 
@@ -25,16 +29,16 @@ if hasattr(os, "register_at_fork"):
 
 
 class FolderLock:
-    """While it is entered, no other process can lock the folder; the system frees it however the process ends.
+    """Holds an exclusive lock on a folder inside `with`; the system frees it however the process ends.
 
-    Raises GanzooError that names the other process, or says why the folder cannot be locked.
+    Entering raises GanzooError with the pid of the process that holds the lock, or the reason why none can be taken.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: FilePath):
         self.folder = Path(folder)
         self._descriptor: int | None = None
 
-    def __enter__(self) -> "FolderLock":
+    def __enter__(self) -> FolderLock:
         with disk_errors(f"{self.folder} cannot be locked", GanzooError):
             descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
             try:
@@ -50,14 +54,15 @@ class FolderLock:
         if not _try_lock(descriptor):
             owner = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
             raise GanzooError(
-                f"another process (pid {owner}) is training in {self.folder}. Wait for it, end it, or use another run folder."
+                f"another process (pid {owner}) is training in {self.folder}. "
+                "Wait for it, end it, or use another run folder."
             )
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *error: object) -> None:
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor in _held:  # not in a forked child, which has closed it already
+        if descriptor is not None and descriptor in _held:  # not in a forked child, which has closed it already
             _held.discard(descriptor)
             os.ftruncate(descriptor, 0)
             os.close(descriptor)
@@ -76,9 +81,10 @@ def _try_lock(descriptor: int) -> bool:
 def _try_lock_windows(descriptor: int) -> bool:
     import msvcrt
 
+    system: Any = msvcrt  # its functions are declared on Windows alone
     os.lseek(descriptor, 2**20, os.SEEK_SET)  # locked bytes cannot be read there: leave the pid's free
     try:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        system.locking(descriptor, system.LK_NBLCK, 1)
     except OSError:
         return False
     finally:

@@ -1,4 +1,4 @@
-"""Images as files for people: grids, folders, animations."""
+"""Turns tensors of images into pictures: grids, captioned sheets, animations, image files."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PNG_LEVEL = 1  # a quarter of the time of Pillow's 6, and files a tenth to a six
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) in [-1, 1] as uint8 (N, H, W, C) on the CPU, rounded; values outside are clipped."""
+    """Converts images (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C) on the CPU: rounded, values outside clipped."""
     scaled = images.detach().float().add(1).mul(127.5).round().clamp(0, 255)
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()
 
 
 def to_pillow(image: Tensor) -> Any:
-    """One image (H, W, C) uint8 with 1 or 3 channels as a Pillow image."""
+    """Converts one uint8 image (H, W, C) with 1 or 3 channels to a Pillow image of mode "L" or "RGB"."""
     from PIL import Image
 
     array = image.numpy()
@@ -30,7 +30,7 @@ def to_pillow(image: Tensor) -> Any:
 
 
 def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Any:
-    """Images (N, C, H, W) in [-1, 1] side by side as one Pillow image; as square as `columns` None can make it."""
+    """Arranges images (N, C, H, W) in [-1, 1] in one Pillow image, as square as possible if `columns` is None."""
     pixels = to_uint8(images)
     count, height, width, channels = pixels.shape
     columns = min(count, columns or math.ceil(math.sqrt(count)))
@@ -46,7 +46,7 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Any:
 
 
 def enlarged(picture: Any, least: int = 640) -> Any:
-    """A picture narrower than `least` pixels enlarged by the largest whole factor that fits, so that pixels stay pixels."""
+    """Enlarges a picture narrower than `least` pixels by the largest whole factor that fits; pixels stay sharp."""
     from PIL import Image
 
     factor = max(1, least // max(picture.width, 1))
@@ -54,7 +54,7 @@ def enlarged(picture: Any, least: int = 640) -> Any:
 
 
 def save_picture(picture: Any, path: Path) -> Path:
-    """Writes a Pillow image as PNG (or what the suffix says), whole or not at all."""
+    """Writes a Pillow image atomically, as PNG unless the suffix is .jpg or .webp."""
     buffer = io.BytesIO()
     kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower(), "PNG")
     picture.save(buffer, format=kind, **({"compress_level": PNG_LEVEL} if kind == "PNG" else {}))
@@ -63,7 +63,7 @@ def save_picture(picture: Any, path: Path) -> Path:
 
 
 def save_animation(frames: list[Any], path: Path, seconds_per_frame: float = 0.05) -> Path:
-    """Writes Pillow images as an endless GIF or WebP animation."""
+    """Writes Pillow images as a GIF or WebP animation that repeats."""
     buffer = io.BytesIO()
     kind = "WEBP" if path.suffix.lower() == ".webp" else "GIF"
     frames[0].save(
@@ -74,7 +74,7 @@ def save_animation(frames: list[Any], path: Path, seconds_per_frame: float = 0.0
 
 
 def captioned(parts: list[tuple[str, Any]], least: int = 640) -> Any:
-    """Pillow pictures below each other, each under a line of text, enlarged by one factor until the widest has about `least` pixels."""
+    """Stacks (caption, Pillow picture) pairs, enlarged by one factor until the widest has about `least` pixels."""
     from PIL import Image, ImageDraw, ImageFont
 
     factor = max(1, least // max(picture.width for _, picture in parts))
@@ -95,7 +95,7 @@ def captioned(parts: list[tuple[str, Any]], least: int = 640) -> Any:
 
 
 def with_rows_named(sheet: Any, names: list[str]) -> Any:
-    """A Pillow sheet of as many equally high rows as there are names, each name beside its row."""
+    """Writes each of `names` beside its row of a Pillow sheet, whose rows have equal height."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(13)

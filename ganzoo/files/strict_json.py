@@ -1,21 +1,22 @@
-"""Reads JSON strictly: size and depth limits, no duplicate keys, no NaN."""
+"""Reads JSON strictly: limits of size and depth, no duplicate keys, no NaN."""
+
+from __future__ import annotations
 
 import json
 import os
 import stat
+from typing import Any
 
 from ganzoo.errors import CheckpointError
-from ganzoo.files.atomic import disk_errors
-from ganzoo.files.text import shorten
+from ganzoo.files.atomic import FilePath, disk_errors
+from ganzoo.files.text import quoted
 
 JSON_BYTES = 4 * 2**20
-
-
 JSON_DEPTH = 256
 
 
-def read_bytes(path, limit: int) -> bytes:
-    """Reads a regular file of at most `limit` bytes; CheckpointError names the file and says what is wrong."""
+def read_bytes(path: FilePath, limit: int) -> bytes:
+    """Reads a regular file of at most `limit` bytes; CheckpointError names the file and the problem."""
     with disk_errors(f"{path} cannot be read", CheckpointError):
         if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a FIFO would wait for ever
             raise CheckpointError(f"{path} is not a regular file.")
@@ -27,13 +28,16 @@ def read_bytes(path, limit: int) -> bytes:
     return data
 
 
-def read_json(path, limit: int = JSON_BYTES, depth: int = JSON_DEPTH):
-    """Reads JSON as strictly as the standard says; CheckpointError names the file and says what is wrong."""
+def read_json(path: FilePath, limit: int = JSON_BYTES, depth: int = JSON_DEPTH) -> Any:
+    """Reads a JSON file with `parse_json`."""
     return parse_json(read_bytes(path, limit), path, depth)
 
 
-def parse_json(data: bytes, source, depth: int = JSON_DEPTH):
-    """Parses UTF-8 JSON and refuses what Python's parser lets pass: a key twice, NaN, overflow, a byte-order mark, nesting over `depth`."""
+def parse_json(data: bytes, source: FilePath, depth: int = JSON_DEPTH) -> Any:
+    """Parses UTF-8 JSON; CheckpointError names `source` and the problem.
+
+    It refuses what Python's parser accepts: duplicate keys, NaN, overflow, a byte-order mark, nesting over `depth`.
+    """
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise CheckpointError(f"{source} starts with a byte-order mark; save it as plain UTF-8.")
     if not data.strip():
@@ -53,27 +57,27 @@ def parse_json(data: bytes, source, depth: int = JSON_DEPTH):
     return value
 
 
-def _unique_keys(pairs: list) -> dict:
-    result = {}
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
-            raise ValueError(f"the key {shorten(key)} is there twice")
+            raise ValueError(f"the key {quoted(key)} is there twice")
         result[key] = value
     return result
 
 
-def _refuse_constant(text: str):
+def _refuse_constant(text: str) -> Any:
     raise ValueError(f"{text} is not a JSON number")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise ValueError(f"the number {shorten(text)} is too large")
+        raise ValueError(f"the number {quoted(text)} is too large")
     return value
 
 
-def _deeper_than(value, depth: int) -> bool:
+def _deeper_than(value: Any, depth: int) -> bool:
     level = [value]
     for _ in range(depth + 1):
         level = [child for node in level for child in _children(node)]
@@ -82,7 +86,7 @@ def _deeper_than(value, depth: int) -> bool:
     return True
 
 
-def _children(node):
+def _children(node: Any) -> Any:
     if isinstance(node, dict):
         return node.values()
     return node if isinstance(node, list) else ()

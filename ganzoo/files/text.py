@@ -1,42 +1,52 @@
-"""Quotes names and error texts from outside, so that a message stays one short printable line."""
+"""Puts names and error texts from outside into messages: each stays one short printable line.
 
+`quoted` is for a name or value, `in_path` for a key in a dotted path, `reason` and `one_line` for exceptions.
+"""
+
+from __future__ import annotations
+
+import os
 import re
 
-
-def shorten(name) -> str:
-    """Quotes a name from outside so that no length and no control character of it can spoil a message."""
-    text = repr(name)
-    return text if len(text) <= 62 else f"{text[:60]}...{text[0]}"
-
-
-def in_path(name: str) -> str:
-    """A key from outside as part of a dotted path: bare where it is short and printable, else quoted as by `shorten`."""
-    return name if name.isprintable() and len(name) <= 60 else shorten(name)
+LONGEST_NAME = 80
+LONGEST_PATH = 200
+LONGEST_LINE = 300
+WORD = re.compile(r"[\w.-]{1,60}", re.ASCII)
 
 
-def one_line(error: BaseException) -> str:
-    """An exception's text as one line of at most 300 letters."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 300 else text[:297] + "..."
+def quoted(value: object) -> str:
+    """Quotes a name or path, and writes any other value as Python does; the middle of a long one is cut out."""
+    if isinstance(value, os.PathLike):
+        return f"'{_shortened(printable(str(value)), LONGEST_PATH)}'"
+    if isinstance(value, str):
+        return f"'{_shortened(printable(value), LONGEST_NAME)}'"
+    return _shortened(printable(repr(value)), LONGEST_NAME)
 
 
-LONGEST = 200
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 33]}...{text[-30:]}"
 
 
-def natural_text(name: str) -> str:
-    """Escapes what cannot be printed or encoded (new lines, bytes that are not UTF-8) and keeps the rest."""
+def in_path(key: str) -> str:
+    """Writes a key as part of a dotted path: bare if it is a plain word, else quoted."""
+    return key if WORD.fullmatch(key) else quoted(key)
+
+
+def printable(text: str) -> str:
+    """Escapes characters that cannot be printed or encoded: line ends, terminal control, bytes that are not UTF-8."""
     return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in name
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
     )
 
 
-def quoted(name: object) -> str:
-    """The name in quotes, at most 200 characters: safe in a message of one line."""
-    text = natural_text(str(name))
-    return f"'{text}'" if len(text) <= LONGEST else f"'{text[:LONGEST]}...'"
+def one_line(error: BaseException | str) -> str:
+    """Returns the text of an exception, or its type if it has none, as one line of at most 300 characters."""
+    text = printable(" ".join(str(error).split()))
+    if not text and isinstance(error, BaseException):
+        return type(error).__name__
+    return text if len(text) <= LONGEST_LINE else text[: LONGEST_LINE - 3] + "..."
 
 
 def reason(error: BaseException) -> str:
-    """The error's own words on one line, or its type where it has none."""
-    words = re.sub(r"\s+", " ", getattr(error, "strerror", None) or str(error)).strip()
-    return natural_text(words)[:160] or type(error).__name__
+    """Returns the cause that an exception states, as one line; for an OSError without its number and path."""
+    return one_line(getattr(error, "strerror", None) or error)

@@ -1,1 +1,1 @@
-"""Requests to the Hugging Face Hub: time limits, retries, and one line for each failure."""
+"""Talks to the Hugging Face Hub: requests with limits, and errors in one line."""

@@ -1,6 +1,7 @@
-"""What everything that talks to the Hugging Face Hub shares: a guard around the client, and one line for whatever goes wrong.
+"""Guards the client of the Hugging Face Hub: limits of time, size and number of requests, and errors in one line.
 
-The client alone waits for ever, takes names of files from servers, downloads what has no end and prints warnings of its own.
+The client alone waits forever, takes file names from servers, downloads without end and prints warnings. Inside
+`guarded`, hooks of its HTTP session check every request and answer of the current thread.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from ganzoo.errors import GanzooError
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.hub.errors import TRANSIENT, HubTarget, RepeatedRequest, TransientStatus, explain, retry_after, retry_delay
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -34,7 +35,7 @@ PROGRESS = 10 * 2**20
 
 @dataclass
 class Guard:
-    """Bounds for the requests of one call: seconds for each and for all, bytes of an answer, and what may become a file's name."""
+    """Limits of the requests of one call: seconds of each and of all, bytes of an answer, hashes as file names."""
 
     target: HubTarget
     limit: int
@@ -48,21 +49,21 @@ class Guard:
     unconnected: bool = False
 
     def before(self, request: Any) -> None:
-        """Gives a request its time limits; refuses one that the call may no longer make."""
+        """Sets the time limits of a request; refuses one beyond the limits of the call."""
         self.check_time()
         self.requests += 1
         if self.requests > MOST_REQUESTS:
-            raise self.target.no_answer("it asks for ever more requests")
+            raise self.target.no_answer(f"more than {MOST_REQUESTS} requests")
         given = request.extensions.get("timeout") or {}
         names = ("connect", "read", "write", "pool")
         request.extensions["timeout"] = {name: min(given.get(name) or self.seconds, self.seconds) for name in names}
         self.count(request)
 
     def count(self, request: Any) -> None:
-        """The client makes a request again that failed, and waits as long as it is told to: that is for `call_hub` to decide."""
+        """Counts repetitions by the client, which waits as long as the server says: `call_hub` decides about them."""
         tries = self.tries.setdefault((request.method, str(request.url)), [])
         if tries and self.redirected:
-            raise self.target.no_answer("it sends the request in circles")
+            raise self.target.no_answer("redirect loop")
         if tries and time.monotonic() - tries[-1][0] >= self.seconds:
             raise self.target.no_answer("no answer in time")
         if tries and self.received - tries[-1][1] >= PROGRESS:
@@ -73,7 +74,7 @@ class Guard:
         self.redirected = False
 
     def after(self, response: Any) -> None:
-        """Looks at an answer's headers before the client does, and watches its body."""
+        """Checks the headers of an answer before the client does, and limits its body."""
         self.redirected = response.is_redirect
         if response.status_code in TRANSIENT:
             raise TransientStatus(response.status_code, retry_after(response.headers))
@@ -93,14 +94,14 @@ class Guard:
             return
         if commit is not None and (not COMMIT.fullmatch(commit) or self.commit not in (None, commit)):
             raise self.target.failed(
-                f"The Hub names another commit, {shorten(commit)}, for {self}: nothing of it is used."
+                f"The Hub names another commit, {quoted(commit)}, for {self}: nothing of it is used."
             )
         if (
             response.status_code < 400
             and digest is not None
             and not DIGEST.fullmatch(digest.removeprefix("W/").strip('"'))
         ):
-            raise self.target.failed(f"The Hub names no hash but {shorten(digest)} for {self}: nothing of it is used.")
+            raise self.target.failed(f"The Hub names no hash but {quoted(digest)} for {self}: nothing of it is used.")
         size = headers.get("x-linked-size") or headers.get("content-length") or "0"
         if response.status_code < 400 and (not size.isdecimal() or len(size) > 15 or int(size) > self.limit):
             raise self.too_large()
@@ -143,7 +144,7 @@ def _after(response: Any) -> None:
 
 
 def _attach() -> None:
-    """Lets the guards see the requests of the client's session, and of the one that follows when the client drops it."""
+    """Adds the hooks to the client's session, and to the next one when the client drops it."""
     from huggingface_hub import get_session
 
     session = get_session()
@@ -158,7 +159,7 @@ def _attach() -> None:
             _attach()
 
     session.event_hooks = {"request": [*hooks["request"], _before], "response": [*hooks["response"], _after]}
-    session.close = closed
+    session.close = closed  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager
@@ -170,10 +171,10 @@ def guarded(
     commit: str | None = None,
     seconds: float | None = None,
 ) -> Iterator[Guard]:
-    """Inside it the client's requests of this thread have limits; other threads and callers of the client see nothing of it.
+    """Limits the client's requests of this thread; other threads and users of the client are not affected.
 
-    `limit` is the most bytes of one body, `size` the bytes that are expected to move (more time for more), `commit` the only
-    commit that answers may name, `seconds` how long one answer may take.
+    `limit` is the maximum number of bytes of one body, `size` the expected number of bytes (more bytes get more time),
+    `commit` the only commit that answers may name, `seconds` the time limit of one answer.
     """
     _attach()
     guard = Guard(target, limit, time.monotonic() + DEADLINE + size / SLOWEST, seconds or SECONDS, commit)
@@ -187,8 +188,9 @@ def guarded(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The client's own warnings say what the one line says; its bars are for terminals."""
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars, logging
+    """Silences the client's warnings, which our errors repeat, and its progress bars outside of terminals."""
+    from huggingface_hub.utils import logging
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     verbosity = logging.get_verbosity()
     bars = not are_progress_bars_disabled() and "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ and not on_terminal()
@@ -208,7 +210,7 @@ def on_terminal() -> bool:
 
 
 def call_hub(call: Callable[[], Any], target: HubTarget, **bounds: Any) -> Any:
-    """What `call` returns under a guard; it is called again after a fault that may pass. Every failure is one GanzooError."""
+    """Returns the result of `call` under a guard, repeated after transient failures; failures are GanzooErrors."""
     try:
         return call_with_retries(call, WAITS, target, **bounds)
     except GanzooError:
@@ -218,7 +220,7 @@ def call_hub(call: Callable[[], Any], target: HubTarget, **bounds: Any) -> Any:
 
 
 def call_with_retries(call: Callable[[], Any], waits: tuple[float, ...], target: HubTarget, **bounds: Any) -> Any:
-    """What `call` returns under a guard, or raises at last; after a fault that may pass it is called again after each of `waits`."""
+    """Returns the result of `call` under a guard; after a transient failure calls it again after each of `waits`."""
     for wait in waits:
         try:
             with guarded(target, **bounds):

@@ -1,4 +1,4 @@
-"""One line for whatever goes wrong between ganzoo and the Hugging Face Hub: what happened, and what to do."""
+"""Translates failures between ganzoo and the Hugging Face Hub to one line: the problem and what to do."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganzoo.errors import GanzooError, UsageError
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted, reason
 
 LONGEST_WAIT = 5.0
 TRANSIENT = {408, 429, 500, 502, 503, 504}
 
 
 class HubError(GanzooError):
-    """The Hub refuses, or what it sends is not what it should be."""
+    """The Hub refuses a request, or its answer is not as it should be."""
 
 
 class Unreachable(HubError):
-    """The Hub did not answer, or not sensibly: later, or with what was kept before, it may go on."""
+    """The Hub gives no sensible answer; a later try, or the cache, may help."""
 
 
 @dataclass(frozen=True)
 class HubTarget:
-    """What is asked of the Hub, as its errors say it: "model" or "data set", the repository, its revision."""
+    """The target of a request, for error messages: "model" or "data set", the repository, its revision."""
 
     kind: str
     name: str
@@ -32,7 +32,7 @@ class HubTarget:
     unreachable: type[GanzooError] = Unreachable
 
     def __str__(self) -> str:
-        return f"{self.kind} {shorten(self.name)}" if self.name else self.kind
+        return f"{self.kind} {quoted(self.name)}" if self.name else self.kind
 
     def no_answer(self, cause: str) -> GanzooError:
         return self.unreachable(
@@ -49,20 +49,20 @@ class TransientStatus(Exception):
 
 
 class RepeatedRequest(Exception):
-    """The client is about to make a request again that failed; the text is why."""
+    """The client is about to repeat a failed request; the text is the reason."""
 
 
 def retry_delay(error: Exception) -> float | None:
-    """Seconds that the server asks to wait, 0 where it does not say; None if another try would not help or is too far off."""
-    error = _cause(error)
-    status, seconds = status_of(error)
+    """Returns the seconds to wait before a retry (0 if the server states none); None if a retry would not help."""
+    cause = _cause(error)
+    status, seconds = status_of(cause)
     if status is not None:
         return (seconds or 0.0) if status in TRANSIENT and (seconds or 0.0) <= LONGEST_WAIT else None
-    return 0.0 if isinstance(error, RepeatedRequest) or _breaks_off(error) else None
+    return 0.0 if isinstance(cause, RepeatedRequest) or _breaks_off(cause) else None
 
 
 def _breaks_off(error: BaseException) -> bool:
-    """The transport's classes are named, for two generations of it (httpx, httpx2) are in use and ganzoo requires neither."""
+    """True for a broken connection; classes are compared by name, since the transport is httpx or httpx2."""
     return type(error).__name__ in (
         "ReadError",
         "WriteError",
@@ -71,15 +71,15 @@ def _breaks_off(error: BaseException) -> bool:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Uploads wrap what happened into a RuntimeError."""
+    """Returns the cause of a RuntimeError, in which uploads wrap failures."""
     return error.__cause__ if type(error) is RuntimeError and error.__cause__ is not None else error
 
 
 def status_of(error: BaseException) -> tuple[int | None, float | None]:
-    """(status, seconds to wait) that the Hub answered with, as far as it did."""
+    """Returns (status, seconds to wait) of the answer of the Hub, None where it has none."""
     if isinstance(error, TransientStatus):
         return error.status, error.seconds
-    response = getattr(error, "response", None)
+    response: Any = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     return (status, retry_after(response.headers)) if isinstance(status, int) else (None, None)
 
@@ -90,12 +90,12 @@ def retry_after(headers: Any) -> float | None:
 
 
 def explain(error: BaseException, target: HubTarget) -> GanzooError:
-    """One line for whatever the client or its transport raised: what happened, and what to do."""
+    """Returns a GanzooError of one line for an exception of the client or its transport."""
     from huggingface_hub import errors
 
     error = _cause(error)
     status, seconds = status_of(error)
-    start = f"{target.kind[:1].upper()}{target.kind[1:]} {shorten(target.name)}"
+    start = f"{target.kind[:1].upper()}{target.kind[1:]} {quoted(target.name)}"
     if isinstance(error, GanzooError):
         return error
     if isinstance(error, errors.GatedRepoError):
@@ -103,27 +103,26 @@ def explain(error: BaseException, target: HubTarget) -> GanzooError:
     if isinstance(error, errors.RepositoryNotFoundError):
         return UsageError(f"The Hub has no {target}, or it is private: check the name, or log in with `hf auth login`.")
     if isinstance(error, errors.RevisionNotFoundError):
-        return UsageError(f"{start} has no revision {shorten(target.revision)}.")
+        return UsageError(f"{start} has no revision {quoted(target.revision)}.")
     if isinstance(error, errors.HFValidationError):
-        return UsageError(f"{shorten(target.name)} is no name of a {target.kind} on the Hub: write owner/name.")
+        return UsageError(f"{quoted(target.name)} is no name of a {target.kind} on the Hub: write owner/name.")
     if status in (401, 403):
         return target.failed(
-            f"The Hub refuses access to {target} (status {status}): log in with `hf auth login`, as somebody who may."
+            f"The Hub refuses access to {target} (status {status}): "
+            "log in with `hf auth login` to an account that has access."
         )
     if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         return explain(error.__cause__, target)
     if status == 404 or (
         isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError)
     ):
-        return target.failed(f"The Hub has lost a file of {target} at revision {shorten(target.revision)}.")
+        return target.failed(f"The Hub has lost a file of {target} at revision {quoted(target.revision)}.")
     if (
         isinstance(error, OSError)
         and error.errno
         and not isinstance(error, ConnectionError | TimeoutError | errors.EntryNotFoundError)
     ):
-        return target.failed(
-            f"{start} cannot be stored: {error.strerror or type(error).__name__}.{f' {target.hint}' if target.hint else ''}"
-        )
+        return target.failed(f"{start} cannot be stored: {reason(error)}.{f' {target.hint}' if target.hint else ''}")
     if isinstance(error, errors.OfflineModeIsEnabled):
         return target.unreachable(
             f"{start} needs the Hub, and HF_HUB_OFFLINE is set.{f' {target.hint}' if target.hint else ''}"
@@ -132,7 +131,7 @@ def explain(error: BaseException, target: HubTarget) -> GanzooError:
 
 
 def _words(error: BaseException, status: int | None, seconds: float | None) -> str:
-    """Why there was no sensible answer."""
+    """Describes why there was no sensible answer."""
     name = type(error).__name__
     if isinstance(error, RepeatedRequest):
         return str(error)
@@ -148,5 +147,5 @@ def _words(error: BaseException, status: int | None, seconds: float | None) -> s
     if _breaks_off(error):
         return "the connection breaks off"
     if name == "TooManyRedirects":
-        return "it sends the request in circles"
+        return "redirect loop"
     return "its answer is not one of the Hub; is there a login page, a proxy or a wrong HF_ENDPOINT between?"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganzoo.data import ImageData
 from ganzoo.errors import GanzooError, PluginError, UsageError
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.metrics.moments import Moments
 
 NEEDS = ("features", "logits")
@@ -74,7 +74,7 @@ def load_extractor(name: str, factories: Mapping[str, Callable] | None = None) -
 
 def failure(kind: str, name: str, error: Exception) -> PluginError:
     """Returns the error to raise where a plugin's extractor or metric raised something of its own."""
-    return PluginError(f"The {kind} '{name}' failed: {type(error).__name__}: {shorten(str(error))}.")
+    return PluginError(f"The {kind} '{name}' failed: {type(error).__name__}: {quoted(str(error))}.")
 
 
 def needs_of(metrics: Mapping[str, Callable], extractor: Extractor) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ def needs_of(metrics: Mapping[str, Callable], extractor: Extractor) -> tuple[str
     for name, metric in metrics.items():
         needs = getattr(metric, "needs", ("features",))
         if not isinstance(needs, tuple | list) or not all(need in NEEDS for need in needs):
-            raise PluginError(f"The metric '{name}' needs {shorten(needs)}; known are {' and '.join(NEEDS)}.")
+            raise PluginError(f"The metric '{name}' needs {quoted(needs)}; known are {' and '.join(NEEDS)}.")
         if "logits" in needs and not extractor.classes:
             raise UsageError(
                 f"The metric '{name}' needs a classifier; the extractor '{extractor.name}' has no classes."

@@ -19,7 +19,7 @@ from ganzoo.errors import CheckpointError, GanzooError, PluginError, UsageError
 from ganzoo.files.atomic import write_atomically
 from ganzoo.files.pictures import to_uint8
 from ganzoo.files.strict_json import read_bytes
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.metrics import named
 from ganzoo.metrics.features import Extractor, FeatureSet, as_images, extract_features, failure, needs_of, real_batches
 from ganzoo.metrics.moments import Moments
@@ -105,7 +105,7 @@ def number(metric: str, name: Any, value: Any) -> float:
             return float(value)
     except Exception:  # the __float__ of a plugin's object may raise anything
         pass
-    what = shorten(value) if isinstance(name, str) else f"a number called {shorten(name)}"
+    what = quoted(value) if isinstance(name, str) else f"a number called {quoted(name)}"
     raise PluginError(f"The metric '{metric}' must return a number, or a dict of numbers by name, not {what}.")
 
 

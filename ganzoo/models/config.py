@@ -1,4 +1,4 @@
-"""The config.json of a model folder: what a generator is, where it came from, and the hash of its weights."""
+"""Reads, checks and writes the config.json of a model folder: generator, origin, and hash of the weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal, get_type_hints
 from ganzoo.config.schema import LARGEST_OPTION, from_json, image_mistakes, option_bounds_of
 from ganzoo.errors import CheckpointError, did_you_mean
 from ganzoo.files.strict_json import read_json
-from ganzoo.files.text import shorten
+from ganzoo.files.text import in_path, quoted
 from ganzoo.variant import ImageSpec, Part, check_name
 
 FORMAT = 1
@@ -26,7 +26,7 @@ DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
-    """The distribution that provides the variant: what to install where nobody does."""
+    """The distribution that provides the variant, to install where it is missing."""
 
     distribution: str
     version: str
@@ -44,10 +44,10 @@ class WeightsFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Everything that a config.json of a model says. Its keys are documented in `docs/weights.md`.
+    """The content of a model's config.json; `docs/weights.md` documents its keys.
 
-    `training` is a summary for people and model cards and decides nothing; `metrics` are numbers by name, the name of the
-    feature extractor included ("frechet[fashion-cnn]"). `weights` is None only while a generator has not been written.
+    `training` is a summary for people and model cards, without effect on loading. `metrics` are numbers by name, with
+    the feature extractor ("frechet[fashion-cnn]"). `weights` is None only until the generator is written.
     """
 
     format: int = FORMAT
@@ -65,7 +65,10 @@ class ModelConfig:
     metrics: dict[str, float] = field(default_factory=dict)
 
     def as_json(self) -> str:
-        """The text of config.json; CheckpointError for a number that JSON does not have, and for more text than can be read back."""
+        """Returns the text of config.json.
+
+        CheckpointError if it holds a number that is not finite, or is longer than what is read.
+        """
         try:
             text = json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
         except ValueError:
@@ -78,24 +81,24 @@ class ModelConfig:
 
 
 def read_model_config(path: Path) -> ModelConfig:
-    """The config.json at `path`, every value of it checked; CheckpointError names the key and says why."""
+    """Reads and checks the config.json at `path`; CheckpointError names the key and the problem."""
     return checked_config(read_json(path, limit=CONFIG_BYTES, depth=16), str(path))
 
 
 def checked_config(data: Any, where: str) -> ModelConfig:
-    """Plain JSON values as a configuration; CheckpointError `<where>: <key>: <why>` for the first that cannot be one."""
+    """Builds a configuration from plain JSON values; CheckpointError `<where>: <key>: <problem>` for a wrong one."""
     if not isinstance(data, dict) or "format" not in data:
         raise CheckpointError(f"{where} is not the configuration of a model.")
     if type(data["format"]) is not int or data["format"] != FORMAT:
         raise CheckpointError(
-            f"{where}: format: {shorten(data['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo."
+            f"{where}: format: {quoted(data['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo."
         )
     if "licence" in data and "license" not in data:  # the key's name until version 0.1
         data = {{"licence": "license"}.get(key, key): value for key, value in data.items()}
     fields = ModelConfig.__dataclass_fields__
     for key in data:
         if key not in fields:
-            raise CheckpointError(f"{where}: {printable(key)}: unknown key.{did_you_mean(key[:100], fields)}")
+            raise CheckpointError(f"{where}: {in_path(key)}: unknown key.{did_you_mean(key[:100], fields)}")
     hints, values = get_type_hints(ModelConfig), {}
     for key in fields:
         if key in data:
@@ -108,18 +111,13 @@ def checked_config(data: Any, where: str) -> ModelConfig:
     return config
 
 
-def printable(key: str) -> str:
-    """A key as it stands if it is a plain word, else quoted and cut."""
-    return key if re.fullmatch(r"[\w.-]{1,60}", key, re.ASCII) else shorten(key)
-
-
 def _mistakes(config: ModelConfig) -> list[str]:
-    """What no key's type can say."""
+    """Returns the mistakes that the types of the keys do not rule out."""
     found = image_mistakes(config.image)
     try:
         check_name(config.variant)
     except ValueError:
-        found.append(f"variant: {shorten(config.variant)} cannot name one: use 1 to 64 of a-z, 0-9, '.', '_' and '-'")
+        found.append(f"variant: {quoted(config.variant)} cannot name one: use 1 to 64 of a-z, 0-9, '.', '_' and '-'")
     files = {
         "weights": (config.weights, GENERATOR_FILE),
         "discriminator_weights": (config.discriminator_weights, DISCRIMINATOR_FILE),
@@ -134,11 +132,11 @@ def _mistakes(config: ModelConfig) -> list[str]:
     if config.discriminator_weights is not None and config.discriminator is None:
         found.append("discriminator: is missing, although there are discriminator_weights")
     if not 1 <= config.latent_dim <= LARGEST_OPTION:
-        found.append(f"latent_dim: {shorten(config.latent_dim)} is out of range (1 to {LARGEST_OPTION})")
+        found.append(f"latent_dim: {quoted(config.latent_dim)} is out of range (1 to {LARGEST_OPTION})")
     if config.classes and len(config.classes) != config.image.classes:
         found.append(f"classes: {len(config.classes)} names for the {config.image.classes} classes of image")
     if config.provider.distribution and not DISTRIBUTION.fullmatch(config.provider.distribution):
-        found.append(f"provider: {shorten(config.provider.distribution)} cannot name a distribution")
+        found.append(f"provider: {quoted(config.provider.distribution)} cannot name a distribution")
     lines = {
         "license": [config.license],
         "provider": [config.provider.version],
@@ -147,7 +145,7 @@ def _mistakes(config: ModelConfig) -> list[str]:
     }
     for key, texts in lines.items():
         if (wrong := next((text for text in texts if not _is_line(text)), None)) is not None:
-            found.append(f"{key}: {shorten(wrong)} is not one line of at most {LONGEST_LINE} characters")
+            found.append(f"{key}: {quoted(wrong)} is not one line of at most {LONGEST_LINE} characters")
     parts = {"generator": config.generator} | ({"discriminator": config.discriminator} if config.discriminator else {})
     return found + option_bounds_of(parts)
 

@@ -1,4 +1,4 @@
-"""What a generator's latents mean, shown without training: its codes, or the principal directions of its first layer."""
+"""Shows what the latents of a generator control, without training: codes, or directions of its first layer."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from ganzoo.models.model import Model
 
 BATCH = 64
-PRIOR_DRAWS = 4096
+PRIOR_SAMPLES = 4096
 STEP = 1e-3
 
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that is varied: `values` of it from left to right, and the latents (samples, len(values), latent_dim) they give.
+    """One code or direction that is varied, with its values and the latents (samples, len(values), latent_dim).
 
-    `kind` is that of the code, or "direction", whose values are in standard deviations of the prior. `strength` is then the
-    singular value: how far the first layer's output moves when the latent moves by one.
+    `kind` is that of the code, or "direction" with values in standard deviations of the prior. `strength` is the
+    singular value of a direction: how far the first layer's output moves when the latent moves by one.
     """
 
     name: str
@@ -47,12 +47,12 @@ def explore(
     reach: float | None = None,
     seed: int = 0,
 ) -> list[Row]:
-    """One row for each code of the generator, or for its top `directions`; those that have no codes show 8.
+    """Returns one row for each code of the generator, or for its top `directions` (8 if it has no codes).
 
-    Each row varies one thing in the first `samples` latents of `seed`. A continuous code goes over `reach` times the range that
-    it was trained on (2 unless given), in `steps` steps, on another category in each sample; a direction from -reach to +reach
-    standard deviations (3 unless given).
-    UsageError if the generator's first layer cannot be found.
+    Each row varies one code or direction in the first `samples` latents of `seed`. A continuous code covers `reach`
+    times the range that it was trained on (2 unless given) in `steps` steps, with another category in each sample; a
+    direction covers -reach to +reach standard deviations (3 unless given). UsageError if the generator's first layer
+    cannot be found.
     """
     if (
         samples < 1
@@ -72,7 +72,7 @@ def explore(
 
 
 def code_rows(code: Code, latent: Tensor, steps: int, reach: float) -> list[Row]:
-    """The rows of one code: every category of a categorical one, or `steps` values of each continuous column."""
+    """Returns the rows of one code: all categories of a categorical one, `steps` values of each continuous column."""
     columns = range(code.start, code.start + code.size)
     if code.kind == "categorical":
         latents = latent[:, None].repeat(1, code.size, 1)
@@ -91,10 +91,10 @@ def code_rows(code: Code, latent: Tensor, steps: int, reach: float) -> list[Row]
 
 
 def direction_rows(model: Model, latent: Tensor, count: int, steps: int, reach: float) -> list[Row]:
-    """The rows of the `count` strongest directions; the prior's standard deviation along each is measured."""
+    """Returns the rows of the `count` strongest directions; measures the standard deviation of the prior along each."""
     labels = model.labels(1)
     vectors, strengths = principal_directions(model.generator, count, latent[:1], labels)
-    deviations = (model.latent(PRIOR_DRAWS) @ vectors.T).std(0)
+    deviations = (model.latent(PRIOR_SAMPLES) @ vectors.T).std(0)
     values = torch.linspace(-reach, reach, steps, dtype=torch.float64)
     rows = []
     for number, (vector, strength, deviation) in enumerate(
@@ -111,10 +111,11 @@ def direction_rows(model: Model, latent: Tensor, count: int, steps: int, reach: 
 def principal_directions(
     generator: Generator, count: int, latent: Tensor, label: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The `count` orthogonal unit directions (count, latent_dim) that move the first layer's output most, and by how much (count,).
+    """Returns the `count` orthogonal unit directions (count, latent_dim) that move the first layer most, by strength.
 
-    They are the eigenvectors of AᵀA with the largest eigenvalues, A being the first layer's weight: Shen and Zhou 2021, "Unsupervised
-    semantic factorization". The strengths are the roots of the eigenvalues. UsageError if `count` is more than latent_dim.
+    They are the eigenvectors of AᵀA with the largest eigenvalues, A being the first layer's weight: Shen and Zhou 2021,
+    "Closed-form factorization of latent semantics in GANs". The strengths (count,) are the square roots of the
+    eigenvalues. UsageError if `count` is more than latent_dim.
     """
     if count > generator.latent_dim:
         raise UsageError(f"Latents of {generator.latent_dim} numbers have no more directions than that, got {count}.")
@@ -122,21 +123,18 @@ def principal_directions(
     values, vectors = torch.linalg.eigh(weight.T @ weight)
     strongest = vectors.T.flip(0)[:count]
     largest = strongest.gather(1, strongest.abs().argmax(1, keepdim=True))
-    return (strongest * largest.sign()).float(), values.flip(0)[:count].clamp(
-        min=0
-    ).sqrt().float()  # v and -v are one: the sign is fixed
+    strengths = values.flip(0)[:count].clamp(min=0).sqrt()
+    return (strongest * largest.sign()).float(), strengths.float()  # of v and -v, the one with a positive largest entry
 
 
 def first_layer(generator: Generator, latent: Tensor, label: Tensor | None = None) -> Tensor:
-    """The weight A (features, latent_dim) of the first layer that receives the latent, whatever kind of layer it is, in float64.
+    """Returns the weight A (features, latent_dim), in float64, of the first layer that receives the latent.
 
-    It is taken as the slope of the layer's output at `latent` (1, latent_dim): for a linear layer or a transposed convolution of one
-    pixel that is its weight, wherever `latent` lies; behind a nonlinear function it holds there alone. UsageError if no such
-    layer is found.
+    It is the slope of the layer's output at `latent` (1, latent_dim): for a linear layer or a transposed convolution of
+    one pixel that is its weight everywhere, behind a nonlinear function only at `latent`. UsageError if there is no
+    such layer.
     """
-    copy = (
-        deepcopy(generator).cpu().double().eval().requires_grad_(False)
-    )  # rounding would stay in the differences below
+    copy = deepcopy(generator).cpu().double().eval().requires_grad_(False)  # float32 would round the differences
     point, labels = latent.detach().cpu().double(), None if label is None else label.cpu()
     layer = _first_to_receive(copy, point, labels)
     layer.register_forward_hook(_stop)
@@ -150,15 +148,18 @@ def first_layer(generator: Generator, latent: Tensor, label: Tensor | None = Non
 
 
 class _StoppedError(Exception):
-    """Ends a forward pass as soon as it has shown what was asked."""
+    """Ends a forward pass and carries the module or output that it was run for."""
 
-    def __init__(self, found):
+    def __init__(self, found: Any):
         super().__init__()
         self.found = found
 
 
 def _first_to_receive(generator: Generator, latent: Tensor, label: Tensor | None) -> nn.Module:
-    """The first layer with parameters of its own whose input depends on the latent; the generator's parameters need no gradients."""
+    """Returns the first layer with own parameters whose input depends on the latent.
+
+    The parameters of the generator must not require gradients.
+    """
 
     def look(module: nn.Module, inputs: tuple, keywords: dict) -> None:
         if any(isinstance(value, Tensor) and value.requires_grad for value in (*inputs, *keywords.values())):
@@ -175,20 +176,17 @@ def _first_to_receive(generator: Generator, latent: Tensor, label: Tensor | None
         for handle in handles:
             handle.remove()
     raise UsageError(
-        f"The first layer of {type(generator).__name__} cannot be found: no module with parameters receives the latent. "
-        "A generator with such a layer, or one that names its codes, can be explored."
+        f"The first layer of {type(generator).__name__} cannot be found: no module with parameters "
+        "receives the latent. A generator with such a layer, or one that names its codes, can be explored."
     )
 
 
 def _is_layer(module: nn.Module) -> bool:
-    """Whether a module has parameters, or parametrized ones, and no child that has."""
+    """True if a module has parameters, or parametrized ones, and no child that has."""
     if parametrize.is_parametrized(module):
         return True
-    own, below = (
-        list(module.parameters(recurse=False)),
-        [child for child in module.children() if list(child.parameters())],
-    )
-    return bool(own) and not below
+    own = list(module.parameters(recurse=False))
+    return bool(own) and not any(list(child.parameters()) for child in module.children())
 
 
 def _stop(module: nn.Module, inputs: tuple, output: Tensor) -> None:
@@ -196,7 +194,7 @@ def _stop(module: nn.Module, inputs: tuple, output: Tensor) -> None:
 
 
 def _stopped_output(generator: Generator, latents: Tensor, label: Tensor | None) -> Tensor:
-    """What the layer with the hook `_stop` returns for latents (N, latent_dim) of one label: (N, features)."""
+    """Returns the output (N, features) of the layer with the hook `_stop` for latents (N, latent_dim) of one label."""
     try:
         generator(latents, None if label is None else label.expand(len(latents)))
     except _StoppedError as stopped:
@@ -205,8 +203,8 @@ def _stopped_output(generator: Generator, latents: Tensor, label: Tensor | None)
 
 
 def sample_rows(model: Model, rows: list[Row], label: int | str | None = None) -> list[Tensor]:
-    """Images (samples, values, C, H, W) of each row; sample number i has the same label everywhere, as in `Model.sample`."""
-    drawn = []
+    """Samples images (samples, values, C, H, W) of each row; sample i has the label that it has in `Model.sample`."""
+    sampled = []
     for row in rows:
         samples, steps, size = row.latents.shape
         latents, labels = row.latents.reshape(-1, size), model.labels(samples, label)
@@ -214,30 +212,31 @@ def sample_rows(model: Model, rows: list[Row], label: int | str | None = None) -
             labels = labels.repeat_interleave(steps)
         parts = [slice(start, start + BATCH) for start in range(0, len(latents), BATCH)]
         images = torch.cat([model.generate(latents[part], None if labels is None else labels[part]) for part in parts])
-        drawn.append(images.unflatten(0, (samples, steps)))
-    return drawn
+        sampled.append(images.unflatten(0, (samples, steps)))
+    return sampled
 
 
-def sheet(rows: list[Row], drawn: list[Tensor]) -> Any:
-    """One Pillow picture: under each row's caption one line of images for each sample, from the lowest value to the highest."""
+def sheet(rows: list[Row], sampled: list[Tensor]) -> Any:
+    """Arranges the images in one Pillow picture: a caption for each row, then a line of images for each sample."""
     from ganzoo.files import pictures
 
     parts = [
         (row.caption, pictures.grid(images.flatten(0, 1), images.shape[1]))
-        for row, images in zip(rows, drawn, strict=True)
+        for row, images in zip(rows, sampled, strict=True)
     ]
     return pictures.captioned(parts)
 
 
-def animation(rows: list[Row], drawn: list[Tensor]) -> list[Any]:
-    """Pillow pictures from the lowest values to the highest and back: under each row's caption the samples side by side."""
+def animation(rows: list[Row], sampled: list[Tensor]) -> list[Any]:
+    """Returns Pillow pictures from the lowest values to the highest and back, with a caption for each row."""
     from ganzoo.files import pictures
 
     length = max(len(row.values) for row in rows)
     forth = []
     for frame in range(length):
         parts = [
-            (row.caption, images[:, frame * images.shape[1] // length]) for row, images in zip(rows, drawn, strict=True)
+            (row.caption, images[:, frame * images.shape[1] // length])
+            for row, images in zip(rows, sampled, strict=True)
         ]
         forth.append(pictures.captioned([(caption, pictures.grid(images, len(images))) for caption, images in parts]))
     return forth + forth[-2:0:-1]

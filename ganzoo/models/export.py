@@ -1,7 +1,7 @@
-"""A generator as a file that other programs run without ganzoo: ONNX, TorchScript, or a torch.export archive.
+"""Exports a generator to a file that runs without ganzoo: ONNX, TorchScript, or a torch.export archive.
 
-ganzoo only writes these files. TorchScript and torch.export archives are programs, so no command loads one that it is given; here
-each is loaded once, from the memory it was made in, to compare what it draws.
+ganzoo only writes these files. TorchScript and torch.export archives are programs, so no command loads one; here each
+is loaded once, from the memory it was made in, to compare its images.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import write_atomically
-from ganzoo.files.text import one_line
+from ganzoo.files.text import one_line, quoted
 from ganzoo.models.model import Model
 
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt", "torch-export": ".pt2"}
@@ -33,7 +33,7 @@ Inputs = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written: its format, its fixed batch size or None, and how far its images are from the generator's at most."""
+    """A file that was written: its format, its fixed batch size or None, and the largest difference of its images."""
 
     path: Path
     format: str
@@ -42,10 +42,11 @@ class Exported:
 
 
 def export(model: Model, path: str | Path, format: str, *, batch_size: int | None = None) -> Exported:
-    """Writes the generator in float32 as a graph (latent[, label]) -> images (N, C, H, W) in [-1, 1], if it draws the same images.
+    """Writes the generator in float32 as a graph (latent[, label]) -> images (N, C, H, W) in [-1, 1].
 
-    `format` is "onnx", "torchscript" or "torch-export". N is free, or `batch_size` if that is given. UsageError for a request
-    that cannot be met, GanzooError and no file if the generator cannot be exported or an image differs by more than 1e-4.
+    `format` is "onnx", "torchscript" or "torch-export". N is free, or `batch_size` if that is given. UsageError for a
+    request that cannot be met; GanzooError, and no file, if the generator cannot be exported or an image differs from
+    the generator's by more than 1e-4.
     """
     path = Path(path)
     check_request(path, format, batch_size)
@@ -60,16 +61,17 @@ def export(model: Model, path: str | Path, format: str, *, batch_size: int | Non
         raise GanzooError(f"This {model.variant} generator cannot be exported as {format}: {reason}") from error
     if not difference <= TOLERANCE:
         raise GanzooError(
-            f"{path} was not written: as {format} images differ from the generator's by {difference:.1e}, more than {TOLERANCE:g}."
+            f"{path} was not written: as {format} images differ from the generator's by {difference:.1e}, "
+            f"more than {TOLERANCE:g}."
         )
     write_atomically(path, data)
     return Exported(path, format, batch_size, difference)
 
 
 def check_request(path: Path, format: str, batch_size: int | None = None) -> None:
-    """UsageError unless the format is known and installed, the file is named after it, and it can have that batch size."""
+    """UsageError unless the format is known and installed, the suffix fits, and the format has batches of that size."""
     if format not in SUFFIXES:
-        raise UsageError(f"No format is called {format!r}; known: {', '.join(SUFFIXES)}.")
+        raise UsageError(f"No format is called {quoted(format)}; known: {', '.join(SUFFIXES)}.")
     if path.suffix.lower() != SUFFIXES[format]:
         raise UsageError(f"{path}: a file in the format {format} is called *{SUFFIXES[format]}.")
     if batch_size is not None and batch_size < 1:
@@ -83,12 +85,13 @@ def check_request(path: Path, format: str, batch_size: int | None = None) -> Non
             import onnxscript  # noqa: F401
         except ImportError as error:
             raise UsageError(
-                f'Writing ONNX needs {error.name}: run pip install -c constraints.txt -e ".[onnx]" in the checkout of ganzoo.'
+                f"Writing ONNX needs {error.name}: "
+                'run pip install -c constraints.txt -e ".[onnx]" in the checkout of ganzoo.'
             ) from None
 
 
 class _Graph(nn.Module):
-    """The generator alone, whose graph has the inputs latent and, if it is conditional, label."""
+    """Wraps the generator in a graph with the inputs latent and, if it is conditional, label."""
 
     def __init__(self, generator: nn.Module):
         super().__init__()
@@ -105,7 +108,7 @@ def _inputs(model: Model, n: int) -> Inputs:
 
 
 def _difference(graph: nn.Module, exported: Callable[..., Tensor], batches: list[Inputs]) -> float:
-    """The largest difference of any pixel; infinite where the shapes differ."""
+    """Returns the largest difference of any pixel, infinity if the shapes differ."""
     found = []
     for inputs in batches:
         expected, got = graph(*inputs), exported(*inputs)
@@ -147,6 +150,7 @@ def _write_onnx(graph: nn.Module, inputs: Inputs, dynamic: bool) -> bytes:
     program = torch.onnx.export(
         graph, inputs, dynamo=True, verbose=False, input_names=names, output_names=["images"], dynamic_shapes=shapes
     )
+    assert program is not None  # with dynamo=True
     return program.model_proto.SerializeToString()
 
 
@@ -165,7 +169,7 @@ def _read_onnx(data: bytes) -> Callable[..., Tensor]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Exporters speak of their own insides: TorchScript that it is deprecated, the ONNX one of torchvision, of axes, of PyTree nodes."""
+    """Silences the warnings of the exporters, which are about their own internals."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

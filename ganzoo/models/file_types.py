@@ -1,34 +1,61 @@
-"""What a file is that was given as model.safetensors and is not: people rename downloads, and servers answer with pages."""
+"""Recognizes files that are not weights (HTML pages, LFS pointers, archives) and pickles, for a helpful error.
+
+People rename downloads, and servers answer with pages. `ganzoo.load` and `ganzoo convert` share this one table.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-LOOKED_AT = 1024
-CONVERT = "; `ganzoo convert` reads such files under their own name, {}"
-PAGE = "a web page (HTML): the download answered with a page instead of the file"
-POINTER = "a Git LFS pointer, not the file it stands for: run `git lfs pull`, or download the file itself"
-PICKLE = f"a pickle{CONVERT.format('.pth, if torch.save wrote it')}"
-TORCH = f"a torch checkpoint (a zip archive with a pickle in it){CONVERT.format('.pth')}"
-BEGINNINGS = (
-    (rb"PK\x03\x04.*(?:data\.pkl|\.data/serialization_id|/byteorder)", TORCH),
-    (rb"PK\x03\x04.{26}[^/]*\.npy", f"an archive of numpy arrays (.npz){CONVERT.format('.npz')}"),
-    (rb"PK(?:\x03\x04|\x05\x06)", "a zip archive: unpack it first"),
-    (rb"\x80[\x02-\x05]", PICKLE),
-    (rb"\x93NUMPY", f"a numpy array (.npy){CONVERT.format('.npy')}"),
-    (rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|7z\xbc\xaf", "compressed (gzip or the like): unpack it first"),
-    (rb".{257}ustar", "a tar archive: unpack it first"),
-    (rb"version https://git-lfs", POINTER),
-    (rb"\s*<(?:!doctype|html|\?xml|head|body)", PAGE),
-    (rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF.{4}WEBP", "a picture"),
-    (rb"\x89HDF", "an HDF5 file"),
-    (rb"\([dli][\w\n]|c[A-Za-z_][\w.]*\n\w+\n|[}\]]q\x00", PICKLE),  # protocols 0 and 1 have no magic number
-    (rb"\s*[{\[]", "JSON text: the download answered with a message instead of the file"),
+HEAD_BYTES = 1024
+PICKLE = "a pickle"
+TORCH_SAVED = ".pth, if torch.save wrote it"
+
+
+@dataclass(frozen=True)
+class FileType:
+    """A type of file: its first bytes as a pattern, and how `ganzoo convert` expects it to be named, if it reads it."""
+
+    description: str
+    start: bytes
+    convert_as: str | None = None
+
+
+# In this order: the first that matches is taken.
+TYPES = (
+    FileType(
+        "a torch checkpoint (a zip archive with a pickle in it)",
+        rb"PK\x03\x04.*(?:data\.pkl|\.data/serialization_id|/byteorder)",
+        ".pth",
+    ),
+    FileType("an archive of numpy arrays (.npz)", rb"PK\x03\x04.{26}[^/]*\.npy", ".npz"),
+    FileType("a zip archive: unpack it first", rb"PK(?:\x03\x04|\x05\x06)"),
+    FileType(PICKLE, rb"\x80[\x02-\x05]", TORCH_SAVED),
+    FileType("a numpy array (.npy)", rb"\x93NUMPY", ".npy"),
+    FileType("compressed (gzip or the like): unpack it first", rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|7z\xbc\xaf"),
+    FileType("a tar archive: unpack it first", rb".{257}ustar"),
+    FileType(
+        "a Git LFS pointer, not the file itself: run `git lfs pull`, or download the file",
+        rb"version https://git-lfs",
+    ),
+    FileType(
+        "a web page (HTML): the download answered with a page instead of the file",
+        rb"\s*<(?:!doctype|html|\?xml|head|body)",
+    ),
+    FileType("a picture", rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF.{4}WEBP"),
+    FileType("an HDF5 file, which ganzoo does not read", rb"\x89HDF"),
+    FileType("a safetensors file", rb".{4}\x00{4}\{", ".safetensors"),
+    # Protocols 0 and 1 of pickle have no magic number.
+    FileType(PICKLE, rb"\([dli][\w\n]|c[A-Za-z_][\w.]*\n\w+\n|[}\]]q\x00", TORCH_SAVED),
+    FileType("JSON text: the download answered with a message instead of the file", rb"\s*[{\[]"),
+    FileType("a script, which ganzoo does not run", rb"#!|import |from "),
 )
+ZEROS = FileType("nothing but zeros: the download or the disk lost its content", rb"\x00")
 
 
-def file_type(start: bytes) -> str | None:
-    """What a file is by its first 1024 bytes, with what to do about it; None if nothing here knows it."""
-    if start and not start.strip(b"\0"):
-        return "nothing but zeros: the download or the disk lost its content"
-    return next((name for pattern, name in BEGINNINGS if re.match(pattern, start, re.DOTALL | re.IGNORECASE)), None)
+def file_type(head: bytes) -> FileType | None:
+    """Returns the type of a file by its first `HEAD_BYTES` bytes, or None if it is none of the table."""
+    if head and not head.strip(b"\0"):
+        return ZEROS
+    return next((kind for kind in TYPES if re.match(kind.start, head, re.DOTALL | re.IGNORECASE)), None)

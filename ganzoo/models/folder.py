@@ -1,8 +1,7 @@
-"""Writing a model folder."""
+"""Writes a model folder."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +10,9 @@ from torch import Tensor
 
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, new_folder, write_file
+from ganzoo.files.output import check_new_folder
 from ganzoo.files.strict_json import parse_json
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.models.config import DISCRIMINATOR_FILE, GENERATOR_FILE, ModelConfig, checked_config
 from ganzoo.models.tensors import DTYPES, write_tensors
 from ganzoo.variant import Part
@@ -26,17 +26,16 @@ def write_model(
     dtype: str = "float32",
     discriminator: tuple[Part, Mapping[str, Tensor]] | None = None,
 ) -> ModelConfig:
-    """Writes a new model folder, whole or not at all, and returns what its config.json says.
+    """Writes a new model folder, whole or not at all, and returns the content of its config.json.
 
-    `dtype` is how floating-point numbers are stored: "float32", "float16" or "bfloat16". UsageError if the folder is in the way;
-    CheckpointError, and nothing is written, for what could not be read again.
+    `dtype` is how floating-point numbers are stored: "float32", "float16" or "bfloat16". UsageError if the folder has
+    content; CheckpointError, with nothing written, for values that could not be read again.
     """
     folder = Path(folder)
     if dtype not in DTYPES:
-        raise UsageError(f"Numbers cannot be stored as {shorten(dtype)}; known: {', '.join(DTYPES)}.")
+        raise UsageError(f"Numbers cannot be stored as {quoted(dtype)}; known: {', '.join(DTYPES)}.")
     with disk_errors(f"{folder} cannot be written", GanzooError):
-        if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(f"{folder} is in the way: give a new or empty folder.")
+        check_new_folder(folder)
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
         with new_folder(folder.absolute()) as temporary:
             config = replace(config, weights=write_tensors(temporary / GENERATOR_FILE, tensors, dtype))

@@ -1,6 +1,6 @@
-"""The header of a safetensors file, read more strictly than the library does, before anything is allocated for its numbers.
+"""Reads the header of a safetensors file, more strictly than the library, before any memory is allocated for tensors.
 
-The library takes a key twice, a million empty tensors (which take it minutes) and headers of 100 MB; none of these is here.
+The library accepts duplicate keys, headers of 100 MB and a million empty tensors, over which it takes minutes.
 """
 
 from __future__ import annotations
@@ -8,15 +8,17 @@ from __future__ import annotations
 import math
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ganzoo.errors import CheckpointError
 from ganzoo.files.atomic import disk_errors
 from ganzoo.files.strict_json import parse_json
-from ganzoo.files.text import shorten
-from ganzoo.models.file_types import LOOKED_AT, file_type
+from ganzoo.files.text import quoted
+from ganzoo.models.file_types import HEAD_BYTES, file_type
 
 HEADER_BYTES = 4 * 2**20
 TENSORS = 20_000
@@ -24,13 +26,13 @@ DIMENSIONS = 8
 LONGEST = 2**40
 ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 FIELDS = {"dtype", "shape", "data_offsets"}
-# How often a header of that many tensors can have these at most, 1000 words of metadata included; counted before it is parsed.
+# Upper bounds of characters in a header of that many tensors and 1000 words of metadata; checked before parsing.
 MARKS = {b"{": TENSORS + 1000, b"[": 2 * TENSORS + 1000, b",": 12 * TENSORS + 2000, b":": 4 * TENSORS + 2000}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor of a file: `dtype` as the format spells it, and its bytes from `begin` to `end` after the header."""
+    """One tensor of a file: its `dtype` as the format writes it, and its bytes, `begin` to `end` after the header."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -40,34 +42,38 @@ class Entry:
 
 @dataclass(frozen=True)
 class Header:
-    """The tensors of a file by name, in the order of their bytes, and where the first of those lies in it."""
+    """The tensors of a file by name, in the order of their bytes; `start` is the offset of the first in the file."""
 
     tensors: dict[str, Entry]
     metadata: dict[str, str]
     start: int
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Opens a regular file unbuffered; CheckpointError for anything else, found out before opening: a FIFO would wait for ever."""
+def open_regular(path: Path) -> FileIO:
+    """Opens a regular file unbuffered; CheckpointError for anything else, before opening: a FIFO would block."""
     with disk_errors(f"{path} cannot be read", CheckpointError):
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise CheckpointError(f"{path} is not a regular file.")
         return open(path, "rb", buffering=0)
 
 
-def read_header(file: BinaryIO, path: Path) -> Header:
-    """The header of an open file, every byte of it accounted for; CheckpointError says what is wrong with it, or what the file is."""
-    size = os.fstat(file.fileno()).st_size
-    start = file.read(LOOKED_AT)
+def read_header(file: BinaryIO, path: Path | str, size: int, item_bytes: Mapping[str, int] = ITEM_BYTES) -> Header:
+    """Reads and checks the header of an open file of `size` bytes, whose tensors have the dtypes of `item_bytes`.
+
+    CheckpointError names the damage, or the type of the file if it is no safetensors file.
+    """
+    start = file.read(HEAD_BYTES)
     try:
-        return _header(file, path, size, start)
+        return _header(file, path, size, start, item_bytes)
     except CheckpointError as problem:
-        if kind := file_type(start):
-            raise CheckpointError(f"{path} is {kind}.") from None
+        kind = file_type(start)
+        if kind is not None and kind.convert_as != ".safetensors":
+            advice = f"; `ganzoo convert` reads such files, named {kind.convert_as}" if kind.convert_as else ""
+            raise CheckpointError(f"{path} is {kind.description}{advice}.") from None
         raise problem from None
 
 
-def _header(file: BinaryIO, path: Path, size: int, start: bytes) -> Header:
+def _header(file: BinaryIO, path: Path | str, size: int, start: bytes, item_bytes: Mapping[str, int]) -> Header:
     if size == 0:
         raise CheckpointError(f"{path} is empty.")
     length = int.from_bytes(start[:8], "little")
@@ -82,52 +88,52 @@ def _header(file: BinaryIO, path: Path, size: int, start: bytes) -> Header:
     for mark, most in MARKS.items():
         if text.count(mark) > most:
             raise _damage(path, f"its header lists more than the {TENSORS} tensors that are possible")
-    data = parse_json(text, f"the header of {path}", depth=4)
+    data: dict[str, Any] = parse_json(text, f"the header of {path}", depth=4)
     metadata = data.pop("__metadata__", {})
     if type(metadata) is not dict or not all(type(value) is str for value in metadata.values()):
         raise _damage(path, "__metadata__ must hold text alone")
     if len(data) > TENSORS:
         raise _damage(path, f"its header lists {len(data)} tensors (at most {TENSORS} are possible)")
-    entries = {name: _entry(path, name, value) for name, value in data.items()}
+    entries = {name: _entry(path, name, value, item_bytes) for name, value in data.items()}
     ordered = dict(sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)))
     _refuse_gaps(path, ordered, size - 8 - length)
     return Header(ordered, metadata, 8 + length)
 
 
-def _entry(path: Path, name: str, value: Any) -> Entry:
-    """One tensor's line, every number of it checked against the others."""
+def _entry(path: Path | str, name: str, value: Any, item_bytes: Mapping[str, int]) -> Entry:
+    """Checks the line of one tensor: dtype, shape and number of bytes must agree."""
     if type(value) is not dict or value.keys() != FIELDS:
-        raise _damage(path, f"{shorten(name)} must have dtype, shape and data_offsets, and nothing else")
+        raise _damage(path, f"{quoted(name)} must have dtype, shape and data_offsets, and nothing else")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
-    if type(dtype) is not str or dtype not in ITEM_BYTES:
-        raise _damage(path, f"{shorten(name)} has dtype {shorten(dtype)} (possible are {', '.join(ITEM_BYTES)})")
+    if type(dtype) is not str or dtype not in item_bytes:
+        raise _damage(path, f"{quoted(name)} has dtype {quoted(dtype)} (possible are {', '.join(item_bytes)})")
     if not _counts(shape) or len(shape) > DIMENSIONS:
         raise _damage(
-            path, f"{shorten(name)} has shape {shorten(shape)} (at most {DIMENSIONS} whole numbers are possible)"
+            path, f"{quoted(name)} has shape {quoted(shape)} (at most {DIMENSIONS} whole numbers are possible)"
         )
     if not _counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise _damage(path, f"{shorten(name)} has data_offsets {shorten(offsets)}")
-    needed = math.prod(shape) * ITEM_BYTES[dtype]
+        raise _damage(path, f"{quoted(name)} has data_offsets {quoted(offsets)}")
+    needed = math.prod(shape) * item_bytes[dtype]
     if offsets[1] - offsets[0] != needed:
         raise _damage(
             path,
-            f"{shorten(name)} has {offsets[1] - offsets[0]} bytes, its shape {shorten(shape)} of {dtype} needs {needed}",
+            f"{quoted(name)} has {offsets[1] - offsets[0]} bytes, its shape {quoted(shape)} of {dtype} needs {needed}",
         )
     return Entry(dtype, tuple(shape), *offsets)
 
 
 def _counts(value: Any) -> bool:
-    """Whether it is a list of whole numbers that a file can have; True is no number here."""
+    """True for a list of whole numbers within the limits; a bool is not a number here."""
     return type(value) is list and all(type(item) is int and 0 <= item <= LONGEST for item in value)
 
 
-def _refuse_gaps(path: Path, ordered: dict[str, Entry], size: int) -> None:
-    """CheckpointError unless the tensors cover the bytes after the header exactly: what lies elsewhere would be nobody's, or two's."""
+def _refuse_gaps(path: Path | str, ordered: dict[str, Entry], size: int) -> None:
+    """CheckpointError unless the tensors cover the bytes after the header exactly, without gaps or overlaps."""
     position = 0
     for name, entry in ordered.items():
         if entry.begin != position:
-            what = "leaves a hole before it" if entry.begin > position else "overlaps another tensor"
-            raise _damage(path, f"{shorten(name)} begins at byte {entry.begin} instead of {position}, which {what}")
+            problem = "leaves a hole before it" if entry.begin > position else "overlaps another tensor"
+            raise _damage(path, f"{quoted(name)} begins at byte {entry.begin} instead of {position}, which {problem}")
         position = entry.end
     if position > size:
         raise _damage(path, f"it is truncated: its tensors have {position} bytes, the file only {size}")
@@ -135,5 +141,5 @@ def _refuse_gaps(path: Path, ordered: dict[str, Entry], size: int) -> None:
         raise _damage(path, f"{size - position} bytes follow the last tensor")
 
 
-def _damage(path: Path, why: str) -> CheckpointError:
+def _damage(path: Path | str, why: str) -> CheckpointError:
     return CheckpointError(f"{path} is not valid safetensors: {why}.")

@@ -1,4 +1,4 @@
-"""Loading a trained generator, from wherever it lies. Nothing that a file says is ever executed or imported."""
+"""Loads a trained generator, wherever it is stored; nothing that a file says is executed or imported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from ganzoo.checkpoints.checkpoint import load_checkpoint, newest_checkpoint
 from ganzoo.config.schema import RunConfig, read_run_config
 from ganzoo.errors import CheckpointError, UsageError
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.models.config import GENERATOR_FILE, ModelConfig, Provider, read_model_config
 from ganzoo.models.meta_device import build_on_meta, check_latent_dim, load_tensors
 from ganzoo.models.model import Model
@@ -37,27 +37,25 @@ def load(
     allow_nonfinite: bool = False,
     average: bool = True,
 ) -> Model:
-    """Loads a generator, ready to draw from.
+    """Loads a generator, ready to sample from.
 
     `source` is a tag of a registered variant ("dcgan.fashion-mnist"), a repository on the Hub ("owner/name",
-    "owner/name@revision", "hf://..."), a run folder (its newest checkpoint that verifies), a checkpoint, or a model folder; see
-    `parse_source` for how each is written. Of a run the moving average is taken if there is one, or with `average=False` the
-    weights that training itself goes on with, which early in a run are ahead of their average.
+    "owner/name@revision", "hf://..."), a run folder (its newest checkpoint that verifies), a checkpoint, or a model
+    folder; `parse_source` tells them apart. Of a run it takes the EMA generator if there is one, or with
+    `average=False` the weights being trained, which early in a run are better than their average.
 
     The generator is built on the meta device and given the stored tensors, mapped from the file if `mmap`: no random
-    initialization, no second copy. `dtype` None means float32, however the numbers are stored. `compile` draws through
-    torch.compile. Weights are hashed and looked at once, and again when their file has changed; always if `verify`, or
-    without `mmap`. `allow_nonfinite` loads a dead model to look at it. UsageError if there is no such source; CheckpointError
-    names what is damaged.
+    initialization, no second copy. `dtype` None means float32, however the numbers are stored. `compile` samples
+    through torch.compile. The weights are hashed and checked for NaN and infinity once, and again when their file has
+    changed; always if `verify`, or without `mmap`. `allow_nonfinite` loads a diverged model for inspection. UsageError
+    if there is no such source; CheckpointError names the damage.
     """
     found = parse_source(source, registry())
-    place = {"device": device, "dtype": dtype, "compile": compile}
+    place: dict[str, Any] = {"device": device, "dtype": dtype, "compile": compile}
     how = {**place, "mmap": mmap, "verify": verify, "allow_nonfinite": allow_nonfinite}
     is_run = isinstance(found, Path) and ((found / "MANIFEST.json").is_file() or (found / "checkpoints").is_dir())
     if not average and not is_run:
-        raise UsageError(
-            f"{source} has one set of weights: only a run or a checkpoint can be loaded without its moving average."
-        )
+        raise UsageError(f"{source} has one set of weights: only a run or a checkpoint can be loaded without its EMA.")
     if isinstance(found, Tag):
         return _load_tag(found, how)
     if isinstance(found, Repository):
@@ -70,17 +68,19 @@ def load(
         return load_folder(found, **how)
     if not found.is_dir():
         raise UsageError(
-            f"There is no folder {found}: give a run, one of its checkpoints, a model folder, a tag or owner/name on the Hub."
+            f"There is no folder {found}: give a run, one of its checkpoints, a model folder, a tag "
+            "or owner/name on the Hub."
         )
     raise UsageError(f"{found} is neither a run nor a model (no config.json) nor a checkpoint (no MANIFEST.json).")
 
 
 def _load_tag(tag: Tag, how: Mapping[str, Any]) -> Model:
-    """The weights that a variant names, pinned to one hash."""
+    """Loads the weights that a variant names, pinned to one sha256."""
     weights = tag.weights
     if weights.package_file is None:
         from ganzoo.models.pull import pull
 
+        assert weights.repo is not None  # `Weights` has one of the two
         pulled = pull(weights.repo, weights.revision, sha256=weights.sha256)
         return load_folder(pulled.folder, **how, sha256=weights.sha256)
     package, _, inside = weights.package_file.partition(":")
@@ -100,14 +100,15 @@ def load_folder(
     sha256: str | None = None,
     parts: Registry | None = None,
 ) -> Model:
-    """The generator of a model folder, as `load`; `sha256` is what the weights must have besides what config.json says.
+    """Loads the generator of a model folder with the options of `load`; the weights must also have the hash `sha256`.
 
-    It is built from what `parts` has registered, or the installed plugins if None.
+    It is built from the parts registered in `parts`, or from the installed plugins if None.
     """
     parts = parts or registry()
     folder, (device, dtype) = Path(folder), _place(device, dtype)
     where = str(folder / "config.json")
     config = read_model_config(folder / "config.json")
+    assert config.weights is not None  # as `read_model_config` requires
     if sha256 is not None and config.weights.sha256 != sha256:
         raise CheckpointError(f"{where}: weights: the sha256 is not the registered one, {sha256}.")
     with TensorFile(folder / GENERATOR_FILE) as file:
@@ -129,7 +130,7 @@ def load_run(
     compile: bool = False,
     average: bool = True,
 ) -> Model:
-    """The generator of a run or of one of its checkpoints, every byte of which is checked each time."""
+    """Loads the generator of a run or of one of its checkpoints, every byte of which is verified each time."""
     device, dtype = _place(device, dtype)
     run = folder.resolve().parent.parent if (folder / "MANIFEST.json").is_file() else folder
     run_config = read_run_config(run / "config.json")
@@ -144,7 +145,7 @@ def load_run(
 
 
 def _place(device: str | torch.device, dtype: torch.dtype | None) -> tuple[torch.device, torch.dtype]:
-    """Where the generator goes and as which numbers; UsageError for what is not there."""
+    """Returns the device and dtype of the generator; UsageError for a device or dtype that does not exist."""
     from ganzoo.engine.device import choose_device
     from ganzoo.engine.randomness import repeatable
 
@@ -155,13 +156,13 @@ def _place(device: str | torch.device, dtype: torch.dtype | None) -> tuple[torch
     try:
         found = torch.device(choose_device(str(device)))
     except RuntimeError:
-        raise UsageError(f"{shorten(str(device))} is no device; known are cpu, cuda, cuda:0, mps and auto.") from None
+        raise UsageError(f"{quoted(str(device))} is no device; known are cpu, cuda, cuda:0, mps and auto.") from None
     repeatable(found)
     return found, dtype or torch.float32
 
 
 def _of_checkpoint(folder: Path, key: str) -> tuple[int, dict[str, Tensor]]:
-    """(step, tensors), from a checkpoint or from the newest of a run that verifies."""
+    """Reads (step, tensors) from a checkpoint, or from the newest of a run that verifies."""
     if (folder / "MANIFEST.json").is_file():
         step, trees, _ = load_checkpoint(folder, [key])
     else:
@@ -173,7 +174,7 @@ def _of_checkpoint(folder: Path, key: str) -> tuple[int, dict[str, Tensor]]:
 
 
 def describe_run(run: RunConfig, step: int, averaged: bool) -> ModelConfig:
-    """What a model folder would say of the generator, or of its moving average, that a run had at a step."""
+    """Returns the configuration of the model that a run had at a step: its generator, or the EMA if `averaged`."""
     variant, data = run.variant, asdict(run.data)
     return ModelConfig(
         variant=variant.name,

@@ -1,8 +1,9 @@
-"""The generator that a config.json names, built without memory for its numbers, however large it would be."""
+"""Builds the generator of a config.json on the meta device: without memory, however large it would be."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from ganzoo.config.schema import LARGEST_OPTION
 from ganzoo.engine.build import build_part
 from ganzoo.engine.randomness import seeded
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.networks import Generator
 from ganzoo.registry.registry import Registry
@@ -24,8 +25,8 @@ CALLS = 5000
 CALLS_PER_TENSOR = 100
 
 
-# What has no result without memory, and takes a second all the same: its first call imports torch's compiler.
-DRAWING = {
+# Without memory these do nothing, but their first call imports torch's compiler, which takes a second.
+RANDOM: dict[Any, Callable[..., Tensor]] = {
     torch.randn: torch.empty,
     torch.rand: torch.empty,
     torch.randn_like: torch.empty_like,
@@ -35,23 +36,29 @@ FILLING = {"normal_", "uniform_", "random_", "bernoulli_", "exponential_", "erfi
 
 
 class _Limit(TorchFunctionMode):
-    """Ends a constructor that calls torch more than `most` times: building 20,000 layers takes seconds even without memory.
+    """Stops a constructor after `most` calls to torch: 20,000 layers take seconds even without memory.
 
-    What initializes tensors is left out.
+    Calls that initialize tensors do nothing.
     """
 
     def __init__(self, most: int):
         super().__init__()
         self.left = most
 
-    def __torch_function__(self, function, types, arguments=(), options=None):
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        arguments: tuple[Any, ...] = (),
+        options: dict[str, Any] | None = None,
+    ) -> Any:
         self.left -= 1
         if self.left < 0:
             raise CheckpointError("its options ask for far more layers than its weights have.")
         options = dict(options or {})
-        if function in DRAWING and options.get("device") is None:
+        if function in RANDOM and options.get("device") is None:
             options.pop("generator", None)
-            return DRAWING[function](*arguments, **options)
+            return RANDOM[function](*arguments, **options)
         filled = arguments[0] if arguments else options.get("tensor")
         initializes = (
             getattr(function, "__name__", "") in FILLING or getattr(function, "__module__", "") == nn.init.__name__
@@ -62,10 +69,10 @@ class _Limit(TorchFunctionMode):
 
 
 def build_on_meta(config: ModelConfig, where: str, parts: Registry, tensors: int) -> Generator:
-    """The generator that `config` names, on the meta device; `tensors` is how many its weights are, which bounds the work.
+    """Builds the generator of `config` on the meta device; `tensors`, the number of its weights, bounds the work.
 
-    CheckpointError that begins with `where`: nobody provides the generator or its variant, its options or the image are
-    refused, or it would be far larger than its weights.
+    CheckpointError `<where>: ...` if the generator or its variant is not installed, its options or image are refused,
+    or it would be far larger than its weights.
     """
     _refuse_unprovided(config, where, parts)
     factory = parts.get("generators", config.generator.name)
@@ -82,7 +89,7 @@ def build_on_meta(config: ModelConfig, where: str, parts: Registry, tensors: int
 
 
 def _refuse_unprovided(config: ModelConfig, where: str, parts: Registry) -> None:
-    """CheckpointError that says who provides what is missing here; a broken plugin is PluginError, as everywhere."""
+    """CheckpointError, with the distribution to install, if variant or generator is missing; PluginError if broken."""
     for key, kind, name in (
         ("variant", "variants", config.variant),
         ("generator", "generators", config.generator.name),
@@ -91,21 +98,24 @@ def _refuse_unprovided(config: ModelConfig, where: str, parts: Registry) -> None
             parts.claim(kind, name)
         except UsageError:
             raise CheckpointError(
-                f"{where}: {key}: No {key} is called {shorten(name)} here. {_provided_by(config.provider)}"
+                f"{where}: {key}: No {key} is called {quoted(name)} here. {_provided_by(config.provider)}"
             ) from None
 
 
 def _provided_by(provider: Provider) -> str:
-    version = f" {shorten(provider.version)}" if provider.version else ""
+    version = f" {quoted(provider.version)}" if provider.version else ""
     if provider.distribution == "ganzoo":
         return f"It came with ganzoo{version}, it says; this is {__version__}."
     if not provider.distribution:
         return "The file does not say which distribution provides it."
-    return f"The distribution '{provider.distribution}'{version} provides it: if you trust its authors, install that beside ganzoo."
+    return (
+        f"The distribution '{provider.distribution}'{version} provides it: if you trust its authors, install that "
+        "beside ganzoo."
+    )
 
 
 def unsaved_tensors(generator: nn.Module) -> Iterator[str]:
-    """Names of tensors that the generator keeps but does not save: on the meta device they have no values."""
+    """Yields the names of tensors that the generator does not save: on the meta device they have no values."""
     for name, buffer in generator.named_buffers():
         if buffer.is_meta:
             yield name
@@ -118,9 +128,9 @@ def unsaved_tensors(generator: nn.Module) -> Iterator[str]:
 
 
 def load_tensors(generator: Generator, tensors: dict[str, Tensor], config: ModelConfig, parts: Registry) -> Generator:
-    """The generator with these tensors, which must fit it, in the places of its own: nothing is initialized and nothing copied.
+    """Assigns the tensors, which must fit, to the generator: nothing is initialized, nothing copied.
 
-    One that keeps tensors besides those that it saves is built again with memory; its saved tensors bound how much that is.
+    A generator with tensors that it does not save is built again with memory, bounded by the size of its saved tensors.
     """
     generator.load_state_dict(tensors, assign=True)
     if next(unsaved_tensors(generator), None) is None:
@@ -132,9 +142,9 @@ def load_tensors(generator: Generator, tensors: dict[str, Tensor], config: Model
 
 
 def check_latent_dim(config: ModelConfig, generator: Generator, where: str) -> None:
-    """CheckpointError unless the configuration says how many numbers a latent of the generator has."""
+    """CheckpointError unless `latent_dim` of the configuration is that of the generator."""
     if not (isinstance(generator.latent_dim, int) and 1 <= generator.latent_dim <= LARGEST_OPTION):
-        raise CheckpointError(f"{where}: generator: its latents cannot have {shorten(generator.latent_dim)} numbers.")
+        raise CheckpointError(f"{where}: generator: its latents cannot have {quoted(generator.latent_dim)} numbers.")
     if config.latent_dim != generator.latent_dim:
         raise CheckpointError(
             f"{where}: latent_dim: {config.latent_dim}, but the generator takes {generator.latent_dim}."

@@ -1,4 +1,4 @@
-"""A trained generator, ready to draw from."""
+"""`Model`: a trained generator, ready to sample from."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ import torch
 from torch import Tensor
 
 from ganzoo.errors import PluginError, UsageError
+from ganzoo.files.text import quoted
 from ganzoo.models.inference import FastSampler
 from ganzoo.networks import Generator
 from ganzoo.networks.latents import sample_latents
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
     from ganzoo.models.config import ModelConfig
 
 
 class Model:
-    """A generator in evaluation mode with what is known of it.
+    """Samples images from a generator in evaluation mode.
 
-    `variant` is its name, `image` the images it draws, `classes` the names of its labels, `config` all that its config.json says.
-    Images are drawn through a faster copy of `generator`, which follows its changes (see `FastSampler`); with `compile` through
-    torch.compile.
+    `variant` is the name of its variant, `image` the shape of its images, `classes` the names of its labels, `config`
+    the content of its config.json. Sampling runs through a faster copy of `generator`, which follows its changes (see
+    `FastSampler`), and with `compile` through torch.compile.
     """
 
     def __init__(self, generator: Generator, config: ModelConfig, *, compile: bool = False):
@@ -34,19 +37,22 @@ class Model:
 
     @property
     def classes(self) -> list[str]:
-        """Names of the labels that `sample(label=...)` takes, by number; empty if the generator is unconditional."""
+        """The names of the labels of `sample(label=...)`, by number; empty if the generator is unconditional."""
         return list(self.config.classes) if self.image.classes else []
 
     def save(self, folder: str | Path, *, dtype: str = "float32") -> None:
-        """Writes the generator as a new model folder that `ganzoo.load` reads, numbers stored as "float32", "float16" or "bfloat16"."""
+        """Writes the generator as a new model folder, which `ganzoo.load` reads.
+
+        `dtype` is that of the stored numbers: "float32", "float16" or "bfloat16". UsageError if `folder` has content.
+        """
         from ganzoo.models.folder import write_model
 
         self.config = write_model(Path(folder), self.config, self.generator.state_dict(), dtype=dtype)
 
     def latent(self, n: int, seed: int = 0, truncation: float | None = None) -> Tensor:
-        """The first `n` latents (n, latent_dim) of a seed; the first 16 of 64 are those of 16.
+        """Returns the first `n` latents (n, latent_dim) of a seed; the first 16 of 64 are those of 16.
 
-        `truncation` cuts the prior off at that distance from 0: less variety. What else it does differs between generators.
+        `truncation` cuts the prior off at that distance from 0, for less variety; generators may refine it (BigGAN).
         """
         latent = sample_latents(self.generator, n, seed)
         if truncation is None:
@@ -64,11 +70,26 @@ class Model:
         truncation: float | None = None,
         batch_size: int = 64,
     ) -> Tensor:
-        """Draws `n` images (n, C, H, W) in [-1, 1] on the CPU; the same seed gives the same images whatever the batch size.
+        """Samples `n` images (n, C, H, W) in [-1, 1], on the CPU; a seed gives the same images at any batch size.
 
-        `label` is a class number or name; None goes through all classes in turn if the generator is conditional.
+        `label` is a class number or name; None takes all classes in turn if the generator is conditional.
         """
         return torch.cat(list(self.stream(n, seed, label=label, truncation=truncation, batch_size=batch_size)))
+
+    def sample_pil(
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        label: int | str | None = None,
+        truncation: float | None = None,
+        batch_size: int = 64,
+    ) -> list[PillowImage]:
+        """Samples `n` Pillow images, of mode "L" if the generator is grey and "RGB" if not; options as of `sample`."""
+        from ganzoo.files.pictures import to_pillow, to_uint8
+
+        batches = self.stream(n, seed, label=label, truncation=truncation, batch_size=batch_size)
+        return [to_pillow(image) for images in batches for image in to_uint8(images)]
 
     def stream(
         self,
@@ -79,7 +100,7 @@ class Model:
         truncation: float | None = None,
         batch_size: int = 64,
     ) -> Iterator[Tensor]:
-        """As `sample`, a batch at a time."""
+        """Yields the images of `sample` batch by batch."""
         if n < 1 or batch_size < 1:
             raise UsageError(
                 f"Ask for at least one image in batches of at least one, got n={n} and batch_size={batch_size}."
@@ -90,12 +111,12 @@ class Model:
             yield self.generate(latent[part], None if labels is None else labels[part])
 
     def each_class(self, n: int, seed: int = 0, *, truncation: float | None = None, batch_size: int = 64) -> Tensor:
-        """The first `n` latents of a seed as every class: images (classes·n, C, H, W), class by class, on the CPU.
+        """Samples every class from the first `n` latents of a seed: images (classes·n, C, H, W), class by class.
 
         UsageError if the generator is unconditional.
         """
         if self.image.classes == 0:
-            raise UsageError(f"This {self.variant} generator is unconditional: it has no classes to show.")
+            raise UsageError(f"This {self.variant} generator is unconditional: it has no classes.")
         latent, labels = (
             self.latent(n, seed, truncation).repeat(self.image.classes, 1),
             torch.arange(self.image.classes).repeat_interleave(n),
@@ -104,10 +125,12 @@ class Model:
         return torch.cat([self.generate(*part) for part in parts])
 
     def labels(self, n: int, label: int | str | None = None) -> Tensor | None:
-        """Labels (n,) for `n` samples: all `label`, or every class in turn; None if the generator is unconditional."""
+        """Returns labels (n,): all `label`, or every class in turn; None if the generator is unconditional."""
         if self.image.classes == 0:
             if label is not None:
-                raise UsageError(f"This {self.variant} generator is unconditional: it takes no label, got {label!r}.")
+                raise UsageError(
+                    f"This {self.variant} generator is unconditional: it takes no label, got {quoted(label)}."
+                )
             return None
         if label is None:
             return torch.arange(n) % self.image.classes
@@ -115,11 +138,14 @@ class Model:
         number = names.index(label) if label in names else int(label) if str(label).isdecimal() else -1
         if not 0 <= number < self.image.classes:
             known = ", ".join([*names, f"0 to {self.image.classes - 1}"])
-            raise UsageError(f"No class is called {label!r}; known: {known}.")
+            raise UsageError(f"No class is called {quoted(label)}; known: {known}.")
         return torch.full((n,), number)
 
     def categories(self, n: int, seed: int = 0) -> Tensor | None:
-        """Values (n, K) int64 of the K categorical codes in the first `n` latents of a seed; None if the generator has no such code."""
+        """Returns the values (n, K), int64, of the K categorical codes in the first `n` latents of a seed.
+
+        None if the generator has no categorical code.
+        """
         codes = [code for code in self.generator.codes if code.kind == "categorical"]
         if not codes:
             return None
@@ -127,13 +153,13 @@ class Model:
         wrong = next((code for code in codes if not 0 <= code.start < code.start + code.size <= latent.shape[1]), None)
         if wrong:
             raise PluginError(
-                f"The generator of '{self.variant}' has a code '{wrong.name}' of {wrong.size} numbers from {wrong.start}, "
-                f"its latents have {latent.shape[1]} numbers."
+                f"The generator of '{self.variant}' has a code '{wrong.name}' of {wrong.size} numbers "
+                f"from {wrong.start}, its latents have {latent.shape[1]} numbers."
             )
         return torch.stack([latent[:, code.start : code.start + code.size].argmax(1) for code in codes], 1)
 
     def generate(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Images of given latents, on the CPU in float32."""
+        """Generates the images (n, C, H, W) of latents (n, latent_dim) and labels (n,), on the CPU in float32."""
         weight = next(self.generator.parameters())
         latent, label = latent.to(weight.device, weight.dtype), None if label is None else label.to(weight.device)
         with torch.inference_mode():
@@ -149,10 +175,10 @@ class Model:
         truncation: float | None = None,
         closed: bool = True,
     ) -> Iterator[Tensor]:
-        """Walks through `stops` latents, `frames` images (1, C, H, W) for each stretch, and back to the first if `closed`.
+        """Yields images (1, C, H, W) between latents: `frames` from each stop to the next, and back if `closed`.
 
-        `stops` are that many latents of `seed`, the first latents of several seeds ([3, 8]), or latents (stops, latent_dim),
-        which are taken as they are. A walk that is not closed ends with the image of the last stop.
+        `stops` is a number of latents of `seed`, several seeds ([3, 8]: the first latent of each), or latents
+        (stops, latent_dim). A walk that is not closed ends with the image of the last stop.
         """
         if isinstance(stops, int):
             anchors = self.latent(stops, seed, truncation)

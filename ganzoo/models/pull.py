@@ -1,4 +1,4 @@
-"""Models from the Hugging Face Hub: pinned to one commit, only config.json and weights, every byte checked."""
+"""Downloads models from the Hugging Face Hub: one pinned commit, only config.json and weights, every byte checked."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import write_atomically
 from ganzoo.files.strict_json import read_bytes, read_json
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.hub.client import COMMIT, DIGEST, call_hub
 from ganzoo.hub.errors import HubError, HubTarget, Unreachable
 from ganzoo.models import verified
@@ -38,7 +39,7 @@ REVISION = re.compile(r"(?!.*(\.\.|//))[A-Za-z0-9][\w./-]{0,199}", re.ASCII)
 
 @dataclass(frozen=True)
 class Pulled:
-    """A model of the Hub on this machine: the folder with its files, which a later pull may share, and the commit that they are of."""
+    """A model of the Hub in the local cache: the folder with its files, and their commit."""
 
     folder: Path
     commit: str
@@ -46,7 +47,7 @@ class Pulled:
 
 @dataclass(frozen=True)
 class Entry:
-    """What the Hub says of one file: its size, and its git or LFS hash (40 or 64 hex digits)."""
+    """One file as the Hub lists it: its size, and its git or LFS hash (40 or 64 hex digits)."""
 
     size: int | None
     digest: str | None
@@ -54,7 +55,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Contents:
-    """What the Hub says of one commit."""
+    """One commit as the Hub lists it."""
 
     commit: str
     files: dict[str, Entry]
@@ -69,19 +70,19 @@ def pull(
     discriminator: bool = False,
     limit: int = WEIGHTS_BYTES,
 ) -> Pulled:
-    """Fetches the model `repo` ("owner/name") at a branch, tag or commit (None: the main branch), or takes it from the cache.
+    """Downloads the model `repo` ("owner/name") at a branch, tag or commit (None: main), or finds it in the cache.
 
-    The revision is resolved to one commit once. Only config.json and model.safetensors (`discriminator`: its weights too) are
-    downloaded, at most `limit` bytes each, into the cache that all programs share for the Hub. Size and sha256 are those that
-    config.json, the Hub and `sha256` state, or nothing is returned and nothing damaged is left. A commit that is given whole and
-    is in the cache needs no network; a branch or tag that cannot be resolved means what it meant last, which is reported.
-    Raises UsageError, HubError or CheckpointError with one line.
+    The revision is resolved to one commit. Only config.json and model.safetensors (with `discriminator` also its
+    weights) are downloaded, at most `limit` bytes each, into the cache that all programs share for the Hub. Size and
+    sha256 must be those that config.json, the Hub and `sha256` state; damaged files are deleted. A full commit hash
+    that is in the cache needs no network. If a branch or tag cannot be resolved, the last known commit is used, with a
+    warning. Raises UsageError, HubError or CheckpointError with one line.
     """
     if not REPOSITORY.fullmatch(repo) or not REVISION.fullmatch(revision or "main"):
         named = repo if revision is None else f"{repo}@{revision}"
-        raise UsageError(f"{shorten(named)} names no model on the Hub: write owner/name@revision.")
+        raise UsageError(f"{quoted(named)} names no model on the Hub: write owner/name@revision.")
     target = HubTarget("model", repo, revision or "main")
-    contents = _pinned(target)
+    contents = _pinned(target, revision or "main")
     try:
         return Pulled(_checked_folder(target, contents, sha256, discriminator, limit), contents.commit)
     except GanzooError:
@@ -90,17 +91,19 @@ def pull(
 
 
 def _checked_folder(target: HubTarget, contents: Contents, sha256: str | None, discriminator: bool, limit: int) -> Path:
-    """The folder of the cache, once every wanted file of the commit is in it as it must be."""
+    """Returns the folder in the cache after every wanted file of the commit is in it and checked."""
     fetch = partial(_fetch, target=target, contents=contents)
     config, folder = _config_of(fetch, target, contents)
+    assert config.weights is not None  # as `checked_config` requires
     names = {GENERATOR_FILE: config.weights}
     if discriminator:
         if config.discriminator_weights is None:
-            raise UsageError(f"Model {shorten(target.name)} has no discriminator.")
+            raise UsageError(f"Model {quoted(target.name)} has no discriminator.")
         names[DISCRIMINATOR_FILE] = config.discriminator_weights
     if sha256 is not None and config.weights.sha256 != sha256:
         raise HubError(
-            f"The weights of {target} are not those that were registered: their sha256 is {config.weights.sha256}, not {sha256}."
+            f"The weights of {target} are not those that were registered: "
+            f"their sha256 is {config.weights.sha256}, not {sha256}."
         )
     for name, weights in names.items():
         _refuse_other(target, contents, name, weights, limit)
@@ -109,18 +112,18 @@ def _checked_folder(target: HubTarget, contents: Contents, sha256: str | None, d
 
 
 def _remove_damaged(repo: str, commit: str) -> None:
-    """After a failure nothing stays in the cache that differs from the hash that the cache named it by."""
+    """Removes files from the cache that differ from the hash that the cache named them by."""
     for name in (CONFIG_FILE, GENERATOR_FILE, DISCRIMINATOR_FILE):
         path = _storage(repo) / "snapshots" / commit / name
         if path.is_file() and not _is_right(path, None, None, WEIGHTS_BYTES):
             _remove(path)
 
 
-def _pinned(target: HubTarget) -> Contents:
-    """The commit that is meant, with what the Hub says of it if it was asked."""
-    if COMMIT.fullmatch(target.revision):
-        return Contents(target.revision, {})
-    reference = _storage(target.name) / "refs" / target.revision
+def _pinned(target: HubTarget, revision: str) -> Contents:
+    """Resolves the revision to a commit, with the list of files if the Hub was reached."""
+    if COMMIT.fullmatch(revision):
+        return Contents(revision, {})
+    reference = _storage(target.name) / "refs" / revision
     try:
         contents = read_contents(target)
     except Unreachable as error:
@@ -137,7 +140,7 @@ def _pinned(target: HubTarget) -> Contents:
 
 
 def read_contents(target: HubTarget) -> Contents:
-    """What the Hub says of the revision that is asked for."""
+    """Asks the Hub for the commit and the files of a revision."""
     from huggingface_hub import HfApi
 
     def ask() -> Contents:
@@ -146,16 +149,16 @@ def read_contents(target: HubTarget) -> Contents:
             file.rfilename: Entry(file.size, getattr(file.lfs, "sha256", None) or file.blob_id)
             for file in info.siblings or []
         }
-        return Contents(info.sha, files, info.library_name if isinstance(info.library_name, str) else None)
+        return Contents(info.sha or "", files, info.library_name if isinstance(info.library_name, str) else None)
 
     contents = call_hub(ask, target)
-    if not isinstance(contents.commit, str) or not COMMIT.fullmatch(contents.commit):
-        raise HubError(f"The Hub names no commit for {target} but {shorten(contents.commit)}: nothing of it is used.")
+    if not COMMIT.fullmatch(contents.commit):
+        raise HubError(f"The Hub names no commit for {target} but {quoted(contents.commit)}: nothing of it is used.")
     return contents
 
 
 def _recorded(reference: Path) -> str | None:
-    """The commit in a record of the cache, if it is one."""
+    """Reads the commit in a record of the cache; None if there is none."""
     try:
         text = read_bytes(reference, 100).decode("ascii", "replace").strip()
     except GanzooError:
@@ -163,12 +166,12 @@ def _recorded(reference: Path) -> str | None:
     return text if COMMIT.fullmatch(text) else None
 
 
-def _config_of(fetch: Callable, target: HubTarget, contents: Contents) -> tuple[ModelConfig, Path]:
-    """The checked config.json of the commit, and the folder that it lies in."""
+def _config_of(fetch: Callable[..., Path], target: HubTarget, contents: Contents) -> tuple[ModelConfig, Path]:
+    """Downloads and checks the config.json of the commit; returns it with its folder."""
     library = (
-        f" The Hub says that it is for {shorten(contents.library)}." if contents.library not in (None, "ganzoo") else ""
+        f" The Hub says that it is for {quoted(contents.library)}." if contents.library not in (None, "ganzoo") else ""
     )
-    none = f"{shorten(target.name)} is no ganzoo model"
+    none = f"{quoted(target.name)} is no ganzoo model"
     if contents.files and CONFIG_FILE not in contents.files:
         raise HubError(f"{none}: it has no {CONFIG_FILE}.{library}")
     entry = contents.files.get(CONFIG_FILE, Entry(None, None))
@@ -182,7 +185,7 @@ def _config_of(fetch: Callable, target: HubTarget, contents: Contents) -> tuple[
 
 
 def _names_a_variant(path: Path) -> bool:
-    """Whether a configuration that cannot be read is at least one of ganzoo."""
+    """True if a configuration that cannot be read is at least one of ganzoo."""
     with contextlib.suppress(GanzooError):
         found = read_json(path, limit=CONFIG_BYTES, depth=16)
         return isinstance(found, dict) and "variant" in found
@@ -190,11 +193,11 @@ def _names_a_variant(path: Path) -> bool:
 
 
 def _refuse_other(target: HubTarget, contents: Contents, name: str, weights: WeightsFile, limit: int) -> None:
-    """HubError where the Hub holds another file than config.json describes, before it is downloaded."""
+    """HubError, before the download, if the file on the Hub is not the one that config.json describes."""
     if weights.size > limit:
         raise HubError(f"{name} of {target} has {weights.size} bytes: more than the {limit} that are allowed.")
     if contents.files and name not in contents.files:
-        raise HubError(f"{shorten(target.name)} is no whole ganzoo model: it has no {name}.")
+        raise HubError(f"{quoted(target.name)} is no whole ganzoo model: it has no {name}.")
     entry = contents.files.get(name, Entry(None, None))
     stated = entry.digest if entry.digest is not None and len(entry.digest) == 64 else weights.sha256
     if entry.size not in (None, weights.size) or stated != weights.sha256:
@@ -206,7 +209,7 @@ def _refuse_other(target: HubTarget, contents: Contents, name: str, weights: Wei
 def _fetch(
     name: str, *, size: int | None, digest: str | None, limit: int, target: HubTarget, contents: Contents
 ) -> Path:
-    """One file of the commit, as it must be; what is damaged is fetched again once, for the client checks nothing but the size."""
+    """Downloads one file of the commit and checks it, twice if it is damaged: the client checks only the size."""
     path = _storage(target.name) / "snapshots" / contents.commit / name
     tries = 2
     if path.is_file():
@@ -235,8 +238,10 @@ def _download(name: str, target: HubTarget, commit: str, limit: int, size: int |
 
 
 def _is_right(path: Path, size: int | None, digest: str | None, limit: int) -> bool:
-    """Whether a cached file has the size and the hash that are stated (or had, when it was last loaded, and has not changed since);
-    where none is stated, the one that the cache named it by."""
+    """True if a cached file has the stated size and hash; without a stated hash, the one that the cache named it by.
+
+    A file that was hashed before and has not changed since is not hashed again.
+    """
     named = path.resolve().name
     digest = digest or (named if DIGEST.fullmatch(named) else None)
     try:
@@ -251,7 +256,7 @@ def _is_right(path: Path, size: int | None, digest: str | None, limit: int) -> b
 
 
 def hash_like(digest: str, path: Path) -> str:
-    """The hash of a file as the Hub states it: git's of 40 digits for small files, sha256 for large ones."""
+    """Hashes a file as the Hub does: git's hash of 40 digits for small files, sha256 for large ones."""
     if len(digest) == 64:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -260,7 +265,7 @@ def hash_like(digest: str, path: Path) -> str:
 
 
 def _remove(path: Path) -> None:
-    """Deletes a file of the cache with the content that it points to, if that is the cache's own."""
+    """Deletes a file of the cache, and the content that it links to if that is the cache's own."""
     content = path.resolve()
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
@@ -270,18 +275,18 @@ def _remove(path: Path) -> None:
 
 
 def _storage(repo: str) -> Path:
-    """The folder that the Hub's cache has for a model."""
+    """Returns the folder of a model in the Hub's cache."""
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
 
 
 def _bar(name: str) -> type:
-    """A progress bar with the name of the file, for the client would show a hash; on terminals alone."""
-    from tqdm import tqdm
+    """Returns a progress bar with the name of the file, where the client would show a hash; only on terminals."""
+    from tqdm import tqdm  # type: ignore[import-untyped]
 
     class Bar(tqdm):
-        def __init__(self, *values, **options):
+        def __init__(self, *values: Any, **options: Any):
             options.pop("name", None)
             super().__init__(*values, **{**options, "disable": None, "leave": False, "desc": name})
 

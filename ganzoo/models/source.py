@@ -1,4 +1,4 @@
-"""What names a model: a registered tag, a repository on the Hub, or a folder. Nothing is guessed: how it is written decides."""
+"""Tells what a source is by how it is written: a registered tag, a repository on the Hub, or a folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganzoo.errors import UsageError, did_you_mean
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import Weights
 
@@ -36,10 +36,11 @@ class Repository:
 
 
 def parse_source(source: str | os.PathLike, registry: Registry) -> Tag | Repository | Path:
-    """What `source` names. A path object is a folder; text is one if it begins with ".", "/", "~" or a drive, or has more
-    than one slash; `owner/name`, `owner/name@revision` and `hf://owner/name` are repositories; a single word is a tag.
+    """Returns what `source` names: a tag, a repository or a path.
 
-    UsageError says what the text could have meant: a folder that looks like a repository needs "./".
+    A path object is a folder; text is one if it begins with ".", "/", "~" or a drive, or has more than one slash.
+    `owner/name`, `owner/name@revision` and `hf://owner/name` are repositories; a single word is a tag. UsageError lists
+    the possible meanings: a folder that looks like a repository needs "./".
     """
     if isinstance(source, os.PathLike):
         return Path(source)
@@ -49,11 +50,11 @@ def parse_source(source: str | os.PathLike, registry: Registry) -> Tag | Reposit
     if found := REPOSITORY.fullmatch(text):
         if not text.startswith("hf://") and os.path.isdir(text):
             raise UsageError(
-                f"{shorten(text)} is a folder here and could be a repository on the Hub: write ./{text} or hf://{text}."
+                f"{quoted(text)} is a folder here and could be a repository on the Hub: write ./{text} or hf://{text}."
             )
         return Repository(found["repo"], found["revision"])
     if text.startswith("hf://"):
-        raise UsageError(f"{shorten(text)} names no repository: write hf://owner/name or hf://owner/name@revision.")
+        raise UsageError(f"{quoted(text)} names no repository: write hf://owner/name or hf://owner/name@revision.")
     if "/" in text or "\\" in text:
         return Path(text)
     return _tag(text, registry)
@@ -64,11 +65,11 @@ def _tag(text: str, registry: Registry) -> Tag:
     if text in tags:
         return Tag(text, tags[text].name, tags[text].weights[text])
     if os.path.isdir(text):
-        raise UsageError(f"{shorten(text)} is no pretrained generator; for the folder of that name write ./{text}.")
+        raise UsageError(f"{quoted(text)} is no pretrained generator; for the folder of that name write ./{text}.")
     hint = did_you_mean(text[:100], tags)
     if text in {variant.name for variant in registry.variants()}:
         its_own = " or ".join(tag for tag, variant in tags.items() if variant.name == text)
         hint = f" Did you mean {its_own}?" if its_own else " That variant has no pretrained generator here: train one."
     raise UsageError(
-        f"No pretrained generator is called {shorten(text)}.{hint} (A folder is written with ./ before it.)"
+        f"No pretrained generator is called {quoted(text)}.{hint} (A folder is written with ./ before it.)"
     )

@@ -1,4 +1,4 @@
-"""Reading and writing the tensors of a model folder, every name, shape and byte checked before it is used."""
+"""Reads and writes the tensors of a model folder; every name, shape and byte is checked before use."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ganzoo.config.schema import from_json
 from ganzoo.errors import CheckpointError
 from ganzoo.files.atomic import disk_errors, fsync_file
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.models import verified
 from ganzoo.models.config import WeightsFile
 from ganzoo.models.header import ITEM_BYTES, Entry, open_regular, read_header
@@ -39,9 +40,9 @@ PIECE = 4 * 2**20
 
 
 class TensorFile:
-    """An open file of tensors whose header has been checked; its numbers are looked at only by `read`.
+    """An open file of tensors whose header has been checked; only `read` reads the numbers.
 
-    `entries` are its tensors by name, `size` its bytes. To be used with `with`.
+    `entries` are its tensors by name, `size` its bytes. Use it with `with`.
     """
 
     def __init__(self, path: Path):
@@ -50,7 +51,7 @@ class TensorFile:
         try:
             with disk_errors(f"{self.path} cannot be read", CheckpointError):
                 self._status = os.fstat(self._file.fileno())
-                header = read_header(self._file, self.path)
+                header = read_header(self._file, self.path, self._status.st_size)
         except BaseException:
             self._file.close()
             raise
@@ -59,7 +60,7 @@ class TensorFile:
     def __enter__(self) -> TensorFile:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *error: object) -> None:
         self._file.close()
 
     def read(
@@ -71,11 +72,12 @@ class TensorFile:
         verify: bool = False,
         allow_nonfinite: bool = False,
     ) -> dict[str, Tensor]:
-        """The tensors, which must be exactly `wanted` by name and shape, with the size, hash and dtype of `weights`.
+        """Reads the tensors, which must match `wanted` in names and shapes, and `weights` in size, hash and dtype.
 
-        Mapped privately if `mmap` (writing to them changes no file), else read into memory of their own, as they are on
-        a file system that cannot map. Their sha256 is computed and every value looked at, unless the file is mapped and
-        was checked before (see `verified`) and `verify` is False. CheckpointError says what differs.
+        With `mmap` they are mapped privately (writing to them changes no file); otherwise, and on file systems that
+        cannot map, they are read into memory. The sha256 is computed and every value checked for NaN and infinity,
+        unless the file is mapped, was checked before (see `verified`) and `verify` is False. CheckpointError names the
+        difference.
         """
         refuse_difference(self.path, wanted, {name: entry.shape for name, entry in self.entries.items()})
         self._refuse_dtypes(wanted, weights)
@@ -95,17 +97,17 @@ class TensorFile:
         }
 
     def _refuse_dtypes(self, wanted: Mapping[str, Tensor], weights: WeightsFile) -> None:
-        """Floating-point numbers are stored as config.json says, all others as the generator has them."""
+        """CheckpointError unless floats have the dtype of config.json and all others that of the generator."""
         for name, entry in self.entries.items():
             expected = DTYPES[weights.dtype] if wanted[name].is_floating_point() else wanted[name].dtype
             if TORCH[entry.dtype] != expected:
                 kind = str(expected).removeprefix("torch.")
                 raise CheckpointError(
-                    f"{self.path}: {shorten(name)} is stored as {entry.dtype}; it must be {kind} here."
+                    f"{self.path}: {quoted(name)} is stored as {entry.dtype}; it must be {kind} here."
                 )
 
     def _map(self) -> Tensor | None:
-        """The bytes after the header as one private mapping; None where the system does not map such files."""
+        """Maps the bytes after the header privately; None if the system cannot map such files."""
         try:
             mapped = mapping.mmap(self._file.fileno(), 0, access=mapping.ACCESS_COPY)
         except (OSError, ValueError):
@@ -113,7 +115,7 @@ class TensorFile:
         return torch.frombuffer(mapped, dtype=torch.uint8, offset=self._start)
 
     def _checked(self, mapped: Tensor | None, sha256: str, allow_nonfinite: bool) -> Tensor:
-        """The bytes, after one pass over the file that hashes it and looks at every value; only without a map are they kept."""
+        """Hashes the file and checks every value in one pass; returns the bytes, in memory only if there is no map."""
         began, digest, unsound = verified.clock(), hashlib.sha256(), []
         data = torch.empty(self.size - self._start, dtype=torch.uint8) if mapped is None else mapped
         passing = torch.empty(min(PIECE, len(data)), dtype=torch.uint8)
@@ -124,19 +126,19 @@ class TensorFile:
                 length = min(PIECE, entry.end - begin)
                 piece = passing[:length] if mapped is not None else data[begin : begin + length]
                 self._fill(piece)
-                digest.update(piece.numpy())
+                digest.update(piece.numpy().data)
                 if entry.dtype in FLOATING and name not in unsound and not _finite(piece, entry):
                     unsound.append(name)
         if digest.hexdigest() != sha256:
             raise CheckpointError(f"{self.path} is not the file that config.json describes: its sha256 differs.")
         if unsound and not allow_nonfinite:
-            raise CheckpointError(f"{self.path} holds values that are not finite in {_some(map(shorten, unsound))}.")
+            raise CheckpointError(f"{self.path} holds values that are not finite in {_some(map(quoted, unsound))}.")
         if not unsound:
             verified.mark_verified(self._status, sha256, began)
         return data
 
     def _fill(self, piece: Tensor) -> None:
-        view, done = memoryview(piece.numpy()), 0
+        view, done = piece.numpy().data, 0
         while done < len(view):
             count = self._file.readinto(view[done:])
             if not count:
@@ -144,30 +146,30 @@ class TensorFile:
             done += count
 
 
-def read_tensors(path: Path, wanted: Mapping[str, Tensor], weights: WeightsFile, **options) -> dict[str, Tensor]:
-    """Opens a file and reads it, with the options and errors of `TensorFile.read`."""
+def read_tensors(path: Path, wanted: Mapping[str, Tensor], weights: WeightsFile, **options: bool) -> dict[str, Tensor]:
+    """Opens a file and reads it with `TensorFile.read`, whose options and errors it shares."""
     with TensorFile(path) as file:
         return file.read(wanted, weights, **options)
 
 
 def _finite(piece: Tensor, entry: Entry) -> bool:
-    """Whether all numbers are; the extremes are nan if one is, and need no memory of their own."""
+    """True if all numbers are finite; the extremes are NaN if one is, and need no extra memory."""
     return bool(torch.isfinite(torch.stack(torch.aminmax(_as(piece, entry.dtype)))).all())
 
 
 def _as(piece: Tensor, dtype: str) -> Tensor:
-    """Bytes as numbers; copied only where they do not begin at a multiple of the numbers' size."""
+    """Views bytes as numbers; copies them only if they are not aligned to the numbers' size."""
     size = ITEM_BYTES[dtype]
     return (piece.clone() if piece.data_ptr() % size or piece.storage_offset() % size else piece).view(TORCH[dtype])
 
 
 def refuse_difference(where: Path, wanted: Mapping[str, Tensor], found: Mapping[str, tuple[int, ...]]) -> None:
-    """CheckpointError that lists every tensor that is missing, unknown or of another shape; of very many, the first."""
+    """CheckpointError that lists the tensors that are missing, unknown or of another shape; of many, the first."""
     shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
-    problems = [f"{shorten(name)} is missing" for name in shapes if name not in found]
-    problems += [f"{shorten(name)} is unknown" for name in found if name not in shapes]
+    problems = [f"{quoted(name)} is missing" for name in shapes if name not in found]
+    problems += [f"{quoted(name)} is unknown" for name in found if name not in shapes]
     problems += [
-        f"{shorten(name)} is {found[name]}, not {shape}"
+        f"{quoted(name)} is {found[name]}, not {shape}"
         for name, shape in shapes.items()
         if found.get(name, shape) != shape
     ]
@@ -179,21 +181,21 @@ def refuse_difference(where: Path, wanted: Mapping[str, Tensor], found: Mapping[
 
 
 def _some(texts: Iterable[str], separator: str = ", ") -> str:
-    """The first of them, and how many more there are."""
+    """Joins the first texts and the number of the others."""
     texts = list(texts)
     more = f" and {len(texts) - LISTED} more" if len(texts) > LISTED else ""
     return separator.join(texts[:LISTED]) + more
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: str = "float32") -> WeightsFile:
-    """Writes tensors as safetensors, floating-point numbers as `dtype`, and returns what config.json says of the file.
+    """Writes tensors as safetensors, floats as `dtype`, and returns their entry in config.json.
 
-    CheckpointError, before anything is written, for what could not be read again: values that are not finite (also those too
-    large for float16), and numbers of a kind that the format does not have.
+    CheckpointError, before anything is written, for values that could not be read again: NaN, infinity, numbers too
+    large for float16, and dtypes that the format does not have.
     """
     packed = {name: _packed(name, tensor, DTYPES[dtype]) for name, tensor in tensors.items()}
     try:
-        # One word of metadata: the library writes several in an order that changes from file to file, and with it the hash.
+        # One word of metadata: the library writes several in random order, which would change the hash.
         save_file(packed, path, metadata={"ganzoo": "model 1"})
     except SafetensorError as problem:  # a full disk is this one, not an OSError
         raise CheckpointError(f"{path} cannot be written: {' '.join(str(problem).split())}.") from None
@@ -201,16 +203,17 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: str = "float
     fsync_file(path)
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return WeightsFile(file=path.name, size=path.stat().st_size, sha256=digest, dtype=dtype)
+    facts = {"file": path.name, "size": path.stat().st_size, "sha256": digest, "dtype": dtype}
+    return from_json(facts, WeightsFile, str(path))
 
 
 def _packed(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """A contiguous copy on the CPU, for the format knows neither strides nor shared memory."""
+    """Returns a contiguous copy on the CPU, as the format has neither strides nor shared memory."""
     packed = tensor.detach().cpu()
     packed = (packed.to(dtype) if packed.is_floating_point() else packed).contiguous().clone()
     if packed.dtype not in TORCH.values():
-        raise CheckpointError(f"{shorten(name)} is {packed.dtype}, which a model folder cannot hold.")
+        raise CheckpointError(f"{quoted(name)} is {packed.dtype}, which a model folder cannot hold.")
     if packed.is_floating_point() and packed.numel() and not torch.isfinite(torch.stack(torch.aminmax(packed))).all():
         large = " as float16; store it as float32" if dtype == torch.float16 and torch.isfinite(tensor).all() else ""
-        raise CheckpointError(f"{shorten(name)} holds values that are not finite{large}.")
+        raise CheckpointError(f"{quoted(name)} holds values that are not finite{large}.")
     return packed

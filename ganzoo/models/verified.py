@@ -1,8 +1,8 @@
-"""Which weights were checked before: hashing 400 MB takes longer than everything else that loading does.
+"""Remembers which weights were hashed: hashing 400 MB takes longer than the rest of loading.
 
-As git's index does, a file counts as unchanged while its device, inode, size and both times are those of the check. The time of a
-change (ctime) cannot be set by a program. A file that was changed less than two seconds before its check is not remembered:
-a second change could fall on the same tick of the file system's clock.
+As in git's index, a file counts as unchanged while its device, inode, size and both times are those of the check. No
+program can set the time of a change (ctime). A file that changed less than two seconds before its check is not
+remembered: a second change could fall on the same tick of the file system's clock.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ RACY_SECONDS = 2
 
 
 def file_state(status: os.stat_result) -> list[int]:
-    """What changes whenever a file does: size and both times in nanoseconds."""
+    """Returns values that change with the file: size and both times in nanoseconds."""
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def is_verified(status: os.stat_result, sha256: str) -> bool:
-    """Whether this very file was found to have that sha256 and finite values, and has not changed since."""
+    """True if this very file had that sha256 and finite values, and has not changed since."""
     return os.name == "posix" and _read().get(_key(status)) == [*file_state(status), sha256]
 
 
 def mark_verified(status: os.stat_result, sha256: str, now: float) -> None:
-    """Records a check that began at `now`, where that is possible; where it is not, the file is checked again next time."""
+    """Records a check that began at `now`; if it cannot be recorded, the file is checked again next time."""
     if os.name != "posix" or now - status.st_ctime < RACY_SECONDS:  # elsewhere ctime is the time of creation
         return
     stamps = _read()
@@ -46,7 +46,7 @@ def mark_verified(status: os.stat_result, sha256: str, now: float) -> None:
 
 
 def clock() -> float:
-    """The time by which files are dated, in seconds."""
+    """Returns the time, in seconds, by which files are dated."""
     return time.time()
 
 
@@ -59,7 +59,7 @@ def _file() -> Path:
 
 
 def _read() -> dict[str, list]:
-    """Every stamp; none if they cannot be read: then files are checked again."""
+    """Reads all records; none if they cannot be read: files are then checked again."""
     try:
         found = read_json(_file(), FILE_BYTES, depth=4)
     except GanzooError:

@@ -1,1 +1,1 @@
-"""Publishing to the Hugging Face Hub: push, search, and model cards."""
+"""Publishes models on the Hugging Face Hub and finds them there: push, search, model cards."""

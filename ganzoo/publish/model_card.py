@@ -1,4 +1,4 @@
-"""The model card: the README.md that the Hub shows of a model, with the metadata that `ganzoo search` finds it by."""
+"""Writes the model card: the README.md of a model on the Hub, with the metadata that `ganzoo search` filters by."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ LONGEST = 300
 
 
 def model_card(repo: str, config: ModelConfig, variant: Variant | None) -> str:
-    """The text of README.md for a model that will lie at `repo`; the same model gives the same text.
+    """Returns the text of README.md for a model at `repo`; the same model gives the same text.
 
-    `variant` is the registered one that the config names, for its paper (None where nobody provides it).
+    `variant` is the registered one that the config names, for its paper; None if it is not installed.
     """
     data = data_of(config)
     sections = [
         _metadata(config),
         f"# {_text(repo.partition('/')[2])}",
         _summary(config, variant, data),
-        f"![Samples, drawn with seed 0]({SAMPLES_FILE})",
+        f"![Samples of seed 0]({SAMPLES_FILE})",
         "## Use",
-        f'```python\nimport ganzoo\nmodel = ganzoo.load("{repo}")\nimages = model.sample(64, seed=0)  # (64, {config.image.channels}, '
-        f"{config.image.size}, {config.image.size}), from -1 to 1\n```",
-        f"Or draw a grid from the command line: `ganzoo sample {repo} -n 64 --out grid.png`.\nNothing in this repository is executed: "
-        f"`config.json` names the parts, `{config.weights.file if config.weights else 'model.safetensors'}` holds the numbers.",
+        f'```python\nimport ganzoo\nmodel = ganzoo.load("{repo}")\nimages = model.sample(64, seed=0)  '
+        f"# (64, {config.image.channels}, {config.image.size}, {config.image.size}), from -1 to 1\n```",
+        f"Or sample a grid from the command line: `ganzoo sample {repo} -n 64 --out grid.png`.\n"
+        "Nothing in this repository is executed: `config.json` names the parts, "
+        f"`{config.weights.file if config.weights else 'model.safetensors'}` holds the numbers.",
         "## Settings",
         _table(("setting", "value"), _settings(config)),
         "## Metrics",
@@ -45,21 +46,21 @@ def model_card(repo: str, config: ModelConfig, variant: Variant | None) -> str:
 
 
 def tags(config: ModelConfig) -> list[str]:
-    """What a model is found by: "gan", its variant, its resolution ("32x32") and its data set."""
+    """Returns the tags that a model is found by: "gan", its variant, its resolution ("32x32") and its data set."""
     name = re.sub(r"[^a-z0-9._-]+", "-", data_of(config).lower()).strip("-")[:60]
     found = [GENERIC, config.variant, f"{config.image.size}x{config.image.size}", name]
     return list(dict.fromkeys(tag for tag in found if tag))
 
 
 def data_of(config: ModelConfig) -> str:
-    """The name of the data set that the summary of the training states, or nothing."""
+    """Returns the name of the data set in the summary of the training, or ""."""
     data = config.training.get("data")
     name = data.get("name") if isinstance(data, Mapping) else None
     return name if isinstance(name, str) else ""
 
 
 def _metadata(config: ModelConfig) -> str:
-    """The YAML block. Every text is written as JSON, which is YAML in which nothing has a meaning of its own."""
+    """Returns the YAML block; every text is written as JSON, which YAML reads without any special meaning."""
     known = re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,40}", config.license.lower())
     lines = [f"library_name: {LIBRARY}", "pipeline_tag: unconditional-image-generation"]
     lines.append(f"license: {json.dumps(config.license.lower() if known else 'other')}")
@@ -96,7 +97,7 @@ def _settings(config: ModelConfig) -> Iterable[tuple[str, Any]]:
 
 
 def _flat(prefix: str, values: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    """Nested settings as "training.settings.batch_size"; what is not set is left out."""
+    """Yields nested settings as "training.settings.batch_size"; empty ones are left out."""
     for key, value in values.items():
         name = f"{prefix}.{key}"
         if isinstance(value, Mapping):
@@ -117,10 +118,10 @@ def _number(value: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    """One line, of a bounded length."""
+    """Returns text as one line of limited length."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in str(text)).split())[:LONGEST]
 
 
 def _text(value: str) -> str:
-    """Text in which neither Markdown nor HTML has a meaning."""
+    """Escapes text for Markdown and HTML."""
     return re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", html.escape(_plain(value), quote=False))

@@ -1,4 +1,4 @@
-"""Publishing a model on the Hugging Face Hub: one commit of files that are named here, verified by loading it back."""
+"""Publishes a model on the Hugging Face Hub: one commit of the files named here, verified by loading it back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ganzoo.engine.build import build_part
 from ganzoo.errors import GanzooError, UsageError, did_you_mean
 from ganzoo.files import pictures
 from ganzoo.files.atomic import disk_errors, write_file
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.hub import client as hub
 from ganzoo.hub.client import COMMIT, call_with_retries
 from ganzoo.hub.errors import HubError, HubTarget, explain, status_of
@@ -48,7 +48,7 @@ SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push led to: the commit that holds the model, its address, and whether it had to be made."""
+    """The result of a push: the commit that holds the model, its address, and whether the push made it."""
 
     repo: str
     commit: str
@@ -57,7 +57,7 @@ class Pushed:
 
 
 def push(
-    source: Model | str | Path,
+    source: Model | str | os.PathLike[str],
     repo: str,
     *,
     private: bool = False,
@@ -67,12 +67,13 @@ def push(
     license: str | None = None,
     tag: str | None = None,
 ) -> Pushed:
-    """Publishes a model, or the model of whatever `load` takes, as the repository `repo` ("owner/name"), which is made if needed.
+    """Publishes a model, or any source that `load` takes, as the repository `repo` ("owner/name"), created if needed.
 
-    The commit holds config.json, model.safetensors (numbers stored as `dtype`), README.md, samples.png and, if asked for,
-    discriminator.safetensors; nothing else leaves this machine, and folders of this machine are not named. `license` None keeps
-    what the model says. A repository that already holds these files gets no commit. At the end the commit is loaded from the Hub
-    and must draw the same images bit for bit. Raises UsageError, HubError or CheckpointError with one line.
+    The commit holds config.json, model.safetensors (numbers stored as `dtype`), README.md, samples.png and, with
+    `discriminator`, discriminator.safetensors. Nothing else is uploaded, and no path of this machine is named.
+    `license` None keeps that of the model. A repository that already holds these files gets no commit. At the end the
+    commit is loaded from the Hub and must give the same images bit for bit. Raises UsageError, HubError or
+    CheckpointError with one line.
     """
     _check(repo, dtype, tag)
     model = source if isinstance(source, Model) else load(source)
@@ -98,17 +99,17 @@ def _check(repo: str, dtype: str, tag: str | None) -> None:
     from huggingface_hub import get_token
 
     if not REPOSITORY.fullmatch(repo):
-        raise UsageError(f"{shorten(repo)} names no repository on the Hub: write owner/name.")
+        raise UsageError(f"{quoted(repo)} names no repository on the Hub: write owner/name.")
     if dtype not in DTYPES:
-        raise UsageError(f"Numbers cannot be stored as {shorten(dtype)}.{did_you_mean(dtype, DTYPES)}")
+        raise UsageError(f"Numbers cannot be stored as {quoted(dtype)}.{did_you_mean(dtype, DTYPES)}")
     if tag is not None and (not REVISION.fullmatch(tag) or COMMIT.fullmatch(tag)):
-        raise UsageError(f"{shorten(tag)} is no name of a tag: use letters, digits, dots and dashes.")
+        raise UsageError(f"{quoted(tag)} is no name of a tag: use letters, digits, dots and dashes.")
     if not get_token():
         raise UsageError("Publishing needs an account on the Hub: log in with `hf auth login`, or set HF_TOKEN.")
 
 
 def _public(config: ModelConfig) -> ModelConfig:
-    """The configuration without the folders of this machine: where the images lay concerns nobody."""
+    """Returns the configuration without paths of this machine."""
     data = config.training.get("data")
     if not isinstance(data, Mapping):
         return config
@@ -121,7 +122,7 @@ def _public(config: ModelConfig) -> ModelConfig:
 
 
 def _write(folder: Path, repo: str, config: ModelConfig, model: Model, dtype: str, discriminator: Any) -> Model:
-    """Writes every file that is published and returns the model as they hold it."""
+    """Writes every file that is published, and returns the model loaded from them."""
     written = write_model(folder, config, model.generator.state_dict(), dtype=dtype, discriminator=discriminator)
     local = load_folder(folder, mmap=False)
     columns = local.image.classes if 2 <= local.image.classes <= 12 else None
@@ -133,8 +134,8 @@ def _write(folder: Path, repo: str, config: ModelConfig, model: Model, dtype: st
     return local
 
 
-def _discriminator(source: Model | str | Path, model: Model) -> tuple[Part, dict[str, Tensor]]:
-    """The discriminator that belongs to the generator, from where that came from."""
+def _discriminator(source: Model | str | os.PathLike[str], model: Model) -> tuple[Part, dict[str, Tensor]]:
+    """Loads the discriminator that belongs to the generator from the same source."""
     config, part = model.config, model.config.discriminator
     found = None if isinstance(source, Model) else parse_source(source, registry())
     if part is None or found is None or not isinstance(found, Path | Repository):
@@ -155,7 +156,7 @@ def _discriminator(source: Model | str | Path, model: Model) -> tuple[Part, dict
 
 
 def _publish(folder: Path, target: HubTarget, private: bool, message: str) -> tuple[str, str, bool]:
-    """(commit, address, whether it is new) of the repository that holds the files of the folder."""
+    """Uploads the files of the folder if they differ; returns (commit, address, whether the commit is new)."""
     from huggingface_hub import HfApi
 
     api = HfApi()
@@ -168,7 +169,7 @@ def _publish(folder: Path, target: HubTarget, private: bool, message: str) -> tu
     log.info(f"Uploading {', '.join(changed)} to {target.name}.")
     operations = _operations(folder, changed)
     size = sum((folder / name).stat().st_size for name in changed if (folder / name).is_file())
-    for operation in operations:  # one at a time: several would go through threads, where nothing limits their seconds
+    for operation in operations:  # one at a time: the client uploads several in threads, outside our time limits
         if hasattr(operation, "path_or_fileobj"):
             _once(partial(api.preupload_lfs_files, target.name, [operation]), target, size, again=True)
     send = partial(
@@ -178,7 +179,7 @@ def _publish(folder: Path, target: HubTarget, private: bool, message: str) -> tu
 
 
 def _commit(send: Callable, folder: Path, target: HubTarget, head: Contents) -> str:
-    """Makes the commit. Where the answer is lost, the head says whether it was made; as it names its parent, it cannot be made twice."""
+    """Makes the commit. If the answer is lost, the head shows whether it was made; its parent rules out a second."""
     try:
         _once(send, target, again=True)
     except HubError:
@@ -189,23 +190,24 @@ def _commit(send: Callable, folder: Path, target: HubTarget, head: Contents) -> 
     now = read_contents(target)
     if _changed(folder, now):
         raise HubError(
-            f"{target.name} holds other files than were sent, at commit {now.commit}: has somebody pushed? Look, and push again."
+            f"{target.name} holds other files than were sent, at commit {now.commit}, as after a push by someone else: "
+            "check it, then push again."
         )
     return now.commit
 
 
 def _refuse_strangers(head: Contents, target: HubTarget) -> None:
-    """Other people's models of that name, or one's own of another library, are not written over."""
+    """UsageError if the repository holds a model of another library, or files that ganzoo does not write."""
     strange = sorted(name for name in head.files if name not in HARMLESS)
     models = strange or [name for name in head.files if name == CONFIG_FILE or name.endswith(".safetensors")]
     if models and head.library != LIBRARY:
         raise UsageError(
-            f"{target.name} holds something that ganzoo did not publish ({shorten(models[0])}): choose another name."
+            f"{target.name} holds something that ganzoo did not publish ({quoted(models[0])}): choose another name."
         )
 
 
 def _changed(folder: Path, head: Contents) -> list[str]:
-    """Names of the files that a commit would have to add, replace or remove."""
+    """Returns the names of the files that a commit would add, replace or remove."""
     names = []
     for name in FILES:
         path, entry = folder / name, head.files.get(name)
@@ -235,21 +237,22 @@ def _tag(target: HubTarget, commit: str, tag: str) -> None:
             raise
         there = read_contents(replace(target, revision=tag)).commit
         if there != commit:
-            taken = f"{target.name} already has a tag {shorten(tag)}, at {there}"
+            taken = f"{target.name} already has a tag {quoted(tag)}, at {there}"
             raise HubError(f"The model is published at commit {commit}, but {taken}.") from error
 
 
 def _verify(local: Model, repo: str, commit: str) -> None:
-    """HubError unless the commit, loaded from the Hub, draws what the published files draw."""
+    """HubError unless the commit, loaded from the Hub, gives the images of the local files."""
     published = load_folder(pull(repo, commit).folder)
     if not torch.equal(published.sample(COMPARED, seed=0), local.sample(COMPARED, seed=0)):
         raise HubError(
-            f"The model that the Hub gives back for {repo} at commit {commit} draws other images than the one that was sent."
+            f"The model that the Hub returns for {repo} at commit {commit} gives other images "
+            "than the one that was sent."
         )
 
 
 def _once(call: Callable, target: HubTarget, size: int = 0, *, again: bool = False) -> Any:
-    """What a call that changes something returns, and one line for what it raises; only `again` says that it may be made again."""
+    """Makes a call that changes the repository; repeats it after a transient failure only with `again`."""
     try:
         return call_with_retries(call, hub.WAITS if again else (), target, size=size, seconds=SECONDS)
     except GanzooError:
@@ -258,7 +261,7 @@ def _once(call: Callable, target: HubTarget, size: int = 0, *, again: bool = Fal
         status, _ = status_of(error)
         if status == 412:
             raise HubError(
-                f"Somebody pushed to {target.name} meanwhile: look at what is there, then push again."
+                f"{target.name} has a newer commit, from another push: check it, then push again."
             ) from error
         if status == 409:
             raise HubError(
@@ -267,7 +270,7 @@ def _once(call: Callable, target: HubTarget, size: int = 0, *, again: bool = Fal
         if status in (401, 403):
             owner = target.name.partition("/")[0]
             raise HubError(
-                f"The Hub does not let you write to {shorten(owner)} (status {status}):"
+                f"The Hub does not let you write to {quoted(owner)} (status {status}):"
                 " log in with `hf auth login`, with a token that may write."
             ) from error
         if status in (400, 413, 422):

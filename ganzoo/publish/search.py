@@ -1,4 +1,4 @@
-"""Finding models of ganzoo on the Hugging Face Hub, by words, variant and resolution."""
+"""Finds models of ganzoo on the Hugging Face Hub by words, variant and resolution."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from ganzoo.errors import UsageError
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.hub.client import call_hub
 from ganzoo.hub.errors import HubTarget
 from ganzoo.models.pull import REPOSITORY
@@ -23,7 +23,7 @@ TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class Found:
-    """A model that the Hub lists. What its author left out of the tags is None; `modified` is a day, as 2026-05-17."""
+    """A model that the Hub lists; facts missing from its tags are None. `modified` is a day, as 2026-05-17."""
 
     name: str
     variant: str | None
@@ -33,20 +33,21 @@ class Found:
 
 
 def search(words: str = "", *, variant: str | None = None, size: int | None = None, limit: int = 20) -> list[Found]:
-    """At most `limit` models whose library is ganzoo, the most downloaded first.
+    """Returns at most `limit` models whose library is ganzoo, the most downloaded first.
 
-    `words` are looked for in the names, `variant` is one variant, `size` one resolution in pixels. Raises UsageError, HubError.
+    `words` are searched in the names, `variant` is one variant, `size` one resolution in pixels. Raises UsageError,
+    HubError.
     """
     if not 1 <= limit <= MOST:
         raise UsageError(f"limit is {limit}: ask for 1 to {MOST} models.")
     if variant is not None and not TAG.fullmatch(variant):
-        raise UsageError(f"{shorten(variant)} is no name of a variant.")
+        raise UsageError(f"{quoted(variant)} is no name of a variant.")
     wanted = [LIBRARY, *([variant] if variant else []), *([f"{size}x{size}"] if size else [])]
 
     def ask() -> list[Found]:
         from huggingface_hub import HfApi
 
-        most = MOST if variant == GENERIC else limit  # the first GAN is called as every model is tagged
+        most = MOST if variant == GENERIC else limit  # "gan" is a variant and a tag of every model
         listed = HfApi().list_models(search=words or None, filter=wanted, limit=most, full=True, sort="downloads")
         known = set(registry().names("variants"))
         every = (found for model in islice(listed, most) if (found := _found(model, known, variant)) is not None)
@@ -56,7 +57,7 @@ def search(words: str = "", *, variant: str | None = None, size: int | None = No
 
 
 def _found(model: Any, known: set[str], variant: str | None) -> Found | None:
-    """The facts of a listed model, each in the form that it must have; None if it has no proper name."""
+    """Returns the validated facts of a listed model; None if its name is malformed."""
     if not isinstance(model.id, str) or not REPOSITORY.fullmatch(model.id):
         return None
     tags = [tag for tag in model.tags or [] if isinstance(tag, str) and TAG.fullmatch(tag)]
@@ -72,12 +73,12 @@ def _found(model: Any, known: set[str], variant: str | None) -> Found | None:
 
 
 def _variant(tags: list[str], known: set[str]) -> str | None:
-    """The tag that names the variant: a registered one, or what stands after "gan" where a card of ganzoo has it.
+    """Returns the tag that names the variant: a registered one, or the tag after "gan", as cards of ganzoo have it.
 
-    "gan" itself, which all have, names the first GAN where the resolution follows it.
+    "gan" itself, a tag of all models, names the first GAN if the resolution follows it.
     """
     registered = [tag for tag in tags if tag in known and tag != GENERIC]
     if registered or GENERIC not in tags:
-        return (registered or [None])[0]
+        return registered[0] if registered else None
     after = tags[tags.index(GENERIC) + 1 :]
     return next((tag for tag in after[:1] if not RESOLUTION.fullmatch(tag)), GENERIC)

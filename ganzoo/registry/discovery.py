@@ -19,6 +19,8 @@ from importlib import import_module
 from importlib.machinery import PathFinder
 from typing import Any
 
+from ganzoo.files.text import one_line
+
 GROUP = "ganzoo"
 VALUE = re.compile(r"(\w+)(\.\w+)*\s*(:\s*(\w+)(\.\w+)*)?\s*(\[.*\])?")
 FOLDER = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(-.*)?\.(dist|egg)-info")
@@ -137,11 +139,11 @@ def declared(folder: Folder) -> list[Plugin]:
     again = []
     for line in section(text):
         entry_point, _, module = (half.strip() for half in line.partition("="))
-        plugin = Plugin(printable(entry_point), name, version, printable(module))
+        plugin = Plugin(one_line(entry_point), name, version, one_line(module))
         if "=" not in line:
             _disable_backend_search()
         if not entry_point or not VALUE.fullmatch(module):
-            plugin.error = f"its entry_points.txt has a line that is not 'name = package.module': {printable(line)}"
+            plugin.error = f"its entry_points.txt has a line that is not 'name = package.module': {one_line(line)}"
         elif plugins.setdefault(plugin.entry_point, plugin) is not plugin:
             plugin.error = (
                 f"its entry_points.txt has '{plugin.entry_point}' twice; {plugins[plugin.entry_point].module} is used"
@@ -193,10 +195,3 @@ def identity(folder: Folder) -> tuple[str, str]:
 def normalize(name: str) -> str:
     """Normalizes the name of a distribution: lower case, with one `-` for every run of `-`, `_` and `.`."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def printable(text: str) -> str:
-    """Escapes control characters for a terminal, and cuts after 300 characters."""
-    if not text.isprintable():
-        text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-    return text if len(text) <= 300 else text[:297] + "..."

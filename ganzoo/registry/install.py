@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.errors import PluginError, UsageError, did_you_mean
-from ganzoo.registry.discovery import GROUP, Plugin, installed, normalize, printable
+from ganzoo.files.text import one_line, quoted
+from ganzoo.registry.discovery import GROUP, Plugin, installed, normalize
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def plan(command: Sequence[str]) -> list[Planned]:
         facts = item["metadata"]
         found.append(
             Planned(
-                facts["name"], facts["version"], printable(item["download_info"]["url"]), bool(item.get("requested"))
+                facts["name"], facts["version"], one_line(item["download_info"]["url"]), bool(item.get("requested"))
             )
         )
     return sorted(found, key=lambda item: (not item.requested, item.name))
@@ -163,7 +164,7 @@ def listing() -> dict[str, Any]:
         raise PluginError(f"`ganzoo plugins` does not end within {LISTING_SECONDS} seconds: a plugin hangs.") from None
     except ValueError:
         last = (done.stderr.splitlines() or ["no output"])[-1]
-        raise PluginError(f"`ganzoo plugins` fails (exit code {done.returncode}): {printable(last)}") from None
+        raise PluginError(f"`ganzoo plugins` fails (exit code {done.returncode}): {one_line(last)}") from None
 
 
 def removable(names: Sequence[str]) -> list[Plugin]:
@@ -177,7 +178,7 @@ def removable(names: Sequence[str]) -> list[Plugin]:
         if not mine:
             known = {plugin.distribution for plugin in everyone}
             there = did_you_mean(name, known) or " No plugin is installed."
-            message = f"No installed distribution '{printable(name)}' has a ganzoo plugin; use pip to remove others"
+            message = f"No installed distribution {quoted(name)} has a ganzoo plugin; use pip to remove others"
             raise UsageError(f"{message}.{there}")
         found += mine
     return found

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any
 
 from ganzoo.errors import PluginError
-from ganzoo.registry.discovery import Plugin, printable
+from ganzoo.files.text import one_line
+from ganzoo.registry.discovery import Plugin
 from ganzoo.registry.hookspecs import API_VERSION
 
 SLOW_IMPORTS = ("torch", "numpy", "huggingface_hub")
@@ -43,8 +44,8 @@ class guard_plugin:
         if isinstance(error, KeyboardInterrupt):
             return False
         if error is not None:
-            self.plugin.error = one_line(error)
-        if first := printable(self.redirected.first_line):
+            self.plugin.error = described(error)
+        if first := one_line(self.redirected.first_line):
             add_note(self.plugin, f"prints while it is loaded ({first!r}); a plugin must print nothing")
         if imported := [name for name in self.before if name in sys.modules]:
             add_note(
@@ -79,7 +80,7 @@ def check_api(module: object) -> None:
     """PluginError if the module's `ganzoo_api`, a version of the plugin API, is newer than this one or invalid."""
     version = getattr(module, "ganzoo_api", 1)
     if type(version) is not int or version < 1:
-        raise PluginError(f"its ganzoo_api must be a whole number from 1, got {printable(repr(version))[:60]}")
+        raise PluginError(f"its ganzoo_api must be a whole number from 1, got {one_line(repr(version))[:60]}")
     if version > API_VERSION:
         raise PluginError(
             f"is written for plugin API {version}, this ganzoo has {API_VERSION}: "
@@ -124,10 +125,10 @@ class SlowLoadWarning:
             print(f"Still loading plugin {plugin.name}; {advice}.", file=sys.__stderr__, flush=True)
 
 
-def one_line(error: BaseException) -> str:
+def described(error: BaseException) -> str:
     """Formats an exception as one printable line, with its type unless it is a PluginError."""
     try:
         text = " ".join(str(error).split()) or "no message"
     except Exception:
         text = "no readable message"
-    return printable(text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}")
+    return one_line(text if isinstance(error, PluginError) else f"{type(error).__name__}: {text}")

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import pluggy
 
 from ganzoo.errors import PluginError, UsageError, did_you_mean
+from ganzoo.files.text import quoted
 from ganzoo.registry import hookspecs
-from ganzoo.registry.discovery import GROUP, Plugin, installed, load, printable
+from ganzoo.registry.discovery import GROUP, Plugin, installed, load
 from ganzoo.registry.isolation import SlowLoadWarning, check_api, guard_plugin
 from ganzoo.variant import Part, Training, Variant, check_name
 
@@ -199,9 +200,7 @@ class Registry:
                     f"The {SINGULAR[kind]} '{name}' is missing because plugin {plugin.name} is broken: {plugin.error}"
                 )
         hint = f" ({len(broken)} broken left out: see `ganzoo plugins`)" if broken else ""
-        raise UsageError(
-            f"No {SINGULAR[kind]} is called '{printable(name)}'.{did_you_mean(name, self.names(kind))}{hint}"
-        )
+        raise UsageError(f"No {SINGULAR[kind]} is called {quoted(name)}.{did_you_mean(name, self.names(kind))}{hint}")
 
     def get(self, kind: str, name: str) -> Any:
         """Returns the value registered under a name (a Variant or a factory); errors as `claim`."""
@@ -274,10 +273,9 @@ def _call(arguments: tuple[Any, ...]) -> str:
 
 def _short(value: Any) -> str:
     try:
-        text = printable(repr(value))
-    except Exception:
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 60 else text[:57] + "..."
+        return quoted(value)
+    except Exception:  # a repr of the plugin's own
+        return f"a {type(value).__name__}"
 
 
 def _hooks() -> list[str]:

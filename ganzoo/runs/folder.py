@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import platform
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,8 @@ from ganzoo.config.schema import DataFacts, PluginFacts, RunConfig, read_run_con
 from ganzoo.data import ImageData
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, write_atomically
+from ganzoo.files.output import check_new_folder
+from ganzoo.files.text import reason
 from ganzoo.variant import ImageSpec
 
 log = logging.getLogger(__name__)
@@ -38,12 +39,7 @@ class RunFolder:
             raise UsageError(
                 f"{self.path} already holds a run: add --resume to go on with it, or choose another --out."
             )
-        try:
-            names = os.listdir(self.path) if os.path.lexists(self.path) else []
-        except OSError:
-            names = ["a file"]
-        if any(name != ".lock" and not name.startswith(".tmp-") for name in names):
-            raise UsageError(f"{self.path} is in the way: --out takes a new or empty folder.")
+        check_new_folder(self.path, "--out takes a new or empty folder", leftovers=True)
 
     def create(self) -> None:
         """Makes the folder of a new run; UsageError if it cannot be made or is in use."""
@@ -51,7 +47,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"{self.path} cannot be made: {error.strerror}.") from None
+            raise UsageError(f"{self.path} cannot be made: {reason(error)}.") from None
 
     def write_config(self, config: RunConfig) -> None:
         """Writes config.json atomically."""

@@ -25,7 +25,7 @@ from ganzoo.engine.randomness import repeatable, seeded
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import UsageError
 from ganzoo.files.lock import FolderLock
-from ganzoo.files.text import shorten
+from ganzoo.files.text import quoted
 from ganzoo.losses import Loss, Phase
 from ganzoo.registry.registry import Registry
 from ganzoo.runs.folder import RunFolder, check_same, describe
@@ -90,7 +90,7 @@ def _check_provided(old: RunConfig, folder: RunFolder, registry: Registry) -> No
     """UsageError if the variant of a run to resume is not installed."""
     name = old.variant.name
     if name not in registry.names("variants"):
-        provider = shorten(f"{old.plugin.distribution} {old.plugin.version}")
+        provider = quoted(f"{old.plugin.distribution} {old.plugin.version}")
         raise UsageError(
             f"{folder.path} is a run of '{name}', which nobody provides here; {provider} did: install that to go on."
         )

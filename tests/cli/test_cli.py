@@ -209,7 +209,7 @@ WRONG = {
     "sample of a broken run": (1, "config.json is not valid JSON", ["sample", "{place}/broken", "--out", "{new}.png"]),
     "kind of picture": (2, "unknown kind '.tga'; known:", ["sample", "{place}/run", "--out", "{new}.tga"]),
     "picture in no folder": (2, "There is no folder", ["sample", "{place}/run", "--out", "{new}/a.png"]),
-    "existing picture": (2, "is already there", ["sample", "{place}/run", "--out", "{place}/run/samples.png"]),
+    "existing picture": (2, "is in the way", ["sample", "{place}/run", "--out", "{place}/run/samples.png"]),
     "label": (2, "takes no label", ["sample", "{place}/run", "--out", "{new}.png", "--label", "1"]),
     "walk of one": (2, "at least two", ["sample", "{place}/run", "--out", "{new}.gif", "-n", "1"]),
     "no images": (2, "'-n'", ["sample", "{place}/run", "--out", "{new}.png", "-n", "0"]),

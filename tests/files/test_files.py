@@ -219,7 +219,7 @@ BAD_JSON = {
     "cut": (b'{"a": [1, 2', "not valid JSON"),
     "trailing": (b"{} {}", "not valid JSON"),
     "twice": (b'{"a": {"b": 1, "b": 2}}', "the key 'b' is there twice"),
-    "long key twice": (b'{"%s": 1, "%s": 2}' % (b"k" * 9999, b"k" * 9999), r"kkk\.\.\.' is there twice"),
+    "long key twice": (b'{"%s": 1, "%s": 2}' % (b"k" * 9999, b"k" * 9999), r"'kkk.*\.\.\.k+' is there twice"),
     "nan": (b"[NaN]", "NaN is not a JSON number"),
     "infinity": (b"[-Infinity]", "-Infinity is not a JSON number"),
     "overflow": (b"[1e400]", "'1e400' is too large"),

@@ -251,7 +251,7 @@ def test_the_command_writes_what_it_says(place, tmp_path):
 WRONG = {
     "kind": ("unknown kind '.npz'; known: .png", ["explore", "{run}", "--out", "x.npz"]),
     "no kind": ("unknown kind ''", ["explore", "{run}", "--out", "x"]),
-    "existing": ("is already there", ["explore", "{run}", "--out", "{run}/samples.png"]),
+    "existing": ("is in the way", ["explore", "{run}", "--out", "{run}/samples.png"]),
     "folder": ("There is no folder", ["explore", "{run}", "--out", "no/x.png"]),
     "directions": ("no more directions", ["explore", "{run}", "--out", "x.png", "--directions", "101"]),
     "range": ("'--range'", ["explore", "{run}", "--out", "x.png", "--range", "0"]),

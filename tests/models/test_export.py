@@ -189,7 +189,7 @@ WRONG = {
     "format": ("'--format'", ["export", "{run}", "--format", "coreml", "--out", "x.onnx"]),
     "suffix": ("is called *.pt2", ["export", "{run}", "--format", "torch-export", "--out", "x.onnx"]),
     "batch": ("nor the word dynamic", ["export", "{run}", "--format", "onnx", "--out", "x.onnx", "--batch-size", "0"]),
-    "existing": ("is already there", ["export", "{run}", "--format", "onnx", "--out", "{run}/config.json"]),
+    "existing": ("is in the way", ["export", "{run}", "--format", "onnx", "--out", "{run}/config.json"]),
     "folder": ("There is no folder", ["export", "{run}", "--format", "torchscript", "--out", "no/x.pt"]),
     "source": ("There is no folder", ["export", "./nothing", "--format", "torchscript", "--out", "x.pt"]),
 }

@@ -5,12 +5,14 @@ import sys
 
 import pytest
 import small
+import tiny
 import torch
 
 import ganzoo
 from ganzoo.checkpoints.checkpoint import list_checkpoints, load_checkpoint
 from ganzoo.cli import main
 from ganzoo.errors import CheckpointError, UsageError
+from ganzoo.files.pictures import to_uint8
 from ganzoo.networks.latents import sample_latents
 
 
@@ -64,6 +66,18 @@ def test_the_same_seed_gives_the_same_images_whatever_the_batch_size(runs):
     torch.testing.assert_close(model.sample(16, seed=3), images[:16], rtol=0, atol=1e-4)
     assert torch.equal(model.sample(64, seed=3), images)
     assert not torch.allclose(model.sample(64, seed=4), images, atol=0.1)
+
+
+@pytest.mark.parametrize("name, mode", [("dcgan", "L"), ("wgan-gp-resnet", "RGB")])
+def test_pillow_images_are_the_samples_as_bytes(name, mode):
+    model = tiny.built_in(name)
+    images = model.sample_pil(5, seed=3, batch_size=2, truncation=0.7)
+    assert [(image.mode, image.size) for image in images] == [(mode, (32, 32))] * 5
+    expected = to_uint8(model.sample(5, seed=3, truncation=0.7))
+    assert [image.tobytes() for image in images] == [pixels.numpy().tobytes() for pixels in expected]
+    conditional = tiny.built_in("lsgan-conditional")
+    one, other = (conditional.sample_pil(1, label=label)[0].tobytes() for label in (0, 1))
+    assert one != other
 
 
 def test_latents_do_not_depend_on_how_many_are_drawn(runs):

@@ -175,7 +175,7 @@ def test_somebody_pushed_meanwhile(hub, client, model, monkeypatch):
 
     monkeypatch.setattr(LoopbackHub, "on_commit", meanwhile)
     answer = client("push", model, "owner/race", token=WRITER, dtype="float16")
-    assert "Somebody pushed to owner/race meanwhile" in answer["error"]
+    assert "owner/race has a newer commit" in answer["error"] and "push again" in answer["error"]
     assert hub.repositories["owner/race"].head["README.md"].endswith(b"theirs")
 
 
@@ -295,6 +295,18 @@ def test_the_command_prints_the_commit(hub, client, model):
     )
     done = client("cli", "push", model, "owner/command")
     assert done["code"] == 2 and done["err"].count("\n") == 1 and "hf auth login" in done["err"]
+
+
+def test_a_loaded_model_is_published(hub, client, model):
+    """`ganzoo.push(model, repo)` publishes what the command does: the same files, so that the second makes no commit."""
+    pushed = client("push_loaded", model, "owner/loaded", token=WRITER, license="mit", tag="v1")
+    repository = hub.repositories["owner/loaded"]
+    assert pushed["changed"] and pushed["commit"] == repository.refs["main"] == repository.refs["v1"]
+    assert json.loads(repository.head["config.json"])["license"] == "mit"
+    again = client("push", model, "owner/loaded", token=WRITER, license="mit")
+    assert (again["changed"], again["commit"]) == (False, pushed["commit"])
+    refused = client("push_loaded", model, "owner/refused", token=WRITER, discriminator=True)
+    assert "discriminator" in refused["error"] and "owner/refused" not in hub.repositories
 
 
 def test_pictures_of_the_cards(hub, client, model, tmp_path):

@@ -12,7 +12,8 @@ import pytest
 
 from ganzoo import Part, Variant, hookimpl
 from ganzoo.errors import PluginError, UsageError
-from ganzoo.registry.discovery import Folder, Plugin, declared, installed, normalize, printable
+from ganzoo.files.text import one_line
+from ganzoo.registry.discovery import Folder, Plugin, declared, installed, normalize
 from ganzoo.registry.registry import Registry, registry
 
 
@@ -263,8 +264,8 @@ def test_spellings_of_one_distribution(name):
 
 
 def test_what_plugins_say_cannot_drive_the_terminal():
-    assert printable("a\x1b[31m\nb\u202e") == "a\\x1b[31m\\nb\\u202e"
-    assert len(printable("x" * 10_000)) == 300
+    assert one_line("a\x1b[31m\nb\u202e") == "a\\x1b[31m b\\u202e"
+    assert len(one_line("x" * 10_000)) == 300
 
 
 def test_a_plugin_in_a_zip_file_is_found(tmp_path, monkeypatch):

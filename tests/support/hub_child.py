@@ -49,6 +49,12 @@ def do_push(source, repo, **options):
     return {"commit": pushed.commit, "changed": pushed.changed, "address": pushed.address}
 
 
+def do_push_loaded(source, repo, **options):
+    """`ganzoo.push` of a model object, as a notebook does it."""
+    pushed = ganzoo.push(ganzoo.load(source), repo, **options)
+    return {"commit": pushed.commit, "changed": pushed.changed, "address": pushed.address}
+
+
 def do_search(**options):
     return {"found": [vars(model) for model in search(**options)]}
 

@@ -157,7 +157,7 @@ def bad(folder: Path, canary: Path) -> dict[str, tuple[Path, str]]:
     add("npz bomb", "too many", bomb(), ".npz")
     add("half an npz", "damaged or truncated", bomb()[:-30], ".npz")
     add("safetensors with a key twice", "twice", doubled(), ".safetensors")
-    add("half a safetensors file", "not a whole", safetensors.torch.save(tensors())[:-4], ".safetensors")
+    add("half a safetensors file", "truncated", safetensors.torch.save(tensors())[:-4], ".safetensors")
     return cases
 
 

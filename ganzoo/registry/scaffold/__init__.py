@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import date
 from importlib import resources
@@ -11,7 +10,8 @@ from string import Template
 
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, new_folder
-from ganzoo.files.text import shorten
+from ganzoo.files.output import check_new_folder
+from ganzoo.files.text import quoted
 from ganzoo.registry.discovery import GROUP, normalize
 from ganzoo.registry.hookspecs import API_VERSION
 from ganzoo.registry.registry import SINGULAR, Registry
@@ -70,8 +70,7 @@ def write_plugin(name: str, scope: str, out: Path | None, registry: Registry) ->
     folder = Path(out) if out is not None else Path(PREFIX + name)
     files = rendered(name, scope)
     with disk_errors(f"{folder} cannot be written", GanzooError):
-        if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(f"{folder} is in the way: give a new or empty folder with --out.")
+        check_new_folder(folder, "give a new or empty folder with --out")
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
         with new_folder(folder.absolute()) as temporary:
             for path, text in files.items():
@@ -88,7 +87,7 @@ def checked_name(name: str) -> str:
     near = normalize(name).lstrip("0123456789-")[:LONGEST].rstrip("-")
     hint = f" For example '{near}'." if near and near != GROUP else ""
     rule = f"use up to {LONGEST} letters a-z and digits, words joined by '-', beginning with a letter"
-    raise UsageError(f"{shorten(name)} cannot name a plugin: {rule}.{hint}")
+    raise UsageError(f"{quoted(name)} cannot name a plugin: {rule}.{hint}")
 
 
 def refuse_taken(name: str, scope: str, registry: Registry) -> None:

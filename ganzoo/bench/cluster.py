@@ -13,10 +13,11 @@ import torch
 
 from ganzoo.bench.plan import Cell, Job
 from ganzoo.bench.results import BenchFolder
-from ganzoo.bench.workers import GracefulShutdown, Running
+from ganzoo.bench.workers import SAME_SIGNAL_SECONDS, Running
 from ganzoo.errors import GanzooError, InterruptedRun, UsageError
 from ganzoo.files.atomic import write_atomically
 from ganzoo.files.strict_json import read_json
+from ganzoo.runs.signals import GracefulShutdown
 
 RETRIES = 3
 WAIT_SECONDS = 0.2
@@ -49,7 +50,7 @@ def run_on_ray(
     folder = BenchFolder(Path(job.folder))
     began: dict[Cell, float] = {}
     tasks = {work.remote(encoded_task(cell, job, fingerprint(protocol)), json.dumps(protocol)): cell for cell in cells}
-    with GracefulShutdown() as signals:
+    with GracefulShutdown(SAME_SIGNAL_SECONDS) as signals:
         try:
             while tasks and not signals.number:
                 update(*_in_turn(list(tasks.values()), _room(ray.cluster_resources(), resources), began))

@@ -11,6 +11,7 @@ from ganzoo.bench.plan import Cell, Job
 from ganzoo.bench.results import BenchFolder
 from ganzoo.bench.row import Row
 from ganzoo.bench.workers import Running
+from ganzoo.files.streams import say
 from ganzoo.runs.folder import RunFolder
 from ganzoo.runs.progress import clock
 
@@ -44,11 +45,7 @@ class Progress:
         if not self._quiet:
             at_once = f", {self._jobs} at a time" if self._jobs > 1 else ""
             report = self._folder.path / "report.html"
-            print(
-                f"{self._missing} of {self._total} cells to do{at_once}; {report} comes at the end",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"{self._missing} of {self._total} cells to do{at_once}; {report} comes at the end")
 
     def update(self, running: Sequence[Running], waiting: Sequence[Cell]) -> None:
         """Rewrites the status line, at most once a second."""
@@ -80,7 +77,7 @@ class Progress:
         left = self._left(self._shares(), self._waiting, time.monotonic()) if self._done < self._total else None
         rest = "" if left is None else f"  ({clock(left)} left)"
         self._show("")
-        print(f"{self._done}/{self._total}  {cell.name} seed {cell.seed}: {outcome}{rest}", file=sys.stderr, flush=True)
+        say(f"{self._done}/{self._total}  {cell.name} seed {cell.seed}: {outcome}{rest}")
 
     def _shares(self) -> dict[Cell, float]:
         return {cell: self._share(cell) for cell in self._running}
@@ -112,4 +109,4 @@ class Progress:
 
     def _show(self, text: str) -> None:
         if self._line:
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            say(f"\r\x1b[K{text}", end="")

@@ -20,6 +20,7 @@ from ganzoo.bench.workers import end_with_parent
 from ganzoo.config.schema import from_json
 from ganzoo.engine.device import set_threads
 from ganzoo.errors import InterruptedRun
+from ganzoo.files.streams import make_outputs_safe
 from ganzoo.registry.registry import registry
 
 
@@ -57,6 +58,7 @@ def _protocol(job: Job, shapes: tuple[tuple[int, int], ...]) -> dict[str, Any]:
 
 def main() -> int:
     """Runs the cell that the first line of input encodes, and writes its row; ends when the input is closed."""
+    make_outputs_safe()
     logging.getLogger("ganzoo").addHandler(logging.NullHandler())  # the parent has printed these messages already
     task = sys.stdin.readline()
     threading.Thread(target=end_with_parent, args=(sys.stdin.read,), daemon=True).start()

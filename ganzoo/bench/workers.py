@@ -15,13 +15,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import FrameType
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
 import torch
 
 from ganzoo.bench.plan import Cell
 from ganzoo.errors import InterruptedRun
+from ganzoo.files.streams import say
+from ganzoo.runs.signals import GracefulShutdown, stopping_signals
 
 POLL_SECONDS = 0.02
 TRIES = 2
@@ -88,7 +89,7 @@ class Forked:
             os.setpgid(0, 0)
             _, reading, writing = Forked._line
             os.close(writing)
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in stopping_signals():
                 signal.signal(number, signal.SIG_DFL)
             threading.Thread(target=end_with_parent, args=(lambda: os.read(reading, 1),), daemon=True).start()
             work()
@@ -144,32 +145,6 @@ def end_with_parent(wait: Callable[[], object]) -> NoReturn:
     os._exit(1)
 
 
-class GracefulShutdown:
-    """Records the first SIGINT or SIGTERM in `number`; another one seconds later raises KeyboardInterrupt.
-
-    Batch systems and shells send the same signal to a process and to its group: those count as one.
-    """
-
-    def __init__(self) -> None:
-        self.number, self._since = 0, 0.0
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> GracefulShutdown:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._notice) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def _notice(self, number: int, frame: FrameType | None) -> None:
-        if self.number and time.monotonic() - self._since > SAME_SIGNAL_SECONDS:
-            raise KeyboardInterrupt
-        if not self.number:
-            self.number, self._since = number, time.monotonic()
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-
 def run_all(
     cells: Sequence[Cell],
     jobs: int,
@@ -181,12 +156,12 @@ def run_all(
 ) -> None:
     """Runs the cells in order, at most `jobs` at a time, and calls `finished` for each that has ended.
 
-    A child that dies is started again once; if it dies again, `lost` is called with the reason. On SIGINT or SIGTERM
-    the children save their state, and InterruptedRun is raised when they have ended.
+    A child that dies is started again once; if it dies again, `lost` is called with the reason. On SIGINT, SIGTERM or
+    SIGHUP the children save their state, and InterruptedRun is raised when they have ended.
     """
     waiting, tries = list(cells), dict.fromkeys(cells, 0)
     running: list[Running] = []
-    with GracefulShutdown() as signals:
+    with GracefulShutdown(SAME_SIGNAL_SECONDS) as signals:
         try:
             while (waiting or running) and not signals.number:
                 while waiting and len(running) < jobs:
@@ -202,6 +177,8 @@ def run_all(
                         waiting.insert(0, one.cell)
                     else:
                         lost(one.cell, f"its process ended with {_exit_text(code)}, {TRIES} times")
+            if signals.number and running:
+                say(f"{signals.name}: {len(running)} running cell(s) save their state first.")
             _send(running, signal.SIGTERM)
             while running:
                 time.sleep(POLL_SECONDS)

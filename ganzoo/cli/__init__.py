@@ -88,7 +88,7 @@ def group() -> None:
 
     Tab completion: eval "$(_GANZOO_COMPLETE=bash_source ganzoo)" (or zsh_source, fish_source).
 
-    Exit codes: 0 success, 1 failure, 2 wrong usage, 3 diverged or collapsed, 130 and 143 stopped by a signal.
+    Exit codes: 0 success, 1 failure, 2 wrong usage, 3 diverged or collapsed, 129, 130 and 143 stopped by a signal.
     GANZOO_DEBUG=1 shows tracebacks. GANZOO_LOAD_PLUGINS=a,b loads only the plugins of these distributions and the
     built-in ones; empty, only the built-in ones.
     """
@@ -96,10 +96,13 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits. Turns every error into one line and an exit code."""
-    _make_streams_safe()
+    from ganzoo.files.streams import make_outputs_safe, output_problem
+
+    make_outputs_safe()
     try:
         code = group.main(args=arguments, prog_name="ganzoo", standalone_mode=False)
         sys.stdout.flush()
+        code = _output_failed(output_problem()) or code
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         code = 1
     except click.exceptions.Exit as finished:
@@ -128,13 +131,11 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _make_streams_safe() -> None:
-    """Replaces characters that an output cannot encode by "?", and a closed output by the null device."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
-        elif hasattr(getattr(sys, name), "reconfigure"):
-            getattr(sys, name).reconfigure(errors="replace")
+def _output_failed(problem: OSError | None) -> int:
+    """Returns 1 if standard output lost something, and says why unless its reader has gone, as `head` does; else 0."""
+    if problem is None:
+        return 0
+    return 1 if isinstance(problem, BrokenPipeError) else _fail(f"Error: the output: {problem.strerror or problem}", 1)
 
 
 def _fail(line: str, code: int, error: Exception | None = None) -> int:
@@ -146,7 +147,7 @@ def _fail(line: str, code: int, error: Exception | None = None) -> int:
     head, colon, rest = line.partition(":")
     try:
         click.echo(f"{click.style(head + colon, fg='red')}{rest}" if colon else line, err=True)
-    except OSError:
+    except (OSError, ValueError):
         return code or 1
     return code
 

@@ -25,7 +25,15 @@ def report_warnings(found: Registry) -> None:
     """Prints the warnings that were not printed yet; hooks of parts run late and may add some."""
     for line in [line for line in found.warnings if line not in REPORTED]:
         REPORTED.add(line)
-        click.echo(f"{click.style('Warning:', fg='yellow')} {line}", err=True)
+        _echo(f"{click.style('Warning:', fg='yellow')} {line}")
+
+
+def _echo(line: str) -> None:
+    """Prints a line on stderr, if it can be written: a message that gets lost fails no command."""
+    try:
+        click.echo(line, err=True)
+    except (OSError, ValueError):
+        pass
 
 
 def show_messages(quiet: bool = False) -> None:
@@ -35,7 +43,7 @@ def show_messages(quiet: bool = False) -> None:
     class Printed(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             prefix = "Warning: " if record.levelno >= logging.WARNING else ""
-            click.echo(f"{prefix}{record.getMessage()}", err=True)
+            _echo(f"{prefix}{record.getMessage()}")
 
     logger = logging.getLogger("ganzoo")
     level = logger.level

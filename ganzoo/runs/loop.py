@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,14 +20,15 @@ from ganzoo.checkpoints.checkpoint import (
     set_newer_aside,
 )
 from ganzoo.engine.trainer import Trainer
-from ganzoo.errors import CheckpointError, DivergedError, InterruptedRun
+from ganzoo.errors import CheckpointError, DivergedError, GanzooError, InterruptedRun
+from ganzoo.files.text import one_line
 from ganzoo.runs.budget import EVENT, TrainingClock
 from ganzoo.runs.collapse import CollapseDetector, check_finite
 from ganzoo.runs.folder import RunFolder
 from ganzoo.runs.progress import Progress
 from ganzoo.runs.request import Intervals
 from ganzoo.runs.sample_monitor import RealImages, SampleMonitor
-from ganzoo.runs.signals import GracefulShutdown
+from ganzoo.runs.signals import GracefulShutdown, StepWatch
 
 CHECK_EVERY = 25
 CHECK_SECONDS = 1.0
@@ -78,12 +80,12 @@ class TrainingLoop:
             trainer.training.steps, trainer.step_number, trainer.images_seen, quiet=self.quiet or not self.main
         )
         try:
-            with self.shutdown:
+            with self.shutdown, self._step_watch():
                 over = self._ended()
                 while not over:
                     over = self._advance()
             if self.main:
-                self.monitor.save_grid(self.folder.path / "samples.png")
+                self._save_grid(self.folder.path / "samples.png")
         except KeyboardInterrupt:
             if not self.shutdown.number:
                 raise
@@ -92,6 +94,12 @@ class TrainingLoop:
             ) from None
         finally:
             self.progress.close()
+
+    def _step_watch(self) -> StepWatch | nullcontext[None]:
+        """Says what a long step hides, in one process and unless `quiet`."""
+        if self.quiet or not self.main:
+            return nullcontext()
+        return StepWatch(lambda: self.trainer.step_number + 1, self.progress.say)
 
     def _advance(self) -> bool:
         """Makes one step and the work that is due after it; returns True after the last step."""
@@ -190,9 +198,22 @@ class TrainingLoop:
         self._add_curves({name.replace(".", "/"): value for name, value in terms.items()})
 
     def _add_curves(self, values: dict[str, float]) -> None:
-        if self.board is not None:
+        if self.board is None:
+            return
+        try:
             for name, value in values.items():
                 self.board.add_scalar(name, value, self.trainer.step_number)
+        except Exception as error:  # its thread raises what its disk, or its file system's client, raises
+            self.progress.say(f"Warning: no more curves for TensorBoard: {one_line(error)}")
+            self.board = None
+
+    def close(self) -> None:
+        """Writes the curves that TensorBoard has not written yet."""
+        try:
+            if self.board is not None:
+                self.board.close()
+        except Exception as error:
+            self.progress.say(f"Warning: no more curves for TensorBoard: {one_line(error)}")
 
     def _record_event(self, kind: str, text: str) -> None:
         self._record({"event": kind, "text": text})
@@ -215,10 +236,19 @@ class TrainingLoop:
         self._record({"images": self.trainer.images_seen, "seconds": self._seconds(), "samples": measured})
         self._add_curves({f"samples/{name}": value for name, value in measured.items()})
         if save_grid:
-            self.folder.samples.mkdir(exist_ok=True)
-            self.monitor.save_grid(self.folder.samples / f"step-{step:09d}.png")
+            self._save_grid(self.folder.samples / f"step-{step:09d}.png")
         self._report_problem(step, self.detector.check_samples(step, measured["diversity"]))
         self._measured = {"step": step, **measured, "healthy": self.detector.is_healthy(measured["diversity"])}
+
+    def _save_grid(self, path: Path) -> None:
+        """Saves a grid of samples; one that cannot be written is a warning, because the training goes on."""
+        try:
+            path.parent.mkdir(exist_ok=True)
+            self.monitor.save_grid(path)
+        except (OSError, GanzooError) as error:
+            if not isinstance(error, OSError) and not isinstance(error.__cause__, OSError):
+                raise
+            self.progress.say(f"Warning: no picture of step {self.trainer.step_number}: {one_line(error)}")
 
     def _report_problem(self, step: int, line: str) -> None:
         """Reports a collapse or saturation, as a warning and as a record; an empty line is none."""

@@ -81,8 +81,7 @@ def train(request: Request, registry: Registry, data: ImageData | None = None) -
         if old is not None and loop.resume() >= recipe.training.steps:
             log.info(f"{folder.path} already has its {recipe.training.steps} steps; ask for more with --steps.")
         loop.run()
-        if board is not None:
-            board.close()
+        loop.close()
     return folder
 
 

@@ -48,7 +48,7 @@ class Batches:
         self.device = torch.empty(0, device=device).device  # with its index: "cuda" is not equal to "cuda:0"
         self.mirror = mirror
         # Dividing by a Python number, a GPU multiplies with its inverse: other bits than a CPU.
-        self._half = torch.tensor(127.5, device=self.device)
+        self._half = torch.tensor(127.5, device=self.device, dtype=torch.float32)
         # Whole rows of bytes: selecting them is up to twelve times as fast as indexing four dimensions.
         rows = data.images.view(len(data), -1)
         self.rows = rows.to(self.device) if fits(rows, self.device) else rows
@@ -91,7 +91,8 @@ class Batches:
 
     def flips(self, number: int) -> torch.Tensor:
         """Returns which images of the whole minibatch are mirrored, bool (batch_size,)."""
-        return torch.rand(self.batch_size, generator=generator_for(self.seed, "mirror", number)) < 0.5
+        random = generator_for(self.seed, "mirror", number)
+        return torch.rand(self.batch_size, generator=random, dtype=torch.float32) < 0.5
 
 
 def fits(rows: torch.Tensor, device: torch.device) -> bool:

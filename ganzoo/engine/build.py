@@ -14,7 +14,9 @@ from ganzoo.engine.distributed import ALONE, Processes
 from ganzoo.engine.randomness import seeded
 from ganzoo.errors import GanzooError, PluginError, UsageError
 from ganzoo.files.text import one_line
+from ganzoo.losses import Loss
 from ganzoo.networks import Generator
+from ganzoo.networks.precision import float32_by_default
 from ganzoo.variant import ImageSpec
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ def build_part(part: BoundPart, image: ImageSpec) -> Any:
     UsageError that names the part if its plugin refuses the options or the image, PluginError if the plugin fails.
     """
     try:
-        module = part.factory(image, **part.options)
+        with float32_by_default():
+            module = part.factory(image, **part.options)
     except GanzooError:
         raise
     except ValueError as error:
@@ -90,13 +93,14 @@ def build_trainer(
     )
 
 
-def warn_of_batch_norm(discriminator: nn.Module | None, regularizers: nn.ModuleDict) -> None:
-    """Logs a warning if a regularizer needs per-sample gradients and the discriminator has batch norm."""
+def warn_of_batch_norm(discriminator: nn.Module | None, regularizers: nn.ModuleDict, loss: Loss | None = None) -> None:
+    """Logs a warning if the loss or a regularizer needs per-sample gradients and the discriminator has batch norm."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
     if discriminator is None or not any(isinstance(module, _BatchNorm) for module in discriminator.modules()):
         return
-    names = [name for name, regularizer in regularizers.items() if regularizer.needs_per_sample_gradients]
+    names = [f"the loss {type(loss).__name__}"] if loss is not None and loss.needs_per_sample_gradients else []
+    names += [name for name, regularizer in regularizers.items() if regularizer.needs_per_sample_gradients]
     if names:
         log.warning(
             f"The discriminator has batch norm, which couples the images of a batch, and {' and '.join(names)} "

@@ -60,7 +60,7 @@ class Processes:
         if self.size == 1:
             return flag
         device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        votes = torch.tensor([float(flag)], device=device)
+        votes = torch.tensor([float(flag)], device=device, dtype=torch.float32)
         dist.all_reduce(votes)
         return bool(votes.item())
 

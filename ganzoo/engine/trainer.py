@@ -20,6 +20,7 @@ from ganzoo.losses import Augmentation, Loss, Phase, Regularizer, Turn
 from ganzoo.losses.phase import ROLES
 from ganzoo.losses.turn import Minibatch
 from ganzoo.networks import Generator
+from ganzoo.networks.precision import float32_by_default
 from ganzoo.variant import ImageSpec, Training
 
 STATEFUL = ("loss", "augmentation", "regularizers")  # roles whose buffers steer later steps
@@ -112,9 +113,9 @@ class Trainer:
             return self.generator
         if self._recalibrated_at != self.step_number and has_statistics(self.ema):
             random, classes = self.random(self.step_number, "statistics"), self.image.classes
-            latents = [self.ema.latent(BATCH, random).to(self.dtype) for _ in range(BATCHES)]
             labels = torch.arange(BATCH, device=self.device) % classes if classes else None
-            with process_randomness(self.device):
+            with process_randomness(self.device), float32_by_default():
+                latents = [self.ema.latent(BATCH, random).to(self.dtype) for _ in range(BATCHES)]
                 seed_process(0, self.device)
                 recalibrate_batch_norm(self.ema, [(latent, labels) for latent in latents])
             self._recalibrated_at = self.step_number
@@ -141,7 +142,7 @@ class Trainer:
         values = self._schedules.at(self.step_number)
         terms: dict[str, Tensor] = {}
         turns: list[Turn] | None = None
-        with process_randomness(self.device):
+        with process_randomness(self.device), float32_by_default():
             for index, phase in enumerate(self.phases):
                 for repeat in range(phase.repeats_at(self.step_number)):
                     key = (self.step_number, index, repeat)

@@ -18,12 +18,14 @@ class Loss(nn.Module):
     The engine minimizes the sum of the terms and logs each. A loss is a module: its state is in buffers, a network that
     only training needs is a submodule. It contains no optimizer, logger, device or `backward`. `short_run`: its options
     for runs of only a few hundred steps (`ganzoo check`). `real_is_low`: whether it gives real images the lower logits,
-    as losses on energies do.
+    as losses on energies do. `needs_per_sample_gradients`: whether a penalty of its own needs each image's own
+    gradient, of which a discriminator with batch norm deprives it.
     """
 
     phases: tuple[Phase, ...] = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",)))
     short_run: Mapping[str, Any] = {}
     real_is_low: bool = False
+    needs_per_sample_gradients: bool = False
 
 
 class Regularizer(nn.Module):

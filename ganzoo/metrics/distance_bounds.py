@@ -49,7 +49,7 @@ class Screen:
     def __init__(self, points: Tensor, frame: Frame):
         self.count, dimensions = points.shape
         self.unit, self.share = frame.unit, 2.1 * (dimensions + 8) * UNIT_ROUNDOFF
-        self.points = torch.zeros(-(-self.count // GROUP) * GROUP, dimensions)
+        self.points = torch.zeros(-(-self.count // GROUP) * GROUP, dimensions, dtype=torch.float32)
         self.norms = torch.full((len(self.points),), torch.inf, dtype=torch.float64)
         centre = frame.centre.to(points.dtype) / frame.unit
         for some in tiles(self.count, max(1, NUMBERS // dimensions)):

@@ -13,6 +13,7 @@ from ganzoo.data import ImageData
 from ganzoo.errors import GanzooError, PluginError, UsageError
 from ganzoo.files.text import quoted
 from ganzoo.metrics.moments import Moments
+from ganzoo.networks.precision import float32_by_default
 
 NEEDS = ("features", "logits")
 
@@ -57,7 +58,8 @@ def load_extractor(name: str, factories: Mapping[str, Callable] | None = None) -
 
     factory = registry().get("extractors", name) if factories is None else factories[name]
     try:
-        network = factory()
+        with float32_by_default():
+            network = factory()
     except GanzooError:
         raise
     except Exception as error:
@@ -114,7 +116,8 @@ def extract_features(batches: Iterable[Tensor], extractor: Extractor, needs: tup
 def call(extractor: Extractor, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
     """Calls a function of an extractor; PluginError if it raises something of its own."""
     try:
-        return function(inputs)
+        with float32_by_default():
+            return function(inputs)
     except GanzooError:
         raise
     except Exception as error:

@@ -133,7 +133,11 @@ class Across:
 
     def __init__(self, real: Tensor, fake: Tensor):
         frame = Frame.around(real, fake)
-        self.real, self.fake, self.room, self.second_room = real, fake, *torch.empty(2, side() ** 2)
+        self.real, self.fake, self.room, self.second_room = (
+            real,
+            fake,
+            *torch.empty(2, side() ** 2, dtype=torch.float32),
+        )
         self.real_screen, self.fake_screen = Screen(real, frame), Screen(fake, frame)
 
     def tiles(self) -> Iterator[Tile]:
@@ -196,7 +200,7 @@ class Search:
 
     def __init__(self, features: Tensor, numbers: tuple[int, ...], screen: Screen):
         self.features, self.numbers, self.screen = features, numbers, screen
-        self.room = torch.empty(side() ** 2)
+        self.room = torch.empty(side() ** 2, dtype=torch.float32)
         self.limits = torch.full((len(screen), max(numbers)), torch.inf, dtype=torch.float64)
         self.waiting: list[tuple[Tensor, ...]] = []
         self.settled = 0

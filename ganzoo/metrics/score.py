@@ -24,6 +24,7 @@ from ganzoo.metrics import named
 from ganzoo.metrics.features import Extractor, FeatureSet, as_images, extract_features, failure, needs_of, real_batches
 from ganzoo.metrics.moments import Moments
 from ganzoo.models.model import Model
+from ganzoo.networks.precision import float32_by_default
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,8 @@ def measure(
     results: dict[str, float] = {}
     for name, metric in metrics.items():
         try:
-            found = metric(real, fake, generator_for(seed, "metric", STREAMS.get(name, name)))
+            with float32_by_default():
+                found = metric(real, fake, generator_for(seed, "metric", STREAMS.get(name, name)))
         except GanzooError:
             raise
         except Exception as error:

@@ -14,6 +14,7 @@ from ganzoo.files.text import quoted
 from ganzoo.models.inference import FastSampler
 from ganzoo.networks import Generator
 from ganzoo.networks.latents import sample_latents
+from ganzoo.networks.precision import float32_by_default
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -162,7 +163,7 @@ class Model:
         """Generates the images (n, C, H, W) of latents (n, latent_dim) and labels (n,), on the CPU in float32."""
         weight = next(self.generator.parameters())
         latent, label = latent.to(weight.device, weight.dtype), None if label is None else label.to(weight.device)
-        with torch.inference_mode():
+        with torch.inference_mode(), float32_by_default():
             return self._sampler(self.generator, latent, label).float().cpu().contiguous()
 
     def interpolate(

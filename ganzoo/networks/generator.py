@@ -41,7 +41,7 @@ class Generator(nn.Module):
 
     def latent(self, n: int, random: torch.Generator) -> Tensor:
         """Samples latents (n, latent_dim) from the prior on `random`'s device: standard normal unless overridden."""
-        return torch.randn(n, self.latent_dim, generator=random, device=random.device)
+        return torch.randn(n, self.latent_dim, generator=random, device=random.device, dtype=torch.float32)
 
     def truncate(self, latent: Tensor, truncation: float) -> Tensor:
         """Maps latents (N, latent_dim) into [-truncation, truncation], distributed as the prior cut off there.
@@ -85,7 +85,7 @@ class UniformGenerator(Generator):
     middle, edge = 0.0, 1.0
 
     def latent(self, n: int, random: torch.Generator) -> Tensor:
-        unit = torch.rand(n, self.latent_dim, generator=random, device=random.device)
+        unit = torch.rand(n, self.latent_dim, generator=random, device=random.device, dtype=torch.float32)
         return (unit * 2 - 1) * self.edge + self.middle
 
     def truncate(self, latent: Tensor, truncation: float) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.networks.generator import Generator
+from ganzoo.networks.precision import float32_by_default
 
 BLOCK = 256
 
@@ -18,5 +19,6 @@ def sample_latents(generator: Generator, n: int, seed: int) -> Tensor:
     for block in range((n + BLOCK - 1) // BLOCK):
         digest = hashlib.blake2b(f"ganzoo sample {seed} {block}".encode(), digest_size=7).digest()
         random = torch.Generator("cpu").manual_seed(int.from_bytes(digest, "big"))
-        blocks.append(generator.latent(BLOCK, random))
+        with float32_by_default():
+            blocks.append(generator.latent(BLOCK, random))
     return torch.cat(blocks)[:n]

@@ -19,6 +19,7 @@ from ganzoo.files import pictures
 from ganzoo.files.atomic import write_atomically
 from ganzoo.files.text import one_line
 from ganzoo.networks.latents import sample_latents
+from ganzoo.networks.precision import float32_by_default
 from ganzoo.runs.collapse import Spread, compare, spread
 
 MONITORED = 256
@@ -28,7 +29,7 @@ BATCH = 64
 
 def select_real(data: ImageData) -> Tensor:
     """Returns at most 256 real images (N, C, H, W) in [-1, 1] from all over the data set."""
-    rows = torch.linspace(0, len(data) - 1, min(MONITORED, len(data))).long()
+    rows = torch.linspace(0, len(data) - 1, min(MONITORED, len(data)), dtype=torch.float32).long()
     parts = [data.images[part].permute(0, 3, 1, 2).float() / 127.5 - 1 for part in rows.split(BATCH)]
     return torch.cat([measurable(part) for part in parts])
 
@@ -60,7 +61,7 @@ def measurable(images: Tensor) -> Tensor:
 def samples(trainer: Trainer, n: int) -> Iterator[Tensor]:
     """Yields samples (m, C, H, W) on the CPU in batches: of the first `n` latents of the seed, all classes in turn."""
     labels = torch.arange(n) % trainer.image.classes if trainer.image.classes else None
-    with _evaluating(trainer.sampler), seeded(0), torch.no_grad():
+    with _evaluating(trainer.sampler), seeded(0), torch.no_grad(), float32_by_default():
         latent = sample_latents(trainer.sampler, n, trainer.seed).to(trainer.device, trainer.dtype)
         for start in range(0, n, BATCH):
             part = slice(start, start + BATCH)

@@ -167,7 +167,7 @@ def _build(recipe: Recipe, config: RunConfig, data: ImageData, device: str, proc
     )
     dry_run(trainer, recipe.variant.generator.name)
     if processes.rank == 0:
-        warn_of_batch_norm(trainer.discriminator, trainer.regularizers)
+        warn_of_batch_norm(trainer.discriminator, trainer.regularizers, trainer.loss)
     return trainer
 
 

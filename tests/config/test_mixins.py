@@ -222,12 +222,26 @@ def test_batch_norm_and_a_penalty_are_worth_a_line():
     def warned(variant, mixins):
         trainer = trainer_with(variant, mixins)
         with logged(logging.WARNING) as lines:
-            warn_of_batch_norm(trainer.discriminator, trainer.regularizers)
+            warn_of_batch_norm(trainer.discriminator, trainer.regularizers, trainer.loss)
         return lines
 
     (line,) = warned("dcgan", ["r1", "lecam", "gradient-penalty"])
     assert "batch norm" in line and "r1 and gradient-penalty" in line and "lecam" not in line
     assert warned("dcgan", ["lecam"]) == [] == warned("wgan-gp", ["r1"])
+
+
+@pytest.mark.parametrize("loss", ["wasserstein-gp", "dragan", "relativistic-r1-r2"])
+def test_batch_norm_under_the_penalty_of_a_loss_is_worth_a_line_too(loss):
+    built = stepping.part("losses", loss, ImageSpec(16, 1))
+    discriminator = stepping.part("discriminators", "dcgan", ImageSpec(16, 1), width=4)
+    with logged(logging.WARNING) as lines:
+        warn_of_batch_norm(discriminator, torch.nn.ModuleDict(), built)
+        gentle = stepping.part("discriminators", "wgan-gp", ImageSpec(16, 1), width=4)
+        warn_of_batch_norm(gentle, torch.nn.ModuleDict(), built)
+        other = stepping.part("losses", "non-saturating", ImageSpec(16, 1))
+        warn_of_batch_norm(discriminator, torch.nn.ModuleDict(), other)
+    (line,) = lines
+    assert "batch norm" in line and type(built).__name__ in line
 
 
 @pytest.fixture(scope="module")

@@ -109,6 +109,18 @@ def roles_changed(name: str, labelled: bool, state) -> set[str]:
     return {role for role in ("generator", "discriminator") if not small.same(plain[role], state[role])}
 
 
+@pytest.mark.parametrize(("name", "labelled"), CASES, ids=IDS)
+def test_torch_s_default_dtype_changes_no_bit_of_a_training(name, labelled):
+    terms, state, _ = without(name, labelled)
+    torch.set_default_dtype(torch.float64)
+    try:
+        again, other, _ = stepped(*trainer_of(name, labelled))
+        assert torch.get_default_dtype() == torch.float64, "the program's own setting stays"
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert small.same(other, state) and small.same(again, terms)
+
+
 @pytest.mark.parametrize("mixin", TERMS)
 @pytest.mark.parametrize(("name", "labelled"), CASES, ids=IDS)
 def test_a_regularizer_adds_a_term_to_the_loss_s_own_logits(name, labelled, mixin):

@@ -51,7 +51,7 @@ class NewmuGenerator(Generator):
     def latent(self, n: int, random: torch.Generator) -> Tensor:
         if self.prior == "normal":
             return super().latent(n, random)
-        return torch.rand(n, self.latent_dim, generator=random, device=random.device) * 2 - 1
+        return torch.rand(n, self.latent_dim, generator=random, device=random.device, dtype=torch.float32) * 2 - 1
 
     def interpolate(self, start: Tensor, end: Tensor, t: float) -> Tensor:
         return super().interpolate(start, end, t) if self.prior == "normal" else torch.lerp(start, end, t)

@@ -97,6 +97,8 @@ class DRAGAN(Loss):
     fresh latents.
     """
 
+    needs_per_sample_gradients = True
+
     def __init__(self, image: ImageSpec, penalty: float = 10.0, perturbation: float = 0.5, unit_range: bool = False):
         super().__init__()
         self.penalty, self.perturbation, self.gradient_scale = penalty, perturbation, 2.0 if unit_range else 1.0

@@ -89,7 +89,10 @@ class InfoGANGenerator(Generator):
         initialize(self)
 
     def latent(self, n: int, random: torch.Generator) -> Tensor:
-        plain = torch.rand(n, self.noise + self.continuous, generator=random, device=random.device) * 2 - 1
+        plain = (
+            torch.rand(n, self.noise + self.continuous, generator=random, device=random.device, dtype=torch.float32) * 2
+            - 1
+        )
         category = torch.randint(self.categories, (n,), generator=random, device=random.device)
         one_hot = functional.one_hot(category, self.categories).to(plain.dtype)
         return torch.cat([plain[:, : self.noise], one_hot, plain[:, self.noise :]], 1)

@@ -228,6 +228,8 @@ class RelativisticR1R2(Loss):
     gamma is.
     """
 
+    needs_per_sample_gradients = True
+
     def __init__(self, image: ImageSpec, gamma: float = 0.05):
         super().__init__()
         self.gamma, self.share = gamma, 1.0

@@ -141,6 +141,8 @@ class WassersteinGP(Loss):
     generator with `generator_class_weight`.
     """
 
+    needs_per_sample_gradients = True
+
     def __init__(
         self,
         image: ImageSpec,

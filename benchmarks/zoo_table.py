@@ -28,7 +28,7 @@ def scores(section: Section) -> list[str]:
         best, final = (summary.estimate(section.ranking, which) for which in ("best", "final"))
         others = [summary.estimate(name + extractor, "best") for name in SHOWN]
         cells = [spread(found.mean, found.deviation) if found else "-" for found in (best, final, *others)]
-        cells.insert(1, interval(best).shown if best else "-")
+        cells.insert(1, interval(best).shown)
         parameters = f"{int(summary.cost('generator_parameters')):,}"
         lines.append(
             f"| `{summary.name}` | {seeds(summary)} | {' | '.join(cells)} | {parameters} "

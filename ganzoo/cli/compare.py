@@ -39,8 +39,9 @@ def compare(files: tuple[Path, ...], variants: str | None, metrics: tuple[str, .
 
     A and B are bench folders or their results.jsonl. Seeds are independent samples, never paired. The p-value is that
     of an exact permutation test, corrected by Holm for the number of comparisons; the interval of the difference is
-    Welch's (95 %); the effect size is Hedges' g. Rows of different protocols are not compared: the fields that differ
-    are printed, and the exit code is 1. Files without a common variant are refused (exit code 2).
+    Welch's (95 %), for three seeds or more on each side; the effect size is Hedges' g. Rows of different protocols are
+    not compared: the fields that differ are printed, and the exit code is 1. Files without a common variant are refused
+    (exit code 2).
 
     \b
     ganzoo compare before/results.jsonl after/results.jsonl
@@ -138,9 +139,9 @@ def _line(comparison: Comparison) -> str:
 
     means = [spread(mean(side.scores), deviation(side.scores)) if side.scores else NONE for side in comparison.sides]
     parts = [f"{means[0]} against {means[1]}"]
-    if comparison.p is not None and comparison.interval is not None:
-        low, high = comparison.interval
+    if comparison.p is not None:
+        within = "" if comparison.interval is None else " [{}, {}]".format(*map(number, comparison.interval))
         effect = "" if comparison.effect is None else f", g {comparison.effect:.2f}"
-        difference = f"difference {number(comparison.difference)} [{number(low)}, {number(high)}]"
+        difference = f"difference {number(comparison.difference)}{within}"
         parts.append(f"{difference}{effect}, p {comparison.corrected_p:.2g}")
     return "; ".join([*parts, comparison.verdict])

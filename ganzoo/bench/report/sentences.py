@@ -11,9 +11,9 @@ from ganzoo.bench.row import Row, differences
 
 READING = (
     "Seeds are the samples: ± is the standard deviation over seeds (N − 1), not an error of one measurement.",
-    "The 95 % interval is a percentile bootstrap of the mean over seeds: all resamples for up to 6 seeds, 20,000 from "
-    "a fixed random stream for more. For few seeds any such interval is too narrow: of normal scores it contains the "
-    "true mean in about 48 % of cases for 2 seeds, 67 % for 3, 84 % for 5, 90 % for 10 and 92 % for 20.",
+    "The 95 % interval of the mean over seeds is Student's, as that of a difference in `ganzoo compare` is Welch's: of "
+    "normal scores it contains the true mean in 95 % of cases. Below three seeds none is shown; for few it is wide and "
+    "may reach below zero. Overlapping intervals decide nothing: `ganzoo compare` tests a difference.",
     "best: the checkpoint that the ranking metric chose among those scored during training, scored again with all "
     "images; since the same metric chooses and judges, it is slightly optimistic. final: the last step.",
     "Seeds that diverged, failed or collapsed are counted beside the number of seeds and listed below; a seed without "

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ganzoo.bench.report.statistics import bootstrap_interval, deviation, mean
+from ganzoo.bench.report.statistics import deviation, mean, mean_interval
 from ganzoo.bench.row import Row, Score
 
 LOWER = ("frechet", "kid", "class-divergence")
@@ -40,7 +40,10 @@ def better(metric: str, values: Iterable[float]) -> float:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Holds a number over the seeds that have it: mean, deviation and 95 % interval (both None for one seed)."""
+    """Holds a number over the seeds that have it.
+
+    `deviation` is None for one seed, `interval` (95 %) for fewer than three.
+    """
 
     count: int
     mean: float
@@ -52,7 +55,7 @@ class Estimate:
     def of(cls, values: Sequence[float]) -> Estimate | None:
         if not values:
             return None
-        return cls(len(values), mean(values), deviation(values), bootstrap_interval(values), tuple(values))
+        return cls(len(values), mean(values), deviation(values), mean_interval(values), tuple(values))
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ def seeds_chart(section: Section) -> Markup | None:
         for line, (place, summary, estimate) in enumerate(found)
     ]
     scale = ", logarithmic" if across.logarithmic else ""
-    title = f"Best {section.ranking} of every seed; bar: 95 % interval of the mean{scale}"
+    title = f"Best {section.ranking} of every seed; bar: 95 % interval of the mean, of three seeds or more{scale}"
     return tag(
         "figure", chart(title, height, frame(across, None, section.ranking, height), *rows), tag("figcaption", title)
     )
@@ -208,7 +208,7 @@ def _seed_row(place: int, name: str, estimate: Estimate, across: Axis, top: floa
         tag("text", tag("title", name), name if len(name) <= 56 else f"{name[:55]}…", x=16, y=top + 14, class_="name")
     ]
     if estimate.interval:
-        low, high = map(across, estimate.interval)
+        low, high = (across(min(max(end, across.low), across.high)) for end in estimate.interval)
         parts.append(tag("rect", x=low, y=y - 4, width=round(max(high - low, 1), 2), height=8, rx=2, class_="bar"))
     parts += [tag("circle", tag("title", number(value)), cx=across(value), cy=y, r=3.4) for value in estimate.values]
     parts.append(tag("path", d=f"M{across(estimate.mean)} {y - 7}v14", class_="thick"))

@@ -65,7 +65,8 @@ def estimated(estimate: Estimate | None, seeds: int) -> Text:
 
 def interval(estimate: Estimate | None) -> Text:
     if estimate is None or estimate.interval is None:
-        return Text(NONE, None, "" if estimate is None else "one seed")
+        few = {1: "one seed", 2: "two seeds"}
+        return Text(NONE, None, "" if estimate is None else few[estimate.count])
     low, high = estimate.interval
     places = decimals(high - low, 2) if high - low > 1e-4 else None
     shown = f"{number(low)} to {number(high)}" if places is None else f"{low:,.{places}f} to {high:,.{places}f}"

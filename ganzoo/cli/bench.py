@@ -113,7 +113,7 @@ def bench(as_json: bool, **asked: Any) -> None:
 
     request = Request(options=TrainOptions(**taken_by(TrainOptions, asked)), **asked)
     rows = run(request, registry)
-    _print(rows, request.out, as_json)
+    _print(rows, request.out, as_json, request.metrics)
     if rows and all(
         row.status == "failed" for row in rows
     ):  # some failed cells are a result, nothing but failed ones is none
@@ -133,14 +133,17 @@ def merge(folders: tuple[Path, ...], out: Path, as_json: bool) -> None:
     _print(join(folders, out), out, as_json)
 
 
-def _print(rows: list[Row], out: Path, as_json: bool) -> None:
+def _print(rows: list[Row], out: Path, as_json: bool, asked: tuple[str, ...] = ()) -> None:
+    from ganzoo.bench.report.markup import clean
+    from ganzoo.bench.report.terminal import table, without_number
+
+    for line in without_number(rows):
+        click.echo(f"Warning: {clean(line)}", err=True)
     if as_json:
         click.echo(json.dumps([row.to_json() for row in rows], indent=1))
         return
     if not rows:  # a shard without a cell, or shards without a row
         click.echo(f"{out} has no rows, and so no report.", err=True)
         return
-    from ganzoo.bench.report.terminal import table
-
-    click.echo("\n".join(table(rows)))
+    click.echo("\n".join(table(rows, asked)))
     click.echo(f"Report: {out / 'report.html'}", err=True)

@@ -81,7 +81,8 @@ def measure(
 ) -> dict[str, float]:
     """Calls every metric with a random stream of its own, so that no number depends on the choice of metrics.
 
-    PluginError names a metric that raises something of its own, or returns neither a number nor a dict of numbers.
+    PluginError names a metric that raises something of its own, or returns neither a number nor a dict of numbers,
+    at least one.
     """
     results: dict[str, float] = {}
     for name, metric in metrics.items():
@@ -92,6 +93,8 @@ def measure(
             raise
         except Exception as error:
             raise failure("metric", name, error) from error
+        if found == {} and isinstance(found, dict):
+            raise PluginError(f"The metric '{name}' gave no number: it must return one, or a dict of at least one.")
         for measure_name, value in (found if isinstance(found, dict) else {name: found}).items():
             label = named(measure_name, extractor.name)
             if label in results:

@@ -6,9 +6,11 @@ import sys
 import time
 
 import benches
+import msgspec
 import pytest
 import small
 import torch
+from bench_rows import row as made
 from torch import nn
 
 from ganzoo import ImageSpec, Part
@@ -16,9 +18,9 @@ from ganzoo.bench.cell import blank_row
 from ganzoo.bench.costs import costs_of, macs, peak_memory
 from ganzoo.bench.plan import Cell, Job
 from ganzoo.bench.progress import Progress
-from ganzoo.bench.report.terminal import table
+from ganzoo.bench.report.terminal import table, without_number
 from ganzoo.bench.results import BenchFolder
-from ganzoo.bench.row import Score
+from ganzoo.bench.row import Event, Row, Score
 from ganzoo.bench.workers import Running
 from ganzoo.config.recipe import bind_part
 from ganzoo.registry.registry import registry
@@ -155,3 +157,24 @@ def test_a_cluster_runs_what_it_has_room_for_in_the_order_given():
     assert [one.cell for one in running] == cells[:2] == list(began) and waiting == cells[2:]
     later, _ = _in_turn(cells[1:], 2, began)
     assert later[0].began == running[1].began and later[1].began >= running[1].began
+
+
+def test_the_terminal_names_each_number_that_is_missing():
+    rows = [msgspec.convert(made("dcgan", seed, [9.0 + seed]), Row) for seed in range(5)]
+    assert without_number(rows) == []
+    for row in rows[:4]:
+        row.final.scores["recall[fashion-cnn]"] = None
+    rows[4].final.scores["mine[fashion-cnn]"] = None
+    rows[4].events = [Event(9, "metric", "The metric 'mine' failed: ValueError: odd.")]
+    infinite, failed = without_number(rows)
+    assert "recall[fashion-cnn]" in infinite and "4 of 5" in infinite and "not finite" in infinite
+    assert "dcgan seed 2 and 1 more" in infinite or "dcgan seed 2" in infinite and "1 more" in infinite
+    assert "mine[fashion-cnn]" in failed and "dcgan seed 4" in failed and "ValueError: odd" in failed
+
+
+def test_the_terminal_shows_the_numbers_that_were_asked_for_and_those_of_plugins():
+    row = msgspec.convert(made("dcgan", 0, [9.0]), Row)
+    row.best.scores["mean-distance[fashion-cnn]"] = 2.5
+    usual, asked = table([row])[0], table([row], ["inception-score"])[0]
+    assert "mean-distance[fashion-cnn]" in usual and "inception-score" not in usual and "deviation" not in usual
+    assert "inception-score[fashion-cnn]" in asked and "mean-distance[fashion-cnn]" in asked

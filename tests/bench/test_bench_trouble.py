@@ -135,6 +135,9 @@ def test_a_metric_that_fails_costs_its_own_number_alone(data, versions, tmp_path
     told = [event["text"] for event in row["events"]]
     assert len(told) == 2 and "'raising' failed" in told[0] and "it exploded" in told[0] and "'silent'" in told[1]
     assert "it exploded" in (tmp_path / "bench/report.md").read_text()
+    warned = [line for line in done.stderr.splitlines() if "Warning" in line]  # also where --quiet was given
+    assert any("raising[fashion-cnn]" in line and "vae seed 0" in line and "it exploded" in line for line in warned)
+    assert any("silent[fashion-cnn]" in line for line in warned) and "number[fashion-cnn]" in done.stdout
 
 
 @pytest.mark.parametrize("least", ["6", None, 0, True, 2.5])

@@ -223,6 +223,11 @@ def test_a_metric_that_returns_no_number_is_named(value):
         called(lambda *_: value)
 
 
+def test_a_metric_that_gives_no_number_at_all_has_failed():
+    with pytest.raises(PluginError, match="metric 'mine' gave no number"):
+        called(lambda *_: {})
+
+
 @pytest.mark.parametrize("value", [2, 2.0, torch.tensor(2), torch.tensor([2.0]), torch.tensor(2.0).numpy()])
 def test_whatever_is_a_number_counts(value):
     assert called(lambda *_: value) == {"mine[lit]": 2.0} and called(lambda *_: {"part": value}) == {"part[lit]": 2.0}

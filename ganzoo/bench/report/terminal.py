@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from statistics import mean, stdev
 from typing import Literal
 
+from ganzoo.bench.report.summary import direction
 from ganzoo.bench.row import Row
 
 SHOWN = ("frechet", "kid", "precision", "recall", "coverage", "modes", "code-agreement", "label-agreement")
+LISTED = 3  # cells that a line names; it counts the others
 
 
-def table(rows: Sequence[Row]) -> list[str]:
-    """Returns a line a variant, best first: mean ± standard deviation over seeds of the best and final scores."""
+def table(rows: Sequence[Row], asked: Collection[str] = ()) -> list[str]:
+    """Returns a line a variant, best first: mean ± standard deviation over seeds of the best and final scores.
+
+    Its numbers are the usual ones, those of plugins' metrics, and those that `asked` names, if they were measured.
+    """
     names = list(dict.fromkeys(row.cell.name for row in rows))
-    labels = _labels(rows)
+    labels = _labels(rows, asked)
     if not labels:
         return [f"{row.cell.name} seed {row.cell.seed}: {row.status}: {row.error}" for row in rows]
     lines = []
@@ -32,10 +37,37 @@ def table(rows: Sequence[Row]) -> list[str]:
     return _aligned([head, *(cells for _, cells in sorted(lines, key=lambda line: line[0]))])
 
 
-def _labels(rows: Iterable[Row]) -> list[str]:
+def without_number(rows: Sequence[Row]) -> list[str]:
+    """Returns a line for each number that a finished cell lacks: its metric raised, or its value is not finite."""
+    lacking: dict[str, list[Row]] = {}
+    for row in rows:
+        for state in (row.final, row.best):
+            for label in [label for label, value in state.scores.items() if value is None] if state else []:
+                if row not in lacking.setdefault(label, []):
+                    lacking[label].append(row)
+    lines = []
+    for label, found in lacking.items():
+        name = label.partition("[")[0]
+        texts = (event.text for row in found for event in row.events if event.event == "metric")
+        why = next((text for text in texts if f"metric '{name}'" in text), "its value is not finite.")
+        cells = ", ".join(f"{row.cell.name} seed {row.cell.seed}" for row in found[:LISTED])
+        more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+        lines.append(f"{label} is missing in {len(found)} of {len(rows)} cells ({cells}{more}): {why}")
+    return lines
+
+
+def _labels(rows: Iterable[Row], asked: Collection[str]) -> list[str]:
     """Returns the names of the numbers to show that were measured."""
-    there = {label for row in rows if row.best for label in row.best.scores}
-    return [label for name in SHOWN for label in sorted(there) if label.partition("[")[0] == name]
+    there = sorted({label for row in rows if row.best for label in row.best.scores})
+    names = {label: label.partition("[")[0] for label in there}
+    usual = [label for name in SHOWN for label in there if names[label] == name]
+    others = [
+        label
+        for label in there
+        if label not in usual
+        and (names[label] in asked or not (direction(label) or names[label].endswith("-deviation")))
+    ]
+    return usual + others
 
 
 def _values(rows: Iterable[Row], which: Literal["best", "final"], label: str) -> list[float]:

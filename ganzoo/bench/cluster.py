@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ganzoo.bench.plan import Cell, Job
-from ganzoo.bench.results import BenchFolder
+from ganzoo.bench.results import BenchFolder, read_picture
 from ganzoo.bench.workers import SAME_SIGNAL_SECONDS, Running
 from ganzoo.errors import GanzooError, InterruptedRun, UsageError
 from ganzoo.files.atomic import write_atomically
@@ -128,8 +128,7 @@ def run_remotely(task: str, protocol: str) -> dict[str, Any]:
         if not _shares(Path(asked["job"]["folder"]), json.loads(protocol)):
             asked["job"]["folder"] = own
         cell, job, row = run_task(json.dumps(asked), json.loads(protocol))
-        picture = Path(job.folder) / row.samples if row.samples else None
-        return {"row": row, "picture": picture.read_bytes() if picture else None}
+        return {"row": row, "picture": read_picture(Path(job.folder), row.samples) if row.samples else None}
 
 
 def _shares(folder: Path, protocol: dict[str, Any]) -> bool:

@@ -9,12 +9,11 @@ from typing import Any
 
 from ganzoo.bench.plan import Cell
 from ganzoo.bench.protocol import check_same
-from ganzoo.bench.results import BenchFolder, check_plugins
+from ganzoo.bench.results import BenchFolder, check_plugins, read_picture
 from ganzoo.bench.row import Row, fingerprint
-from ganzoo.errors import CheckpointError, UsageError
+from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, write_atomically
 from ganzoo.files.lock import FolderLock
-from ganzoo.files.strict_json import read_json
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +29,9 @@ def merge(folders: Sequence[Path], out: Path) -> list[Row]:
     for shard in shards:
         if not (shard.protocol.exists() and shard.plan.exists()):
             raise UsageError(f"{shard.path} is not the folder of a bench: it has no protocol.json or no plan.json.")
-    protocol = read_json(shards[0].protocol)
+    protocol = shards[0].read_protocol()
     for shard in shards[1:]:
-        check_same(read_json(shard.protocol), protocol, f"{shard.path}, unlike {shards[0].path},")
+        check_same(shard.read_protocol(), protocol, f"{shard.path}, unlike {shards[0].path},")
     target = BenchFolder(out)
     target.make()
     hashed = fingerprint(protocol)
@@ -73,10 +72,10 @@ def _copy_cell(cell: Cell, shard: BenchFolder, target: BenchFolder, protocol: st
             f"{shard.path} has another row of '{cell.name}' seed {cell.seed} than an earlier folder: merge one of them."
         )
     if row.samples:
-        source = shard.path / "samples" / f"{cell.file}.png"
-        with disk_errors(f"{source} cannot be copied", CheckpointError):
+        picture = read_picture(shard.path, f"samples/{cell.file}.png")
+        with disk_errors(f"{target.path / 'samples'} cannot be made", GanzooError):
             (target.path / "samples").mkdir(exist_ok=True)
-            write_atomically(target.path / "samples" / source.name, source.read_bytes())
+        write_atomically(target.path / "samples" / f"{cell.file}.png", picture)
     if there is None:
         target.write_row(cell, row)
 

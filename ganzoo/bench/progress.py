@@ -12,6 +12,7 @@ from ganzoo.bench.results import BenchFolder
 from ganzoo.bench.row import Row
 from ganzoo.bench.workers import Running
 from ganzoo.files.streams import say
+from ganzoo.files.text import printable
 from ganzoo.runs.folder import RunFolder
 from ganzoo.runs.progress import clock
 
@@ -77,7 +78,7 @@ class Progress:
         left = self._left(self._shares(), self._waiting, time.monotonic()) if self._done < self._total else None
         rest = "" if left is None else f"  ({clock(left)} left)"
         self._show("")
-        say(f"{self._done}/{self._total}  {cell.name} seed {cell.seed}: {outcome}{rest}")
+        say(f"{self._done}/{self._total}  {cell.name} seed {cell.seed}: {printable(outcome)}{rest}")
 
     def _shares(self) -> dict[Cell, float]:
         return {cell: self._share(cell) for cell in self._running}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,10 +17,14 @@ from ganzoo.bench.row import Row, changes, checked_row, fingerprint
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, move_aside, remove_leftovers, write_atomically
 from ganzoo.files.output import check_new_folder
-from ganzoo.files.strict_json import read_json
+from ganzoo.files.regular import open_own
+from ganzoo.files.strict_json import read_bytes, read_json
 from ganzoo.files.text import reason
 
 log = logging.getLogger(__name__)
+
+LARGEST_PICTURE = 2**23
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 class BenchFolder:
@@ -54,7 +59,7 @@ class BenchFolder:
         """
         remove_leftovers(self.path)
         if self.protocol.exists():
-            protocols.check_same(read_json(self.protocol), protocol, str(self.path))
+            protocols.check_same(self.read_protocol(), protocol, str(self.path))
         else:
             write_atomically(self.protocol, json.dumps(protocol, indent=2) + "\n")
         plan = merged_plans(self.planned(), cells, str(self.path))
@@ -65,9 +70,13 @@ class BenchFolder:
         remove_leftovers(self.cells)
         return plan
 
+    def read_protocol(self) -> Any:
+        """Reads protocol.json; CheckpointError if it is a link, too large or damaged."""
+        return read_json(self.protocol, follow=False)
+
     def planned(self) -> tuple[Cell, ...]:
         """Returns the cells of plan.json; none if it is not written yet."""
-        return cells_from_json(read_json(self.plan), str(self.plan)) if self.plan.exists() else ()
+        return cells_from_json(read_json(self.plan, follow=False), str(self.plan)) if self.plan.exists() else ()
 
     def row(self, cell: Cell, protocol: str, *, set_aside: bool = True) -> Row | None:
         """Returns the row of a cell, or None if it is missing or damaged.
@@ -97,9 +106,9 @@ class BenchFolder:
     def _read(self, cell: Cell, protocol: str) -> Row | None:
         """Reads the row of a cell, None if it is missing; CheckpointError if it is damaged or of another bench."""
         file = self._file(cell)
-        if not file.exists():
+        if not os.path.lexists(file):
             return None
-        value = read_json(file)
+        value = read_json(file, follow=False)
         row = checked_row(value, str(file))
         if row.protocol != protocol or "times" not in value:
             raise CheckpointError(f"{file} is not a row of this bench.")
@@ -113,7 +122,7 @@ class BenchFolder:
         """Appends a row to results.jsonl, which shows the rows so far while the bench runs."""
         with (
             disk_errors(f"{self.results} cannot be written", GanzooError),
-            open(self.results, "a", encoding="utf-8") as file,
+            open(open_own(self.results, os.O_WRONLY | os.O_APPEND), "a", encoding="utf-8") as file,
         ):
             file.write(row.to_line() + "\n")
 
@@ -122,6 +131,17 @@ class BenchFolder:
         rows = [row for cell in plan if (row := self.row(cell, protocol)) is not None]
         write_atomically(self.results, "".join(row.to_line() + "\n" for row in rows))
         return rows
+
+
+def read_picture(folder: Path, name: str) -> bytes:
+    """Reads a PNG of a bench folder; CheckpointError if it is none or lies elsewhere: a shard may hold links."""
+    place = folder / name
+    if not place.resolve().is_relative_to(folder.resolve()) or place.suffix != ".png":
+        raise CheckpointError(f"{place} cannot be read: not a .png of this folder.")
+    data = read_bytes(place, LARGEST_PICTURE, follow=False)
+    if not data.startswith(SIGNATURE):
+        raise CheckpointError(f"{place} cannot be read: not a PNG file.")
+    return data
 
 
 def check_plugins(

@@ -18,6 +18,7 @@ from ganzoo.variant import Part
 
 FORMAT = 1
 LARGEST_FILE = 2**30
+LARGEST_NUMBER = 1e75  # whose fourth power, which statistics of a report need, is a number too
 SHOWN = 60  # characters of a protocol's value in a list of differences
 
 
@@ -162,6 +163,8 @@ def checked_row(value: Any, where: str) -> Row:
     """Converts plain values, also those of before, to a row; CheckpointError says where the fault is."""
     if isinstance(value, dict) and value.get("format") != FORMAT:
         raise CheckpointError(f"{where} is of format {quoted(value.get('format'))}; this ganzoo reads format {FORMAT}.")
+    if (number := _largest(value)) > LARGEST_NUMBER:
+        raise CheckpointError(f"{where} states a number that no bench gives: {quoted(number)}.")
     try:
         row = msgspec.convert(value, Row)
     except msgspec.ValidationError as problem:
@@ -170,6 +173,13 @@ def checked_row(value: Any, where: str) -> Row:
     row.points = [_of_today(score) for score in row.points]
     row.final, row.best = (score and _of_today(score) for score in (row.final, row.best))
     return row
+
+
+def _largest(value: Any) -> int | float:
+    """The largest magnitude of the numbers in plain values; 0 if there are none."""
+    if isinstance(value, dict | list):
+        return max(map(_largest, value.values() if isinstance(value, dict) else value), default=0)
+    return abs(value) if isinstance(value, int | float) else 0
 
 
 def _of_today(score: Score) -> Score:
@@ -186,7 +196,7 @@ def read_protocols(folder: Path) -> dict[str, dict[str, Any]]:
     """Reads protocol.json and protocol-*.json by the fingerprints that rows state; metrics have today's names."""
     found = {}
     for file in sorted([*folder.glob("protocol.json"), *folder.glob("protocol-*.json")]):
-        protocol = read_json(file)
+        protocol = read_json(file, follow=False)
         if not isinstance(protocol, dict):
             raise CheckpointError(f"{file} is not a protocol: an object is expected.")
         found[fingerprint(protocol)] = renamed_protocol(protocol)

@@ -169,6 +169,8 @@ def load_checkpoint(path: Path, keys: Collection[str] | None = None) -> tuple[in
     path = Path(path)
     manifest = read_manifest(path)
     source = path / "state.json"
+    if manifest["files"].get("state.json", {}).get("size", 0) > STATE_BYTES:
+        raise CheckpointError(f"{source} is too large: more than {STATE_BYTES} bytes.")
     state = parse_json(read_listed(path, "state.json", manifest), source)
     if not (isinstance(state, dict) and set(state) == {"trees"} and isinstance(state["trees"], dict)):
         raise CheckpointError(f"{source} does not hold the trees of a checkpoint.")

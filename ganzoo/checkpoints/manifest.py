@@ -10,6 +10,7 @@ from typing import Any
 
 from ganzoo.errors import CheckpointError
 from ganzoo.files.atomic import disk_errors
+from ganzoo.files.regular import open_regular
 from ganzoo.files.strict_json import parse_json, read_bytes
 
 FORMAT = 1
@@ -30,7 +31,7 @@ def folder_name(step: int) -> str:
 
 def fingerprint(path: Path) -> dict[str, Any]:
     """Returns the size in bytes and the sha256 of a file."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return {"size": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 

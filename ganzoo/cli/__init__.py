@@ -144,7 +144,9 @@ def _fail(line: str, code: int, error: Exception | None = None) -> int:
         import traceback
 
         traceback.print_exception(error)
-    head, colon, rest = line.partition(":")
+    from ganzoo.files.text import printable_lines
+
+    head, colon, rest = printable_lines(line).partition(":")
     try:
         click.echo(f"{click.style(head + colon, fg='red')}{rest}" if colon else line, err=True)
     except (OSError, ValueError):

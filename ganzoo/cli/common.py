@@ -6,6 +6,7 @@ import os
 
 import click
 
+from ganzoo.files.text import printable_lines
 from ganzoo.registry.registry import Registry, registry
 
 REPORTED: set[str] = set()  # warnings that this process has printed already
@@ -25,13 +26,16 @@ def report_warnings(found: Registry) -> None:
     """Prints the warnings that were not printed yet; hooks of parts run late and may add some."""
     for line in [line for line in found.warnings if line not in REPORTED]:
         REPORTED.add(line)
-        _echo(f"{click.style('Warning:', fg='yellow')} {line}")
+        _echo(f"{click.style('Warning:', fg='yellow')} ", line)
 
 
-def _echo(line: str) -> None:
-    """Prints a line on stderr, if it can be written: a message that gets lost fails no command."""
+def _echo(prefix: str, text: str) -> None:
+    """Prints a message on stderr, without control characters: it may quote others' names.
+
+    A message that gets lost fails no command.
+    """
     try:
-        click.echo(line, err=True)
+        click.echo(f"{prefix}{printable_lines(text)}", err=True)
     except (OSError, ValueError):
         pass
 
@@ -43,7 +47,7 @@ def show_messages(quiet: bool = False) -> None:
     class Printed(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             prefix = "Warning: " if record.levelno >= logging.WARNING else ""
-            _echo(f"{prefix}{record.getMessage()}")
+            _echo(prefix, record.getMessage())
 
     logger = logging.getLogger("ganzoo")
     level = logger.level

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganzoo.errors import GanzooError, UsageError
+from ganzoo.files.text import printable
 
 if TYPE_CHECKING:
     from ganzoo.bench.report.compare import Comparison, Outcome, Side
@@ -57,10 +58,10 @@ def compare(files: tuple[Path, ...], variants: str | None, metrics: tuple[str, .
         files[0], files[1] if len(files) == 2 else None, variants=pair, metrics=metrics, which=score
     )
     if as_json:
-        click.echo(json.dumps(_as_json(outcome, score), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(_as_json(outcome, score), indent=2))
     elif outcome.reason:
         for field in outcome.differing or ():
-            click.echo(comparing.field_line(*field))
+            click.echo(printable(comparing.field_line(*field)))
     else:
         _print(outcome, score, comparing.UNPAIRED)
     if outcome.reason and as_json:

@@ -9,6 +9,7 @@ import click
 
 from ganzoo.errors import UsageError
 from ganzoo.files.output import check_new_folder
+from ganzoo.files.text import printable
 
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -155,6 +156,6 @@ def search(words: tuple[str, ...], variant: str | None, size: int | None, limit:
     table = [("name", "variant", "pixels", "downloads", "modified"), *rows] if rows else []
     widths = [max(len(row[column]) for row in table) for column in range(5)] if rows else []
     for row in table:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        click.echo(printable("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()))
     if not rows:
         click.echo("No model on the Hub matches.", err=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ganzoo.errors import GanzooError
 from ganzoo.files.atomic import FilePath, disk_errors
+from ganzoo.files.regular import open_own
 
 fcntl: Any
 try:
@@ -15,6 +16,7 @@ try:
 except ImportError:  # Windows has none
     fcntl = None
 
+LARGEST = 20  # bytes: a pid
 _held: set[int] = set()
 
 
@@ -40,8 +42,10 @@ class FolderLock:
 
     def __enter__(self) -> FolderLock:
         with disk_errors(f"{self.folder} cannot be locked", GanzooError):
-            descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = open_own(self.folder / ".lock", os.O_RDWR)
             try:
+                if os.fstat(descriptor).st_size > LARGEST:
+                    raise GanzooError(f"{self.folder / '.lock'} is not a lock of ganzoo: it holds more than a number.")
                 self._claim(descriptor)
             except BaseException:
                 os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Standard output and standard error of a process whose reader or disk may go away: losing lines never ends the work."""
+"""Standard output and error of a process, whose reader or disk may go away: a lost line never ends the work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WAIT_SECONDS = 5.0  # for an output that does not block and is full
 
 
 class Forgiving(io.RawIOBase):
-    """A raw output stream on which a write never fails: it drops what cannot be written and keeps the first `problem`."""
+    """A raw output stream whose writes never fail: it drops what cannot be written and keeps the first `problem`."""
 
     def __init__(self, raw: io.FileIO, owner: io.TextIOBase | None = None) -> None:
         super().__init__()

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import stat
 from typing import Any
 
 from ganzoo.errors import CheckpointError
 from ganzoo.files.atomic import FilePath, disk_errors
+from ganzoo.files.regular import open_regular
 from ganzoo.files.text import quoted
 
 JSON_BYTES = 4 * 2**20
 JSON_DEPTH = 256
 
 
-def read_bytes(path: FilePath, limit: int) -> bytes:
-    """Reads a regular file of at most `limit` bytes; CheckpointError names the file and the problem."""
-    with disk_errors(f"{path} cannot be read", CheckpointError):
-        if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a FIFO would wait for ever
-            raise CheckpointError(f"{path} is not a regular file.")
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            data = file.read(min(size, limit) + 1)
+def read_bytes(path: FilePath, limit: int, *, follow: bool = True) -> bytes:
+    """Reads a regular file of at most `limit` bytes; CheckpointError names the file and the problem.
+
+    Without `follow`, a link is a problem too.
+    """
+    with open_regular(path, follow=follow) as raw, disk_errors(f"{path} cannot be read", CheckpointError):
+        size = os.fstat(raw.fileno()).st_size
+        data = io.BufferedReader(raw).read(min(size, limit) + 1)
     if len(data) > limit:
         raise CheckpointError(f"{path} is too large: more than {limit} bytes.")
     return data
 
 
-def read_json(path: FilePath, limit: int = JSON_BYTES, depth: int = JSON_DEPTH) -> Any:
-    """Reads a JSON file with `parse_json`."""
-    return parse_json(read_bytes(path, limit), path, depth)
+def read_json(path: FilePath, limit: int = JSON_BYTES, depth: int = JSON_DEPTH, *, follow: bool = True) -> Any:
+    """Reads a JSON file with `read_bytes` and `parse_json`."""
+    return parse_json(read_bytes(path, limit, follow=follow), path, depth)
 
 
 def parse_json(data: bytes, source: FilePath, depth: int = JSON_DEPTH) -> Any:

@@ -39,6 +39,11 @@ def printable(text: str) -> str:
     )
 
 
+def printable_lines(text: str) -> str:
+    """As `printable`, but keeps the line ends."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def one_line(error: BaseException | str) -> str:
     """Returns the text of an exception, or its type if it has none, as one line of at most 300 characters."""
     text = printable(" ".join(str(error).split()))

@@ -6,16 +6,12 @@ The library accepts duplicate keys, headers of 100 MB and a million empty tensor
 from __future__ import annotations
 
 import math
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ganzoo.errors import CheckpointError
-from ganzoo.files.atomic import disk_errors
 from ganzoo.files.strict_json import parse_json
 from ganzoo.files.text import quoted
 from ganzoo.models.file_types import HEAD_BYTES, file_type
@@ -47,14 +43,6 @@ class Header:
     tensors: dict[str, Entry]
     metadata: dict[str, str]
     start: int
-
-
-def open_regular(path: Path) -> FileIO:
-    """Opens a regular file unbuffered; CheckpointError for anything else, before opening: a FIFO would block."""
-    with disk_errors(f"{path} cannot be read", CheckpointError):
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise CheckpointError(f"{path} is not a regular file.")
-        return open(path, "rb", buffering=0)
 
 
 def read_header(file: BinaryIO, path: Path | str, size: int, item_bytes: Mapping[str, int] = ITEM_BYTES) -> Header:

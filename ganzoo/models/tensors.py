@@ -17,10 +17,11 @@ from torch import Tensor
 from ganzoo.config.schema import from_json
 from ganzoo.errors import CheckpointError
 from ganzoo.files.atomic import disk_errors, fsync_file
+from ganzoo.files.regular import open_regular
 from ganzoo.files.text import quoted
 from ganzoo.models import verified
 from ganzoo.models.config import WeightsFile
-from ganzoo.models.header import ITEM_BYTES, Entry, open_regular, read_header
+from ganzoo.models.header import ITEM_BYTES, Entry, read_header
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 FLOATING = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}

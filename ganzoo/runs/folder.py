@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import platform
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +15,14 @@ from ganzoo.data import ImageData
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, write_atomically
 from ganzoo.files.output import check_new_folder
+from ganzoo.files.regular import open_own
+from ganzoo.files.strict_json import read_bytes
 from ganzoo.files.text import reason
 from ganzoo.variant import ImageSpec
 
 log = logging.getLogger(__name__)
 
+METRICS_BYTES = 2**28
 SETTINGS = ("variant", "image", "data", "seed", "precision", "processes")
 CIRCUMSTANCES = ("device", "threads", "plugin", "versions")
 
@@ -63,16 +67,19 @@ class RunFolder:
         """Appends one record to metrics.jsonl."""
         with (
             disk_errors(f"{self.metrics} cannot be written", GanzooError),
-            open(self.metrics, "a", encoding="utf-8") as file,
+            open(open_own(self.metrics, os.O_WRONLY | os.O_APPEND), "a", encoding="utf-8") as file,
         ):
             file.write(json.dumps(_strict(record), allow_nan=False) + "\n")
 
     def records(self) -> list[dict[str, Any]]:
-        """Reads all records of metrics.jsonl; a line that a crash cut short is left out."""
-        if not self.metrics.exists():
+        """Reads all records of metrics.jsonl; a line that a crash cut short is left out.
+
+        CheckpointError for anything but a regular file of at most 256 MiB.
+        """
+        if not os.path.lexists(self.metrics):
             return []
         found = []
-        for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in read_bytes(self.metrics, METRICS_BYTES, follow=False).decode("utf-8", "replace").splitlines():
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError):

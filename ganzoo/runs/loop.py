@@ -116,7 +116,7 @@ class TrainingLoop:
         sampling = step % intervals.sample_every == 0 or last
         if saving or sampling or stopping or self._is_fetch_due(step):
             self._fetch()
-        if (saving or sampling or stopping) and self._window:  # a resumed run starts with an empty one
+        if (saving or sampling) and self._window:  # never because of a signal: a checkpoint keeps the window
             self._log()
         if saving or sampling:  # never because of a signal: a stopped run must measure at the same steps as any other
             self._measure(save_grid=sampling)
@@ -297,6 +297,8 @@ class TrainingLoop:
 
     def _save(self) -> None:
         trees = {**self.trainer.state(), "watch": self.detector.state()}
+        if self._window:  # the run was stopped between two records
+            trees["window"] = {"terms": list(self._window)}
         if self.main:
             step = self.trainer.step_number
             summary = self._measured if self._measured.get("step") == step else {}
@@ -342,6 +344,7 @@ class TrainingLoop:
         try:
             self.trainer.load_state(trees)
             self.detector = CollapseDetector.from_state(trees["watch"])
+            self._window = [dict(numbers) for numbers in trees.get("window", {"terms": []})["terms"]]
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             text = " ".join(str(error).split())[:300]
             raise CheckpointError(

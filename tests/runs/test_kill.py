@@ -81,6 +81,11 @@ def next_words(data, run):
     return words(data, run, "--resume") if (run / "config.json").exists() else words(data, run)
 
 
+def measured(run):
+    """The records without events: those of losses and of samples, which a stop must not change."""
+    return [record for record in small.records(run) if "event" not in record]
+
+
 def reported(run):
     """The steps of the checkpoints that the run told of, in a line that is whole."""
     if not (run / "metrics.jsonl").exists():
@@ -255,6 +260,7 @@ def test_a_signal_saves_and_a_resumed_run_ends_in_the_same_bits(data, whole, tmp
     assert f"Stopped by {number.name} after step" in log.read_text()
     assert small.records(run)[-1]["event"] == "interrupted"
     assert finish(words(data, run, "--resume"), log) == 0
+    assert measured(run) == measured(whole)
     assert small.same(small.newest(run), small.newest(whole))
 
 

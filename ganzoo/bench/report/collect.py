@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,9 @@ from typing import Any
 
 from ganzoo.bench.report.summary import Section, Summary, sections
 from ganzoo.bench.report.tables import order
+from ganzoo.bench.results import read_picture
 from ganzoo.bench.row import Row, read_protocols, read_rows
 from ganzoo.errors import CheckpointError
-from ganzoo.files.strict_json import read_bytes
-
-LARGEST_PICTURE = 2**23
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -69,12 +67,10 @@ def rankings(protocols: Mapping[str, dict[str, Any]]) -> dict[str, str]:
 def picture(folder: Path, row: Row, samples: str) -> Picture:
     """Reads the samples of a row if they are a PNG inside the folder: foreign results must not show other files."""
     place = (folder / samples).resolve()
-    if not place.is_relative_to(folder.resolve()) or place.suffix != ".png":
-        return Picture(row, None, None, "not a .png of this folder")
     try:
-        data = read_bytes(place, LARGEST_PICTURE)
+        data = read_picture(folder, samples)
     except CheckpointError as problem:
-        return Picture(row, None, None, "missing" if not place.exists() else str(problem).rpartition(": ")[2])
-    if not data.startswith(SIGNATURE):
-        return Picture(row, None, None, "not a PNG file")
+        inside = place.is_relative_to(folder.resolve())
+        words = str(problem).rpartition(": ")[2].rstrip(".")
+        return Picture(row, None, None, "missing" if inside and not os.path.lexists(folder / samples) else words)
     return Picture(row, place.relative_to(folder.resolve()).as_posix(), data)

@@ -13,6 +13,7 @@ LEVEL = 0.95
 LEAST_SEEDS = 3  # of an interval: of two normal values it is more than twelve times as wide as they are apart
 RESAMPLES = 20_000
 EXACT_SPLITS = 50_000
+TINY = 1e-140
 TIES = 1e-12  # of the largest difference: values that differ by less are ties up to rounding
 
 
@@ -83,7 +84,11 @@ def welch_interval(one: Sequence[float], other: Sequence[float], level: float = 
     apart, variance = mean(one) - mean(other), sum(parts)
     if variance == 0:
         return apart, apart
-    freedom = variance**2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (one, other), strict=True))
+    if variance < TINY:  # whose square is 0
+        parts, scale = [part / variance for part in parts], 1.0
+    else:
+        scale = variance
+    freedom = scale**2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (one, other), strict=True))
     half = student_quantile((1 + level) / 2, freedom) * math.sqrt(variance)
     return apart - half, apart + half
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ganzoo.bench.report.summary import direction
 from ganzoo.bench.row import Row
+from ganzoo.files.text import printable
 
 SHOWN = ("frechet", "kid", "precision", "recall", "coverage", "modes", "code-agreement", "label-agreement")
 LISTED = 3  # cells that a line names; it counts the others
@@ -16,8 +17,13 @@ LISTED = 3  # cells that a line names; it counts the others
 def table(rows: Sequence[Row], asked: Collection[str] = ()) -> list[str]:
     """Returns a line a variant, best first: mean ± standard deviation over seeds of the best and final scores.
 
-    Its numbers are the usual ones, those of plugins' metrics, and those that `asked` names, if they were measured.
+    Its numbers are the usual ones, those of plugins' metrics, and those that `asked` names, if they were measured. The
+    rows may be others': control characters in their names and errors are escaped.
     """
+    return [printable(line) for line in _table(rows, asked)]
+
+
+def _table(rows: Sequence[Row], asked: Collection[str]) -> list[str]:
     names = list(dict.fromkeys(row.cell.name for row in rows))
     labels = _labels(rows, asked)
     if not labels:

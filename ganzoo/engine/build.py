@@ -14,7 +14,7 @@ from ganzoo.engine.distributed import ALONE, Processes
 from ganzoo.engine.randomness import seeded
 from ganzoo.errors import GanzooError, PluginError, UsageError
 from ganzoo.files.text import one_line
-from ganzoo.losses import Loss
+from ganzoo.losses import Augmentation, Loss
 from ganzoo.networks import Generator
 from ganzoo.networks.precision import float32_by_default
 from ganzoo.variant import ImageSpec
@@ -76,6 +76,7 @@ def build_trainer(
         built = {path: build_part(part, image) for path, part in recipe.parts.items()}
     if mean_image is not None and overrides_init_from_data(built["generator"]):
         built["generator"].init_from_data(mean_image())
+    check_boundary(recipe, built["loss"], built.get("augmentation"))
     return Trainer(
         generator=built["generator"],
         discriminator=built.get("discriminator"),
@@ -90,6 +91,18 @@ def build_trainer(
         dtype=dtype,
         precision=precision,
         processes=processes,
+    )
+
+
+def check_boundary(recipe: Recipe, loss: Loss, augmentation: Augmentation | None) -> None:
+    """UsageError if the augmentation adapts to the side of a boundary that real logits are on, and the loss has none."""
+    if augmentation is None or not augmentation.needs_boundary or loss.boundary is not None:
+        return
+    name, path = recipe.parts["augmentation"].name, "--set augmentation"
+    raise UsageError(
+        f"'{name}' adapts to how many real images the discriminator takes for real, and the loss "
+        f"'{recipe.parts['loss'].name}' states no boundary between real and fake logits (its attribute boundary). Fix the probability instead: "
+        f"{path}.target=null {path}.start=0.3."
     )
 
 

@@ -18,13 +18,15 @@ class Loss(nn.Module):
     The engine minimizes the sum of the terms and logs each. A loss is a module: its state is in buffers, a network that
     only training needs is a submodule. It contains no optimizer, logger, device or `backward`. `short_run`: its options
     for runs of only a few hundred steps (`ganzoo check`). `real_is_low`: whether it gives real images the lower logits,
-    as losses on energies do. `needs_per_sample_gradients`: whether a penalty of its own needs each image's own
+    as losses on energies do. `boundary`: the logit that separates real from fake images as the loss has it, None if it
+    has no such number (Wasserstein, relativistic, energies). `needs_per_sample_gradients`: whether a penalty of its own needs each image's own
     gradient, of which a discriminator with batch norm deprives it.
     """
 
     phases: tuple[Phase, ...] = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",)))
     short_run: Mapping[str, Any] = {}
     real_is_low: bool = False
+    boundary: float | None = None
     needs_per_sample_gradients: bool = False
 
 
@@ -53,8 +55,10 @@ class Augmentation(nn.Module):
     """Transforms real and fake images before the discriminator: `forward(images) -> images`, differentiable.
 
     Random numbers come from `uniform` and `normal`: in a training step they do not depend on how the batch is split.
+    `needs_boundary` states that `observe` reads the signs of logits; a loss without `boundary` is then refused.
     """
 
+    needs_boundary: bool = False
     _turn: Turn | None = None
 
     def forward(self, images: Tensor) -> Tensor:
@@ -75,7 +79,10 @@ class Augmentation(nn.Module):
         return self._turn.for_images(function, len(images), shape)
 
     def observe(self, real_logits: Tensor) -> None:
-        """Called with the logits of real images in the discriminator's phases; adaptive augmentation counts them."""
+        """Called with the logits of real images in the discriminator's phases; adaptive augmentation counts them.
+
+        Where the loss states its `boundary`, they are the distances from it, above 0 if the image counts as real.
+        """
 
     def adapt(self, processes: int) -> None:
         """Called after every training step, when buffers are means over the `processes`: moves a probability, say."""

@@ -219,7 +219,7 @@ class Turn:
             if "real" not in self._scores:
                 self._scores["real"] = logits
                 if self._adapts:
-                    self._trainer.augmentation.observe(logits.detach())
+                    self._trainer.augmentation.observe(self._from_boundary(logits.detach()))
             return result
         if source != "fake":
             raise ValueError(f"stands_for is 'real' or 'fake', not {source!r}")
@@ -230,6 +230,14 @@ class Turn:
         if first:
             self._scores["fake"] = selected
         return (selected, *result[1:]) if isinstance(result, tuple) else selected
+
+    def _from_boundary(self, logits: Tensor) -> Tensor:
+        """Returns the distances of logits from the loss's boundary, above 0 on the side of real images."""
+        boundary = self._trainer.loss.boundary
+        if boundary is None:
+            return logits
+        distance = logits - boundary if boundary else logits
+        return -distance if self.real_is_low else distance
 
     def for_images(self, function: Callable[..., Tensor], count: int, shape: tuple[int, ...]) -> Tensor:
         """Returns random numbers (count, *shape) for an augmentation, the same however the batch is split."""

@@ -178,6 +178,19 @@ def test_every_transformation_happens_as_often_as_p_says():
     assert share(augmentation.placement(many), same) == pytest.approx(1 - still, abs=0.03)
 
 
+def test_the_augmentation_of_r3gan_halves_colours_and_cuts_holes():
+    """brownvc/R3GAN, train.py: brightness, contrast, lumaflip, hue and saturation 0.5, cutout 1, all times p."""
+    torch.manual_seed(0)
+    augmentation = part("ada", ImageSpec(16, 3), target=None, start=0.4, colour=0.5, cutout=1.0)
+    many = torch.ones(4000, 3, 16, 16, dtype=DOUBLE)
+    change = (augmentation.colouring(many) - torch.eye(4, dtype=DOUBLE)).abs().flatten(1).amax(1) > 1e-9
+    assert change.double().mean().item() == pytest.approx(1 - 0.8**4 * 0.9, abs=0.03)
+    holes = (augmentation._with_hole(many) == 0)[:, 0].double()
+    assert holes.amax((1, 2)).mean().item() == pytest.approx(0.4, abs=0.03)
+    assert holes.sum((1, 2)).max() == 64 and holes[:, 7:9].mean() > holes[:, :2].mean() > 0
+    assert augmentation(many).isfinite().all() and not augmentation.needs_boundary
+
+
 def test_p_moves_by_the_formula():
     augmentation = part("ada", interval=4, images=1000)
     for step in range(8):
@@ -194,6 +207,10 @@ def test_p_moves_by_the_formula():
         augmentation.observe(torch.tensor([-1.0, -1.0], dtype=DOUBLE))
         augmentation.adapt(1)
     assert augmentation.p == 0, "it never goes below nothing"
+    for _ in range(400):
+        augmentation.observe(torch.ones(10, dtype=DOUBLE))
+        augmentation.adapt(1)
+    assert augmentation.p == 1, "it never goes above always"
     fixed = part("ada", target=None, start=0.25)
     fixed.observe(torch.ones(4, dtype=DOUBLE))
     fixed.adapt(1)
@@ -218,7 +235,11 @@ def test_ada_can_be_differentiated_twice_as_r1_needs():
     assert zero_centred_penalty(lambda x: cubed(x).sum((1, 2, 3)), images) > 0
 
 
-@pytest.mark.parametrize("options", [{"pipeline": "bgx"}, {"pipeline": ""}, {"interval": 0}, {"start": -1.0}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{"pipeline": "bgx"}, {"pipeline": ""}, {"interval": 0}, {"start": -1.0}, {"start": 1.5}, {"cutout": 2.0}],
+    ids=str,
+)
 def test_options_of_ada_that_mean_nothing_are_refused(options):
     with pytest.raises(ValueError, match="must be"):
         ada.Adaptive(IMAGE, **options)

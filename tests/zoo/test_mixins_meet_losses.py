@@ -57,6 +57,17 @@ FEW = {
     "sngan": {"critic_steps": 1},
     "geometric": {"generator_steps": 1},
 }
+WITHOUT_BOUNDARY = {  # critics, differences of logits, and energies
+    "began",
+    "ebgan",
+    "rahinge",
+    "ralsgan",
+    "rasgan",
+    "relativistic-r1-r2",
+    "rsgan",
+    "wasserstein-clipped",
+    "wasserstein-gp",
+}
 TERMS = {  # each regularizer with a term: options under which it acts at once, passes of the discriminator it costs
     "r1": ({}, 1),
     "r2": ({}, 1),
@@ -190,6 +201,31 @@ def test_an_augmentation_changes_what_the_discriminator_sees(name, labelled, opt
     assert all(value.isfinite() for step in terms for value in step.values())
     assert roles_changed(name, labelled, state) == {"generator", "discriminator"}
     assert passes == without(name, labelled)[2]
+
+
+@pytest.mark.parametrize(("name", "labelled"), CASES, ids=IDS)
+def test_ada_moves_by_the_side_of_the_boundary_or_is_refused_with_the_way_out(name, labelled):
+    part = Part("ada", {"start": 0.5, "interval": 1, "images": 10 * BATCH})
+    if narrow(name).loss.name in WITHOUT_BOUNDARY:
+        with pytest.raises(UsageError, match="augmentation.target=null --set augmentation.start") as refused:
+            trainer_of(name, labelled, augmentation=part)
+        assert "'ada'" in str(refused.value) and narrow(name).loss.name in str(refused.value)
+        return
+    trainer, *_ = trainer_of(name, labelled, augmentation=part)
+    seen, observe = [], trainer.augmentation.observe
+    trainer.augmentation.observe = lambda logits: (seen.append(logits), observe(logits))
+    trainer.step()
+    assert not trainer.unobserved and [len(logits) for logits in seen] == [BATCH]
+    expected = 0.5 + 0.1 * float((seen[0].sign().mean() - 0.6).sign())
+    assert trainer.augmentation.p.item() == pytest.approx(expected)
+
+
+def test_identical_distributions_do_not_drive_p_away_on_least_squares():
+    """Codes 0 and 1: a discriminator that cannot tell is at 0.5 everywhere, which is no side."""
+    loss = stepping.part("losses", "least-squares", ImageSpec(28, 1))
+    assert (loss.boundary, loss.real_is_low) == (0.5, False)
+    turned = stepping.part("losses", "least-squares", ImageSpec(28, 1), a=1.0, b=-1.0)
+    assert (turned.boundary, turned.real_is_low) == (0.0, True)
 
 
 @pytest.mark.parametrize("mixin", [*TERMS, "top-k", "ada", "diffaugment"])

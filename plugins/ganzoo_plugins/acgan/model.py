@@ -121,6 +121,7 @@ class AuxiliaryClassifier(Loss):
     code does. The generator is scored by the updated discriminator on the same fakes.
     """
 
+    boundary = 0.0
     phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",), fresh=False))
 
     def __init__(self, image: ImageSpec, class_weight: float = 1.0, classify_fakes: bool = True):

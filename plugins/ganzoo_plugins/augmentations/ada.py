@@ -16,17 +16,19 @@ from ganzoo.losses import Augmentation
 
 from .matrices import hue_rotation, luma_flip, recoloured, resampled, rotation, saturation, scaling, shift
 
+HOLE = 0.5
 GROUPS = {"blit": "b", "geometry": "g", "colour": "c"}
 
 
 class Adaptive(Augmentation):
     """Applies each transformation of "bgc" with probability p, which adapts to the signs of the real logits.
 
-    After every `interval` steps p rises if the mean sign of the discriminator's logits of real images was above
-    `target`, and falls if it was below, at a rate that takes it from 0 to 1 in `images` real images; it is at least 0.
-    With `target=None` it is `start`, which may be scheduled. `pipeline` lists some of b (mirror, quarter turns, whole
+    After every `interval` steps p rises if the mean sign of the discriminator's logits of real images, measured from the
+    loss's boundary, was above `target`, and falls if it was below, at a rate that takes it from 0 to 1 in `images` real
+    images; it stays in [0, 1]. With `target=None` it is fixed at `start`, which may be scheduled. `pipeline` lists some of b (mirror, quarter turns, whole
     shifts), g (scale, rotation, aspect, shift) and c (brightness, contrast, luma flip, hue, saturation; the last two
-    for three channels). p and the observed signs are buffers.
+    for three channels). `colour` multiplies the probability of each transformation of c, `cutout` that of a square hole
+    half as wide and high as the image, 0 for none (R3GAN: 0.5 and 1). p and the observed signs are buffers.
     """
 
     p: Tensor
@@ -42,14 +44,19 @@ class Adaptive(Augmentation):
         interval: int = 4,
         images: int = 500_000,
         start: float = 0.0,
+        colour: float = 1.0,
+        cutout: float = 0.0,
     ):
         super().__init__()
         if not pipeline or set(pipeline) - set(GROUPS.values()):
             raise ValueError(f"pipeline must be made of the letters b, g and c, got '{pipeline}'")
-        if interval < 1 or images < 1 or start < 0:
-            raise ValueError(
-                f"interval and images must be at least 1 and start at least 0, not {interval}, {images} and {start}"
-            )
+        if interval < 1 or images < 1:
+            raise ValueError(f"interval and images must be at least 1, not {interval} and {images}")
+        shares = {"start": start, "colour": colour, "cutout": cutout}
+        wrong = [f"{name}={share}" for name, share in shares.items() if not 0 <= share <= 1]
+        if wrong:
+            raise ValueError(f"start, colour and cutout must be from 0 to 1, got {' and '.join(wrong)}")
+        self.colour, self.cutout, self.needs_boundary = float(colour), float(cutout), target is not None
         self.pipeline, self.target, self.interval, self.images = pipeline, target, interval, images
         self.start = float(start)
         self.register_buffer("p", torch.tensor(float(start)))
@@ -63,14 +70,14 @@ class Adaptive(Augmentation):
         self.seen += len(real_logits)
 
     def adapt(self, processes: int) -> None:
-        """Updates p += sign(mean sign − target) · (images seen) / `images`, every `interval` steps; never below 0."""
+        """Updates p += sign(mean sign − target) · (images seen) / `images`, every `interval` steps, in [0, 1]."""
         self.steps += 1
         if self.target is None:
             self.p.fill_(self.start)  # which a schedule may have changed
         if self.target is None or self.steps % self.interval:
             return
         direction = (self.signs / self.seen.clamp(min=1) - self.target).sign()
-        self.p.add_(direction * self.seen * processes / self.images).clamp_(min=0)
+        self.p.add_(direction * self.seen * processes / self.images).clamp_(0, 1)
         self.signs.zero_()
         self.seen.zero_()
 
@@ -81,7 +88,19 @@ class Adaptive(Augmentation):
             images = images if images.dtype == torch.float64 else images.float()
             if set(self.pipeline) & {"b", "g"}:
                 images = resampled(images, self.placement(images))
-            return recoloured(images, self.colouring(images)) if "c" in self.pipeline else images
+            images = recoloured(images, self.colouring(images)) if "c" in self.pipeline else images
+            return self._with_hole(images) if self.cutout else images
+
+    def _with_hole(self, images: Tensor) -> Tensor:
+        """Cuts a hole of half the image each way, whose middle may be anywhere in the image."""
+        size = self._chosen(images, torch.full_like(images[:, 0, 0, 0], HOLE), 0.0, self.cutout * self.p)
+        middle = self.uniform(images, 2)
+        height, width = images.shape[2:]
+        rows = (torch.arange(height, device=images.device, dtype=images.dtype) + 0.5) / height
+        columns = (torch.arange(width, device=images.device, dtype=images.dtype) + 0.5) / width
+        above = (rows - middle[:, :1]).abs() < size[:, None] / 2
+        beside = (columns - middle[:, 1:]).abs() < size[:, None] / 2
+        return images * ~(above[:, None, :, None] & beside[:, None, None, :])
 
     def _chosen(self, images: Tensor, value: Tensor, neutral: float, probability: Tensor | None = None) -> Tensor:
         """Returns `value` (N,) or (N, k) with this probability per image (p unless given), else `neutral`."""
@@ -123,15 +142,16 @@ class Adaptive(Augmentation):
 
     def colouring(self, images: Tensor) -> Tensor:
         """Returns matrices (N, 4, 4) from colours (red, green, blue, 1) to colours."""
-        brighter = self._chosen(images, 0.2 * self.normal(images), 0.0)
-        stronger = self._chosen(images, torch.exp2(0.5 * self.normal(images)), 1.0)
-        flipped = self._chosen(images, (self.uniform(images) * 2).floor(), 0.0)
+        p = self.colour * self.p
+        brighter = self._chosen(images, 0.2 * self.normal(images), 0.0, p)
+        stronger = self._chosen(images, torch.exp2(0.5 * self.normal(images)), 1.0, p)
+        flipped = self._chosen(images, (self.uniform(images) * 2).floor(), 0.0, p)
         colour = torch.eye(4, device=images.device, dtype=images.dtype).repeat(len(images), 1, 1)
         colour[:, :3, 3] = brighter[:, None]
         colour = torch.cat([colour[:, :3] * stronger[:, None, None], colour[:, 3:]], 1)
         colour = luma_flip(flipped) @ colour
         if images.shape[1] == 1:
             return colour
-        angle = self._chosen(images, (self.uniform(images) * 2 - 1) * math.pi, 0.0)
-        vivid = self._chosen(images, torch.exp2(self.normal(images)), 1.0)
+        angle = self._chosen(images, (self.uniform(images) * 2 - 1) * math.pi, 0.0, p)
+        vivid = self._chosen(images, torch.exp2(self.normal(images)), 1.0, p)
         return saturation(vivid) @ hue_rotation(angle) @ colour

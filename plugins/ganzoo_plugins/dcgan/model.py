@@ -83,6 +83,8 @@ class NonSaturating(Loss):
     samples new ones.
     """
 
+    boundary = 0.0
+
     def __init__(self, image: ImageSpec, fresh: bool = False):
         super().__init__()
         self.phases = (

@@ -97,6 +97,7 @@ class DRAGAN(Loss):
     fresh latents.
     """
 
+    boundary = 0.0
     needs_per_sample_gradients = True
 
     def __init__(self, image: ImageSpec, penalty: float = 10.0, perturbation: float = 0.5, unit_range: bool = False):

@@ -128,6 +128,7 @@ class Adversarial(Loss):
     then scores the fakes sampled before that step.
     """
 
+    boundary = 0.0
     phases = (
         Phase("generator", ("generator",)),
         Phase("discriminator", ("discriminator",), fresh=False),

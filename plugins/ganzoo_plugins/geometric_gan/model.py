@@ -37,6 +37,8 @@ class Geometric(Loss):
     generator minimizes a leaky ReLU (slope 0.1) of 1 − f instead.
     """
 
+    boundary = 0.0
+
     def __init__(self, image: ImageSpec, decay: float = 1 / 64, generator_steps: int = 10, leaky: bool = False):
         super().__init__()
         self.decay, self.leaky = decay, leaky

@@ -174,6 +174,8 @@ class InfoGAN(Loss):
     predicts the code. The discriminator steps first, then the generator with fresh latents.
     """
 
+    boundary = 0.0
+
     def __init__(self, image: ImageSpec, information: float = 1.0):
         super().__init__()
         self.information = information

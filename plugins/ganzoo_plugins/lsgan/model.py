@@ -204,7 +204,7 @@ class LeastSquares(Loss):
         if reduction not in ("mean", "sum"):
             raise ValueError(f"reduction of the least-squares loss is {reduction!r}; known: mean, sum")
         self.a, self.b, self.c, self.reduction = a, b, c, reduction
-        self.real_is_low = b < a
+        self.real_is_low, self.boundary = b < a, (a + b) / 2
         self.phases = (
             Phase("discriminator", ("discriminator",)),
             Phase("generator", ("generator",), fresh=False),

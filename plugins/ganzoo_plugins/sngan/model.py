@@ -158,6 +158,8 @@ class SNGAN(Loss):
     adds noise to the real images.
     """
 
+    boundary = 0.0
+
     def __init__(
         self,
         image: ImageSpec,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +9,12 @@ from typing import Any
 
 import torch
 
+from ganzoo.networks.latents import seed_of
+
 
 def hashed(*key: Any) -> int:
     """Returns a seed of 56 bits that depends on the key alone, the same in every process and on every machine."""
-    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=7).digest(), "big")
+    return seed_of(repr(key))
 
 
 def seed_process(seed: int, device: torch.device) -> None:

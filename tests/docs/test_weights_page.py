@@ -66,6 +66,6 @@ def documented_order():
 
 def test_the_limits_are_those_of_the_code():
     assert (CONFIG_BYTES, HEADER_BYTES, TENSORS, DIMENSIONS) == (64 * 2**10, 4 * 2**20, 20_000, 8)
-    for words in ("at most 64 KB", "at most 4 MB", "at most 20,000 tensors", "at most 8\n   dimensions"):
+    for words in ("at most 64 KB", "at most 4 MB", "at most 20,000 tensors", "at most 8 dimensions"):
         assert words in PAGE
     assert all(f"`{dtype}`" in PAGE for dtype in ITEM_BYTES if dtype[0] not in "FB") and "`BOOL`" in PAGE

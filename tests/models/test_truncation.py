@@ -35,7 +35,7 @@ def cumulative(x: float) -> float:
 
 
 def test_values_by_hand():
-    """Φ(1) = 0.841345; at t = 0.5, where Φ(-t) = 0.308538 and Φ(t) = 0.691463, 1 goes to Φ⁻¹(0.308538 + 0.841345·0.382925)."""
+    """Φ(1) = 0.841345; at t = 0.5, Φ(-t) = 0.308538 and Φ(t) = 0.691463, 1 goes to Φ⁻¹(0.308538 + 0.841345·0.382925)."""
     found = Plain().truncate(torch.tensor([[1.0, -1.0, 0.0, 100.0]]), 0.5)[0]
     assert found.tolist() == pytest.approx([0.333733, -0.333733, 0.0, 0.5], abs=1e-6)
     assert cumulative(float(found[0])) == pytest.approx(

@@ -1,4 +1,4 @@
-"""`ganzoo convert`: foreign weights become model folders that load, whole and reproducible, or one line says why not."""
+"""`ganzoo convert`: checkpoints of other code become model folders that load, or one line why not."""
 
 import json
 
@@ -23,7 +23,7 @@ IMAGE = ImageSpec(32, 1)
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder of checkpoints: a small DCGAN pair as .safetensors (which need no second process) and .pth, and Newmu's arrays."""
+    """A folder of checkpoints: a small DCGAN pair as .safetensors (no second process) and .pth, and Newmu's arrays."""
     folder = tmp_path_factory.mktemp("foreign")
     torch.manual_seed(0)
     generator, discriminator = DCGANGenerator(IMAGE, 7, 4).state_dict(), DCGANDiscriminator(IMAGE, 4).state_dict()

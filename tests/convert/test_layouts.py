@@ -1,4 +1,4 @@
-"""Layouts of foreign weights: what they recognize, and that the converted network draws what the original formula does."""
+"""Layouts of other code: what they recognize, and that the converted network computes the original formula."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Foreign checkpoints: those that people have come out bit for bit, those that attackers send are refused and run nothing."""
+"""Checkpoints of other code: common ones come out bit for bit, hostile ones are refused and run nothing."""
 
 import pickle
 import sys
@@ -28,7 +28,7 @@ def read(cases: dict) -> dict:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """All cases, read where torch is told to be unsafe and modules that shadow torch's lie in the current folder; and the canary."""
+    """All cases, with torch set to unsafe loading and modules that shadow torch's around; and the canary."""
     folder = tmp_path_factory.mktemp("corpus")
     canary, here = folder / "canary", folder / "here"
     with warnings.catch_warnings(action="ignore"):  # torch and zipfile warn of what is made here on purpose

@@ -1,4 +1,4 @@
-"""What `ganzoo explore` shows: directions held against eigenvectors found by hand, the grid of codes, files and wrong requests."""
+"""`ganzoo explore`: directions against eigenvectors found by hand, the grid of codes, files and wrong requests."""
 
 import json
 import math
@@ -77,7 +77,7 @@ class Bare(Generator):
 
 
 def test_directions_by_hand():
-    """A = [[2, 1], [1, 2], 0, 0]: AᵀA = [[5, 4], [4, 5]], whose eigenvectors are (1, 1)/√2 and (1, -1)/√2 with values 9 and 1."""
+    """A = [[2, 1], [1, 2], 0, 0]: AᵀA = [[5, 4], [4, 5]], with eigenvectors (1, 1)/√2 and (1, -1)/√2, 9 and 1."""
     generator = tiny.LinearGenerator(linear([[2, 1], [1, 2], [0, 0], [0, 0]]), 2)
     vectors, strengths = principal_directions(generator, 2, torch.tensor([[0.3, -2.0]]))
     half = 1 / math.sqrt(2)

@@ -1,4 +1,4 @@
-"""Exported graphs draw what the generator draws, in a process that has no ganzoo; what cannot be exported leaves no file."""
+"""Exported graphs give the generator's images in a process without ganzoo; a failed export leaves no file."""
 
 import sys
 from importlib.util import find_spec
@@ -168,7 +168,7 @@ def test_without_the_extra_onnx_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(
         UsageError,
-        match=r'Writing ONNX needs onnx: run pip install -c constraints.txt -e "\.\[onnx\]" in the checkout of ganzoo\.',
+        match=r'Writing ONNX needs onnx: run pip install -c constraints.txt -e "\.\[onnx\]" in the checkout',
     ):
         export(tiny.built_in("dcgan"), tmp_path / "x.onnx", "onnx")
 

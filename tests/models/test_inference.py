@@ -1,4 +1,4 @@
-"""The faster copy that images are drawn through: the same pixels, whatever is done to the generator, and never at any price."""
+"""The faster copy of a generator gives the same pixels, whatever is done to the generator."""
 
 import copy
 
@@ -99,7 +99,7 @@ def test_the_first_layer_as_a_matrix(bias, stride, side):
     torch.testing.assert_close(inference.FromPoint(layer)(x), layer(x), rtol=1e-12, atol=1e-12)
 
 
-# -- the generator changes -------------------------------------------------------------------------------------------------
+# -- the generator changes --------------------------------------------------------------------------
 
 
 def doubled(model) -> dict:
@@ -150,7 +150,7 @@ def test_the_copy_is_made_once(monkeypatch):
     assert made == [1, 1]
 
 
-# -- generators that plugins might write ---------------------------------------------------------------------------------------
+# -- generators that plugins might write ------------------------------------------------------------
 
 
 class Base(Generator):
@@ -296,7 +296,7 @@ def test_bf16_draws_nearly_the_same(tmp_path):
     assert copied(low) and difference.mean() < 0.02 and difference.max() < 0.3
 
 
-# -- torch.compile ---------------------------------------------------------------------------------------------------------------
+# -- torch.compile ----------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

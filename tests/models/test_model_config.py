@@ -1,4 +1,4 @@
-"""config.json of a model from outside: every wrong value is one line that names its key, and nothing large is built for it."""
+"""config.json of a model from outside: every wrong value is one line that names its key; nothing large is built."""
 
 import copy
 import json
@@ -159,7 +159,7 @@ def test_what_is_missing_is_named(key):
         checked_config({name: value for name, value in RIGHT.items() if name != key}, "config.json")
 
 
-# -- what only the generator can tell ----------------------------------------------------------------------------------------
+# -- what only the generator can tell ---------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def run(tmp_path_factory):
     return folder / "run"
 
 
-# -- round trips ---------------------------------------------------------------------------------------------------------
+# -- round trips ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mmap", [True, False])
@@ -117,7 +117,7 @@ def test_run_checkpoint_and_folder_are_told_apart(run, tmp_path, which):
     assert small.same(dict(ganzoo.load(place).generator.state_dict()), dict(expected))
 
 
-# -- sources ---------------------------------------------------------------------------------------------------------------
+# -- sources ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_tag_is_pinned_to_its_hash(saved, monkeypatch, tmp_path):
                 ganzoo.load("dcgan.tiny")
 
 
-# -- damage ------------------------------------------------------------------------------------------------------------------
+# -- damage -----------------------------------------------------------------------------------------
 
 
 def test_every_truncation_and_replacement_is_refused(saved, tmp_path):
@@ -301,7 +301,7 @@ def test_wrong_options(saved, options, message):
         ganzoo.load(saved[1], **options)
 
 
-# -- who provides what -----------------------------------------------------------------------------------------------------------
+# -- who provides what ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -417,7 +417,7 @@ def test_a_broken_plugin_is_said_as_everywhere(saved):
         build_on_meta(config_of(), "config.json", Broken(Deep), 5)
 
 
-# -- what loading does not do --------------------------------------------------------------------------------------------------------
+# -- what loading does not do -----------------------------------------------------------------------
 
 
 def test_nothing_is_initialized_and_nothing_copied(saved):

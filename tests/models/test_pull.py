@@ -1,4 +1,4 @@
-"""Pulling models through the real client from a stand-in of the Hub: right bytes or one line, and nothing where it does not belong."""
+"""Pulls models through the real client from a stand-in of the Hub: right bytes or one line, and no stray files."""
 
 import hashlib
 import json
@@ -140,7 +140,7 @@ CASES = [
 
 @pytest.mark.parametrize(("spot", "kind"), CASES)
 def test_right_bytes_or_one_line(hub, client, spot, kind):
-    """Each fault at each spot: once and always with nothing cached, always with the model cached, always with it cached but damaged."""
+    """Each fault at each spot: once and always with an empty cache, always with the model cached, whole or damaged."""
     name = f"c {spot} {kind}".replace(" ", "-").replace("/", "_")
     seconds = 0.3 if kind == "stall" else 10.0
     for state in ("once", "always", "warm", "damaged"):

@@ -216,7 +216,7 @@ def test_writing_to_mapped_tensors_changes_no_file(tmp_path):
     assert path.read_bytes() == good()
 
 
-# -- what was checked before ---------------------------------------------------------------------------------------------
+# -- what was checked before ------------------------------------------------------------------------
 
 
 def aged(path):
@@ -320,7 +320,7 @@ def test_the_record_of_checks_does_not_grow_without_end(tmp_path, monkeypatch, c
     assert len(kept) == 3 and verified.is_verified(paths[-1].stat(), describe(paths[-1]).sha256)
 
 
-# -- writing -------------------------------------------------------------------------------------------------------------
+# -- writing ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])

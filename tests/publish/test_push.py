@@ -1,4 +1,4 @@
-"""Publishing models through the real client to a stand-in of the Hub: one commit, verified, or one line and nothing changed."""
+"""Publishes models through the real client to a stand-in of the Hub: one verified commit, or one line and no change."""
 
 import json
 import re
@@ -60,7 +60,7 @@ def test_the_samples_are_a_picture_and_the_card_is_metadata_and_text(hub, client
     )
     code = re.search(r"```python\n(.*?)```", text, re.S)[1]
     assert code.count("\n") == 3 and 'ganzoo.load("owner/card")' in code
-    assert "![Samples, drawn with seed 0](samples.png)" in text and "arxiv.org/abs/1511.06434" in text
+    assert "![Samples of seed 0](samples.png)" in text and "arxiv.org/abs/1511.06434" in text
     assert json.loads(head["config.json"])["license"] == "CC-BY-4.0"
 
 
@@ -298,7 +298,7 @@ def test_the_command_prints_the_commit(hub, client, model):
 
 
 def test_a_loaded_model_is_published(hub, client, model):
-    """`ganzoo.push(model, repo)` publishes what the command does: the same files, so that the second makes no commit."""
+    """`ganzoo.push(model, repo)` publishes the files of the command, so that the second makes no commit."""
     pushed = client("push_loaded", model, "owner/loaded", token=WRITER, license="mit", tag="v1")
     repository = hub.repositories["owner/loaded"]
     assert pushed["changed"] and pushed["commit"] == repository.refs["main"] == repository.refs["v1"]

@@ -93,7 +93,7 @@ ALWAYS = {
     "zeros": "not one of the Hub",
     "html": "not one of the Hub",
     "nested": "not one of the Hub",
-    "loop": "circles",
+    "loop": "redirect loop",
     "encoding": "not one of the Hub",
 }
 

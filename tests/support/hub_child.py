@@ -1,5 +1,8 @@
-"""Run as a program: does what it is asked with the Hub, one JSON request a line. The client reads HF_* when it is imported,
-so whatever is tested with other settings needs a process; one serves many cases, each with a cache of its own."""
+"""Runs requests to the Hub, one JSON request a line, as a program.
+
+The client reads HF_* when it is imported, so tests with other settings need a process; one serves many cases, each with
+a cache of its own.
+"""
 
 import hashlib
 import io

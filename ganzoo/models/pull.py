@@ -283,7 +283,7 @@ def _storage(repo: str) -> Path:
 
 def _bar(name: str) -> type:
     """Returns a progress bar with the name of the file, where the client would show a hash; only on terminals."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     class Bar(tqdm):
         def __init__(self, *values: Any, **options: Any):

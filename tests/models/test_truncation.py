@@ -35,7 +35,7 @@ def cumulative(x: float) -> float:
 
 
 def test_values_by_hand():
-    """Φ(1) = 0.841345; at t = 0.5, Φ(-t) = 0.308538 and Φ(t) = 0.691463, 1 goes to Φ⁻¹(0.308538 + 0.841345·0.382925)."""
+    """Φ(1) = 0.841345; at t = 0.5, Φ(-t) = 0.308538 and Φ(t) = 0.691463, 1 is Φ⁻¹(0.308538 + 0.841345·0.382925)."""
     found = Plain().truncate(torch.tensor([[1.0, -1.0, 0.0, 100.0]]), 0.5)[0]
     assert found.tolist() == pytest.approx([0.333733, -0.333733, 0.0, 0.5], abs=1e-6)
     assert cumulative(float(found[0])) == pytest.approx(
@@ -45,7 +45,7 @@ def test_values_by_hand():
 
 @pytest.mark.parametrize("truncation", [0.3, 0.7, 2.0])
 def test_it_is_the_distribution_of_drawing_again_what_lies_outside(truncation):
-    """Brock et al. 2018, section 3.1, done as it is written there, and the variance of a truncated normal from its formula."""
+    """Brock et al. 2018, section 3.1, literally, and the variance of a truncated normal from its formula."""
     random = torch.Generator().manual_seed(0)
     many = torch.randn(2_000_000, generator=random)
     resampled = many[many.abs() <= truncation][:200_000].sort().values

@@ -16,7 +16,7 @@ from ganzoo.data import ImageData
 from ganzoo.engine.device import choose_device
 from ganzoo.errors import GanzooError, PluginError, UsageError
 from ganzoo.files.text import quoted
-from ganzoo.metrics.features import Extractor, load_extractor
+from ganzoo.metrics.features import Extractor, load_extractor, needs_classes
 from ganzoo.models.load import load
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import Variant
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ganzoo.bench.request import Request
 
 REFERENCE = "fashion-mnist-test"
+EXTRACTOR, GENERIC = "fashion-cnn", "random-cnn"  # where none is chosen: for grey images, and for colour
 ONLY_TRAINING = (
     *("data", "everything", "image_size", "channels", "conditional", "steps", "images", "minutes", "settings"),
     *("generator", "discriminator", "loss", "mixins", "points", "point_images", "precision"),
@@ -55,13 +56,18 @@ def plan_training(request: Request, registry: Registry) -> Planned:
     variants = chosen_variants(request.sources, request.everything, options.image_size, registry)
     size = common_size(variants, options.image_size)
     reference = request.reference or default_reference(options.data, registry, options.data_root)
-    extractor = load_extractor(request.extractor)
-    job = replace(_job(request, registry, "train", reference, extractor), image_size=size)
+    extractor = load_extractor(request.extractor or EXTRACTOR)
+    job = _job(request, registry, "train", reference, extractor)
     data = load_prepared(job, options.data, registry, size=size, channels=options.channels)
-    job = replace(job, channels=data.channels, classes=len(data.classes))
+    if request.extractor is None and data.channels == 3:
+        extractor = _generic()
+        job = _job(request, registry, "train", reference, extractor)
+    job = replace(job, image_size=size, channels=data.channels, classes=len(data.classes))
     variants = _with_labels(variants, request, data)
     scorer = Scorer(job, registry, data, extractor)
     real = scorer.reference(size, data.channels)
+    scorer = _without_empty_classes(scorer, [real], request)
+    job = scorer.job
     cells = training_cells(
         variants,
         seeds,
@@ -111,13 +117,18 @@ def plan_scoring(request: Request, registry: Registry) -> Planned:
             raise UsageError(f"--{option} is for --train: without it, trained generators are scored.")
     _refuse_variants(request.sources, registry)
     seeds = parse_seeds(request.seeds or "1")
-    extractor = load_extractor(request.extractor)
+    extractor = load_extractor(request.extractor or EXTRACTOR)
     job = _job(request, registry, "pretrained", request.reference or REFERENCE, extractor)
-    scorer = Scorer(job, registry, extractor=extractor)
     named = {name: (source, inspect_generator(source, registry)) for source, name in names_of(request.sources).items()}
     found = named or _embedded(registry)
     shapes = sorted({info.shape for _, info in found.values() if info.shape})
+    if request.extractor is None and any(channels == 3 for _, channels in shapes):
+        extractor = _generic()
+        job = _job(request, registry, "pretrained", request.reference or REFERENCE, extractor)
+    scorer = Scorer(job, registry, extractor=extractor)
     references = [scorer.reference(*shape) for shape in shapes]
+    scorer = _without_empty_classes(scorer, references, request)
+    job = scorer.job
     cells = tuple(
         Cell(name=name, variant=info.variant, data=references[0].name, seed=seed, source=source)
         for name, (source, info) in found.items()
@@ -127,6 +138,31 @@ def plan_scoring(request: Request, registry: Registry) -> Planned:
     for shape in shapes:
         scorer.reference_features(*shape)
     return Planned(job, cells, scorer, protocol_of(job, None, references, scorer.extractor, registry))
+
+
+def _generic() -> Extractor:
+    """Returns the extractor for images in colour, where none is chosen."""
+    log.info(f"The images are in colour: they are compared by --extractor {GENERIC}, a random network without classes.")
+    return load_extractor(GENERIC)
+
+
+def _without_empty_classes(scorer: Scorer, references: Sequence[ImageData], request: Request) -> Scorer:
+    """Warns once if the extractor was not made for the images, and leaves out metrics of its classes.
+
+    Those that were asked for, and those of only some of the references, are without a number in the rows instead.
+    """
+    unsuited = [text for reference in references if (text := scorer.unsuited(reference))]
+    if not unsuited:
+        return scorer
+    log.warning(
+        f"Metrics of classes are left out: {unsuited[0]} Distances between its features say little about such images: "
+        f"choose another --extractor, such as {GENERIC}."
+    )
+    if request.metrics or len(unsuited) < len(references):
+        return scorer
+    kept = tuple(name for name, metric in scorer.metrics.items() if not needs_classes(metric))
+    job = replace(scorer.job, metrics=kept)
+    return Scorer(job, scorer.registry, scorer.data if job.data else None, scorer.extractor)
 
 
 def _refuse_variants(sources: Sequence[str], registry: Registry) -> None:
@@ -247,7 +283,7 @@ def _job(
         data=request.options.data,
         reference=reference,
         data_root=str(request.options.data_root.absolute()) if request.options.data_root else None,
-        extractor=request.extractor,
+        extractor=extractor.name,
         metrics=tuple(metrics),
         steps=request.options.steps,
         images=request.options.images,

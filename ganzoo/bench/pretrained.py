@@ -31,7 +31,8 @@ def score_pretrained(row: Row, cell: Cell, job: Job, registry: Registry, scorer:
     row.weights_sha256 = config.weights.sha256 if config.weights else None
     began = time.monotonic()
     found = scorer().score(model, job.eval_images, cell.seed)
-    row.events = [Event(0, "metric", text) for text in found.errors]
+    row.events = scorer().remarks(model.image.size, model.image.channels)
+    row.events += [Event(0, "metric", text) for text in found.errors]
     row.samples = save_samples(model, cell, job)
     row.final = row.best = Score(config.training.get("steps"), None, found.scores)
     row.times.evaluation_seconds = time.monotonic() - began

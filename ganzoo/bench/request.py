@@ -26,7 +26,7 @@ class Request:
     points: int | None = None
     eval_images: int = 10_000
     point_images: int | None = None
-    extractor: str = "fashion-cnn"
+    extractor: str | None = None
     metrics: tuple[str, ...] = ()
     jobs: int | None = None
     shard: str | None = None

@@ -43,7 +43,7 @@ class Score(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """Records an incident of a cell: a warning, a collapse, a divergence, a metric that failed."""
+    """Records an incident of a cell: a warning, a collapse, a divergence, a failed metric, an unsuited extractor."""
 
     step: int
     event: str

@@ -12,13 +12,22 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ganzoo.bench.plan import Cell, Job
+from ganzoo.bench.row import Event
 from ganzoo.data import ImageData, load_images
 from ganzoo.errors import GanzooError, InterruptedRun, PluginError, UsageError
 from ganzoo.files import pictures
 from ganzoo.files.pictures import to_uint8
-from ganzoo.files.text import one_line
+from ganzoo.files.text import one_line, quoted
 from ganzoo.metrics import named
-from ganzoo.metrics.features import Extractor, FeatureSet, as_images, extract_features, load_extractor, needs_of
+from ganzoo.metrics.features import (
+    Extractor,
+    FeatureSet,
+    as_images,
+    extract_features,
+    load_extractor,
+    needs_classes,
+    needs_of,
+)
 from ganzoo.metrics.score import measure, reference_features, with_codes_and_labels
 from ganzoo.models.model import Model
 from ganzoo.registry.registry import Registry
@@ -73,6 +82,22 @@ class Scorer:
     def _reference_features(self, size: int, channels: int) -> FeatureSet:
         return reference_features(self.reference(size, channels), self.extractor, self.needs)
 
+    def unsuited(self, reference: ImageData) -> str:
+        """Says why the extractor's classes mean nothing for these images; empty if it was made for them."""
+        if self.extractor.suits(reference):
+            return ""
+        colour = "in colour" if reference.channels == 3 else "grey"
+        names = f" of classes {quoted(', '.join(reference.classes[:3]))}" if reference.classes else ""
+        return (
+            f"the extractor '{self.extractor.name}' is for {self.extractor.purpose}, and the images{names} in "
+            f"{quoted(reference.name)} are {colour}, {reference.size} pixels."
+        )
+
+    def remarks(self, size: int, channels: int) -> list[Event]:
+        """Returns the event of a row whose images are not those that the extractor was made for, else none."""
+        text = self.unsuited(self.reference(size, channels))
+        return [Event(0, "extractor", f"No metrics of classes: {text}")] if text else []
+
     def score(self, model: Model, images: int, seed: int) -> Evaluation:
         """Scores the first `images` samples of a seed, rounded to 8 bits.
 
@@ -84,7 +109,12 @@ class Scorer:
         real = self.reference_features(model.image.size, model.image.channels)
         scores: dict[str, float | None] = {}
         errors = []
+        unsuited = self.unsuited(self.reference(model.image.size, model.image.channels))
         for name, metric in self.metrics.items():
+            if unsuited and needs_classes(metric):
+                scores[named(name, self.extractor.name)] = None
+                errors.append(f"The metric '{name}' is left out: {unsuited}")
+                continue
             try:
                 found = measure(real, fake, self.extractor, {name: metric}, seed)
                 if twice := found.keys() & scores.keys():

@@ -78,7 +78,7 @@ def train_and_score(row: Row, cell: Cell, job: Job, registry: Registry, scorer: 
             train(_request(cell, job, folder, steps, planned), registry, scorer().data)
     except DivergedError as error:
         row.status, row.error = "diverged", _divergence(folder) or one_line(error)
-    row.events = _events(folder, warnings)
+    row.events = [*scorer().remarks(image.size, image.channels), *_events(folder, warnings)]
     row.collapsed = any(event.event == "collapse" for event in row.events)
     row.events += _ended_early(row, job, variant, folder)
     row.times.training_seconds = seconds = folder.seconds()

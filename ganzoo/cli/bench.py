@@ -68,7 +68,8 @@ class BenchCommand(click.Command):
     help="Samples to score at each point. [default: a fifth of --eval-images]",
 )
 @click.option(
-    "--extractor", default="fashion-cnn", show_default=True, help="Feature extractor by which images are compared."
+    "--extractor",
+    help="Feature extractor by which images are compared. [default: fashion-cnn; random-cnn if images are in colour]",
 )
 @click.option(
     "--metric",

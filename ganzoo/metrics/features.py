@@ -14,18 +14,33 @@ from ganzoo.errors import GanzooError, PluginError, UsageError
 from ganzoo.files.text import quoted
 from ganzoo.metrics.moments import Moments
 from ganzoo.networks.precision import float32_by_default
+from ganzoo.variant import ImageSpec
 
 NEEDS = ("features", "logits")
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """Holds a feature extractor: its name, network, the sha256 of weights and preprocessing, and its classes if any."""
+    """Holds a feature extractor: its name, network, the sha256 of weights and preprocessing, and its classes if any.
+
+    `purpose` says in words for which images it was made; it is empty where that is any.
+    """
 
     name: str
     network: Callable[[Tensor], Tensor]
     fingerprint: str
     classes: tuple[str, ...]
+    purpose: str = ""
+
+    def suits(self, data: ImageData) -> bool:
+        """Returns True if it was made for such images; the classes that it finds in others mean nothing."""
+        judge = getattr(self.network, "suits", None)
+        if judge is None:
+            return True
+        try:
+            return bool(judge(ImageSpec(data.size, data.channels, len(data.classes)), data.classes))
+        except Exception as error:
+            raise failure("extractor", self.name, error) from error
 
     @property
     def classify(self) -> Callable[[Tensor], Tensor]:
@@ -71,7 +86,12 @@ def load_extractor(name: str, factories: Mapping[str, Callable] | None = None) -
         )
     if bool(classes) != callable(getattr(network, "classify", None)):
         raise PluginError(f"The extractor '{name}' must have both `classes` and `classify(features)`, or neither.")
-    return Extractor(name, network, fingerprint, tuple(classes))
+    purpose = getattr(network, "purpose", "")
+    if not isinstance(purpose, str) or bool(purpose) != callable(getattr(network, "suits", None)):
+        raise PluginError(
+            f"The extractor '{name}' must have both `purpose`, a text, and `suits(image, classes)`, or neither."
+        )
+    return Extractor(name, network, fingerprint, tuple(classes), purpose)
 
 
 def failure(kind: str, name: str, error: Exception) -> PluginError:
@@ -92,6 +112,11 @@ def needs_of(metrics: Mapping[str, Callable], extractor: Extractor) -> tuple[str
             )
         found |= set(needs)
     return tuple(sorted(found))
+
+
+def needs_classes(metric: Callable) -> bool:
+    """Returns True if a metric needs the classes that a classifier finds."""
+    return "logits" in getattr(metric, "needs", ())
 
 
 def extract_features(batches: Iterable[Tensor], extractor: Extractor, needs: tuple[str, ...]) -> FeatureSet:

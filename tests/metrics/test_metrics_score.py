@@ -247,6 +247,9 @@ def with_attributes(**attributes):
         (with_attributes(fingerprint=None), "64 hex digits"),
         (with_attributes(classes=("a", "b")), "or neither"),
         (with_attributes(classify=lambda self, features: features), "or neither"),
+        (with_attributes(purpose="garments"), "`suits"),
+        (with_attributes(suits=lambda self, image, classes: True), "`purpose`"),
+        (with_attributes(suits=lambda self, image, classes: True, purpose=3), "a text"),
         (lambda: 1 / 0, "ZeroDivisionError"),
     ],
 )

@@ -8,6 +8,7 @@ import numpy
 import pytest
 import torch
 
+from ganzoo import ImageSpec
 from ganzoo.data import load_images
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.registry.registry import registry
@@ -102,3 +103,20 @@ def test_asking_for_the_hook_imports_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("False") and "fashion-cnn" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("image", "classes", "suited"),
+    [
+        (ImageSpec(28, 1, 10), CLASSES, True),
+        (ImageSpec(32, 1), (), True),
+        (ImageSpec(32, 1, 2), ("Bag", "Coat"), True),
+        (ImageSpec(32, 1, 3), ("0", "1", "2"), True),
+        (ImageSpec(32, 1, 2), ("Bag", "cat"), False),
+        (ImageSpec(32, 3, 10), CLASSES, False),
+        (ImageSpec(64, 1), (), False),
+        (ImageSpec(16, 1), (), False),
+    ],
+)
+def test_it_is_for_small_grey_garments(network, image, classes, suited):
+    assert network.suits(image, classes) is suited and "28 to 32" in network.purpose

@@ -141,6 +141,14 @@ def every_metric(section: Section) -> Table:
         rows.append((variant(summary), *(_measured(summary, metric) for metric in section.metrics)))
     note = "↓ lower is better, ↑ higher is better. Mean ± standard deviation over seeds"
     note += f", at the checkpoint that {section.ranking} chose." if section.ranking and section.kind == "train" else "."
+    seen = {
+        event.text
+        for summary in section.summaries
+        for row in summary.rows
+        for event in row.events
+        if event.event == "extractor"
+    }
+    note = " ".join([note, *sorted(seen)])
     return Table("All metrics", ("variant", *map(column, section.metrics)), tuple(rows), note, tuple(range(len(rows))))
 
 

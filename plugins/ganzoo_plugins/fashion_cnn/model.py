@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ganzoo import ImageSpec
 from ganzoo.errors import CheckpointError, UsageError
 
 FILE = Path(__file__).parent / "files" / "fashion-cnn.safetensors"
@@ -26,6 +27,7 @@ CLASSES = (
     "Ankle boot",
 )
 SIZE, FEATURES = 28, 128
+SIZES = (28, 32)  # pixels at which resizing to SIZE leaves a garment as it was in training
 GREY = (0.299, 0.587, 0.114)
 PREPROCESSING = (
     f"RGB to grey by ITU-R BT.601 {GREY}; antialiased bilinear to {SIZE}x{SIZE} unless it is that; values in [-1, 1]"
@@ -56,6 +58,7 @@ class FashionCNN(nn.Module):
     """
 
     classes = CLASSES
+    purpose = "grey images of garments, {} to {} pixels".format(*SIZES)
     fingerprint = hashlib.sha256(f"fashion-cnn {SHA256} {PREPROCESSING}".encode()).hexdigest()
 
     def __init__(self) -> None:
@@ -79,6 +82,14 @@ class FashionCNN(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Returns features (N, 128)."""
         return self.body(prepared(images))
+
+    def suits(self, image: ImageSpec, classes: tuple[str, ...]) -> bool:
+        """Returns True for grey images of 28 to 32 pixels, unless their classes have other names than garments.
+
+        Classes that are named by numbers count as unnamed.
+        """
+        named = {name for name in classes if not name.isdecimal()}
+        return image.channels == 1 and SIZES[0] <= image.size <= SIZES[1] and named <= set(CLASSES)
 
     def classify(self, features: Tensor) -> Tensor:
         """Returns logits (N, 10) of `forward`'s features."""

@@ -1,14 +1,16 @@
-"""The built-in metrics: functions of the features of real images and of samples, and of a random generator."""
+"""The built-in metrics, functions of the features of real images and of samples; the extractor `random-cnn`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ganzoo import hookimpl
+from ganzoo import Register, hookimpl
 
 if TYPE_CHECKING:
     from torch import Generator
+
+    from ganzoo_plugins.metrics.random_cnn import RandomCNN
 
 # Subsets and splits of the papers' size need this many images; of fewer, the largest possible are taken.
 SUBSET, SPLITS, LEAST_SHARE = 1000, 10, 0.1
@@ -21,6 +23,18 @@ def register_metrics(register: Callable[..., None]) -> None:
     register("precision-recall", precision_recall)
     register("inception-score", inception_score)
     register("classes", classes)
+
+
+@hookimpl
+def register_extractors(register: Register) -> None:
+    register("random-cnn", random_cnn)
+
+
+def random_cnn() -> RandomCNN:
+    """256 features of a network with fixed random weights, for images of any size in grey or RGB; no classes."""
+    from ganzoo_plugins.metrics.random_cnn import RandomCNN
+
+    return RandomCNN()
 
 
 def needing(*needs: str, least: int = 1) -> Callable[[Callable[..., Any]], Any]:

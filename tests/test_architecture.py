@@ -53,6 +53,7 @@ MAY_IMPORT_BY_NAME = {"ganzoo/cli/__init__.py", "ganzoo/registry/discovery.py"}
 # `ganzoo convert` reads other people's checkpoints there: in a child process, under limits, as tensors alone.
 MAY_LOAD_TENSORS = {"ganzoo/convert/pickle_process.py"}
 DISTRIBUTIONS = {"PIL": "pillow", "huggingface_hub": "huggingface-hub", "torch_fidelity": "torch-fidelity"}
+DISTRIBUTIONS |= {"pillow_heif": "pillow-heif", "pillow_jxl": "pillow-jxl-plugin"}
 
 
 def place(file: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganzoo.cli.options import taken_by, training_options
+from ganzoo.cli.options import train_options, training_options
 from ganzoo.cli.types import DataName, VariantName
 from ganzoo.errors import GanzooError
 
@@ -110,9 +110,8 @@ def bench(as_json: bool, **asked: Any) -> None:
     show_messages(asked["quiet"])
     from ganzoo.bench.request import Request
     from ganzoo.bench.run import bench as run
-    from ganzoo.config.options import TrainOptions
 
-    request = Request(options=TrainOptions(**taken_by(TrainOptions, asked)), **asked)
+    request = Request(options=train_options(asked), **asked)
     rows = run(request, registry)
     _print(rows, request.out, as_json, request.metrics)
     if rows and all(

@@ -51,7 +51,7 @@ ANIMATIONS = (".gif", ".webp")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed gives the same images."
 )
-@click.option("--label", help="Only this class, by number or name. [default: all in turn]")
+@click.option("--label", help="Only the class of this name, or '#3' for the fourth one. [default: all in turn]")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps or auto.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object that describes the rows.")
 @click.option("--force", is_flag=True, help="Overwrite --out.")

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganzoo.cli.types import DataName, MixinName
+from ganzoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from ganzoo.config.options import TrainOptions
 
 Command = Callable[..., Any]
 
@@ -18,8 +22,13 @@ OPTIONS = (
     click.option(
         "--data",
         type=DataName(),
-        help="Images to train on: a registered data set, a folder, zip, .npz, idx or Parquet file, "
+        help="Images to train on: a registered data set, a folder, zip, tar, .npz, idx or Parquet file, "
         "or hf://datasets/owner/name.",
+    ),
+    click.option(
+        "--split",
+        metavar="NAME",
+        help="Split of --data, as in --data DATA:NAME. [default: train, where there are splits]",
     ),
     click.option("--data-root", type=click.Path(path_type=Path), help="Folder with the files of registered data sets."),
     click.option(
@@ -92,6 +101,21 @@ def training_options(*, device: str, threads: int | None) -> Callable[[Command],
         return command
 
     return add
+
+
+def train_options(asked: dict[str, Any]) -> TrainOptions:
+    """Removes the options of `TrainOptions` from `asked` and returns them; `--split` becomes a part of the source."""
+    from ganzoo.config.options import TrainOptions
+
+    split = asked.pop("split")
+    options = taken_by(TrainOptions, asked)
+    if split is not None:
+        from ganzoo.data.resolve import with_split
+
+        if options["data"] is None:
+            raise UsageError("--split chooses a split of --data: give --data too.")
+        options["data"] = with_split(options["data"], split)
+    return TrainOptions(**options)
 
 
 def taken_by(kind: Any, values: dict[str, Any]) -> dict[str, Any]:

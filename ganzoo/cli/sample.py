@@ -29,7 +29,7 @@ ROWS, COLUMNS = 8, 8
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed gives the same images."
 )
-@click.option("--label", help="Only this class, by number or name. [default: all in turn]")
+@click.option("--label", help="Only the class of this name, or '#3' for the fourth one. [default: all in turn]")
 @click.option("--classes", is_flag=True, help="Write a sheet with one row per class and the same latents in every row.")
 @click.option(
     "--truncation",
@@ -142,9 +142,8 @@ def _write_grid(
 def _write_classes(model: Model, out: Path, count: int, *, label: None, **sampling: Any) -> None:
     from ganzoo.files import pictures
 
-    names = model.classes or [str(number) for number in range(model.image.classes)]
     sheet = pictures.enlarged(pictures.grid(model.each_class(count, **sampling), count))
-    pictures.save_picture(pictures.with_rows_named(sheet, names), out)
+    pictures.save_picture(pictures.with_rows_named(sheet, model.class_names), out)
 
 
 def _write_arrays(model: Model, out: Path, count: int, *, label: str | None, **sampling: Any) -> None:
@@ -159,6 +158,7 @@ def _write_arrays(model: Model, out: Path, count: int, *, label: str | None, **s
     labels = model.labels(count, label)
     if labels is not None:
         arrays["labels"] = labels.numpy()
+        arrays["classes"] = numpy.array(model.class_names)
     buffer = io.BytesIO()
     numpy.savez_compressed(buffer, **arrays)
     write_atomically(out, buffer.getvalue())

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ganzoo.cli.options import taken_by, training_options
+from ganzoo.cli.options import taken_by, train_options, training_options
 from ganzoo.cli.types import VariantName
 
 
@@ -68,11 +68,10 @@ def train(**asked: Any) -> None:
 
     registry = loaded_registry()
     show_messages(asked["quiet"])
-    from ganzoo.config.options import TrainOptions
     from ganzoo.runs.request import Intervals, Request
     from ganzoo.runs.train import train as run
 
-    options, intervals = TrainOptions(**taken_by(TrainOptions, asked)), Intervals(**taken_by(Intervals, asked))
+    options, intervals = train_options(asked), Intervals(**taken_by(Intervals, asked))
     request = Request(options=options, intervals=intervals, **asked)
     folder = run(request, registry)
     if not request.quiet and os.environ.get("RANK", "0") == "0":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import logging
+import math
 import re
 import struct
 import zipfile
@@ -12,37 +14,78 @@ from pathlib import Path
 
 import numpy
 
-from ganzoo.data.image_files import file_identity
+from ganzoo.data.archives import file_identity
 from ganzoo.data.labels import checked_labels
+from ganzoo.data.memory import available_bytes
 from ganzoo.data.sources import ArraySource
 from ganzoo.errors import DataError, UsageError
-from ganzoo.files.text import quoted, reason
+from ganzoo.files.text import printable, quoted, reason
+
+log = logging.getLogger(__name__)
 
 IMAGE_KEYS = ("images", "image", "x", "x_train", "arr_0")
 LABEL_KEYS = ("labels", "label", "y", "y_train", "arr_1")
+CLASS_KEYS = ("classes", "class_names", "label_names")
+NAMED = 5
 IDX_IMAGES = re.compile(r"(?P<start>.*)images(?P<dash>[-.])idx3-ubyte(\.gz)?", re.IGNORECASE | re.DOTALL)
+IDX_SPLITS = {"train": ("train",), "test": ("t10k", "test")}
 MOST_IDX_BYTES = 2**36
 READ_ERRORS = (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
-def npz_source(path: Path) -> ArraySource:
-    """Reads images from `images`, `x`, `x_train` or `arr_0`; labels from `labels`, `y`, `y_train` or `arr_1` if any."""
+def npz_source(path: Path, split: str | None = None) -> ArraySource:
+    """Images from `images`, `x`, `x_train` or `arr_0`, labels from `labels`, `y`, `y_train` or `arr_1` if there.
+
+    `classes` are the names of the classes, if there. Other splits are `x_test` and `y_test`, or of other names.
+    """
+    image_keys: tuple[str, ...] = IMAGE_KEYS
+    label_keys: tuple[str, ...] = LABEL_KEYS
+    if split not in (None, "train"):
+        image_keys, label_keys = (f"x_{split}", f"images_{split}"), (f"y_{split}", f"labels_{split}")
     try:
         with numpy.load(path, allow_pickle=False) as archive:
-            image_key = next((key for key in IMAGE_KEYS if key in archive.files), None)
-            label_key = next((key for key in LABEL_KEYS if key in archive.files), None)
-            found = ", ".join(quoted(key) for key in archive.files) or "nothing"
+            image_key = next((key for key in image_keys if key in archive.files), None)
+            label_key = next((key for key in label_keys if key in archive.files), None)
+            class_key = next((key for key in CLASS_KEYS if key in archive.files), None)
+            files = list(archive.files)
+            found = ", ".join(quoted(key) for key in files) or "nothing"
+            for key in filter(None, (image_key, label_key, class_key)):
+                check_fits(archive.zip, key, path)
             images = archive[image_key] if image_key else None
             labels = archive[label_key] if label_key and image_key else None
+            names = archive[class_key] if class_key and labels is not None else None
     except READ_ERRORS as error:
         raise DataError(f"{quoted(path)} cannot be read as .npz: {reason(error)}.") from error
     if images is None:
-        raise DataError(f"{quoted(path)} has no array called {', '.join(IMAGE_KEYS)}; it holds {found}.")
+        raise DataError(f"{quoted(path)} has no array called {', '.join(image_keys)}; it holds {found}.")
+    others = [key for key in files if key not in (image_key, label_key, class_key)]
+    if others:
+        log.info(f"{quoted(path)}: left out the arrays {', '.join(map(quoted, others[:NAMED]))}")
     images = channels_last(images, quoted(path))
     classes: tuple[str, ...] = ()
+    if names is not None and names.dtype.kind == "U" and names.ndim == 1 and len(set(names.tolist())) == len(names):
+        classes = tuple(printable(str(name)) for name in names)
     if labels is not None:
-        labels, classes = checked_labels(labels, len(images), quoted(path))
+        classes = classes if labels.dtype.kind in "iu" else ()
+        labels, classes = checked_labels(labels, len(images), quoted(path), classes)
     return ArraySource(images, labels, classes, file_identity(path), path.stem)
+
+
+def check_fits(archive: zipfile.ZipFile, key: str, path: Path) -> None:
+    """DataError for an array that its own header says needs more memory than is free: a small file can hold it."""
+    name = key if key in archive.namelist() else f"{key}.npy"
+    with archive.open(name) as file:
+        version = numpy.lib.format.read_magic(file)
+        read = numpy.lib.format.read_array_header_1_0 if version == (1, 0) else numpy.lib.format.read_array_header_2_0
+        shape, _, kind = read(file)
+    check_memory(math.prod(shape) * kind.itemsize, f"{quoted(path)}: array {quoted(key)}")
+
+
+def check_memory(needed: int, what: str) -> None:
+    """DataError if so many bytes are more than the free memory."""
+    free = available_bytes()
+    if needed > free:
+        raise DataError(f"{what} takes {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB of memory are free.")
 
 
 def channels_last(images: numpy.ndarray, where: str) -> numpy.ndarray:
@@ -60,9 +103,9 @@ def channels_last(images: numpy.ndarray, where: str) -> numpy.ndarray:
     return images if last else images.transpose(0, 2, 3, 1)
 
 
-def idx_source(path: Path) -> ArraySource:
+def idx_source(path: Path, split: str | None = None) -> ArraySource:
     """Reads the images of an idx file, or of the folder that holds one, with the labels beside it."""
-    images_path = training_images(path) if path.is_dir() else path
+    images_path = images_of_split(path, split) if path.is_dir() else path
     images = read_idx(images_path, 3)
     match = IDX_IMAGES.fullmatch(images_path.name)
     labels_path = find_either(images_path.parent, f"{match['start']}labels{match['dash']}idx1-ubyte") if match else None
@@ -83,15 +126,22 @@ def holds_idx(folder: Path) -> bool:
     return any(IDX_IMAGES.fullmatch(path.name) for path in folder.iterdir())
 
 
-def training_images(folder: Path) -> Path:
-    """Returns the images file of the folder: the only one, or the training one of several."""
+def images_of_split(folder: Path, split: str | None) -> Path:
+    """The one images file of the folder, or that of the split of several, by default the training one."""
     plain = {path.name.removesuffix(".gz"): path for path in sorted(folder.iterdir(), reverse=True)}
     found = {name: path for name, path in plain.items() if IDX_IMAGES.fullmatch(path.name)}
-    if len(found) > 1:
-        found = {name: path for name, path in found.items() if name.lower().startswith("train")} or found
+    known = sorted(found)
+    if len(found) > 1 or split:
+        starts = IDX_SPLITS.get(split or "train", (split or "",))
+        found = {name: path for name, path in found.items() if name.lower().startswith(starts)} or (
+            {} if split else found
+        )
     if len(found) != 1:
-        raise UsageError(f"{quoted(folder)} has several idx files of images: give one of {', '.join(sorted(found))}.")
-    return next(iter(found.values()))
+        raise UsageError(f"{quoted(folder)} has several idx files of images: give one of {', '.join(known)}.")
+    chosen = next(iter(found))
+    if len(known) > 1:
+        log.info(f"{quoted(folder)} has the idx files {', '.join(known)}: using {chosen}")
+    return found[chosen]
 
 
 def read_idx(path: Path, dimensions: int, md5: str | None = None) -> numpy.ndarray:
@@ -108,6 +158,7 @@ def read_idx(path: Path, dimensions: int, md5: str | None = None) -> numpy.ndarr
             length = int(numpy.prod(shape, dtype=object))
             if not 0 < length <= MOST_IDX_BYTES:
                 raise DataError(f"{quoted(path)} says it holds {length} values; 1 to {MOST_IDX_BYTES} can be read.")
+            check_memory(length, quoted(path))
             data = file.read(length + 1)
     except READ_ERRORS as error:
         raise DataError(f"{quoted(path)} cannot be read: {reason(error)}.") from error

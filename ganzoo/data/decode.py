@@ -9,16 +9,64 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ganzoo.files.text import reason
 
-# Only formats that Pillow decodes by itself: EPS would start Ghostscript, others run rarely tested decoders.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+# The formats that are always read: EPS would start Ghostscript, others run rarely tested decoders.
+PLAIN_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+PLAIN_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
+# Formats that are read where Pillow's own decoder or a plugin is there: their suffixes and what to install.
+PLUGIN_FORMATS = {
+    "AVIF": ((".avif",), "pillow 11.3 or newer"),
+    "HEIF": ((".heic", ".heif"), "pillow-heif"),
+    "JXL": ((".jxl",), "pillow-jxl-plugin"),
+}
 LARGEST_PIXELS = 64_000_000
 # An uncompressed image of the largest size, 4 bytes per pixel, with its header.
 LARGEST_BYTES = 4 * LARGEST_PIXELS + 2**20
 
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 GREY_MODES = ("1", "L", "LA", "La", *DEEP_MODES)
-COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB")
+
+
+def _open_avif() -> bool:
+    from PIL import AvifImagePlugin
+
+    return bool(AvifImagePlugin.SUPPORTED)
+
+
+def _open_heif() -> bool:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def _open_jxl() -> bool:
+    import pillow_jxl  # noqa: F401  (registers itself with Pillow)
+
+    return True
+
+
+def _with_plugins() -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str]]:
+    """Returns (formats, suffixes, {suffix: package that would read it}) of what this Pillow can decode."""
+    formats, suffixes, missing = [*PLAIN_FORMATS], [*PLAIN_SUFFIXES], {}
+    for name, open_plugin in (("AVIF", _open_avif), ("HEIF", _open_heif), ("JXL", _open_jxl)):
+        own, package = PLUGIN_FORMATS[name]
+        try:
+            able = open_plugin() and name in Image.OPEN
+        except Exception:  # a broken plugin is as good as none
+            able = False
+        if able:
+            formats.append(name)
+            suffixes.extend(own)
+        else:
+            missing.update(dict.fromkeys(own, package))
+    return tuple(formats), tuple(suffixes), missing
+
+
+FORMATS, SUFFIXES, MISSING_PLUGINS = _with_plugins()
 
 
 class BadImage(Exception):
@@ -57,7 +105,7 @@ def as_bad_image(error: Exception) -> BadImage:
     if isinstance(error, BadImage):
         return error
     if isinstance(error, UnidentifiedImageError):
-        return BadImage("not a PNG, JPEG, WebP, BMP, GIF or TIFF image")
+        return BadImage(f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image")
     return BadImage(reason(error))
 
 
@@ -84,6 +132,8 @@ def fit(image: Image.Image, size: int, channels: int) -> numpy.ndarray:
 
 def opaque(image: Image.Image) -> Image.Image:
     """Puts transparent images on white, in a mode that converts to L and RGB without loss of range."""
+    if image.mode == "LAB":  # Pillow converts it to RGB alone, by way of its colour profiles
+        return image.convert("RGB")
     if image.mode in DEEP_MODES:
         return eight_bits(image)
     if image.mode in ("La", "RGBa"):

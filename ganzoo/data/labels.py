@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy
@@ -9,15 +12,21 @@ import numpy
 from ganzoo.errors import DataError
 from ganzoo.files.text import printable, quoted
 
+log = logging.getLogger(__name__)
+
 MOST_CLASSES = 100_000
+LARGEST_LABEL = 2**53
+NAMED = 5
+STORAGE = re.compile(r"\d{5}")
 
 
 def checked_labels(
     values: Any, count: int, where: str, classes: tuple[str, ...] = ()
 ) -> tuple[numpy.ndarray, tuple[str, ...]]:
-    """Returns (labels int64 (count,), class names); text labels become the sorted names, numbers count from 0.
+    """Returns (labels int64 (count,), class names); text labels become the sorted names.
 
-    `where` names the file in the DataError for anything else. Without `classes`, number k is named "k".
+    `where` names the file in the DataError for anything else. Without `classes`, each number that occurs is a
+    class with the number as its name: labels 7 and 90000 are two classes.
     """
     values = numpy.asarray(values)
     if values.ndim == 2 and values.shape[1] == 1:
@@ -25,16 +34,43 @@ def checked_labels(
     if values.shape != (count,):
         raise DataError(f"{where}: {count} images but labels of shape {values.shape}; one label per image is needed.")
     if values.dtype.kind == "U":
-        names, labels = numpy.unique(values, return_inverse=True)
-        return labels.reshape(-1).astype(numpy.int64), tuple(printable(str(name)) for name in names)
+        return named_labels([str(value) for value in values], where)
     if values.dtype.kind not in "iu":
         raise DataError(f"{where}: labels of type {values.dtype}; whole numbers from 0, or text, are needed.")
-    if int(values.min()) < 0 or int(values.max()) >= (len(classes) or MOST_CLASSES):
+    if int(values.min()) < 0 or int(values.max()) >= (len(classes) or LARGEST_LABEL):
         raise DataError(
             f"{where}: labels from {values.min()} to {values.max()};"
-            f" they must lie between 0 and {(len(classes) or MOST_CLASSES) - 1}."
+            f" they must lie between 0 and {(len(classes) or LARGEST_LABEL) - 1}."
         )
-    return values.astype(numpy.int64), classes or tuple(str(number) for number in range(int(values.max()) + 1))
+    if classes:
+        return values.astype(numpy.int64), classes
+    numbers, labels = numpy.unique(values, return_inverse=True)
+    if len(numbers) > MOST_CLASSES:
+        raise DataError(f"{where}: {len(numbers)} different labels; at most {MOST_CLASSES} classes are possible.")
+    if int(numbers[-1]) >= len(numbers):
+        named = ", ".join(map(str, numbers[:NAMED])) + (" ..." if len(numbers) > NAMED else "")
+        log.info(f"{where}: labels up to {numbers[-1]} with gaps become {len(numbers)} classes, named {named}")
+    return labels.reshape(-1).astype(numpy.int64), tuple(str(number) for number in numbers)
+
+
+def named_labels(values: Sequence[int | str], where: str) -> tuple[numpy.ndarray, tuple[str, ...]]:
+    """Returns (labels int64 (N,), class names) of numbers or names, in the order of `in_order`."""
+    if not all(isinstance(value, int) for value in values):
+        values = [str(value) for value in values]
+    classes = in_order({str(value) for value in values})
+    if len(classes) > MOST_CLASSES:
+        raise DataError(f"{where}: {len(classes)} different labels; at most {MOST_CLASSES} classes are possible.")
+    number = {name: index for index, name in enumerate(classes)}
+    labels = numpy.array([number[str(value)] for value in values], dtype=numpy.int64)
+    return labels, tuple(printable(name) for name in classes)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """The names sorted: as numbers if all of them are whole numbers, else as texts."""
+    names = list(names)
+    if all(name.isascii() and name.removeprefix("-").isdigit() and len(name) < 16 for name in names):
+        return sorted(names, key=lambda name: (int(name), name))
+    return sorted(names)
 
 
 def folder_labels(names: list[str], where: str) -> tuple[numpy.ndarray | None, tuple[str, ...]]:
@@ -55,7 +91,20 @@ def folder_labels(names: list[str], where: str) -> tuple[numpy.ndarray | None, t
             f"{where} has images both in sub-folders, which would be labels, and beside them"
             f" ({len(loose)}, the first is {quoted(loose[0])}): move them so that all or none are in sub-folders."
         )
-    classes = sorted({path[depth] for path in parts})
-    number = {name: index for index, name in enumerate(classes)}
-    labels = numpy.array([number[path[depth]] for path in parts], dtype=numpy.int64)
-    return labels, tuple(printable(name) for name in classes)
+    folders = [path[depth] for path in parts]
+    if _are_storage(folders, names):
+        log.info(f"{where}: its folders only hold a thousand images each, and are no classes")
+        return None, ()
+    return named_labels(folders, where)
+
+
+def _are_storage(folders: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether folders 00000, 00001 (or 00000, 01000) hold the images of those thousands, as StyleGAN and FFHQ do."""
+    if not all(STORAGE.fullmatch(folder) for folder in set(folders)):
+        return False
+    numbers = [re.fullmatch(r"(?:img)?(\d{1,15})\.\w+", name.rpartition("/")[2]) for name in names]
+    pairs = [(int(folder), int(number[1]) // 1000) for folder, number in zip(folders, numbers, strict=True) if number]
+    return len(pairs) == len(names) and (
+        all(folder == thousand for folder, thousand in pairs)
+        or all(folder == 1000 * thousand for folder, thousand in pairs)
+    )

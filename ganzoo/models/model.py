@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from ganzoo.models.config import ModelConfig
 
+LISTED = 30  # classes in a message
+
 
 class Model:
     """Samples images from a generator in evaluation mode.
@@ -40,6 +42,11 @@ class Model:
     def classes(self) -> list[str]:
         """The names of the labels of `sample(label=...)`, by number; empty if the generator is unconditional."""
         return list(self.config.classes) if self.image.classes else []
+
+    @property
+    def class_names(self) -> list[str]:
+        """As `classes`, with numbers where the classes of a conditional generator have no names."""
+        return self.classes or [str(number) for number in range(self.image.classes)]
 
     def save(self, folder: str | Path, *, dtype: str = "float32") -> None:
         """Writes the generator as a new model folder, which `ganzoo.load` reads.
@@ -126,7 +133,10 @@ class Model:
         return torch.cat([self.generate(*part) for part in parts])
 
     def labels(self, n: int, label: int | str | None = None) -> Tensor | None:
-        """Returns labels (n,): all `label`, or every class in turn; None if the generator is unconditional."""
+        """Returns labels (n,): all `label`, or every class in turn; None if the generator is unconditional.
+
+        A text is the name of a class, or "#3" for the fourth one; a number is a position.
+        """
         if self.image.classes == 0:
             if label is not None:
                 raise UsageError(
@@ -135,12 +145,22 @@ class Model:
             return None
         if label is None:
             return torch.arange(n) % self.image.classes
-        names = self.classes
-        number = names.index(label) if label in names else int(label) if str(label).isdecimal() else -1
+        return torch.full((n,), self._class_number(label))
+
+    def _class_number(self, label: int | str) -> int:
+        """Returns the number of a class; UsageError names the known ones."""
+        names, text = self.class_names, str(label)
+        number = label if isinstance(label, int) else -1
+        if isinstance(label, str) and label in names:
+            number = names.index(label)
+        elif isinstance(label, str) and text.startswith("#") and text[1:].isascii() and text[1:].isdigit():
+            number = int(text[1:])
         if not 0 <= number < self.image.classes:
-            known = ", ".join([*names, f"0 to {self.image.classes - 1}"])
-            raise UsageError(f"No class is called {quoted(label)}; known: {known}.")
-        return torch.full((n,), number)
+            listed = ", ".join([*names[:LISTED], *(["..."] if len(names) > LISTED else [])])
+            raise UsageError(
+                f"No class is called {quoted(label)}; known: {listed} (by position: '#0' to '#{len(names) - 1}')."
+            )
+        return number
 
     def categories(self, n: int, seed: int = 0) -> Tensor | None:
         """Returns the values (n, K), int64, of the K categorical codes in the first `n` latents of a seed.

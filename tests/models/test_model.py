@@ -1,5 +1,6 @@
 """A loaded generator: what it draws depends on the seed alone, and on nothing of how it is asked."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -193,3 +194,12 @@ def test_importing_ganzoo_and_listing_import_no_torch():
     code = "import ganzoo, sys; ganzoo.variants(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_a_text_is_a_name_and_a_position_has_a_hash(runs):
+    model = ganzoo.load(runs / "labelled")
+    model.config = dataclasses.replace(model.config, classes=("10", "2", "#0"))
+    assert [int(model.labels(1, label)) for label in ("2", 2, "#2", "10", "#1", "#0")] == [1, 2, 2, 0, 1, 2]
+    for unknown in ("0", "1", "#3", 3):
+        with pytest.raises(UsageError, match="known: 10, 2, #0 .*'#0' to '#2'"):
+            model.labels(1, unknown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +29,20 @@ from ganzoo.cli.types import VariantName
 @click.option(
     "--on-bad-image",
     type=click.Choice(["error", "skip"]),
-    default="error",
-    show_default=True,
-    help="Stop at an unreadable image, or skip it.",
+    help="Stop at an unreadable image, or skip it. [default: error]",
 )
-@click.option(
-    "--sample-every", type=click.IntRange(1), default=500, show_default=True, help="Steps between sample grids."
-)
-@click.option(
-    "--checkpoint-every", type=click.IntRange(1), default=1000, show_default=True, help="Steps between checkpoints."
-)
-@click.option(
-    "--keep", type=click.IntRange(2), default=3, show_default=True, help="Newest checkpoints to keep, besides the best."
-)
+@click.option("--sample-every", type=click.IntRange(1), help="Steps between sample grids. [default: 500]")
+@click.option("--checkpoint-every", type=click.IntRange(1), help="Steps between checkpoints. [default: 1000]")
+@click.option("--keep", type=click.IntRange(2), help="Newest checkpoints to keep, besides the best. [default: 3]")
 @click.option(
     "--on-collapse",
     type=click.Choice(["warn", "stop", "rollback"]),
-    default="warn",
-    show_default=True,
-    help="What to do if all samples are alike or the discriminator is saturated.",
+    help="What to do if all samples are alike or the discriminator is saturated. [default: warn]",
 )
-@click.option("--resume", is_flag=True, help="Continue the run in --out, bit-identical to an uninterrupted one.")
-@click.option("--tensorboard", is_flag=True, help="Also write curves for TensorBoard.")
+@click.option(
+    "--resume", is_flag=True, help="Continue the run in --out with its options, bit-identical to an uninterrupted one."
+)
+@click.option("--tensorboard/--no-tensorboard", default=None, help="Also write curves for TensorBoard.")
 @click.option("--quiet", is_flag=True, help="Print warnings only.")
 def train(**asked: Any) -> None:
     """Train a variant on images.
@@ -68,11 +61,15 @@ def train(**asked: Any) -> None:
 
     registry = loaded_registry()
     show_messages(asked["quiet"])
+    from ganzoo.config.schema import RunOptions
     from ganzoo.runs.request import Intervals, Request
     from ganzoo.runs.train import train as run
 
+    names = [field.name for field in fields(RunOptions) if field.name in asked]
+    unset = frozenset(name for name in names if asked[name] is None and name != "data_root")
+    asked = {name: value for name, value in asked.items() if name not in unset}
     options, intervals = train_options(asked), Intervals(**taken_by(Intervals, asked))
-    request = Request(options=options, intervals=intervals, **asked)
+    request = Request(options=options, intervals=intervals, unset=unset, **asked)
     folder = run(request, registry)
     if not request.quiet and os.environ.get("RANK", "0") == "0":
         click.echo(f"Samples: {folder.path / 'samples.png'}", err=True)

@@ -41,4 +41,6 @@ class TrainOptions:
             "precision": run.precision,
             "threads": run.threads,
         }
+        if self.data is None and run.options is not None and run.options.data_root is not None:
+            known["data_root"] = Path(run.options.data_root)
         return replace(self, **{name: value for name, value in known.items() if getattr(self, name) is None})

@@ -56,6 +56,22 @@ class PluginFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The options of `ganzoo train` that a resumed run takes over, and that may change: they decide no weight.
+
+    Only "rollback" changes a training, and only after a collapse.
+    """
+
+    sample_every: int = 500
+    checkpoint_every: int = 1000
+    keep: int = 3
+    on_collapse: Literal["warn", "stop", "rollback"] = "warn"
+    tensorboard: bool = False
+    on_bad_image: Literal["error", "skip"] = "error"
+    data_root: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """The config.json of a run: all that decides its result (variant to processes), and the circumstances.
 
@@ -73,10 +89,14 @@ class RunConfig:
     device: str
     threads: int
     versions: dict[str, str]
+    options: RunOptions | None = None  # runs of before this field have none
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, in the order of the fields."""
-        return {**asdict(self), "variant": as_json(self.variant)}
+        plain = {**asdict(self), "variant": as_json(self.variant)}
+        if self.options is None:
+            del plain["options"]
+        return plain
 
 
 def training_mistakes(training: Training) -> list[str]:
@@ -229,6 +249,9 @@ def _run_mistakes(config: RunConfig) -> list[str]:
     found: list[str] = []
     if not (0 <= config.seed < 2**63 and 1 <= config.threads <= 4096 and config.processes >= 1):
         found.append("seed, threads or processes is out of range.")
+    options = config.options or RunOptions()
+    if options.sample_every < 1 or options.checkpoint_every < 1 or options.keep < 2:
+        found.append("options: sample_every, checkpoint_every or keep is out of range.")
     if variant.weights:
         found.append("variant.weights: a run has none")
     if any(not 1 <= size <= LARGEST_SIZE for size in variant.sizes):

@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ganzoo.config.recipe import Recipe
-from ganzoo.config.schema import DataFacts, PluginFacts, RunConfig, read_run_config
+from ganzoo.config.schema import DataFacts, PluginFacts, RunConfig, RunOptions, read_run_config
 from ganzoo.data import ImageData
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, write_atomically
 from ganzoo.files.output import check_new_folder
 from ganzoo.files.regular import open_own
 from ganzoo.files.strict_json import read_bytes
-from ganzoo.files.text import reason
+from ganzoo.files.text import quoted, reason
 from ganzoo.variant import ImageSpec
 
 log = logging.getLogger(__name__)
 
 METRICS_BYTES = 2**28
 SETTINGS = ("variant", "image", "data", "seed", "precision", "processes")
+NAMES_OF_DATA = ("source", "name", "revision", "classes")
 CIRCUMSTANCES = ("device", "threads", "plugin", "versions")
 
 
@@ -118,6 +119,7 @@ def describe(
     precision: Literal["fp32", "bf16"],
     device: str,
     processes: int,
+    options: RunOptions | None = None,
 ) -> RunConfig:
     """Returns the config.json of a run of this recipe on these images, read from `source`, with the versions in use."""
     import numpy
@@ -149,6 +151,7 @@ def describe(
             "numpy": numpy.__version__,
             "python": platform.python_version(),
         },
+        options=options,
     )
 
 
@@ -161,13 +164,20 @@ def check_same(old: RunConfig, new: RunConfig) -> None:
     for config in (before, now):
         if not old.variant.training.schedules:  # a schedule is measured by the steps
             del config["variant"]["training"]["steps"]
-        del config["data"]["source"]  # the same pixels may lie elsewhere
+        for name in NAMES_OF_DATA:  # the same pixels and labels, by their fingerprint, may have other names
+            del config["data"][name]
     changes = [change for key in SETTINGS for change in _differences(key, before[key], now[key])]
     if changes:
         raise UsageError("This run was started with other settings:\n  " + "\n  ".join(changes))
+    if old.data.classes != new.data.classes:
+        log.warning(f"the classes are called {_names(new)} now, and were called {_names(old)}")
     for key in CIRCUMSTANCES:
         for change in _differences(key, before[key], now[key]):
             log.warning(f"this run will not be bit-identical to an uninterrupted one: {change}")
+
+
+def _names(config: RunConfig) -> str:
+    return quoted(", ".join(config.data.classes))
 
 
 def _differences(path: str, old: Any, new: Any) -> list[str]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from ganzoo.config.options import TrainOptions
-from ganzoo.config.schema import RunConfig
+from ganzoo.config.schema import RunConfig, RunOptions
 from ganzoo.engine.device import is_available
 from ganzoo.errors import UsageError
 from ganzoo.runs.budget import Budget
 from ganzoo.variant import Variant
 
 INCOMPLETE = "Say what to train and on what: ganzoo train VARIANT --data DATA --out RUN."
+INTERVALS = {"sample_every", "checkpoint_every", "keep", "on_collapse"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Intervals:
     sample_every: int = 500
     checkpoint_every: int = 1000
     keep: int = 3
-    on_collapse: str = "warn"
+    on_collapse: Literal["warn", "stop", "rollback"] = "warn"
     budget: Budget = Budget()
 
 
@@ -34,7 +36,8 @@ class Request:
     """One training: a variant, its options, and the run folder to make or to resume.
 
     `variant` is the name of a registered variant, or the resolved variant of the run to resume. None means the default
-    of the variant, or on resuming that of the run.
+    of the variant, or on resuming that of the run. `unset` names the fields of `RunOptions` that were not requested:
+    on resuming, those of the run count.
     """
 
     out: Path
@@ -42,11 +45,26 @@ class Request:
     options: TrainOptions = TrainOptions()
     batch_size: int | None = None
     seed: int | None = None
-    on_bad_image: str = "error"
+    on_bad_image: Literal["error", "skip"] = "error"
     intervals: Intervals = Intervals()
     resume: bool = False
     tensorboard: bool = False
     quiet: bool = False
+    unset: frozenset[str] = frozenset()
+
+    @property
+    def run_options(self) -> RunOptions:
+        """The options to save in the run."""
+        root = self.options.data_root
+        return RunOptions(
+            sample_every=self.intervals.sample_every,
+            checkpoint_every=self.intervals.checkpoint_every,
+            keep=self.intervals.keep,
+            on_collapse=self.intervals.on_collapse,
+            tensorboard=self.tensorboard,
+            on_bad_image=self.on_bad_image,
+            data_root=None if root is None else str(root.expanduser().absolute()),
+        )
 
     @property
     def source(self) -> str:
@@ -72,4 +90,6 @@ class Request:
         if options.device == "auto" and is_available(run.device):
             options = replace(options, device=run.device)
         seed = run.seed if self.seed is None else self.seed
-        return replace(self, variant=run.variant, options=options, seed=seed)
+        known = {name: getattr(run.options or RunOptions(), name) for name in self.unset}
+        intervals = replace(self.intervals, **{name: known.pop(name) for name in INTERVALS & known.keys()})
+        return replace(self, variant=run.variant, options=options, seed=seed, intervals=intervals, **known)

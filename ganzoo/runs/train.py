@@ -70,6 +70,7 @@ def train(request: Request, registry: Registry, data: ImageData | None = None) -
         precision=options.precision or "fp32",
         device=torch.device(device).type,
         processes=processes.size,
+        options=request.run_options,
     )
     if old is not None:
         check_same(old, config)
@@ -234,7 +235,9 @@ def _curve_writer() -> Callable[[str], Any]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise UsageError("--tensorboard needs the package tensorboard: pip install tensorboard.") from None
+        raise UsageError(
+            "--tensorboard needs the package tensorboard: pip install tensorboard, or add --no-tensorboard."
+        ) from None
     return SummaryWriter
 
 

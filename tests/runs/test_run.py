@@ -300,3 +300,30 @@ def test_real_images_for_the_watch_are_those_of_the_data_set(monkeypatch):
         found = sample_monitor.real_images(data)
         assert found.images is data.images and found.spread == sample_monitor.spread(data.images)
     assert asked == [one, other, one]
+
+
+def test_the_same_pixels_are_the_same_data_whatever_they_are_called(copied, workplace, tmp_path, capsys):
+    other = tmp_path / "renamed.npz"
+    shutil.copy(workplace / "grey.npz", other)
+    assert call("train", "--out", copied, "--resume", "--data", other, "--steps", "7") == 0
+    assert json.loads((copied / "config.json").read_text())["data"]["name"] == "renamed"
+
+
+def test_a_resumed_run_keeps_its_options(workplace, tmp_path, capsys):
+    run = tmp_path / "run"
+    given = {"sample_every": 2, "checkpoint_every": 1, "keep": 4, "on_collapse": "rollback", "on_bad_image": "skip"}
+    words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    assert call(*small.arguments(workplace / "grey.npz", run, *words, "--data-root", tmp_path, steps=2)) == 0
+    saved = json.loads((run / "config.json").read_text())["options"]
+    assert saved == {**given, "tensorboard": False, "data_root": str(tmp_path)}
+    assert call("train", "--out", run, "--resume", "--steps", "4", "--keep", "3") == 0
+    assert json.loads((run / "config.json").read_text())["options"] == {**saved, "keep": 3}
+    assert set(small.steps_of(run)) >= {2, 3, 4}
+
+
+def test_a_run_of_before_has_no_saved_options_and_resumes(copied):
+    config = json.loads((copied / "config.json").read_text())
+    del config["options"]
+    (copied / "config.json").write_text(json.dumps(config))
+    assert call("train", "--out", copied, "--resume", "--steps", "7") == 0
+    assert json.loads((copied / "config.json").read_text())["options"]["sample_every"] == 500

@@ -17,7 +17,10 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
-    """Tests of one file stay together, since they share what is made once; a worker that is done takes some of another's."""
+    """Tests of one file stay together, since they share what is made once.
+
+    A worker that is done takes some of another's.
+    """
     if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
         config.option.dist = "worksteal"
 

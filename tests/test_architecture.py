@@ -306,7 +306,10 @@ def forbidden(file: Path) -> list[str]:
 
 
 def loads_no_pickle(file: Path, function: ast.Attribute) -> bool:
-    """True for numpy's `load` with a literal `allow_pickle=False`, and for torch's, tensors alone, in the one file that may."""
+    """True for numpy's `load` with a literal `allow_pickle=False`, and for torch's where it may be called.
+
+    It may load tensors alone, and only in the one file that `MAY_LOAD_TENSORS` names.
+    """
     calls = [node for node in ast.walk(tree(file)) if isinstance(node, ast.Call) and node.func is function]
     words = {keyword.arg: ast.unparse(keyword.value) for call in calls for keyword in call.keywords}
     if ast.unparse(function) == "torch.load":

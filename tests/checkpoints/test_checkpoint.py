@@ -29,7 +29,7 @@ def same(a, b) -> bool:
         return (
             isinstance(b, dict)
             and list(a) == list(b)
-            and all(type(k) is type(q) and same(a[k], b[q]) for k, q in zip(a, b))
+            and all(type(k) is type(q) and same(a[k], b[q]) for k, q in zip(a, b, strict=True))
         )
     if isinstance(a, (list, tuple)):
         return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
@@ -133,7 +133,7 @@ def test_an_optimizer_and_its_schedule_go_on_bit_for_bit(tmp_path, which):
     def state(parts):
         keep = [part.state_dict() for part in parts]
         return {
-            **dict(zip(("generator", "optimizer"), keep)),
+            **dict(zip(("generator", "optimizer"), keep[:2], strict=True)),
             "schedule": {k: v for k, v in keep[2].items() if not callable(v)},
         }
 
@@ -143,7 +143,7 @@ def test_an_optimizer_and_its_schedule_go_on_bit_for_bit(tmp_path, which):
     path = save_checkpoint(tmp_path / "checkpoints", 4, state(stopped))
     trees = load_checkpoint(path)[1]
     assert same(trees, state(stopped))
-    for part, key in zip(resumed, trees):
+    for part, key in zip(resumed, trees, strict=True):
         part.load_state_dict(trees[key])
     train(resumed, range(4, 8))
     assert same(state(resumed), state(straight))
@@ -181,7 +181,10 @@ def test_a_state_that_is_not_finite_is_never_written(tmp_path):
     trees = {"discriminator": {"fine": torch.ones(1)}, "generator": {**bad, "half": torch.ones(1, dtype=torch.float16)}}
     with pytest.raises(DivergedError) as caught:
         save_checkpoint(tmp_path / "checkpoints", 12, trees)
-    expected = "step 12: values are not finite in generator 'w0', generator 'w1', generator 'w2' and 1 more; this state was not saved."
+    expected = (
+        "step 12: values are not finite in generator 'w0', generator 'w1', generator 'w2' and 1 more; "
+        "this state was not saved."
+    )
     assert str(caught.value) == expected and os.listdir(tmp_path) == []
     for dtype in (torch.bfloat16, torch.float64, torch.complex64, torch.float8_e4m3fn):
         with pytest.raises(DivergedError):

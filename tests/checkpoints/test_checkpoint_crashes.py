@@ -1,4 +1,4 @@
-"""After every crash, power cut, full disk and flipped bit: the previous checkpoint or the whole new one, never anything else."""
+"""After every crash, power cut, full disk and flipped bit: the previous checkpoint or the new one, whole."""
 
 import errno
 import itertools
@@ -52,7 +52,10 @@ def newest_step(folder):
 
 
 class Faults:
-    """Counts the calls by which a save touches the disk and, at call number `at`, lets `fault(real, arguments)` stand in for it."""
+    """Counts the calls by which a save touches the disk.
+
+    At call number `at`, `fault(real, arguments)` stands in for it.
+    """
 
     def __init__(self, monkeypatch, at=0, fault=None):
         self.calls = []
@@ -138,7 +141,7 @@ def test_a_process_that_dies_at_any_call_loses_nothing(three, tmp_path, operatio
         folder = tmp_path / str(number)
         shutil.copytree(three, folder)
 
-        def die():
+        def die(at=at, fault=fault, folder=folder):
             with pytest.MonkeyPatch.context() as monkeypatch:
                 Faults(monkeypatch, at, fault)
                 work(folder)
@@ -245,7 +248,7 @@ def test_after_every_power_loss_the_previous_checkpoint_is_found_and_the_report_
     content = {name: (path / name).read_bytes() for name in sorted(os.listdir(path))}
     assert len(content) == 4
     for states in itertools.product(STATES, repeat=len(content)):
-        for (name, data), state in zip(content.items(), states):
+        for (name, data), state in zip(content.items(), states, strict=True):
             (path / name).unlink(missing_ok=True)
             if STATES[state]:
                 (path / name).write_bytes(STATES[state](data))
@@ -254,7 +257,7 @@ def test_after_every_power_loss_the_previous_checkpoint_is_found_and_the_report_
             assert newest_step(tmp_path) == (2 if whole else 1)
         assert len(reports) == (not whole)
         if not whole:
-            broken = [name for name, state in zip(content, states) if state != "whole"]
+            broken = [name for name, state in zip(content, states, strict=True) if state != "whole"]
             assert reports[0].startswith("skipped checkpoint step-000000002: ") and "\n" not in reports[0]
             assert any(f"{path / name} " in reports[0] for name in broken)
             first = states[list(content).index("MANIFEST.json")], states[list(content).index("state.json")]

@@ -38,7 +38,7 @@ COMMANDS += ["pull", "push", "search"]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with tiny images, a finished run, a damaged one and the cache; every process of these tests uses the cache."""
+    """A folder with tiny images, a finished run, a damaged one and the cache that all processes of these tests use."""
     folder = tmp_path_factory.mktemp("place")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANZOO_CACHE", str(folder / "cache"))
@@ -107,7 +107,10 @@ def test_show_names_settings_that_train_takes():
     card = json.loads(small.forked_ganzoo("show", "dcgan", "--json").stdout)
     assert card["paper"].startswith("https://") and card["parts"]["generator"]["options"]["width"] == 64
     assert "--set generator.width=64" in small.forked_ganzoo("show", "dcgan").stdout
-    share = '--set training.schedules.loss.share={"to_value": 0.1, "from_value": null, "from_fraction": 0.0, "to_fraction": 1.0, "shape": "cosine"}'
+    share = (
+        '--set training.schedules.loss.share={"to_value": 0.1, "from_value": null, "from_fraction": 0.0, '
+        '"to_fraction": 1.0, "shape": "cosine"}'
+    )
     assert share in small.forked_ganzoo("show", "r3gan").stdout
 
 
@@ -149,7 +152,7 @@ def test_commands_and_data_sets_complete():
     assert "fashion-mnist" in done.stdout
 
 
-# -- what goes wrong ---------------------------------------------------------------------------------------------------
+# -- what goes wrong --------------------------------------------------------------------------------------------------
 
 TRAIN = [
     "train",
@@ -240,7 +243,7 @@ def test_all_mistakes_of_a_configuration_come_at_once(place, tmp_path):
     assert "Did you mean 'width'?" in done.stderr and "training.ema: must be at least 0 and below 1" in done.stderr
 
 
-# -- odd surroundings --------------------------------------------------------------------------------------------------
+# -- odd surroundings -------------------------------------------------------------------------------------------------
 
 
 def shell(line: str, **environment) -> subprocess.CompletedProcess:
@@ -365,7 +368,7 @@ def test_a_folder_that_may_not_be_written():
         assert sorted(folder.rglob("*")) == before
 
 
-# -- progress ------------------------------------------------------------------------------------------------------------
+# -- progress ---------------------------------------------------------------------------------------------------------
 
 
 def test_without_a_terminal_there_are_lines_and_no_bar(place, tmp_path):

@@ -1,4 +1,4 @@
-"""Settings of the command line, and config.json files that somebody else wrote: every mistake is one line that names it."""
+"""Settings of the command line, and config.json files of others: every mistake is one line that names it."""
 
 import json
 import random

@@ -36,7 +36,10 @@ SMALL = {
 
 
 def trainer_with(variant, names, **options):
-    """A small trainer of a built-in variant with mix-ins, the augmentation's probability high and nothing waiting for its start."""
+    """A small trainer of a built-in variant with mix-ins.
+
+    The augmentation's probability is high, and nothing waits for its start.
+    """
     image, generator, discriminator = SMALL[variant]
     found = mixed_in(registry().get("variants", variant), names, registry())
     found = replace(found, generator=replace(found.generator, options={**found.generator.options, **generator}))
@@ -217,7 +220,10 @@ REFUSED = {
     (
         "diffaugment",
         "ada",
-    ): "Images can go through one augmentation, not both 'diffaugment' and 'ada': leave one out, or take the other with",
+    ): (
+        "Images can go through one augmentation, not both 'diffaugment' and 'ada': "
+        "leave one out, or take the other with"
+    ),
     ("ada", "ada"): "'dcgan' has the augmentation 'ada' already; its options are --set augmentation.<option>=...",
     ("r1", "r1"): r"'dcgan' has the regularizer 'r1' already; its options are --set regularizers.r1.<option>=...",
 }

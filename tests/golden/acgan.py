@@ -1,6 +1,7 @@
 """Runs the discriminator of clvrai/ACGAN-PyTorch once: `python tests/golden/acgan.py CHECKOUT`.
 
-It has 1.6 million weights, so they are not stored: `weights_of` makes them, here and in the test, from their number alone.
+It has 1.6 million weights, so they are not stored: `weights_of` makes them, here and in the test, from their number
+alone.
 """
 
 import sys
@@ -12,7 +13,10 @@ from torch import nn
 
 
 def weights_of(network):
-    """Sets all parameters, in order, to sines of their running number, scaled by the fan in; scales of batch norm lie around 1."""
+    """Sets all parameters, in order, to sines of their running number, scaled by the fan in.
+
+    Scales of batch norm lie around 1.
+    """
     with torch.no_grad():
         for number, parameter in enumerate(network.parameters()):
             waves = torch.sin(torch.arange(parameter.numel(), dtype=torch.float64) * 0.7 + number).view(parameter.shape)

@@ -1,7 +1,7 @@
 """Runs the networks and the losses of carpedm20/BEGAN-tensorflow once: `python tests/golden/began.py CHECKOUT`.
 
-Its `Trainer.build_model` makes the whole graph; files, sessions and pictures around it are left out. It runs on the CPU, so it is told
-NHWC, as `--use_gpu=False` tells it.
+Its `Trainer.build_model` makes the whole graph; files, sessions and pictures around it are left out. It runs on the
+CPU, so it is told NHWC, as `--use_gpu=False` tells it.
 """
 
 import sys

@@ -25,7 +25,10 @@ def narrow_module(checkout):
 
 
 def perturb(network):
-    """Weights, statistics and scales with contrast; the vectors of the power method stay those of the weights before."""
+    """Weights, statistics and scales with contrast.
+
+    The vectors of the power method stay those of the weights before.
+    """
     for name, value in [*network.named_parameters(), *network.named_buffers()]:
         if name.endswith("running_mean"):
             value.normal_(0, 0.3)

@@ -1,6 +1,7 @@
 """Runs the official network of DINOv2, two small layers of it, once: `python tests/golden/dinov2.py CHECKOUT`.
 
-Its weights and the images, as they are after normalization, follow from their names. The options are those of `dinov2/hub/backbones.py`.
+Its weights and the images, as they are after normalization, follow from their names. The options are those of
+`dinov2/hub/backbones.py`.
 """
 
 import sys

@@ -1,8 +1,9 @@
-"""Runs the discriminator of EBGAN in hwalsuklee/tensorflow-generative-model-collections once: `python tests/golden/ebgan.py CHECKOUT`.
+"""Runs the discriminator of EBGAN once: `python tests/golden/ebgan.py CHECKOUT`.
 
-Its sizes are fixed (28 pixels, 64 channels, codes of 32 numbers); its weights follow from their names. Its pulling-away term lacks the
-square of the paper's equation 4. As cos²(a, b) is the cosine of the matrices aaᵀ and bbᵀ, the paper's term is the port's of those, which
-is what is recorded, beside an independent sum over pairs in numpy.
+CHECKOUT is a clone of hwalsuklee/tensorflow-generative-model-collections. Its sizes are fixed (28 pixels, 64 channels,
+codes of 32 numbers); its weights follow from their names. Its pulling-away term lacks the square of the paper's
+equation 4. As cos²(a, b) is the cosine of the matrices aaᵀ and bbᵀ, the paper's term is the port's of those, which is
+what is recorded, beside an independent sum over pairs in numpy.
 """
 
 import sys

@@ -13,8 +13,9 @@ VARIANCES = ("var", "variance")
 
 
 def numbers(name: str, shape: tuple[int, ...], outputs: int = -1) -> numpy.ndarray:
-    """Random numbers of a seed made from the name, float32: scales around 1, small shifts, variances above 0, the rest by its fan in.
+    """Random numbers of a seed made from the name, float32.
 
+    Scales lie around 1, shifts are small, variances above 0, the rest is scaled by its fan in.
     `outputs` is the axis of the weight that counts its outputs.
     """
     normal = numpy.random.RandomState(crc32(name.encode())).standard_normal(shape)

@@ -1,9 +1,10 @@
 """Runs lim0606/pytorch-geometric-gan for one iteration: `python tests/golden/geometric_gan.py CHECKOUT`.
 
-Its `main.py standard geogan` is run as it stands on four random grey images of 32 pixels, narrow, with two generator steps instead of
-ten, twice: with the straight and with the leaky loss of the generator. What torch has lost since 2017 is given back: names of layers
-with dots, `.next()` of a loader, `.data[0]` of a scalar. Weights start 15 times as large, so that nothing that is compared is nearly 0.
-Files and pictures are left out. What it computes is read from its global names when its optimizers step.
+Its `main.py standard geogan` is run as it stands on four random grey images of 32 pixels, narrow, with two generator
+steps instead of ten, twice: with the straight and with the leaky loss of the generator. What torch has lost since 2017
+is given back: names of layers with dots, `.next()` of a loader, `.data[0]` of a scalar. Weights start 15 times as
+large, so that nothing that is compared is nearly 0. Files and pictures are left out. What it computes is read from its
+global names when its optimizers step.
 """
 
 import sys

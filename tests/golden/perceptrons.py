@@ -1,8 +1,8 @@
-"""GAN, CGAN and DRAGAN once more, in numpy float64 alone: `python tests/golden/perceptrons.py` writes their golden values.
+"""GAN, CGAN and DRAGAN once more, in numpy float64: `python tests/golden/perceptrons.py` writes their golden values.
 
-The originals need Theano and pylearn2, an unpublished program, and TensorFlow 0.x, so their equations are written out here from their
-sources (GAN: `mnist.yaml`, `AdversaryCost2` and pylearn2's Maxout; DRAGAN: the notebook) or the paper (CGAN), layer by layer, with
-gradients by hand. Pixels are in [0, 1], as there. Weights are (inputs, outputs).
+The originals need Theano and pylearn2, an unpublished program, and TensorFlow 0.x, so their equations are written out
+here from their sources (GAN: `mnist.yaml`, `AdversaryCost2` and pylearn2's Maxout; DRAGAN: the notebook) or the paper
+(CGAN), layer by layer, with gradients by hand. Pixels are in [0, 1], as there. Weights are (inputs, outputs).
 """
 
 from pathlib import Path

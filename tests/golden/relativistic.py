@@ -1,7 +1,8 @@
-"""Records what one iteration of AlexiaJM/RelativisticGAN `GAN_losses_iter.py` computes: `python relativistic.py CHECKOUT OUT.safetensors`.
+"""Records what one iteration of RelativisticGAN computes: `python relativistic.py CHECKOUT OUT.safetensors`.
 
-The script is run as it stands, on twelve random grey images, but the widths 64 to 512 of its `--arch 1` are divided by 32, and the
-packages that it uses for files and pictures are replaced by nothing. What it computes is read from its global names.
+CHECKOUT is a clone of AlexiaJM/RelativisticGAN. Its script `GAN_losses_iter.py` is run as it stands, on twelve random
+grey images, but the widths 64 to 512 of its `--arch 1` are divided by 32, and the packages that it uses for files and
+pictures are replaced by nothing. What it computes is read from its global names.
 """
 
 import os
@@ -74,8 +75,9 @@ def run(text, number, out, folder):
     sys.modules["torchvision.datasets"].ImageFolder = lambda **options: [(image, 0) for image in IMAGES]
     sys.modules["torchvision.utils"].save_image = at_start
     torch.optim.Adam = Adam
-    options = f"--loss_D {number} --arch 1 --spectral True --cuda False --seed 1 --batch_size 3 --n_colors 1 --image_size 32 --z_size 5"
-    options += (
+    options = (
+        f"--loss_D {number} --arch 1 --spectral True --cuda False --seed 1"
+        " --batch_size 3 --n_colors 1 --image_size 32 --z_size 5"
         f" --n_iter 1 --lr_D .0002 --lr_G .0002 --save False --output_folder {folder} --extra_folder {folder}/extra"
     )
     sys.argv = ["GAN_losses_iter.py", *options.split()]

@@ -1,6 +1,7 @@
 """Runs SAGAN's official networks and losses once: `python tests/golden/sagan.py CHECKOUT`.
 
-CHECKOUT is a clone of brain-research/self-attention-gan. Their widths are arguments; their weights follow from their names.
+CHECKOUT is a clone of brain-research/self-attention-gan. Their widths are arguments; their weights follow from their
+names.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """Runs the official networks and losses of SNGAN and cGAN-PD once: `python tests/golden/sngan.py PROJECTION LIBRARY`.
 
-PROJECTION is a clone of pfnet-research/sngan_projection, LIBRARY of pfnet-research/chainer-gan-lib, where the same authors have the plain
-convolutions. Their widths are arguments; their weights follow from their names. They run in float64 on the CPU: for that the vector
-norm of `max_sv.py`, a kernel for GPUs, is numpy's.
+PROJECTION is a clone of pfnet-research/sngan_projection, LIBRARY of pfnet-research/chainer-gan-lib, where the same
+authors have the plain convolutions. Their widths are arguments; their weights follow from their names. They run in
+float64 on the CPU: for that the vector norm of `max_sv.py`, a kernel for GPUs, is numpy's.
 """
 
 import importlib
@@ -59,7 +59,7 @@ def given(random, classes):
 
 
 def judged(discriminator, images, label, out):
-    """Two passes in training and one in evaluation; small gradients of the sum of the first logits; adds all to `out`."""
+    """Adds to `out` two passes in training, one in evaluation, and small gradients of the sum of the first logits."""
     ask = (lambda: discriminator(images, y=label)) if label is not None else (lambda: discriminator(images))
     for number in (0, 1):
         logits = ask()

@@ -1,7 +1,8 @@
 """Runs StudioGAN's networks once, narrow and with random weights: `python tests/golden/studio.py CHECKOUT`.
 
-CHECKOUT is a clone of POSTECH-CVLab/PyTorch-StudioGAN. Its `utils/misc.py`, of which the networks use one context manager, wants metrics
-and plotting; an empty module with that manager stands in its place. `deep_conv.py` has its widths as numbers, which are divided by 32.
+CHECKOUT is a clone of POSTECH-CVLab/PyTorch-StudioGAN. Its `utils/misc.py`, of which the networks use one context
+manager, wants metrics and plotting; an empty module with that manager stands in its place. `deep_conv.py` has its
+widths as numbers, which are divided by 32.
 """
 
 import re
@@ -52,7 +53,10 @@ def network_module(checkout, backbone):
 
 
 def perturb(network):
-    """Weights, statistics and scales with contrast; the vectors of the power method stay those of the weights before."""
+    """Weights, statistics and scales with contrast.
+
+    The vectors of the power method stay those of the weights before.
+    """
     with torch.no_grad():
         for name, value in [*network.named_parameters(), *network.named_buffers()]:
             if name.endswith("running_mean"):

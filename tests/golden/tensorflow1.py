@@ -1,7 +1,7 @@
 """TensorFlow 1 as far as the official codes here use it, on TensorFlow 2: import this before them.
 
-`tensorflow` becomes `tensorflow.compat.v1`, to which is added what was `tf.contrib` (slim is now the package tf_slim). Packages that
-the official files import and that nothing here calls become empty modules.
+`tensorflow` becomes `tensorflow.compat.v1`, to which is added what was `tf.contrib` (slim is now the package tf_slim).
+Packages that the official files import and that nothing here calls become empty modules.
 """
 
 import os
@@ -63,7 +63,7 @@ def official_name(variable) -> str:
 
 @contextmanager
 def double_precision():
-    """Makes variables float64, also where the official code says float32, so that what is recorded has no rounding of its own."""
+    """Makes variables float64, also where the official code says float32: so the record has no rounding of its own."""
     kept = {name: getattr(tf, name) for name in ("float32", "random_uniform", "Variable")}
     tf.float32, tf.random_uniform = tf.float64, partial(tf.random_uniform, dtype=tf.float64)
     tf.Variable = lambda value, **options: kept["Variable"](numpy.asarray(value), **options)

@@ -1,7 +1,7 @@
-"""Runs the official networks and one iteration of the official loop of WGAN once: `python tests/golden/wgan.py CHECKOUT`.
+"""Runs the official networks of WGAN and one iteration of its loop once: `python tests/golden/wgan.py CHECKOUT`.
 
-CHECKOUT is a clone of martinarjovsky/WassersteinGAN. Its `main.py` needs a Python and torch of 2017, so the loop's lines are repeated
-here around its own networks: clip, critic step, generator step.
+CHECKOUT is a clone of martinarjovsky/WassersteinGAN. Its `main.py` needs a Python and torch of 2017, so the loop's
+lines are repeated here around its own networks: clip, critic step, generator step.
 """
 
 import sys

@@ -151,7 +151,7 @@ class Flat(torch.nn.Module):
 
 @pytest.fixture
 def run_of(tmp_path, monkeypatch):
-    """Makes a training loop around a small generator, whose looks come every `every` steps and whose warm-up is over."""
+    """Makes a training loop around a small generator; looks come every `every` steps and the warm-up is over."""
     from ganzoo.engine.trainer import Trainer
     from ganzoo.losses import Loss
     from ganzoo.runs import collapse as watch

@@ -1,7 +1,7 @@
 """kill -9 at any moment: whatever was reported is still there, and the resumed run ends in the same bits.
 
-A parent that has imported torch forks every child, so that a kill costs a tenth of a second instead of a start of Python.
-The first test goes through real, fresh processes.
+A parent that has imported torch forks every child, so that a kill costs a tenth of a second instead of a start of
+Python. The first test goes through real, fresh processes.
 """
 
 import os
@@ -112,7 +112,10 @@ def check_finished(run, whole):
 
 
 def kill_until_done(data, run, log, kills, seed, longest):
-    """Kills at random moments as often as asked, checks after each, then lets the run end; returns how many kills hit a live child."""
+    """Kills at random moments as often as asked, checks after each, then lets the run end.
+
+    Returns how many kills hit a live child.
+    """
     moments, hits = random.Random(seed), 0
     while hits < kills:
         with forked(next_words(data, run), log) as (child, ended):
@@ -130,7 +133,7 @@ def kill_until_done(data, run, log, kills, seed, longest):
 
 
 def die_at(function_name, number):
-    """Makes a child kill itself at its n-th call of an os function inside a save: before it, or in the middle of a write."""
+    """Makes a child kill itself at its n-th call of an os function inside a save: before it, or mid-write."""
 
     def prepare():
         real, calls = getattr(os, function_name), [0]

@@ -1,4 +1,4 @@
-"""A run from the first step to the last: what its folder holds, resuming bit for bit, and what a resumed run may not change."""
+"""A run from the first step to the last: its folder, resuming bit for bit, and what a resumed run may not change."""
 
 import json
 import re

@@ -1,4 +1,7 @@
-"""One mistake for each check: (the check that must see it, what its sentence must say, what of the tiny variant is other)."""
+"""One mistake for each check.
+
+As (the check that must see it, what its sentence must say, what of the tiny variant is other).
+"""
 
 from __future__ import annotations
 

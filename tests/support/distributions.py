@@ -102,7 +102,7 @@ def pip_install(target: Path, *arguments: str | Path) -> None:
 def run(
     *arguments: str, folders: Iterable[Path] = (), cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess:
-    """Runs `python <arguments>` in a fresh process that also sees the distributions in `folders`, the first one first."""
+    """Runs `python <arguments>` in a fresh process that also sees the distributions in `folders`, in their order."""
     inherited = os.environ.get("PYTHONPATH")
     paths = [str(folder) for folder in folders] + ([inherited] if inherited else [])
     settings = os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | environment

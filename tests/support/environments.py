@@ -1,4 +1,4 @@
-"""New virtual environments that reach torch, pip and ganzoo where the tests have them, so that making one takes no time."""
+"""New virtual environments that reach torch, pip and ganzoo where the tests have them: making one takes no time."""
 
 from __future__ import annotations
 

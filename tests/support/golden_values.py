@@ -40,7 +40,7 @@ def close(ours: torch.Tensor, theirs: torch.Tensor) -> bool:
 
 
 def turned(theirs: torch.Tensor) -> torch.Tensor:
-    """A weight of TensorFlow, whose axes are height, width and inputs before outputs, as torch has it; vectors as they are."""
+    """A weight of TensorFlow (axes height, width, inputs, outputs) as torch has it; vectors as they are."""
     return theirs.permute(3, 2, 0, 1) if theirs.dim() == 4 else theirs.t() if theirs.dim() == 2 else theirs
 
 

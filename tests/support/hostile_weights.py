@@ -1,4 +1,4 @@
-"""A corpus of files that are not the model.safetensors they are given as, each with a word of the reason to refuse it."""
+"""A corpus of files that are not the model.safetensors they are given as, each with a word of the refusal's reason."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ def other_kinds() -> dict:
 
 
 def corpus() -> dict[str, tuple[bytes | Callable[[Path], None], str]]:
-    """Every case by name: what lies in the file, and the reason (a regular expression) with which it must be refused."""
+    """Every case by name: what lies in the file, and the reason (a regular expression) it must be refused with."""
     parts = (
         truncations(),
         lengths(),

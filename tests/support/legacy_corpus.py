@@ -1,4 +1,7 @@
-"""Checkpoints as people have them and as attackers send them. Whatever code they carry would make a file, the canary."""
+"""Checkpoints as people have them and as attackers send them.
+
+Whatever code they carry would make a file, the canary.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Answer:
-    """What is sent: `cut` bytes of the body at most, then the connection breaks; `length` is the Content-Length that is claimed."""
+    """What is sent: `cut` bytes of the body at most, then the connection breaks.
+
+    `length` is the Content-Length that is claimed.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -25,7 +28,10 @@ class Answer:
 
 @dataclass
 class Fault:
-    """What is wrong with the next `times` answers at `spot` (-1: with all); it is applied to the answer that would be right."""
+    """What is wrong with the next `times` answers at `spot` (-1: with all).
+
+    It is applied to the answer that would be right.
+    """
 
     spot: str
     kind: str

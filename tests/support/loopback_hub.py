@@ -1,7 +1,7 @@
-"""A stand-in for the Hugging Face Hub on this machine, which the real client pushes to and pulls from through HF_ENDPOINT.
+"""A stand-in for the Hugging Face Hub on this machine: the real client pushes to it and pulls from it by HF_ENDPOINT.
 
-It keeps repositories in memory, sends large files from another origin as the real one does, can be told to answer wrongly, and
-remembers every request. What it does not have: xet, pull requests, more than one branch, datasets.
+It keeps repositories in memory, sends large files from another origin as the real one does, can be told to answer
+wrongly, and remembers every request. What it does not have: xet, pull requests, more than one branch, datasets.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ ROUTES = [
 
 
 def spot_of(route: str, method: str, path: str) -> str:
-    """The name under which a fault is asked for: as the route, but config.json and weights are told apart by what fetches them."""
+    """The name under which a fault is asked for.
+
+    It is the route, but config.json and weights are told apart by what fetches them.
+    """
     if route == "resolve":
         return "head weights" if is_large(path) else "redirect"
     return {"small": f"{method.lower()} config", "large": "get weights"}.get(route, route)

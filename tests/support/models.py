@@ -1,4 +1,4 @@
-"""What the tests of model folders share: a tiny trained-looking generator, its folder, and files of tensors written by hand."""
+"""What tests of model folders share: a tiny trained-looking generator, its folder, files of tensors made by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OPTIONS = {"latent_dim": 6, "width": 4}
 
 
 def lively_model(name: str = "dcgan", image: ImageSpec = IMAGE, seed: int = 0, **options) -> Model:
-    """A generator whose images have contrast, as after training: batch norm has seen latents, the last weights are large."""
+    """A generator whose images have contrast, as after training: batch norm saw latents, the last weights are large."""
     part = Part(name, options or (OPTIONS if name == "dcgan" else {}))
     with seeded(seed), torch.no_grad():
         generator = build_part(bind_part("generator", part, registry()), image)

@@ -1,7 +1,7 @@
 """Does what a page of the documentation says, block by block, in a new environment and an empty folder.
 
-A block whose first line is `# path/file.py` (or .toml) is that file. Other Python blocks are run, and of console blocks the lines
-that begin with `$`. Blocks of `text` are what programs answer.
+A block whose first line is `# path/file.py` (or .toml) is that file. Other Python blocks are run, and of console blocks
+the lines that begin with `$`. Blocks of `text` are what programs answer.
 """
 
 from __future__ import annotations
@@ -80,7 +80,10 @@ class Reader:
         self.learn(shown, done.stdout)
 
     def learn(self, command: str, output: str) -> None:
-        """Numbers that a page can only show as an example: where it prints them they are taken for the blocks that follow."""
+        """Numbers that a page can only show as an example.
+
+        Where the command prints them, they are taken for the blocks that follow.
+        """
         if command.startswith("ganzoo push"):
             self.changes["fedcba9876543210fedcba9876543210fedcba98"] = output.strip().rpartition("@")[2]
         if found := re.search(r"^sha256: ([0-9a-f]{64})$", output, re.M):

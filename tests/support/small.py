@@ -1,4 +1,4 @@
-"""What the tests of whole runs share: tiny data, tiny settings, the command line as a process of its own, and comparisons."""
+"""What tests of whole runs share: tiny data, tiny settings, the command line as its own process, and comparisons."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def arguments(data: Path, out: Path, *more: str, variant: str = "dcgan", steps: 
 
 
 def narrow(variant: str) -> list[str]:
-    """The words that set every option `width` of the variant's networks to 4; of a plugin that is installed elsewhere both."""
+    """The words that set every option `width` of the variant's networks to 4.
+
+    Of a plugin that is installed elsewhere, both.
+    """
     if variant not in registry().names("variants"):
         return ["--set", "generator.width=4", "--set", "discriminator.width=4"]
     card = registry().get("variants", variant)
@@ -65,7 +68,10 @@ def ganzoo(*words: str, cwd: Path | None = None, **environment: str | None) -> s
 
 
 def forked_ganzoo(*words: str, cwd: Path | None = None, prepare=lambda: None, **environment: str | None):
-    """As `ganzoo`, but the process is a fork of this one, which has imported torch: no 2.5 s of a processor for a start."""
+    """As `ganzoo`, but the process is a fork of this one, which has imported torch.
+
+    That saves the 2.5 s of a processor that a start takes.
+    """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
         child = os.fork()
         if child == 0:
@@ -78,7 +84,10 @@ def forked_ganzoo(*words: str, cwd: Path | None = None, prepare=lambda: None, **
 def become_ganzoo(
     words, out: int, error: int, prepare=lambda: None, cwd=None, environment=MappingProxyType({})
 ) -> NoReturn:
-    """Turns a forked child into the command line, with these descriptors for its output; nothing of pytest runs on in it."""
+    """Turns a forked child into the command line, with these descriptors for its output.
+
+    Nothing of pytest runs on in it.
+    """
     code = 70
     try:
         os.dup2(out, 1), os.dup2(error, 2)

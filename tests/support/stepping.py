@@ -91,7 +91,7 @@ def names_of(trainer, role):
 
 
 def scripted_turn(logits, **tensors):
-    """A turn whose `logits(images, **heads)` is the given function, and whose other attributes are the given tensors."""
+    """A turn whose `logits(images, **heads)` is the given function and whose other attributes are the given tensors."""
 
     def scored(images, *label, stands_for=None, **heads):
         return logits(images, *label, **heads)

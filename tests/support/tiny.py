@@ -1,4 +1,4 @@
-"""What the tests of latent tools share: models around a generator made for one test, and the built-in ones at width 4."""
+"""What tests of latent tools share: models around generators made for one test, and the built-in ones at width 4."""
 
 from __future__ import annotations
 

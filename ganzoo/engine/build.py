@@ -95,14 +95,14 @@ def build_trainer(
 
 
 def check_boundary(recipe: Recipe, loss: Loss, augmentation: Augmentation | None) -> None:
-    """UsageError if the augmentation adapts to the side of a boundary that real logits are on, and the loss has none."""
+    """UsageError if the augmentation adapts to a boundary between real and fake logits and the loss has none."""
     if augmentation is None or not augmentation.needs_boundary or loss.boundary is not None:
         return
     name, path = recipe.parts["augmentation"].name, "--set augmentation"
     raise UsageError(
         f"'{name}' adapts to how many real images the discriminator takes for real, and the loss "
-        f"'{recipe.parts['loss'].name}' states no boundary between real and fake logits (its attribute boundary). Fix the probability instead: "
-        f"{path}.target=null {path}.start=0.3."
+        f"'{recipe.parts['loss'].name}' states no boundary between real and fake logits (its attribute boundary). "
+        f"Fix the probability instead: {path}.target=null {path}.start=0.3."
     )
 
 

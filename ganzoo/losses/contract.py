@@ -19,8 +19,8 @@ class Loss(nn.Module):
     only training needs is a submodule. It contains no optimizer, logger, device or `backward`. `short_run`: its options
     for runs of only a few hundred steps (`ganzoo check`). `real_is_low`: whether it gives real images the lower logits,
     as losses on energies do. `boundary`: the logit that separates real from fake images as the loss has it, None if it
-    has no such number (Wasserstein, relativistic, energies). `needs_per_sample_gradients`: whether a penalty of its own needs each image's own
-    gradient, of which a discriminator with batch norm deprives it.
+    has no such number (Wasserstein, relativistic, energies). `needs_per_sample_gradients`: whether a penalty of its own
+    needs each image's own gradient, of which a discriminator with batch norm deprives it.
     """
 
     phases: tuple[Phase, ...] = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",)))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ganzoo.config.recipe import BoundPart, Recipe
 from ganzoo.engine.distributed import ALONE, Processes
-from ganzoo.engine.randomness import seeded
+from ganzoo.engine.randomness import process_randomness, seeded
 from ganzoo.errors import GanzooError, PluginError, UsageError
 from ganzoo.files.text import one_line
-from ganzoo.losses import Augmentation, Loss
+from ganzoo.losses import Augmentation, Loss, Regularizer
 from ganzoo.networks import Generator
 from ganzoo.networks.precision import float32_by_default
 from ganzoo.variant import ImageSpec
@@ -104,6 +106,49 @@ def check_boundary(recipe: Recipe, loss: Loss, augmentation: Augmentation | None
         f"'{recipe.parts['loss'].name}' states no boundary between real and fake logits (its attribute boundary). "
         f"Fix the probability instead: {path}.target=null {path}.start=0.3."
     )
+
+
+def check_single_images(trainer: Trainer) -> None:
+    """UsageError if a micro-batch is one image and a network normalizes over the batch, where one value has no spread.
+
+    Copies are tried in training mode, so that no statistics move.
+    """
+    if min(part.stop - part.start for part in trainer.micro_batches) > 1:
+        return
+    image = trainer.image
+    label = torch.zeros(1, dtype=torch.int64, device=trainer.device) if image.classes else None
+    pixels = torch.zeros(1, image.channels, image.size, image.size, device=trainer.device, dtype=trainer.dtype)
+    latent = trainer.generator.latent(1, trainer.random("one")).to(trainer.dtype)
+    for role, given in {"generator": latent, "discriminator": pixels}.items():
+        network = getattr(trainer, role)
+        if network is None:
+            continue
+        try:
+            with torch.no_grad(), process_randomness(trainer.device):
+                deepcopy(network).train()(given, label)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UsageError(
+                f"The {role} normalizes over the batch, and one image at a time has no spread: use --batch-size 2 or "
+                f"more, so that each of {trainer.training.accumulate} micro-batches (training.accumulate) "
+                f"on each of {trainer.processes.size} processes has two images."
+            ) from None
+
+
+def warn_of_late_mixins(trainer: Trainer, images: int, batches_per_step: int) -> None:
+    """Logs a warning for each mix-in that cannot change any step of the run; the data are `images` images."""
+    training = trainer.training
+    epoch = images / (training.batch_size * max(batches_per_step, 1))
+    size = min(part.stop - part.start for part in trainer.micro_batches)
+    mixins = {f"the regularizer '{name}'": module for name, module in trainer.regularizers.items()}
+    if trainer.augmentation is not None:
+        mixins["the augmentation"] = trainer.augmentation
+    for name, mixin in mixins.items():
+        first = cast(Regularizer, mixin).first_step(size, epoch)
+        if first >= training.steps:
+            when = f"before step {math.ceil(first)}" if math.isfinite(first) else "with these options"
+            log.warning(f"In the {training.steps} steps of this run {name} does nothing: it cannot act {when}.")
 
 
 def warn_of_batch_norm(discriminator: nn.Module | None, regularizers: nn.ModuleDict, loss: Loss | None = None) -> None:

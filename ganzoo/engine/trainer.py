@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -89,7 +90,7 @@ class Trainer:
         self.observing = augmentation is not None and type(augmentation).observe is not Augmentation.observe
         self.unobserved: set[str] = set()  # phases in which an adaptive augmentation received no real logits
         self.unselected: set[str] = set()  # phases in which a regularizer that selects received no fakes' logits
-        self._parts = parts(training, processes)
+        self.micro_batches = parts(training, processes)
         self.step_number = 0
         self.batches_taken = 0
         self._recalibrated_at = 0  # the step of the EMA's batch-norm statistics; at step 0 the EMA is the generator
@@ -158,7 +159,7 @@ class Trainer:
         if not phase.fresh and previous is not None:
             return [turn.follow(phase, key, keep_graph) for turn in previous]
         minibatch = Minibatch(self, key, phase.batch)
-        return [Turn(self, phase, minibatch, part, key, keep_graph) for part in self._parts]
+        return [Turn(self, phase, minibatch, part, key, keep_graph) for part in self.micro_batches]
 
     def _needs_graph(self, index: int) -> bool:
         """Whether a later phase of this step goes on with this phase's fakes and updates the generator with them."""
@@ -264,6 +265,13 @@ class Trainer:
         torch._foreach_lerp_(list(self.ema.parameters()), list(self.generator.parameters()), 1 - decay)
         for mean, buffer in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
             mean.copy_(buffer)
+
+    @torch.no_grad()
+    def magnitudes(self) -> dict[str, float]:
+        """Returns the largest magnitude among the weights of each role that is trained; NaN if one is."""
+        weights: dict[str, list[Tensor]] = {role: [*self._trainable[role]] for role in self.optimizers}
+        largest = {role: torch.stack(torch._foreach_norm(found, math.inf)).max() for role, found in weights.items()}
+        return {role: float(value) for role, value in largest.items()}
 
     # -- state -------------------------------------------------------------------------------------------------------
 

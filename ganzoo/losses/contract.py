@@ -46,6 +46,13 @@ class Regularizer(nn.Module):
     def forward(self, turn: Turn) -> dict[str, Tensor]:
         raise TypeError(f"{type(self).__name__} must define forward(turn)")
 
+    def first_step(self, batch: int, epoch: float) -> float:
+        """Returns the first training step, from 0, that it can change; infinity for none.
+
+        `batch` is the number of images in a micro-batch, `epoch` that of steps in a pass over the data.
+        """
+        return 0
+
     def select(self, turn: Turn, logits: Tensor) -> Tensor:
         """Selects the fakes that count, by detaching the logits of the others: all of them count unless overridden."""
         return logits
@@ -83,6 +90,10 @@ class Augmentation(nn.Module):
 
         Where the loss states its `boundary`, they are the distances from it, above 0 if the image counts as real.
         """
+
+    def first_step(self, batch: int, epoch: float) -> float:
+        """Returns the first training step that it can change, as `Regularizer.first_step`."""
+        return 0
 
     def adapt(self, processes: int) -> None:
         """Called after every training step, when buffers are means over the `processes`: moves a probability, say."""

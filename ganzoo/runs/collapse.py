@@ -18,6 +18,7 @@ COARSE_SIDE = 8
 WARM_UP = 200
 SATURATED_BELOW = 0.01
 SATURATED_FOR = 500
+LARGEST_WEIGHT = 1e8  # float32 steps of less than 4 are lost there
 STATE_NAMES = {  # in checkpoints: in the class
     "losing_steps": "saturated_steps",
     "told_saturated": "reported_saturation",
@@ -33,6 +34,13 @@ def check_finite(step: int, terms: Mapping[str, float]) -> None:
         if not math.isfinite(value):
             phase, _, term = name.partition(".")
             raise DivergedError(f"Training diverged at step {step}: term '{term}' of phase '{phase}' is {value}.")
+
+
+def check_magnitudes(step: int, magnitudes: Mapping[str, float]) -> None:
+    """Raises DivergedError that names a role if one of its weights is too large for training to move it any more."""
+    for role, magnitude in magnitudes.items():
+        if not magnitude <= LARGEST_WEIGHT:
+            raise DivergedError(f"Training diverged by step {step}: a weight of the {role} is {magnitude:.3g}.")
 
 
 class Spread(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -23,7 +24,7 @@ from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import CheckpointError, DivergedError, GanzooError, InterruptedRun
 from ganzoo.files.text import one_line
 from ganzoo.runs.budget import EVENT, TrainingClock
-from ganzoo.runs.collapse import CollapseDetector, check_finite
+from ganzoo.runs.collapse import LARGEST_WEIGHT, CollapseDetector, check_finite, check_magnitudes
 from ganzoo.runs.folder import RunFolder
 from ganzoo.runs.progress import Progress
 from ganzoo.runs.request import Intervals
@@ -116,6 +117,8 @@ class TrainingLoop:
         sampling = step % intervals.sample_every == 0 or last
         if saving or sampling or stopping or self._is_fetch_due(step):
             self._fetch()
+        if step % CHECK_EVERY == 0 or last:  # at the same steps in every run
+            self._stop_if_diverged(check_magnitudes, step, trainer.magnitudes())
         if (saving or sampling) and self._window:  # never because of a signal: a checkpoint keeps the window
             self._log()
         if saving or sampling:  # never because of a signal: a stopped run must measure at the same steps as any other
@@ -164,7 +167,7 @@ class TrainingLoop:
             values = iter(self.trainer.processes.average(flat).tolist())
         for step, terms in self._pending:
             numbers = {name: next(values) for name in terms}
-            self._stop_if_diverged(check_finite, step, numbers, at=step)
+            self._stop_if_diverged(check_finite, step, numbers, at=step, suspects=self._suspects(step, numbers))
             self._window.append(numbers)
             self._report_problem(step, self.detector.check_terms(numbers, self._teaching))
             if step % LOG_EVERY == 0 or step == self.trainer.training.steps:
@@ -173,7 +176,12 @@ class TrainingLoop:
         self.progress.show(self.trainer.step_number, self.trainer.images_seen, numbers)
 
     def _stop_if_diverged(
-        self, action: Callable[..., Result], *arguments: Any, at: int | None = None, **options: Any
+        self,
+        action: Callable[..., Result],
+        *arguments: Any,
+        at: int | None = None,
+        suspects: tuple[str, ...] = ("generator",),
+        **options: Any,
     ) -> Result:
         """Calls an action that may raise DivergedError; records the error at step `at` and adds a remedy to it."""
         try:
@@ -181,9 +189,29 @@ class TrainingLoop:
         except DivergedError as error:
             step = self.trainer.step_number if at is None else at  # later steps may have been made, but not checked
             self._record({"step": step, "event": "diverged", "text": str(error)})
-            raise DivergedError(
-                f"{error} {self._last_good()} Try a smaller learning rate (--set training.generator_lr=...)."
-            ) from None
+            raise DivergedError(f"{error} {self._last_good()} {self._remedy(suspects)}") from None
+
+    def _suspects(self, step: int, numbers: dict[str, float]) -> tuple[str, ...]:
+        """Returns the roles whose update made the first term of a step not finite: those of the phase before it.
+
+        A phase that repeats itself may also have broken its own terms.
+        """
+        bad = next((name.partition(".")[0] for name, value in numbers.items() if not math.isfinite(value)), None)
+        phases = [phase for phase in self.trainer.phases if phase.repeats_at(step - 1)]
+        place = next((index for index, phase in enumerate(phases) if phase.name == bad), None)
+        if place is None:
+            return ("generator",)
+        repeated = phases[place].repeats_at(step - 1) > 1
+        return phases[place if repeated else place - 1].updates
+
+    def _remedy(self, suspects: tuple[str, ...]) -> str:
+        """Returns advice that names the learning rate of the roles that diverged, with its value."""
+        magnitudes = self.trainer.magnitudes()
+        broken = [role for role, value in magnitudes.items() if not value <= LARGEST_WEIGHT]
+        roles = broken if len(broken) == 1 else [role for role in suspects if role in magnitudes] or list(magnitudes)
+        rates = {role: self.trainer.optimizers[role].param_groups[0]["lr"] for role in roles}
+        options = " or ".join(f"--set training.{role}_lr=..., now {rate:.3g}" for role, rate in rates.items())
+        return f"Try a smaller learning rate of the {' or '.join(rates)} ({options})."
 
     # -- metrics.jsonl -----------------------------------------------------------------------------------------------
 

@@ -18,7 +18,13 @@ from ganzoo.config.schema import RunConfig
 from ganzoo.config.settings import resolve
 from ganzoo.data import Batches, ImageData, load_images
 from ganzoo.data.batches import mean_image
-from ganzoo.engine.build import build_part, build_trainer, warn_of_batch_norm
+from ganzoo.engine.build import (
+    build_part,
+    build_trainer,
+    check_single_images,
+    warn_of_batch_norm,
+    warn_of_late_mixins,
+)
 from ganzoo.engine.device import choose_device, set_threads
 from ganzoo.engine.distributed import Processes, join
 from ganzoo.engine.randomness import repeatable, seeded
@@ -35,6 +41,8 @@ from ganzoo.runs.sample_monitor import dry_run, real_images
 from ganzoo.variant import ImageSpec, Variant
 
 log = logging.getLogger(__name__)
+
+SETTLED = 999  # a step in which no loss warms up any more
 
 
 def train(request: Request, registry: Registry, data: ImageData | None = None) -> RunFolder:
@@ -167,8 +175,10 @@ def _build(recipe: Recipe, config: RunConfig, data: ImageData, device: str, proc
         mean_image=lambda: mean_image(data),
     )
     dry_run(trainer, recipe.variant.generator.name)
+    check_single_images(trainer)
     if processes.rank == 0:
         warn_of_batch_norm(trainer.discriminator, trainer.regularizers, trainer.loss)
+        warn_of_late_mixins(trainer, len(data), batches_in_step(trainer.phases, SETTLED))
     return trainer
 
 

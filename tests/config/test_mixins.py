@@ -16,10 +16,11 @@ from ganzoo import Part, Schedule
 from ganzoo.config.mixins import kind_of, mixed_in
 from ganzoo.config.recipe import bind
 from ganzoo.config.schema import as_json, from_json
-from ganzoo.engine.build import build_trainer, warn_of_batch_norm
+from ganzoo.engine.build import build_trainer, check_single_images, warn_of_batch_norm, warn_of_late_mixins
 from ganzoo.errors import UsageError
 from ganzoo.losses import Augmentation, Regularizer
 from ganzoo.registry.registry import registry
+from ganzoo.testing.subject import Subject
 from ganzoo.variant import ImageSpec, Variant
 
 REGULARIZERS = ("consistency", "dragan-penalty", "gradient-penalty", "lecam", "orthogonal", "r1", "r2", "top-k")
@@ -259,6 +260,52 @@ def test_batch_norm_under_the_penalty_of_a_loss_is_worth_a_line_too(loss):
         warn_of_batch_norm(discriminator, torch.nn.ModuleDict(), other)
     (line,) = lines
     assert "batch norm" in line and type(built).__name__ in line
+
+
+LATE = [  # a mix-in, its options, steps of a run of batches of 4 from 40 images, the step that is named ("" if it acts)
+    ("lecam", {}, 900, "step 1000"),
+    ("lecam", {}, 1001, ""),
+    ("lecam", {"start": 10}, 10, "step 10"),
+    ("top-k", {"decay": 0.9}, 10, "step 10"),
+    ("top-k", {"decay": 0.9}, 11, ""),
+    ("top-k", {"decay": 1.0}, 500, "with these options"),
+    ("ada", {"interval": 20}, 20, "step 20"),
+    ("ada", {"interval": 20}, 21, ""),
+    ("ada", {"start": 0.2}, 1, ""),
+    ("r1", {"every": 16}, 1, ""),
+    ("diffaugment", {}, 1, ""),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "steps", "named"), LATE, ids=str)
+def test_a_mix_in_that_cannot_act_in_the_run_says_so(name, options, steps, named):
+    trainer = trainer_with("dcgan", [name], **{name: options})
+    trainer.training = replace(trainer.training, steps=steps)
+    with logged(logging.WARNING) as lines:
+        warn_of_late_mixins(trainer, 40, 1)
+    assert [named in line and f"{steps} steps" in line for line in lines] == ([True] if named else [])
+
+
+@pytest.mark.parametrize("name", registry().names("variants"))
+def test_one_image_at_a_time_trains_or_is_refused_with_one_line(name, tmp_path):
+    """Batch norm on vectors has no spread to divide by; that is found before a run folder is made."""
+    found = Subject(registry().get("variants", name), registry(), tmp_path)
+    trainer = found.trainer(batch=1, steps=2)
+    try:
+        check_single_images(trainer)
+    except UsageError as error:
+        line = str(error)
+        assert "--batch-size 2" in line and "\n" not in line and ("generator" in line or "discriminator" in line)
+        with pytest.raises(ValueError, match="more than 1 value per channel"):
+            trainer.step(), trainer.step()
+        trainer = found.trainer(batch=2, accumulate=2)
+        with pytest.raises(UsageError, match="micro-batches"):
+            check_single_images(trainer)
+        check_single_images(found.trainer(batch=2))
+        return
+    if name not in ("wgan", "wgan-mlp"):  # a hundred critic steps each
+        for _ in range(2):
+            assert all(value.isfinite() for value in trainer.step().values())
 
 
 @pytest.fixture(scope="module")

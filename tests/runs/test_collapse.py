@@ -1,5 +1,8 @@
 """What the collapse watch measures and when it speaks, and what real runs do when training goes wrong."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import small
 import torch
@@ -335,3 +338,47 @@ def test_a_learning_rate_of_a_million_ends_with_code_3(tmp_path):
     )
     assert "Traceback" not in ended.stderr
     assert small.records(tmp_path / "run")[-1]["event"] == "diverged"
+
+
+def test_weights_of_a_huge_finite_magnitude_are_noticed(run_of):
+    """Norms hide them: a discriminator with weights of 1e12 can have terms of any size."""
+    loop = run_of("warn", 60)
+    step = loop.trainer.step
+
+    def poisoned():
+        terms = step()
+        if loop.trainer.step_number == 17:
+            loop.trainer.discriminator.weight.data.fill_(1e12)
+        return terms
+
+    loop.trainer.step = poisoned
+    with pytest.raises(DivergedError, match=r"weight of the discriminator is 1e\+12.*training\.discriminator_lr"):
+        loop.run()
+    assert loop.trainer.step_number <= 25 and events(loop, "diverged")
+
+
+@pytest.mark.parametrize("role", ["generator", "discriminator"])
+def test_the_advice_names_the_rate_of_the_role_that_diverged(run_of, role):
+    loop = run_of("warn", 60)
+    step = loop.trainer.step
+
+    def poisoned():
+        if loop.trainer.step_number == 17:
+            weight = next(loop.trainer.modules()[role].parameters())
+            loop.trainer.optimizers[role].state[weight]["exp_avg"].fill_(float("inf"))
+        return step()
+
+    loop.trainer.step = poisoned
+    with pytest.raises(
+        DivergedError, match=rf"smaller learning rate of the {role} \(--set training\.{role}_lr=\.\.\., "
+    ):
+        loop.run()
+
+
+def test_the_phase_before_the_first_bad_term_is_suspected(run_of):
+    loop = run_of("warn", 60)
+    assert loop._suspects(5, {"discriminator.real": math.nan, "generator.fake": math.nan}) == ("generator",)
+    assert loop._suspects(5, {"discriminator.real": 1.0, "generator.fake": math.nan}) == ("discriminator",)
+    two = replace(loop.trainer.phases[0], repeats=2), loop.trainer.phases[1]
+    loop.trainer.phases = two
+    assert loop._suspects(5, {"discriminator.real": math.nan, "generator.fake": 1.0}) == ("discriminator",)

@@ -70,6 +70,9 @@ class Adaptive(Augmentation):
         self.signs += real_logits.sign().sum()
         self.seen += len(real_logits)
 
+    def first_step(self, batch: int, epoch: float) -> float:
+        return 0 if self.start or self.target is None else self.interval
+
     def adapt(self, processes: int) -> None:
         """Updates p += sign(mean sign − target) · (images seen) / `images`, every `interval` steps, in [0, 1]."""
         self.steps += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Literal, cast
 
 import torch
@@ -29,6 +31,9 @@ class LeCam(Regularizer):
         self.strength, self.decay, self.start = strength, decay, start
         self.register_buffer("real", torch.zeros(()))
         self.register_buffer("fake", torch.zeros(()))
+
+    def first_step(self, batch: int, epoch: float) -> float:
+        return max(self.start, 0)
 
     def forward(self, turn: Turn) -> dict[str, Tensor]:
         real, fake = turn.real_logits, turn.fake_logits
@@ -117,6 +122,11 @@ class TopK(Regularizer):
         if not (0 < decay <= 1 and 0 < least <= 1):
             raise ValueError(f"decay and least must be above 0 and at most 1, not {decay} and {least}")
         self.decay, self.least = decay, least
+
+    def first_step(self, batch: int, epoch: float) -> float:
+        if self.kept(batch, 10**6) == batch:
+            return math.inf
+        return epoch * next(number for number in itertools.count() if self.kept(batch, number) < batch)
 
     def kept(self, count: int, epoch: int) -> int:
         """Returns k of `count` fakes in this epoch."""

@@ -23,7 +23,8 @@ def read_bytes(path: FilePath, limit: int, *, follow: bool = True) -> bytes:
     """
     with open_regular(path, follow=follow) as raw, disk_errors(f"{path} cannot be read", CheckpointError):
         size = os.fstat(raw.fileno()).st_size
-        data = io.BufferedReader(raw).read(min(size, limit) + 1)
+        with io.BufferedReader(raw) as file:  # unclosed, it warns of a resource where Python shows such warnings
+            data = file.read(min(size, limit) + 1)
     if len(data) > limit:
         raise CheckpointError(f"{path} is too large: more than {limit} bytes.")
     return data

@@ -35,6 +35,12 @@ def test_counts_of_the_official_networks_at_128_pixels():
         assert count_parameters(part("discriminators", "sagan", image)) == discriminator
 
 
+def test_the_card_has_the_batch_of_the_official_readme():
+    """Four GPUs with the flag's batch of 64 each."""
+    training = registry().get("variants", "sagan").training
+    assert (training.batch_size, training.generator_lr, training.discriminator_lr) == (4 * 64, 1e-4, 4e-4)
+
+
 @pytest.mark.parametrize(
     ("size", "given", "expected"), [(128, None, 32), (64, None, 32), (32, None, 16), (32, 8, 8), (32, 0, None)]
 )

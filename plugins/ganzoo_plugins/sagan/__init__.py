@@ -33,7 +33,7 @@ def register_variants(register: RegisterVariant) -> None:
                 optimizer_options={"betas": (0.0, 0.999)},
                 generator_lr=1e-4,
                 discriminator_lr=4e-4,
-                batch_size=64,
+                batch_size=256,
                 steps=1_000_000,
             ),
             weights={

@@ -32,6 +32,9 @@ ONLY_TRAINING = (
     *("data", "everything", "image_size", "channels", "conditional", "steps", "images", "minutes", "settings"),
     *("generator", "discriminator", "loss", "mixins", "points", "point_images", "precision"),
 )
+SAMPLES, FEWEST_SAMPLES = 10_000, 500  # scored of a checkpoint where --eval-images is not given
+SAMPLES_AN_IMAGE = 1 / 4  # of the budget: both last checkpoints and all points then sample 0.7 images for each of it
+NOMINAL_BATCH, NOMINAL_MINUTE = 64, 10_000  # images of a step and of a minute, alike for all variants and machines
 OPTION_OF = {"everything": "all", "settings": "set", "mixins": "with"}
 
 
@@ -79,6 +82,11 @@ def plan_training(request: Request, registry: Registry) -> Planned:
         conditional=options.conditional or None,
     )
     _check_numbers(job, scorer, [real], trained=True)
+    if request.eval_images is None and job.eval_images < SAMPLES:
+        log.info(
+            f"The training is short: {job.eval_images:,} samples of a checkpoint are scored instead of {SAMPLES:,}, "
+            f"{job.point_images:,} at each point; --eval-images changes it."
+        )
     scorer.reference_features(size, data.channels)
     return Planned(job, cells, scorer, protocol_of(job, data, [real], scorer.extractor, registry))
 
@@ -264,6 +272,19 @@ def metric_of(name: str, extractor: str) -> str:
     return "frechet"
 
 
+def default_samples(request: Request, kind: Literal["train", "pretrained"]) -> int:
+    """Returns the number of samples to score where none is given: 10,000, or fewer for a short training.
+
+    It depends on the budget alone, so that more variants may join a bench: a quarter of the images, of 64 images a step
+    or of 10,000 a minute, in hundreds, at least 500.
+    """
+    options = request.options
+    images = options.images or (options.steps or 0) * NOMINAL_BATCH or (request.minutes or 0) * NOMINAL_MINUTE
+    if kind == "pretrained" or not images:
+        return SAMPLES
+    return min(SAMPLES, max(FEWEST_SAMPLES, int(images * SAMPLES_AN_IMAGE) // 100 * 100))
+
+
 def _job(
     request: Request, registry: Registry, kind: Literal["train", "pretrained"], reference: str, extractor: Extractor
 ) -> Job:
@@ -277,6 +298,7 @@ def _job(
     first = ranking_metric(asked)
     metrics = [first, *sorted(asked - {first})]  # sorted, because the order is part of the protocol
     least = max(_least(name, registry.get("metrics", name)) for name in metrics)
+    samples = request.eval_images or max(default_samples(request, kind), least)
     return Job(
         folder=str(request.out.absolute()),
         kind=kind,
@@ -289,8 +311,8 @@ def _job(
         images=request.options.images,
         minutes=request.minutes,
         points=request.points or 4,
-        eval_images=request.eval_images,
-        point_images=request.point_images or max(request.eval_images // 5, least),
+        eval_images=samples,
+        point_images=request.point_images or max(samples // 5, least),
         precision=request.options.precision or "fp32",
         device=choose_device(request.options.device),
         threads=request.options.threads or 1,

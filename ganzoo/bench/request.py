@@ -24,7 +24,7 @@ class Request:
     discriminator: tuple[str, ...] = ()
     loss: tuple[str, ...] = ()
     points: int | None = None
-    eval_images: int = 10_000
+    eval_images: int | None = None
     point_images: int | None = None
     extractor: str | None = None
     metrics: tuple[str, ...] = ()

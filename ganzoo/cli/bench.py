@@ -58,9 +58,7 @@ class BenchCommand(click.Command):
 @click.option(
     "--eval-images",
     type=click.IntRange(10),
-    default=10_000,
-    show_default=True,
-    help="Samples to score of the final and the best checkpoint.",
+    help="Samples to score of the final and the best checkpoint. [default: 10000; fewer for a short training]",
 )
 @click.option(
     "--point-images",

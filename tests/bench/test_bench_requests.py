@@ -326,6 +326,47 @@ def test_without_metrics_an_extractor_is_asked_for_what_it_can_serve(tmp_path):
     )  # who asks is told why it cannot be
 
 
+@pytest.mark.parametrize(
+    ("budget", "samples"),
+    [
+        ({"steps": 100}, 1600),
+        ({"steps": 1}, 500),
+        ({"steps": 625}, 10_000),
+        ({"images": 64_000}, 10_000),  # that of the committed results
+        ({"images": 10_050}, 2500),
+        ({"minutes": 1}, 2500),
+        ({"minutes": 60}, 10_000),
+    ],
+)
+def test_scoring_does_not_dwarf_a_short_training(budget, samples, tmp_path):
+    from ganzoo.bench.planning import _job
+    from ganzoo.bench.request import Request
+    from ganzoo.config.options import TrainOptions
+    from ganzoo.metrics.features import load_extractor
+    from ganzoo.registry.registry import registry
+
+    own = {name: value for name, value in budget.items() if name != "minutes"}
+    request = Request(out=tmp_path, options=TrainOptions(device="cpu", **own), minutes=budget.get("minutes"))
+    extractor = load_extractor("fashion-cnn")
+    job = _job(request, registry(), "train", "data", extractor)
+    assert (job.eval_images, job.point_images) == (samples, samples // 5)
+    asked = replace(request, eval_images=9000)
+    assert _job(asked, registry(), "train", "data", extractor).eval_images == 9000
+    assert _job(request, registry(), "pretrained", "data", extractor).eval_images == 10_000
+
+
+def test_the_number_of_samples_of_a_short_training_is_said_once(data, tmp_path):
+    done = small.forked_ganzoo(*quick_by_default(data, tmp_path / "bench"), cwd=tmp_path)
+    assert done.stderr.count("--eval-images") == 1 and "500 samples" in done.stderr and "10,000" in done.stderr
+    assert json.loads((tmp_path / "bench/protocol.json").read_text())["evaluation"]["images"] == 500
+
+
+def quick_by_default(data, out):
+    words = [word for word in quick(data, out) if word != "--quiet"]
+    place = words.index("--eval-images")
+    return words[:place] + words[place + 2 :]
+
+
 def test_the_dearest_pretrained_cell_is_done_first():
     from ganzoo.bench.planning import sampling_cost
 

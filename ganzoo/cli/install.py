@@ -49,7 +49,9 @@ def install(
     ganzoo install ganzoo-waves -- --no-index --find-links wheels/
 
     A plugin is code that runs with your rights, and anyone can take a name on a public index. So ganzoo first prints
-    which packages pip would install, and from where (--dry-run stops there). ganzoo and torch are never replaced.
+    which packages pip would install, and from where (--dry-run stops there, and takes wheels alone: pip runs the code
+    of sources to plan). ganzoo and what it needs (torch, numpy, click ...) are never replaced, nor are files of another
+    distribution.
     """
     if not packages and not editable:
         raise UsageError("Give a PACKAGE to install, or -e FOLDER.")
@@ -77,7 +79,8 @@ def _report(asked: list[str]) -> None:
                 wrong.append(f"{row['name']} {row['version']} does not load: {row['error']} (ganzoo uninstall {name})")
             else:
                 api = f"ganzoo {__version__} (plugin API {API_VERSION})"
-                click.echo(f"{row['name']} {row['version']} works with {api} and registers")
+                state = "clashes with another plugin" if row["clashes"] else f"works with {api}"
+                click.echo(f"{row['name']} {row['version']} {state} and registers")
                 click.echo(registered_lines(row["registered"]))
             if row["note"]:
                 click.echo(f"Note: {row['name']} {row['note']}", err=True)

@@ -188,6 +188,7 @@ def plugins(as_json: bool) -> None:
 
     A broken plugin is shown with the reason.
     """
+    from ganzoo.registry.discovery import damaged
     from ganzoo.registry.registry import KINDS
 
     found = registry()
@@ -202,19 +203,26 @@ def plugins(as_json: bool) -> None:
             "builtin": plugin.builtin,
             "error": plugin.error,
             "note": plugin.note,
+            "clashes": found.clashes(plugin),
             "registered": {kind: names for kind, names in plugin.registered.items() if names},
         }
         for plugin in found.plugins
     ]
     if as_json:
-        click.echo(json.dumps({"plugins": rows, "warnings": found.warnings}, indent=2))
+        click.echo(json.dumps({"plugins": rows, "warnings": [*found.warnings, *damaged()]}, indent=2))
         return
     for plugin in found.plugins:
-        state = click.style("broken", fg="red") if plugin.error else click.style("ok", fg="green")
+        clashes = found.clashes(plugin)
+        state = click.style("clash", fg="yellow") if clashes else click.style("ok", fg="green")
+        state = click.style("broken", fg="red") if plugin.error else state
         click.echo(f"{click.style(plugin.name, bold=True)} {plugin.version}  {state}")
         click.echo(f"  {plugin.error}" if plugin.error else _registered(plugin.registered))
         if plugin.note:
             click.secho(f"  note: {plugin.note}", fg="yellow")
+        for line in clashes:
+            click.secho(f"  clash: {line}", fg="yellow")
+    for line in damaged():
+        click.secho(line, fg="yellow")
     shown = [f"Plugin {plugin.name} " for plugin in found.plugins]
     REPORTED.update(line for line in found.warnings if line.startswith(tuple(shown)))
     report_warnings(found)

@@ -78,7 +78,8 @@ def make_outputs_safe() -> None:
 def _forgiving(stream: io.TextIOWrapper, raw: io.FileIO) -> io.TextIOWrapper:
     """The same output, whose writes never fail."""
     direct = isinstance(stream.buffer, io.FileIO)
-    forgiving = Forgiving(raw, stream)
+    # A file object of its own: other code may close `stream`, and its descriptor is restored then.
+    forgiving = Forgiving(io.FileIO(raw.fileno(), "w", closefd=False), stream)
     below: Any = forgiving if direct else io.BufferedWriter(forgiving)
     return io.TextIOWrapper(
         below,
@@ -87,6 +88,49 @@ def _forgiving(stream: io.TextIOWrapper, raw: io.FileIO) -> io.TextIOWrapper:
         line_buffering=stream.line_buffering or stream is sys.stderr,
         write_through=direct,
     )
+
+
+def keep_descriptors(*outputs: Any) -> list[tuple[int, int]]:
+    """Lets file descriptor 1 lead to standard error for a while, and returns what `restore_descriptors` needs."""
+    flush(*outputs)
+    kept = []
+    for descriptor in (1, 2):
+        try:
+            kept.append((descriptor, os.dup(descriptor)))
+        except OSError:  # closed
+            continue
+    if len(kept) == 2:
+        os.dup2(2, 1)
+    return kept
+
+
+def restore_descriptors(kept: list[tuple[int, int]], *outputs: Any) -> None:
+    """Lets the descriptors lead where they led, and opens `sys.stdout` and `sys.stderr` again if they were closed."""
+    flush(*outputs)  # what was written meanwhile goes to standard error
+    for descriptor, copy in kept:
+        os.dup2(copy, descriptor)
+        os.close(copy)
+    for descriptor, _ in kept:
+        for name in (("stdout", "__stdout__"), ("stderr", "__stderr__"))[descriptor - 1]:
+            if _is_closed(getattr(sys, name)):
+                buffer: Any = io.BufferedWriter(Forgiving(io.FileIO(descriptor, "w", closefd=False)))
+                setattr(sys, name, io.TextIOWrapper(buffer, "utf-8", "replace", line_buffering=descriptor == 2))
+
+
+def _is_closed(stream: Any) -> bool:
+    try:
+        return bool(getattr(stream, "closed", False))
+    except ValueError:  # detached
+        return True
+
+
+def flush(*outputs: Any) -> None:
+    """Flushes those of the outputs that can be."""
+    for output in outputs:
+        try:
+            output.flush()
+        except (OSError, ValueError, AttributeError):
+            continue
 
 
 def output_problem() -> OSError | None:

@@ -24,6 +24,7 @@ from ganzoo.files.text import one_line
 GROUP = "ganzoo"
 VALUE = re.compile(r"(\w+)(\.\w+)*\s*(:\s*(\w+)(\.\w+)*)?\s*(\[.*\])?")
 FOLDER = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(-.*)?\.(dist|egg)-info")
+RECORDED = re.compile(r"^[^,\n]*\.dist-info/entry_points\.txt,[^,\n]*,(\d+)$", re.MULTILINE)
 IDENTITY = re.compile(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 
 
@@ -151,6 +152,43 @@ def declared(folder: Folder) -> list[Plugin]:
         if plugin.error:
             again.append(plugin)
     return [*plugins.values(), *again]
+
+
+def damaged() -> list[str]:
+    """Returns a line for every `entry_points.txt` that cannot be read as a whole: plugins in it would be missing.
+
+    Only `ganzoo plugins` asks, because it compares every file with the size that pip recorded.
+    """
+    lines = []
+    for folder in metadata_folders():
+        if isinstance(folder, Folder) and (problem := _damage(folder)):
+            name, version = identity(folder)
+            lines.append(
+                f"The entry_points.txt of {name} {version} {problem}: plugins in it are missing. Install it again."
+            )
+    return lines
+
+
+def _damage(folder: Folder) -> str:
+    """What is wrong with the `entry_points.txt` of a distribution; "" if nothing is, or if it has none."""
+    file = os.path.join(folder.path, "entry_points.txt")
+    try:
+        with open(os.path.join(folder.path, "RECORD"), encoding="utf-8", errors="replace") as record:
+            found = RECORDED.search(record.read())
+    except OSError:
+        found = None
+    if not found and not os.path.lexists(file):
+        return ""
+    try:
+        with open(file, "rb") as opened:
+            data = opened.read()
+        text = data.decode()
+    except (OSError, ValueError) as error:
+        return f"cannot be read ({one_line(error)})"
+    if found and len(data) != int(found[1]):
+        return f"has {len(data)} bytes, and had {found[1]} when it was installed"
+    heads = [line for line in map(str.strip, text.splitlines()) if line and not line.startswith(("#", ";"))][:1]
+    return "" if all(head.startswith("[") and head.endswith("]") for head in heads) else "does not begin with a [group]"
 
 
 def load(value: str) -> object:

@@ -1,6 +1,6 @@
 """Installs and removes plugins with pip in the environment of this ganzoo. Torch-free.
 
-ganzoo itself and torch are never replaced.
+ganzoo itself and what it needs (torch, numpy, click, pluggy ...) are never replaced.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import invalidate_caches, metadata, util
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from typing import Any
 from ganzoo.errors import PluginError, UsageError, did_you_mean
 from ganzoo.files.text import one_line, quoted
 from ganzoo.registry.discovery import GROUP, Plugin, installed, normalize
+from ganzoo.registry.wheels import refuse_intruders
 
 log = logging.getLogger(__name__)
 
-PROTECTED = (GROUP, "torch")  # no plugin may replace these: ganzoo is running, and torch is gigabytes
+SOURCES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 LISTING_SECONDS = 120
 REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*")
 
@@ -55,17 +57,21 @@ def install(
     """Installs plugins and returns the names of the requested distributions, normalized.
 
     pip's plan and command are logged first; `dry_run` stops there. `options` go to pip. PluginError if pip cannot
-    install them, UsageError if ganzoo or torch would be replaced; nothing is changed then.
+    install them, UsageError if ganzoo or something it needs would be replaced, or files of another distribution;
+    nothing is changed then. `dry_run` takes wheels alone, because pip runs the code of sources to plan.
     """
     refuse_protected(packages)
+    if dry_run:
+        refuse_sources([*editable, *packages])
     words = [*packages, *(word for path in editable for word in ("-e", path)), *options]
     command = pip_command("install", words)
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "protected.txt"
         constraints.write_text("".join(f"{name}=={version}\n" for name, version in protected_versions().items()))
         command += ["--upgrade-strategy", "only-if-needed", "--constraint", str(constraints), *words]
-        planned = plan(command)
+        planned = plan([*command, *(("--only-binary", ":all:") if dry_run else ())])
         refuse_replacing(planned)
+        refuse_intruders([item.url for item in planned], pip_command("download"))
         log.info(f"Into {sys.prefix}:")
         for item in planned:
             log.info(
@@ -74,8 +80,8 @@ def install(
         if not planned:
             log.info("  nothing: already installed")
         elif not dry_run:
-            kept = ", ".join(f"{name}=={version}" for name, version in protected_versions().items())
-            log.info(f"Running: {' '.join(command)}   ({constraints.name}: {kept})")
+            kept = ", ".join(f"{name}=={version}" for name, version in list(protected_versions().items())[:2])
+            log.info(f"Running: {' '.join(command)}   ({constraints.name}: {kept} ...)")
             run_pip(command, "install", words)
     invalidate_caches()
     return sorted(
@@ -83,15 +89,35 @@ def install(
     )
 
 
+@cache
 def protected_versions() -> dict[str, str]:
-    """Returns the installed versions of ganzoo and torch."""
-    found = {}
-    for name in PROTECTED:
+    """Returns the installed versions of ganzoo and of all that it needs, ganzoo and torch first.
+
+    No plugin may replace these: without them no command starts, not even `ganzoo uninstall`.
+    """
+    found: dict[str, str] = {}
+    waiting = [GROUP, "torch"]
+    while waiting:
+        name = waiting.pop(0)
         try:
             found[name] = metadata.version(name)
+            needed = metadata.requires(name) or []
         except metadata.PackageNotFoundError:
             continue
+        names = [name_in(line) for line in needed if "extra ==" not in line]
+        waiting += [name for name in names if name not in found and name not in waiting]
     return found
+
+
+def refuse_sources(words: Sequence[str]) -> None:
+    """UsageError if one of these is a folder, an archive of sources or a repository, whose code pip runs to plan."""
+    for word in words:
+        place = word.partition(" @ ")[2].strip() or word
+        if place.partition("#")[0].endswith(SOURCES) or "+" in place.partition("://")[0] or os.path.isdir(place):
+            raise UsageError(
+                f"--dry-run takes wheels alone: {quoted(word)} is source, and pip would run its code to plan. "
+                "Read it, and leave out --dry-run."
+            )
 
 
 def plan(command: Sequence[str]) -> list[Planned]:
@@ -99,7 +125,8 @@ def plan(command: Sequence[str]) -> list[Planned]:
     done = subprocess.run([*command, "--dry-run", "--quiet", "--report", "-"], stdout=subprocess.PIPE)
     if done.returncode:
         raise PluginError(
-            f"pip cannot install that (exit code {done.returncode}; see its message above). Nothing was changed."
+            f"pip cannot install that{_as_wheels(command)} (exit code {done.returncode}; see its message above). "
+            "Nothing was changed."
         )
     found = []
     for item in json.loads(done.stdout)["install"]:
@@ -112,18 +139,21 @@ def plan(command: Sequence[str]) -> list[Planned]:
     return sorted(found, key=lambda item: (not item.requested, item.name))
 
 
+def _as_wheels(command: Sequence[str]) -> str:
+    return " from wheels alone, as --dry-run asks" if "--only-binary" in command else ""
+
+
 def refuse_protected(packages: Sequence[str]) -> None:
-    """UsageError if ganzoo or torch is requested by name."""
+    """UsageError if ganzoo, or something it needs, is requested by name."""
     for name in map(name_in, packages):
-        if name in PROTECTED:
+        if name in protected_versions():
             raise UsageError(f"ganzoo install adds plugins; install or upgrade {name} itself with pip.")
 
 
 def refuse_replacing(planned: Sequence[Planned]) -> None:
-    """UsageError if pip would replace ganzoo or torch."""
+    """UsageError if pip would replace ganzoo or something it needs."""
     for item in planned:
-        if normalize(item.name) in PROTECTED:
-            here = protected_versions().get(normalize(item.name), "none")
+        if (here := protected_versions().get(normalize(item.name))) is not None:
             raise UsageError(
                 f"That would install {item.name} {item.version} over {here}, which plugins must not. "
                 "Nothing was changed."

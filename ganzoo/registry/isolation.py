@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import builtins
+import io
+import signal
 import sys
 import threading
 import time
-from types import TracebackType
+from contextlib import suppress
+from types import FrameType, ModuleType, TracebackType
 from typing import Any
 
 from ganzoo.errors import PluginError
+from ganzoo.files.streams import keep_descriptors, restore_descriptors
 from ganzoo.files.text import one_line
 from ganzoo.registry.discovery import Plugin
 from ganzoo.registry.hookspecs import API_VERSION
 
 SLOW_IMPORTS = ("torch", "numpy", "huggingface_hub")
+# What a plugin may not leave changed: the outputs, the ways to end, and what every command calls.
+KEPT: tuple[tuple[ModuleType, str], ...] = (
+    *((sys, name) for name in ("stdin", "stdout", "stderr", "__stdout__", "__stderr__", "exit", "excepthook")),
+    *((builtins, name) for name in ("print", "open", "input", "exit", "quit")),
+)
 SLOW_CPU_SECONDS = 1.0  # CPU time, because on a busy machine wall time blames a plugin that was only interrupted
 SLOW_WALL_SECONDS = 3.0  # wall time, for plugins that sleep or wait for a network
 
@@ -22,8 +32,9 @@ class guard_plugin:
     """Context manager around a plugin's code: an exception becomes the plugin's `error`, bad behaviour its `note`.
 
     `every_command` states that every command runs this code: then it must be quick and import nothing heavy. Output
-    goes to stderr, because it would corrupt `--json`. This is a class because with hundreds of plugins a generator is
-    too slow.
+    goes to stderr, also what is written to file descriptor 1, because it would corrupt `--json`. Closed outputs and
+    replaced functions such as `sys.exit` are restored. A KeyboardInterrupt that no signal has caused is an exception as
+    any other. This is a class because with hundreds of plugins a generator is too slow.
     """
 
     def __init__(self, plugin: Plugin, every_command: bool = True) -> None:
@@ -33,16 +44,32 @@ class guard_plugin:
         self.before = [name for name in SLOW_IMPORTS if self.every_command and name not in sys.modules]
         self.began = time.perf_counter(), time.process_time()
         SlowLoadWarning.plugin = self.plugin
-        self.stdout, self.redirected = sys.stdout, _StdoutToStderr()
+        self.kept = [(module, name, getattr(module, name)) for module, name in KEPT if hasattr(module, name)]
+        self.interrupted, self.handler = False, None
+        if threading.current_thread() is threading.main_thread():
+            self.handler = signal.getsignal(signal.SIGINT)
+            if self.handler is signal.default_int_handler:
+                signal.signal(signal.SIGINT, self._interrupt)
+        self.descriptors = keep_descriptors(sys.stdout, sys.__stdout__)
+        self.redirected = _StdoutToStderr()
         sys.stdout = self.redirected
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        sys.stdout = self.stdout
+        replaced = [
+            f"{module.__name__}.{name}" for module, name, value in self.kept if self._changed(module, name, value)
+        ]
+        for module, name, value in self.kept:
+            setattr(module, name, value)
+        restore_descriptors(self.descriptors, sys.stdout, sys.__stdout__)
+        if self.handler is not None:
+            signal.signal(signal.SIGINT, self.handler)
         SlowLoadWarning.plugin = None
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt) and self.interrupted:
             return False
+        if replaced:
+            add_note(self.plugin, f"replaces {', '.join(replaced)} while it is loaded, which was undone")
         if error is not None:
             self.plugin.error = described(error)
         if first := one_line(self.redirected.first_line):
@@ -58,6 +85,14 @@ class guard_plugin:
                 f"takes {seconds:.1f} s to load, which slows every command; do that work inside the hooks of the parts",
             )
         return True
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.interrupted = True
+        raise KeyboardInterrupt
+
+    def _changed(self, module: ModuleType, name: str, value: object) -> bool:
+        """True if the plugin has put something else in place of a function; its outputs are restored without a note."""
+        return not name.strip("_").startswith("std") and getattr(module, name, None) is not value
 
     def _slow_seconds(self) -> float:
         """Returns the wall time of loading if it was too slow, else 0."""
@@ -98,6 +133,13 @@ class _StdoutToStderr:
             self.first_line = text.strip().splitlines()[0][:60]
         return sys.stderr.write(text) if sys.stderr is not None else len(text)
 
+    def close(self) -> None:
+        """Closes nothing: it would be standard error."""
+
+    def detach(self) -> None:
+        """Refuses, as a stream without a buffer of its own does."""
+        raise io.UnsupportedOperation("detach")
+
     def __getattr__(self, name: str) -> Any:
         return getattr(sys.stderr, name)
 
@@ -122,7 +164,8 @@ class SlowLoadWarning:
         plugin = SlowLoadWarning.plugin
         if plugin is not None and sys.__stderr__ is not None:
             advice = "set GANZOO_LOAD_PLUGINS= (empty) to load only the built-in plugins"
-            print(f"Still loading plugin {plugin.name}; {advice}.", file=sys.__stderr__, flush=True)
+            with suppress(OSError, ValueError):
+                print(f"Still loading plugin {plugin.name}; {advice}.", file=sys.__stderr__, flush=True)
 
 
 def described(error: BaseException) -> str:

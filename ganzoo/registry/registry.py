@@ -101,15 +101,26 @@ class Registry:
         broken = [
             f"Plugin {plugin.name} is broken and left out: {plugin.error}" for plugin in self.plugins if plugin.error
         ]
-        tables = [(kind, self._claims[kind]) for kind in KINDS if kind in self._claims]
-        clashes = [
-            _clash(kind, name, table[name])
-            for kind, table in tables
-            for name in sorted(table)
-            if len(_sound(table[name])) > 1
-        ]
+        clashes = [_clash(kind, name, claims) for kind, name, claims in self._contested()]
         notes = [f"Plugin {plugin.name} {plugin.note}." for plugin in self.plugins if plugin.note]
         return broken + notes + clashes
+
+    def _contested(self) -> list[tuple[str, str, list[Claim]]]:
+        """Kind, name and claims of every name that several sound plugins register, of the kinds looked up so far."""
+        return [
+            (kind, name, self._claims[kind][name])
+            for kind in KINDS
+            for name in sorted(self._claims.get(kind, ()))
+            if len(_sound(self._claims[kind][name])) > 1
+        ]
+
+    def clashes(self, plugin: Plugin) -> list[str]:
+        """One line for each name that this plugin registers and cannot have: another plugin registers it too."""
+        return [
+            _clash(kind, name, claims)
+            for kind, name, claims in self._contested()
+            if any(claim.plugin is plugin and claim is not _winner(claims) for claim in _sound(claims))
+        ]
 
     # -- loading ---------------------------------------------------------------------------------------------------
 
@@ -243,6 +254,8 @@ def _checked_variant(variant: Variant) -> Variant:
         items = value if field in ITEM_TYPES and isinstance(value, tuple) else ()
         if not isinstance(value, kind) or not all(isinstance(item, ITEM_TYPES[field]) for item in items):
             raise PluginError(f"variant '{variant.name}' cannot have {field}={_short(value)}")
+    if not all(type(size) is int and size > 0 for size in variant.sizes):
+        raise PluginError(f"variant '{variant.name}' cannot have sizes={_short(variant.sizes)}: pixels, from 1")
     if not variant.summary.isprintable():
         raise PluginError(f"the summary of variant '{variant.name}' must be one line, got {_short(variant.summary)}")
     return variant

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 from importlib import util
+from pathlib import Path
 
 import pytest
 from distributions import Distribution, simple, variant, write_wheel
@@ -14,6 +16,7 @@ from ganzoo import API_VERSION, __version__
 from ganzoo.errors import PluginError, UsageError
 from ganzoo.registry import install as packages
 from ganzoo.registry.install import install, name_in, pip_command, refuse_replacing, removable
+from ganzoo.registry.wheels import refuse_intruders
 
 WHEELS = [
     simple("good-plugin", variant("good")),
@@ -69,6 +72,70 @@ def test_what_is_refused_changes_nothing(here, monkeypatch, name):
     with logged() as said, pytest.raises(error, match=expected):
         install(words, (), ())
     assert said == []
+
+
+@pytest.mark.parametrize("name", ["click", "pluggy", "numpy>=3", "safetensors", "Torch"])
+def test_what_ganzoo_needs_is_not_asked_for(name):
+    with pytest.raises(UsageError, match="itself with pip"):
+        install([name], (), ())
+
+
+@pytest.mark.parametrize("name", ["click", "pluggy", "numpy", "torch", "msgspec"])
+def test_what_ganzoo_needs_is_not_replaced(name):
+    assert list(packages.protected_versions())[:2] == ["ganzoo", "torch"]
+    with pytest.raises(UsageError, match=f"{name} 99 .*Nothing was changed"):
+        refuse_replacing([packages.Planned(name, "99", "file:///x", False)])
+
+
+@pytest.mark.parametrize(
+    "word", ["{folder}", "x @ file://{folder}/a-1.tar.gz", "git+https://example.org/a", "a @ git+ssh://x/a", "a-1.zip"]
+)
+def test_a_dry_run_runs_no_code_of_sources(tmp_path, monkeypatch, word):
+    (tmp_path / "setup.py").write_text("raise SystemExit('ran')")
+    monkeypatch.setattr(packages, "plan", lambda command: pytest.fail("pip was asked"))
+    word = word.format(folder=tmp_path)
+    for words in (([word], ()), ((), [word])):
+        with pytest.raises(UsageError, match="takes wheels alone"):
+            install(*words, (), dry_run=True)
+
+
+def wheel_with(tmp_path, *files):
+    return write_wheel(Distribution("intruder", dict.fromkeys(files, ""), ("x = intruder",)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "torch/evil.py",
+        "torch/nn/functional.py",
+        "click/__init__.py",
+        "ganzoo/extra.py",
+        "pluggy/new/folder/x.py",
+        "intruder-1.0.data/purelib/numpy/x.py",
+        "intruder-1.0.data/data/../torch/x.py",
+        "x/../torch/x.py",
+    ],
+)
+def test_a_wheel_puts_nothing_into_other_distributions(tmp_path, file):
+    if "/data/" in file:
+        purelib = Path(sysconfig.get_paths()["purelib"]).relative_to(sysconfig.get_paths()["data"])
+        file = f"intruder-1.0.data/data/{purelib.as_posix()}/torch/x.py"
+    wheel = wheel_with(tmp_path, "intruder.py", file)
+    with pytest.raises(UsageError, match="another distribution. Nothing was changed"):
+        refuse_intruders([wheel.as_uri()], [])
+
+
+def test_a_wheel_with_files_of_its_own_is_taken(tmp_path):
+    files = (
+        "intruder/__init__.py",
+        "intruder/torch/x.py",
+        "intruder-1.0.data/scripts/intruder",
+        "nvidia/intruder/x.py",
+    )
+    refuse_intruders([wheel_with(tmp_path, *files).as_uri(), "https://example.org/source.tar.gz"], [])
+    (tmp_path / "none-1.0-py3-none-any.whl").write_bytes(b"no zip")
+    with pytest.raises(PluginError, match="not a wheel"):
+        refuse_intruders([(tmp_path / "none-1.0-py3-none-any.whl").as_uri()], [])
 
 
 def test_options_cannot_put_another_ganzoo_in_place():

@@ -4,10 +4,10 @@ import json
 import os
 
 import pytest
-from broken_plugins import BROKEN, GOOD_VARIANTS, REASONS, damage, everything
+from broken_plugins import BROKEN, GOOD_VARIANTS, REASONS, THIEVES, damage, everything
 from distributions import install, run, simple, variant
 
-from ganzoo.registry.discovery import normalize
+from ganzoo.registry.discovery import damaged, normalize
 
 STILL_USABLE = {"entry-points-line", "entry-points-value", "entry-points-twice"}
 
@@ -124,6 +124,58 @@ def test_damaged_metadata_does_not_stop_a_good_plugin(listed):
 def test_what_plugins_print_does_not_reach_stdout(listed):
     assert "noise at import" in listed.stderr and "noise in the hook" in listed.stderr
     assert "noise" not in listed.stdout
+
+
+@pytest.mark.parametrize("name", THIEVES)
+def test_a_thief_of_outputs_takes_no_command_with_it(folder, builtins, name):
+    finished = run("-m", "ganzoo", "list", "--json", folders=[folder], GANZOO_LOAD_PLUGINS=name)
+    assert finished.returncode == 0, finished.stderr
+    assert names(finished) == builtins | {name}
+    assert ("noise below" in finished.stderr) == (name == "writes-to-descriptor")
+    assert ("sys.exit" in finished.stderr) == (name == "replaces-exit")
+    wrong = run("-m", "ganzoo", "show", "no-such-thing", folders=[folder], GANZOO_LOAD_PLUGINS=name)
+    assert wrong.returncode == 2 and "no-such-thing" in wrong.stderr
+
+
+def test_a_real_interrupt_still_ends_a_command(tmp_path):
+    source = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    target = install([simple("pressed", variant("pressed", before=source))], tmp_path / "site")
+    finished = run("-m", "ganzoo", "list", folders=[target])
+    assert finished.returncode == 130 and "Stopped." in finished.stderr
+
+
+def test_a_clashing_plugin_is_not_ok(folder):
+    limit = "clash-one,clash-two,takes-dcgan,good-first"
+    found = run("-m", "ganzoo", "plugins", "--json", folders=[folder], GANZOO_LOAD_PLUGINS=limit)
+    clashes = {row["name"]: row["clashes"] for row in json.loads(found.stdout)["plugins"]}
+    for name in ("clash-one:clash-one", "clash-two:clash-two"):
+        (line,) = clashes[name]
+        assert "'waves'" in line and "none is used" in line
+    assert "'dcgan'" in clashes["takes-dcgan:takes-dcgan"][0]
+    assert clashes["good-first:good-first"] == [] == clashes["ganzoo:dcgan"]
+    text = run("-m", "ganzoo", "plugins", folders=[folder], GANZOO_LOAD_PLUGINS=limit).stdout
+    assert "clash-one:clash-one 1.0  clash" in text and "good-first:good-first 1.0  ok" in text
+
+
+DAMAGES = {
+    "cut": (lambda file: file.write_bytes(file.read_bytes()[:-5]), "bytes, and had"),
+    "empty": (lambda file: file.write_bytes(b""), "has 0 bytes"),
+    "zeros": (lambda file: file.write_bytes(bytes(file.stat().st_size)), "does not begin with a [group]"),
+    "no text": (lambda file: file.write_bytes(b"\xff" * file.stat().st_size), "cannot be read"),
+    "gone": (lambda file: file.unlink(), "cannot be read"),
+    "head": (lambda file: file.write_bytes(file.read_bytes().replace(b"]", b"x")), "does not begin with a [group]"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damaged_entry_points_are_shown(tmp_path, monkeypatch, name):
+    target = install([simple("waves", variant("waves")), simple("sound", variant("sound"))], tmp_path / "site")
+    change, expected = DAMAGES[name]
+    monkeypatch.setattr("sys.path", [str(target)])
+    assert damaged() == []
+    change(target / "waves-1.0.dist-info" / "entry_points.txt")
+    (line,) = damaged()
+    assert "waves 1.0" in line and expected in line
 
 
 def test_without_plugins(folder, builtins):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import zipfile
 from importlib.metadata import PathDistribution
@@ -145,7 +146,7 @@ def test_one_module_is_one_plugin(plugin):
 
 def test_an_interrupt_is_nobodys_fault(plugin):
     def interrupted(register):
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         Registry([plugin("a", register_variants=interrupted)])

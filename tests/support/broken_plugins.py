@@ -74,6 +74,14 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
         "from ganzoo import hookimpl\n@hookimpl(wrapper=True)\ndef register_losses(register):\n    return (yield)",
         "may not wrap",
     ),
+    "interrupt-at-import": ("raise KeyboardInterrupt", "KeyboardInterrupt: no message"),
+    "interrupt-in-hook": (HOOK + "def register_variants(register):\n    raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "negative-size": (
+        REGISTER + "register(Variant(name='negative', summary='', sizes=(-64,), **rest))",
+        "cannot have sizes=(-64,)",
+    ),
+    "zero-size": (REGISTER + "register(Variant(name='zero', summary='', sizes=(32, 0), **rest))", "sizes=(32, 0)"),
+    "true-size": (REGISTER + "register(Variant(name='true', summary='', sizes=(True,), **rest))", "sizes=(True,)"),
     "asks-too-early": ("import ganzoo\nganzoo.variants()", "while plugins are still being loaded"),
 }
 MISSING_MODULE = Distribution("missing-module", {}, ("missing-module = missing_module",))
@@ -90,7 +98,20 @@ os.environ["OMP_NUM_THREADS"] = "1"
 sys.stdout = sys.__stdout__ = None
 """
 
+# Each takes the outputs, or the way to end, from all that runs after it.
+THIEVES = {
+    "closes-stdout": "import sys\nsys.stdout.close()\nsys.__stdout__.close()",
+    "closes-stderr": "import sys\nsys.stderr.close()\nsys.__stderr__.close()",
+    "detaches-stdout": "import sys\nsys.__stdout__.detach()\ntry: sys.stdout.detach()\nexcept OSError: pass",
+    "detaches-stderr": "import sys\nsys.stderr.detach()",
+    "closes-descriptors": "import os\nos.close(1)\nos.close(2)",
+    "writes-to-descriptor": "import os, sys\nos.write(1, b'noise below')\nsys.__stdout__.write('noise beside')",
+    "replaces-exit": "import builtins, os, sys\nsys.exit = builtins.print = builtins.open = lambda *_, **__: None",
+    "ignores-interrupts": "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)",
+}
+
 GOOD = [
+    *(simple(name, variant(name, before=source)) for name, source in THIEVES.items()),
     simple("good-first", variant("good-first")),
     simple(
         "good_Second.Plugin",
@@ -107,6 +128,7 @@ GOOD = [
     simple("metadata-not-utf8", variant("latin")),
 ]
 GOOD_VARIANTS = {
+    *THIEVES,
     "good-first",
     "good-second",
     "meddled",

@@ -134,9 +134,9 @@ def common_size(variants: Sequence[Variant], size: int | None) -> int:
     common = [pixels for pixels in wanted if all(pixels in variant.sizes for variant in variants)]
     if not common:
         asked = f"{size} pixels" if size else "one size"
-        raise UsageError(
-            f"These variants do not all have {asked}; they have {known}. Use --image-size or fewer variants."
-        )
+        shared = [str(pixels) for pixels in variants[0].sizes if all(pixels in variant.sizes for variant in variants)]
+        way_out = f"use --image-size {' or '.join(shared)}" if shared else "leave out some of them"
+        raise UsageError(f"These variants do not all have {asked}; they have {known}: {way_out}.")
     return common[0]
 
 

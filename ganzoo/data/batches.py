@@ -9,6 +9,7 @@ import torch
 
 from ganzoo.data.sources import ImageData
 from ganzoo.errors import UsageError
+from ganzoo.files.text import quoted
 
 EVERY = slice(None)
 
@@ -20,6 +21,14 @@ def generator_for(*facts: int | str) -> torch.Generator:
     """
     digest = hashlib.sha256(json.dumps(facts).encode("ascii")).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def too_few_line(batch_size: int, count: int, name: str) -> str:
+    """One line for fewer images than a batch has, with what to do."""
+    return (
+        f"Batches of {batch_size} cannot be drawn from {count} images of {quoted(name)}:"
+        f" use --batch-size {count} or less."
+    )
 
 
 class Batches:
@@ -41,7 +50,7 @@ class Batches:
         mirror: bool = False,
     ):
         if not 1 <= batch_size <= len(data):
-            raise UsageError(f"Batches of {batch_size} cannot be taken from {len(data)} images of '{data.name}'.")
+            raise UsageError(too_few_line(batch_size, len(data), data.name))
         self.data = data
         self.batch_size = batch_size
         self.seed = seed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -92,10 +93,12 @@ def is_grey(data: bytes) -> bool:
         raise as_bad_image(error) from error
 
 
-def decode(data: bytes, size: int, channels: int) -> numpy.ndarray:
+def decode(data: bytes, size: int, channels: int, cropped: Callable[[], object] = bool) -> numpy.ndarray:
     """Decodes an image to uint8 (size, size, channels), with its EXIF rotation applied; raises BadImage."""
     try:
         image = open_header(data)
+        if image.width != image.height:
+            cropped()
         return fit(ImageOps.exif_transpose(image), size, channels)
     except Exception as error:  # Pillow's decoders raise nearly every type there is on damaged files
         raise as_bad_image(error) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ganzoo.data import hub, store
 from ganzoo.data.memory import available_bytes
-from ganzoo.data.prepare import bad_images_line, checked, prepare
+from ganzoo.data.prepare import bad_images_line, checked, prepare, report_seen
 from ganzoo.data.resolve import find_source
 from ganzoo.data.sources import ArraySource, EncodedSource, HubSource, ImageData
 from ganzoo.errors import DataError, UsageError
@@ -31,6 +31,7 @@ def load_images(
     on_bad_image: str = "error",
     cache: Path | None = None,
     limit_memory: int | None = None,
+    check: Callable[[ArraySource | EncodedSource], object] | None = None,
 ) -> ImageData:
     """Prepares a source as uint8 images of `size` x `size` x `channels`, or reads those prepared before.
 
@@ -38,7 +39,8 @@ def load_images(
     hf://datasets/owner/name. `datasets` maps names to factories, which look for local files in `root`. `channels` None
     means 1 for grey images and 3 for all others. `on_bad_image` is "error" or "skip". `cache` is the folder for
     prepared images ($GANZOO_CACHE, else ~/.cache/ganzoo); beyond `limit_memory` bytes (a quarter of the free memory)
-    they are mapped, not read. Raises UsageError and DataError of one line.
+    they are mapped, not read. `check` is called with the source before its images are decoded. Raises UsageError and
+    DataError of one line.
     """
     check_request(size, channels, on_bad_image)
     found = find_source(source, datasets or {}, root)
@@ -49,6 +51,8 @@ def load_images(
         identity = hub.identity(found)
     else:
         found = checked(found)
+        if check is not None:
+            check(found)
         identity = found.identity
     folder = kept / "datasets" / store.key_of(identity=identity, size=size, channels=channels)
     limit = available_bytes() // 4 if limit_memory is None else limit_memory
@@ -60,6 +64,8 @@ def load_images(
     if isinstance(found, HubSource):
         revision = found.revision
         found = checked(hub.download(found, files))
+        if check is not None:
+            check(found)
     options = dict(size=size, channels=channels, revision=revision, skip=skip)
     return build(found, folder, limit, options)
 
@@ -97,6 +103,7 @@ def read_kept(folder: Path, limit: int, skip: bool) -> ImageData | None:
         if not skip:
             raise DataError(line)
         log.warning(f"left out {facts['bad']['count']} of {facts['count']} images, first {facts['bad']['first'][0]}")
+    report_seen(facts)
     return data
 
 
@@ -119,6 +126,7 @@ def build(found: ArraySource | EncodedSource, folder: Path, limit: int, options:
                 prepare(found, writer, **options)
             kept = store.read(Path(temporary) / "images", limit=2**63)
             assert kept is not None  # it was just written
+            report_seen(kept[1])
             return kept[0]
     except OSError as error:
         raise DataError(

@@ -70,15 +70,20 @@ def channels_of(source: ArraySource | EncodedSource) -> int:
     return 1 if grey and all(grey) else 3
 
 
-def converter(source: ArraySource | EncodedSource, size: int, channels: int) -> Callable:
-    """Returns a function from the number of an image to its uint8 (size, size, channels) pixels, or its BadImage."""
+def converter(source: ArraySource | EncodedSource, size: int, channels: int, cropped: set[int]) -> Callable:
+    """Returns a function from the number of an image to its uint8 (size, size, channels) pixels, or its BadImage.
+
+    Numbers of images that were not square are added to `cropped`.
+    """
 
     def convert(number: int) -> numpy.ndarray | BadImage:
         try:
             if isinstance(source, EncodedSource):
-                return decode(source.read(number), size, channels)
+                return decode(source.read(number), size, channels, lambda: cropped.add(number))
             image = source.images[number]
             image = image[..., 0] if image.shape[-1] == 1 and image.ndim == 3 else image
+            if image.shape[0] != image.shape[1]:
+                cropped.add(number)
             return fit(Image.fromarray(numpy.ascontiguousarray(image)), size, channels)
         except Exception as error:  # `read` may be a plugin's; one image must not end the scan of all
             return as_bad_image(error)
@@ -102,12 +107,14 @@ def prepare(
         warnings.simplefilter("ignore")
         channels = channels or channels_of(source)
         log.info(f"preparing {count} images of {quoted(source.name)} at {size} x {size} x {channels}")
-        kept, bad = convert_all(source, pool, converter(source, size, channels), writer)
+        cropped: set[int] = set()
+        kept, bad = convert_all(source, pool, converter(source, size, channels, cropped), writer)
     if bad and (not skip or not kept):
         raise DataError(bad_images_line(bad_facts(source, bad), count, source.name))
     labels = None if source.labels is None else numpy.asarray(source.labels, dtype=numpy.int64)[kept]
     facts = {"name": source.name, "classes": list(source.classes), "revision": revision, "count": count}
-    writer.finish((size, size, channels), labels, {**facts, "bad": bad_facts(source, bad)})
+    seen = {"cropped": len(cropped.intersection(kept)), "distinct": writer.distinct}
+    writer.finish((size, size, channels), labels, {**facts, **seen, "bad": bad_facts(source, bad)})
 
 
 def convert_all(
@@ -141,6 +148,17 @@ def bad_facts(source: ArraySource | EncodedSource, bad: list[tuple[int, BadImage
     """Returns the number of bad images, and the first five as "'name' (reason)"."""
     names = range(count_of(source)) if isinstance(source, ArraySource) else source.names
     return {"count": len(bad), "first": [f"{quoted(names[number])} ({error})" for number, error in bad[:NAMED]]}
+
+
+def report_seen(facts: dict) -> None:
+    """Says how many images were cropped, and warns of data in which most images are the same."""
+    count = facts["shape"][0]
+    if cropped := facts.get("cropped", 0):
+        log.info(f"{cropped} of {count} images are not square and are cropped to the square in their middle")
+    distinct = facts.get("distinct", count)
+    if count > 1 and 2 * distinct <= count:
+        alike = "all images are the same" if distinct == 1 else f"only {distinct} of {count} images differ"
+        log.warning(f"{quoted(facts['name'])}: {alike} at {facts['shape'][1]} x {facts['shape'][2]} pixels")
 
 
 def bad_images_line(bad: dict, count: int, name: str) -> str:

@@ -42,12 +42,19 @@ class Writer:
         self.pixels = pixels
         self.digest = hashlib.sha256()
         self.count = 0
+        self.hashes: set[int] = set()
+
+    @property
+    def distinct(self) -> int:
+        """How many different images were added."""
+        return len(self.hashes)
 
     def add(self, image: numpy.ndarray) -> None:
         """Appends one uint8 (H, W, C) image."""
         data = image.tobytes()
         self.pixels.write(data)
         self.digest.update(data)
+        self.hashes.add(hash(data))
         self.count += 1
 
     def finish(self, shape: tuple[int, int, int], labels: numpy.ndarray | None, facts: dict) -> None:

@@ -16,8 +16,9 @@ from ganzoo.config.options import TrainOptions
 from ganzoo.config.recipe import Recipe
 from ganzoo.config.schema import RunConfig
 from ganzoo.config.settings import resolve
-from ganzoo.data import Batches, ImageData, load_images
-from ganzoo.data.batches import mean_image
+from ganzoo.data import ArraySource, Batches, EncodedSource, ImageData, load_images
+from ganzoo.data.batches import mean_image, too_few_line
+from ganzoo.data.prepare import count_of
 from ganzoo.engine.build import (
     build_part,
     build_trainer,
@@ -42,6 +43,7 @@ from ganzoo.variant import ImageSpec, Variant
 
 log = logging.getLogger(__name__)
 
+NAMED = 6
 SETTLED = 999  # a step in which no loss warms up any more
 
 
@@ -66,7 +68,7 @@ def train(request: Request, registry: Registry, data: ImageData | None = None) -
     recipe = _resolved(request, registry)
     processes = join(torch.device(device).type)
     with _in_turn(processes):
-        data = data or _load_data(request, recipe.variant, registry)
+        data = data or _load_data(request, recipe, registry)
     image = _image_of(options, recipe.variant, data)
     recipe = _with_length(options, recipe, image)
     config = describe(
@@ -109,6 +111,8 @@ def _resolved(request: Request, registry: Registry) -> Recipe:
     options = request.options
     if request.variant is None or options.data is None:
         raise UsageError(INCOMPLETE)
+    if options.steps is not None and options.images is not None:
+        raise UsageError("Give --steps or --images, not both.")
     if isinstance(request.variant, Variant):
         variant = request.variant
         check_kept(variant, options.mixins, registry)
@@ -117,15 +121,20 @@ def _resolved(request: Request, registry: Registry) -> Recipe:
     return resolve(variant, request.settings, registry)
 
 
-def _load_data(request: Request, variant: Variant, registry: Registry) -> ImageData:
-    """Loads the images at a size that the variant supports."""
-    options = request.options
+def _load_data(request: Request, recipe: Recipe, registry: Registry) -> ImageData:
+    """Loads the images at a size that the variant supports; what can be refused is refused before they are decoded."""
+    options, variant = request.options, recipe.variant
     size = options.image_size or variant.sizes[0]
     if size not in variant.sizes:
-        known = _list(variant.sizes)
-        raise UsageError(
-            f"Variant '{variant.name}' draws {known} pixels, not {size}: use --image-size {variant.sizes[0]}."
-        )
+        raise UsageError(_size_line(variant, size, registry))
+    conditional = _is_conditional(options, variant)
+
+    def check(source: ArraySource | EncodedSource) -> None:
+        if conditional and source.labels is None:
+            raise UsageError(_no_labels_line(variant, source.name))
+        if recipe.training.batch_size > count_of(source):
+            raise UsageError(too_few_line(recipe.training.batch_size, count_of(source), source.name))
+
     return load_images(
         request.source,
         size=size,
@@ -133,11 +142,22 @@ def _load_data(request: Request, variant: Variant, registry: Registry) -> ImageD
         datasets=registry.table("datasets"),
         root=options.data_root,
         on_bad_image=request.on_bad_image,
+        check=check,
     )
 
 
-def _image_of(options: TrainOptions, variant: Variant, data: ImageData) -> ImageSpec:
-    """The images to generate: with labels if the variant needs them, or if it can use them and they are requested."""
+def _size_line(variant: Variant, size: int, registry: Registry) -> str:
+    """One line for a size that the variant has not: its nearest one, and the variants that have it."""
+    nearest = min(sorted(variant.sizes, reverse=True), key=lambda own: abs(own - size))
+    able = sorted(other.name for other in registry.variants() if size in other.sizes)
+    others = f"a variant that draws {size}: {', '.join(able[:NAMED])}" + (" ..." if len(able) > NAMED else "")
+    return f"Variant '{variant.name}' draws {_list(variant.sizes)} pixels, not {size}: use --image-size {nearest}" + (
+        f", or {others}." if able else f"; no variant here draws {size}."
+    )
+
+
+def _is_conditional(options: TrainOptions, variant: Variant) -> bool:
+    """Whether to train with labels: if the variant needs them, or if it can use them and they are requested."""
     conditional = options.conditional
     if conditional is None:
         conditional = variant.labels == "required"
@@ -145,11 +165,21 @@ def _image_of(options: TrainOptions, variant: Variant, data: ImageData) -> Image
         raise UsageError(f"Variant '{variant.name}' takes no labels: leave out --conditional.")
     if not conditional and variant.labels == "required":
         raise UsageError(f"Variant '{variant.name}' needs labels: leave out --unconditional.")
+    return conditional
+
+
+def _no_labels_line(variant: Variant, name: str) -> str:
+    return (
+        f"Variant '{variant.name}' needs labels and {name} has none: "
+        "sort the images into one folder for each class, or add a metadata.csv with file_name and label."
+    )
+
+
+def _image_of(options: TrainOptions, variant: Variant, data: ImageData) -> ImageSpec:
+    """The images to generate, with labels where `_is_conditional` says so."""
+    conditional = _is_conditional(options, variant)
     if conditional and data.labels is None:
-        raise UsageError(
-            f"Variant '{variant.name}' needs labels and {data.name} has none: "
-            "sort the images into one folder for each class."
-        )
+        raise UsageError(_no_labels_line(variant, data.name))
     return ImageSpec(data.size, data.channels, len(data.classes) if conditional else 0)
 
 
@@ -205,8 +235,6 @@ def _with_length(options: TrainOptions, recipe: Recipe, image: ImageSpec) -> Rec
     """The recipe with the number of steps that `--images` amounts to: see `batches_in_step`."""
     if options.images is None:
         return recipe
-    if options.steps is not None:
-        raise UsageError("Give --steps or --images, not both.")
     return recipe.with_training(steps=steps_for(options.images, recipe, image))
 
 

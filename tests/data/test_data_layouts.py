@@ -304,3 +304,32 @@ def test_new_labels_of_the_same_files_are_prepared_again(tmp_path, load):
     assert named(load(tmp_path / "set")) == {0: "a", 1: "b"}
     (tmp_path / "set/metadata.csv").write_text("file_name,label\n1.png,b\n2.png,a\n")
     assert named(load(tmp_path / "set")) == {0: "b", 1: "a"}
+
+
+# -- what is said of images --------------------------------------------------------------------------------------------
+
+
+def test_rectangles_and_images_that_are_alike_are_said_each_time(tmp_path, load):
+    (tmp_path / "set").mkdir()
+    for number in range(4):
+        Image.new("L", (6 + 3 * (number < 3), 6), 7).save(tmp_path / "set" / f"{number}.png")
+    numpy.savez(tmp_path / "set.npz", images=numpy.arange(4 * 54, dtype=numpy.uint8).reshape(4, 6, 9))
+    for _ in range(2):
+        with logged() as lines:
+            load(tmp_path / "set")
+        assert any("3 of 4 images are not square" in line for line in lines)
+        assert any("'set'" in line and "all images are the same" in line for line in lines)
+        with logged() as lines:
+            load(tmp_path / "set.npz")
+        assert any("4 of 4 images are not square" in line for line in lines)
+        assert not any("same" in line for line in lines)
+
+
+def test_a_check_comes_before_any_image_is_decoded(tmp_path, load):
+    save(tmp_path / "set/1.png", 1)
+    (tmp_path / "set/2.png").write_bytes(b"no image")
+
+    def check(source):
+        raise UsageError(f"{len(source.names)} images")
+
+    assert_refused(load, tmp_path / "set", "2 images", UsageError, check=check)

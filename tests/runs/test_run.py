@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy
 import pytest
 import small
 import torch
@@ -327,3 +328,47 @@ def test_a_run_of_before_has_no_saved_options_and_resumes(copied):
     (copied / "config.json").write_text(json.dumps(config))
     assert call("train", "--out", copied, "--resume", "--steps", "7") == 0
     assert json.loads((copied / "config.json").read_text())["options"]["sample_every"] == 500
+
+
+EARLY = {
+    "labels that are not taken": (["--conditional"], "'dcgan' takes no labels: leave out --conditional"),
+    "batch": (["--batch-size", "50"], "Batches of 50 cannot be drawn from 48 images of 'grey': use --batch-size 48"),
+    "steps and images": (["--images", "8"], "--steps or --images, not both"),
+    "size": (["--image-size", "128"], "'dcgan' draws 32 or 64 pixels, not 128: use --image-size 64; no variant"),
+    "another's size": (["--image-size", "28"], "use --image-size 32, or a variant that draws 28: acgan, "),
+}
+
+
+@pytest.mark.parametrize("name", EARLY)
+def test_what_the_arguments_say_is_refused_before_images_are_prepared(workplace, tmp_path, monkeypatch, capsys, name):
+    monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
+    more, expected = EARLY[name]
+    assert call(*small.arguments(workplace / "grey.npz", tmp_path / "run", *more)) == 2
+    error = capsys.readouterr().err
+    assert expected in error and "preparing" not in error
+
+
+def test_a_split_is_chosen_saved_and_resumed(workplace, tmp_path, capsys):
+    from PIL import Image
+
+    for number, name in enumerate(("train/a", "train/b", "val/a", "val/b")):
+        folder = tmp_path / "set" / name
+        folder.mkdir(parents=True)
+        for count in range(4):
+            Image.new("L", (32, 32), 40 * number + count).save(folder / f"{count}.png")
+    words = ["--split", "val", "--conditional", "--set", "generator.width=4", "--set", "discriminator.width=4"]
+    run = tmp_path / "run"
+    assert (
+        call("train", "cgan-pd", "--data", tmp_path / "set", "--out", run, "--steps", 1, "--batch-size", 4, *words) == 0
+    )
+    data = json.loads((run / "config.json").read_text())["data"]
+    assert data["source"] == f"{tmp_path / 'set'}:val" and data["classes"] == ["a", "b"] and data["images"] == 8
+    assert "using 'val', 8 of 16 images" in capsys.readouterr().err
+    assert call("train", "--out", run, "--resume") == 0
+    assert call("train", "--out", run, "--resume", "--split", "val") == 2
+    assert "give --data too" in capsys.readouterr().err
+    assert call("sample", run, "-n", 2, "--label", "#1", "--out", tmp_path / "x.npz") == 0
+    with numpy.load(tmp_path / "x.npz") as arrays:
+        assert arrays["classes"].tolist() == ["a", "b"] and arrays["labels"].tolist() == [1, 1]
+    assert call("sample", run, "-n", 2, "--label", "1", "--out", tmp_path / "y.npz") == 2
+    assert "known: a, b" in capsys.readouterr().err

@@ -50,7 +50,7 @@ ROWS, COLUMNS = 8, 8
     type=click.IntRange(1),
     default=64,
     show_default=True,
-    help="Images per batch; does not change the images.",
+    help="Images per batch, fewer above 256 pixels; does not change the images.",
 )
 @click.option(
     "--columns",
@@ -133,6 +133,7 @@ def _write_grid(
 ) -> None:
     from ganzoo.files import pictures
 
+    pictures.check_sheet(count, 1, model.image.size)
     images = model.sample(count, label=label, **sampling)
     if columns is None and 2 <= model.image.classes <= 12 and label is None:
         columns = model.image.classes
@@ -142,6 +143,7 @@ def _write_grid(
 def _write_classes(model: Model, out: Path, count: int, *, label: None, **sampling: Any) -> None:
     from ganzoo.files import pictures
 
+    pictures.check_sheet(count * model.image.classes, count, model.image.size)
     sheet = pictures.enlarged(pictures.grid(model.each_class(count, **sampling), count))
     pictures.save_picture(pictures.with_rows_named(sheet, model.class_names), out)
 
@@ -150,11 +152,13 @@ def _write_arrays(model: Model, out: Path, count: int, *, label: str | None, **s
     import io
 
     import numpy
+    import torch
 
     from ganzoo.files import pictures
     from ganzoo.files.atomic import write_atomically
 
-    arrays: dict[str, Any] = {"images": pictures.to_uint8(model.sample(count, label=label, **sampling)).numpy()}
+    parts = model.stream(count, label=label, **sampling)
+    arrays: dict[str, Any] = {"images": torch.cat([pictures.to_uint8(part) for part in parts]).numpy()}
     labels = model.labels(count, label)
     if labels is not None:
         arrays["labels"] = labels.numpy()
@@ -212,6 +216,7 @@ def _write_interpolations(
 
     if columns < 2:
         raise UsageError("Interpolation needs at least two --columns, a start and an end.")
+    pictures.check_sheet(count * columns, columns, model.image.size)
     pairs = model.latent(2 * count, seed, truncation).split(2)
     labels = model.labels(count, label)
     rows = [

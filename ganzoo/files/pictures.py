@@ -10,14 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganzoo.errors import UsageError
 from ganzoo.files.atomic import write_atomically
 
+LARGEST_SHEET = 178_956_970  # pixels: Pillow's MAX_IMAGE_PIXELS
 PNG_LEVEL = 1  # a quarter of the time of Pillow's 6, and files a tenth to a sixth larger
 
 
 def to_uint8(images: Tensor) -> Tensor:
     """Converts images (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C) on the CPU: rounded, values outside clipped."""
-    scaled = images.detach().float().add(1).mul(127.5).round().clamp(0, 255)
+    scaled = images.detach().float().add(1).mul_(127.5).round_().clamp_(0, 255)  # one copy, not four
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()
 
 
@@ -31,18 +33,27 @@ def to_pillow(image: Tensor) -> Any:
 
 def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Any:
     """Arranges images (N, C, H, W) in [-1, 1] in one Pillow image, as square as possible if `columns` is None."""
-    pixels = to_uint8(images)
-    count, height, width, channels = pixels.shape
+    count, channels, height, width = images.shape
     columns = min(count, columns or math.ceil(math.sqrt(count)))
     rows = math.ceil(count / columns)
     sheet = torch.full(
         (rows * (height + padding) + padding, columns * (width + padding) + padding, channels), 255, dtype=torch.uint8
     )
-    for number, image in enumerate(pixels):
+    for number, image in enumerate(pixels for part in images.split(64) for pixels in to_uint8(part)):
         top = padding + (number // columns) * (height + padding)
         left = padding + (number % columns) * (width + padding)
         sheet[top : top + height, left : left + width] = image
     return to_pillow(sheet)
+
+
+def check_sheet(images: int, columns: int, size: int) -> None:
+    """UsageError if a sheet of so many images has more pixels than Pillow opens without a warning."""
+    pixels = math.ceil(images / columns) * columns * size**2
+    if pixels > LARGEST_SHEET:
+        raise UsageError(
+            f"A sheet of {images:,} images of {size} pixels has {pixels / 1e6:,.0f} megapixels, at most "
+            f"{LARGEST_SHEET / 1e6:,.0f}: ask for fewer (-n), or write a folder."
+        )
 
 
 def enlarged(picture: Any, least: int = 640) -> Any:

@@ -210,7 +210,8 @@ def sample_rows(model: Model, rows: list[Row], label: int | str | None = None) -
         latents, labels = row.latents.reshape(-1, size), model.labels(samples, label)
         if labels is not None:
             labels = labels.repeat_interleave(steps)
-        parts = [slice(start, start + BATCH) for start in range(0, len(latents), BATCH)]
+        batch = model.batch_of(BATCH)
+        parts = [slice(start, start + batch) for start in range(0, len(latents), batch)]
         images = torch.cat([model.generate(latents[part], None if labels is None else labels[part]) for part in parts])
         sampled.append(images.unflatten(0, (samples, steps)))
     return sampled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -85,7 +86,26 @@ def build_on_meta(config: ModelConfig, where: str, parts: Registry, tensors: int
         raise CheckpointError(f"{where}: generator: {error}") from None
     if not isinstance(generator, Generator):
         raise CheckpointError(f"{where}: generator: '{config.generator.name}' builds no ganzoo.networks.Generator.")
+    if config.image.classes and not _depends_on_classes(generator, config, parts, tensors):
+        raise CheckpointError(
+            f"{where}: image.classes: {config.image.classes}, but the generator '{config.generator.name}' "
+            "takes no labels."
+        )
     return generator
+
+
+def _depends_on_classes(generator: Generator, config: ModelConfig, parts: Registry, tensors: int) -> bool:
+    """True unless the weights would be the same without labels: then nothing bounds the number of classes."""
+    unlabelled = replace(config.image, classes=0)
+    try:
+        with torch.device("meta"), _Limit(CALLS + CALLS_PER_TENSOR * tensors):
+            other = build_part(bind_part("generator", config.generator, parts), unlabelled)
+    except GanzooError:  # it needs labels
+        return True
+    shapes = [
+        {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()} for network in (generator, other)
+    ]
+    return shapes[0] != shapes[1]
 
 
 def _refuse_unprovided(config: ModelConfig, where: str, parts: Registry) -> None:

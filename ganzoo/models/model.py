@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ganzoo.data.memory import available_bytes
 from ganzoo.errors import PluginError, UsageError
-from ganzoo.files.text import quoted
+from ganzoo.files.text import one_line, quoted
 from ganzoo.models.inference import FastSampler
 from ganzoo.networks import Generator
 from ganzoo.networks.latents import sample_latents
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from ganzoo.models.config import ModelConfig
 
+BATCH_PIXELS = 64 * 256**2  # at once: activations of a generator grow with them
 LISTED = 30  # classes in a message
 
 
@@ -80,9 +82,24 @@ class Model:
     ) -> Tensor:
         """Samples `n` images (n, C, H, W) in [-1, 1], on the CPU; a seed gives the same images at any batch size.
 
-        `label` is a class number or name; None takes all classes in turn if the generator is conditional.
+        `label` is a class number or name; None takes all classes in turn if the generator is conditional. UsageError if
+        the images do not fit into the free memory.
         """
+        self._refuse_too_many(n)
         return torch.cat(list(self.stream(n, seed, label=label, truncation=truncation, batch_size=batch_size)))
+
+    def _refuse_too_many(self, n: int) -> None:
+        """UsageError if `n` images, and a copy of them, take more memory than is free."""
+        needed, free = 2 * 4 * n * self.image.channels * self.image.size**2, available_bytes()
+        if needed > free:
+            raise UsageError(
+                f"{n:,} images of {self.image.size} pixels take {needed / 2**30:.1f} GiB at once, "
+                f"{free / 2**30:.1f} GiB are free: ask for fewer, or stream them (`ganzoo sample --out folder/`)."
+            )
+
+    def batch_of(self, batch_size: int) -> int:
+        """Returns the images that are generated at once: `batch_size`, but no more pixels than 64 images of 256."""
+        return max(1, min(batch_size, BATCH_PIXELS // self.image.size**2))
 
     def sample_pil(
         self,
@@ -108,12 +125,13 @@ class Model:
         truncation: float | None = None,
         batch_size: int = 64,
     ) -> Iterator[Tensor]:
-        """Yields the images of `sample` batch by batch."""
+        """Yields the images of `sample` batch by batch; a batch has no more pixels than 64 images of 256 x 256."""
         if n < 1 or batch_size < 1:
             raise UsageError(
                 f"Ask for at least one image in batches of at least one, got n={n} and batch_size={batch_size}."
             )
         latent, labels = self.latent(n, seed, truncation), self.labels(n, label)
+        batch_size = self.batch_of(batch_size)
         for start in range(0, n, batch_size):
             part = slice(start, start + batch_size)
             yield self.generate(latent[part], None if labels is None else labels[part])
@@ -125,10 +143,12 @@ class Model:
         """
         if self.image.classes == 0:
             raise UsageError(f"This {self.variant} generator is unconditional: it has no classes.")
+        self._refuse_too_many(n * self.image.classes)
         latent, labels = (
             self.latent(n, seed, truncation).repeat(self.image.classes, 1),
             torch.arange(self.image.classes).repeat_interleave(n),
         )
+        batch_size = self.batch_of(batch_size)
         parts = zip(latent.split(batch_size), labels.split(batch_size), strict=True)
         return torch.cat([self.generate(*part) for part in parts])
 
@@ -183,8 +203,17 @@ class Model:
         """Generates the images (n, C, H, W) of latents (n, latent_dim) and labels (n,), on the CPU in float32."""
         weight = next(self.generator.parameters())
         latent, label = latent.to(weight.device, weight.dtype), None if label is None else label.to(weight.device)
-        with torch.inference_mode(), float32_by_default():
-            return self._sampler(self.generator, latent, label).float().cpu().contiguous()
+        try:
+            with torch.inference_mode(), float32_by_default():
+                return self._sampler(self.generator, latent, label).float().cpu().contiguous()
+        except RuntimeError as error:
+            if "allocate" not in str(error) or "memory" not in str(error):
+                raise
+            count, size = len(latent), self.image.size
+            raise UsageError(
+                f"{count} image(s) of {size} pixels at once do not fit into memory (--batch-size): "
+                f"{one_line(error)[:120]}"
+            ) from None
 
     def interpolate(
         self,

@@ -53,8 +53,8 @@ from ganzoo.cli.types import VariantName
 def convert(files: tuple[Path, ...], variant: str, out: Path, channels: str | None, **rest: Any) -> None:
     """Convert weights of other code into a model folder.
 
-    FILE is a .pth, .pt, .ckpt, .th, .npz, .npy or .safetensors file. Several .npy files, or a folder of them, are the
-    arrays of one network.
+    FILE is a checkpoint that torch.save wrote, a .npz, .npy or .safetensors file, whatever its name ends in. Several
+    .npy files, or a folder of them, are the arrays of one network.
 
     \b
     ganzoo convert netG.pth --variant dcgan --out converted/netG

@@ -14,17 +14,19 @@ from pathlib import Path, PurePosixPath
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.files.atomic import disk_errors
 from ganzoo.files.text import quoted, reason
-from ganzoo.models.file_types import HEAD_BYTES, PICKLE, FileType, file_type
+from ganzoo.models.file_types import HEAD_BYTES, PICKLE, SAFETENSORS, FileType, file_type
 
-TORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".bin")
-SUFFIXES = (*TORCH_SUFFIXES, ".npz", ".npy", ".safetensors")
+KINDS = "what torch.save writes, .npz, .npy and .safetensors"
+# Files of these suffixes are meant as weights: a damaged or foreign one is refused as such, not as "no weights".
+SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".bin", ".tar", ".npz", ".npy", ".safetensors")
 ZIP = b"PK\x03\x04"
+NUMPY = b"\x93NUMPY"
 # The pickled number at the start of files of torch.save before it wrote zip files.
 LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 LARGEST = 2 * 2**30
 MOST_ENTRIES = 20_000
 MOST_PICKLE = 2**26
-NUMBERED = re.compile(r"(?P<group>.+?)[_.-]?(?P<number>\d+)\.npy")
+NUMBERED = re.compile(r"(?P<group>.+?)[_.-]?(?P<number>\d+)(?:\.[a-z]\w*)?")
 
 
 @dataclass(frozen=True)
@@ -47,34 +49,62 @@ class InputFiles:
 
 
 def recognize(paths: Sequence[Path], key: str | None = None) -> InputFiles:
-    """Returns the kind of the files; `key` chooses among groups of .npy in a folder.
+    """Returns the kind of the files, which their content decides; `key` chooses among groups of .npy in a folder.
 
     UsageError for files that are no weights, CheckpointError for files that must not be opened.
     """
     files = [file for path in paths for file in _arrays_in(Path(path))]
     if not files:
-        raise UsageError(f"{paths[0]}: holds no .npy files.")
-    suffixes = {file.suffix.lower() for file in files}
-    if len(files) > 1 and suffixes != {".npy"}:
+        raise UsageError(f"{paths[0]}: {_no_arrays(Path(paths[0]))}.")
+    if len(files) > 1 and not all(_is_array(file) for file in files):
         got = ", ".join(quoted(file.name) for file in files[:3])
         raise UsageError(f"Several files can only be .npy arrays of one network; got {got}.")
-    suffix = suffixes.pop()
-    if suffix not in SUFFIXES:
-        arrays = any(files[0].parent.glob(f"{files[0].name}_*.npy"))
-        beside = f": its numbers lie beside it, give {files[0].name}_*.npy" if arrays else ""
-        raise UsageError(f"{files[0]} is of no kind that can be converted ({', '.join(SUFFIXES)}){beside}.")
-    if suffix == ".npy":
+    if len(files) > 1:
         return _group(files, key)
-    size = _size(files[0])
-    if suffix == ".npz":
-        return InputFiles("npz", (files[0],), _check_zip(files[0], size, stored=False))
-    if suffix == ".safetensors":
-        return InputFiles("safetensors", (files[0],), size)
-    return InputFiles("torch", (files[0],), _check_torch(files[0], size))
+    return _one(files[0], key)
+
+
+def _one(file: Path, key: str | None) -> InputFiles:
+    """Recognizes one file by its first bytes, and a zip file by its table."""
+    size, head, suffix = _size(file), _head(file), file.suffix.lower()
+    if head.startswith(ZIP):
+        return _zip(file, size)
+    if head.startswith(LEGACY_TORCH):
+        return InputFiles("torch", (file,), size)
+    if head.startswith(NUMPY):
+        return _group([file], key)
+    kind = file_type(head)
+    if suffix == ".safetensors" or (kind is not None and kind.description == SAFETENSORS):
+        return InputFiles("safetensors", (file,), size)
+    arrays = any(file.parent.glob(f"{file.name}_*.npy"))
+    if suffix not in SUFFIXES and (arrays or kind is None):
+        beside = f": its numbers lie beside it, give {file.name}_*.npy" if arrays else ""
+        raise UsageError(f"{file} is of no kind that can be converted ({KINDS}){beside}.")
+    raise CheckpointError(f"{file} is {_described(kind)}.")
 
 
 def _arrays_in(path: Path) -> list[Path]:
-    return sorted(path.glob("*.npy")) if path.is_dir() else [path]
+    return sorted(file for file in path.iterdir() if _is_array(file)) if path.is_dir() else [path]
+
+
+def _is_array(path: Path) -> bool:
+    """True for the name of a .npy file, and for a regular file that starts as one."""
+    if path.suffix.lower() == ".npy":
+        return True
+    return path.is_file() and _head(path).startswith(NUMPY)
+
+
+def _no_arrays(folder: Path) -> str:
+    """Says what a folder holds that is given as weights and has no .npy files."""
+    unpacked = any(folder.glob("data.pkl")) or any(folder.glob("*/data.pkl"))
+    if unpacked:
+        return "is an unpacked checkpoint of torch.save: give the file as it was downloaded, not unpacked"
+    return "holds no .npy files"
+
+
+def _head(path: Path) -> bytes:
+    with disk_errors(f"{path} cannot be read", CheckpointError), open(path, "rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def _group(files: list[Path], key: str | None) -> InputFiles:
@@ -113,28 +143,17 @@ def _size(path: Path) -> int:
     return facts.st_size
 
 
-def _check_torch(path: Path, size: int) -> int:
-    """Refuses a file that torch.save did not write, by its first bytes; returns an upper bound of its numbers."""
-    with disk_errors(f"{path} cannot be read", CheckpointError), open(path, "rb") as file:
-        head = file.read(HEAD_BYTES)
-    if head.startswith(ZIP):
-        return _check_zip(path, size, stored=True)
-    if head.startswith(LEGACY_TORCH):
-        return size
-    raise CheckpointError(f"{path} is {_described(file_type(head))}.")
-
-
 def _described(kind: FileType | None) -> str:
-    """Describes a file that has the name of a torch checkpoint and is none, with advice."""
+    """Describes a file that is none of the kinds, with advice."""
     if kind is None:
-        return "not a file that torch.save wrote"
+        return f"not a file that torch.save wrote, nor any other that can be converted ({KINDS})"
     if kind.description == PICKLE:
         return "a pickle that torch.save did not write, which could run code: ganzoo does not open it"
-    return f"{kind.description}: name it {kind.convert_as}" if kind.convert_as else kind.description
+    return kind.description
 
 
-def _check_zip(path: Path, size: int, *, stored: bool) -> int:
-    """Returns the unpacked size in a zip file's table, after checks; `stored`: uncompressed, as torch.save does."""
+def _zip(path: Path, size: int) -> InputFiles:
+    """Recognizes a zip file by its table: an archive of numpy arrays, or a checkpoint, which must be uncompressed."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -142,9 +161,12 @@ def _check_zip(path: Path, size: int, *, stored: bool) -> int:
         raise CheckpointError(f"{path} cannot be read: {reason(problem)}.") from None
     except Exception:  # zipfile raises whatever its struct and codec calls do
         raise CheckpointError(f"{path} is a damaged or truncated zip file.") from None
-    if wrong := _zip_fault(entries, size, stored) or (_torch_fault(entries) if stored else None):
+    arrays = bool(entries) and all(entry.filename.endswith(".npy") for entry in entries)
+    wrong = None if arrays else _program_fault(entries)
+    wrong = wrong or _zip_fault(entries, size, stored=not arrays) or (None if arrays else _torch_fault(entries))
+    if wrong:
         raise CheckpointError(f"{path} {wrong}.")
-    return sum(entry.file_size for entry in entries)
+    return InputFiles("npz" if arrays else "torch", (path,), sum(entry.file_size for entry in entries))
 
 
 def _zip_fault(entries: list[zipfile.ZipInfo], size: int, stored: bool) -> str | None:
@@ -169,15 +191,29 @@ def _zip_fault(entries: list[zipfile.ZipInfo], size: int, stored: bool) -> str |
     return None
 
 
-def _torch_fault(entries: list[zipfile.ZipInfo]) -> str | None:
+def _program_fault(entries: list[zipfile.ZipInfo]) -> str | None:
+    """Names the archives that torch writes of programs, whatever else is wrong with them."""
     paths = [PurePosixPath(entry.filename) for entry in entries]
     if any("code" in path.parts[:-1] or path.name == "constants.pkl" for path in paths):
-        return "is TorchScript: a program, not weights; save the module's state_dict alone"
+        return (
+            "is a TorchScript archive, which is a program: ganzoo does not run it. Where you trust it, run "
+            "`torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')` in Python and convert weights.pth"
+        )
+    if any(path.name == "archive_format" for path in paths):
+        return (
+            "is an archive of torch.export (.pt2), which is a program: ganzoo does not run it. Where you trust it, run "
+            "`torch.save(dict(torch.export.load(FILE).state_dict), 'weights.pth')` in Python and convert weights.pth"
+        )
+    return None
+
+
+def _torch_fault(entries: list[zipfile.ZipInfo]) -> str | None:
+    paths = [PurePosixPath(entry.filename) for entry in entries]
     pickles = [
         entry for entry, path in zip(entries, paths, strict=True) if path.name == "data.pkl" and len(path.parts) == 2
     ]
     if len(pickles) != 1:
-        return "is a zip file that torch.save did not write"
+        return "is a zip file that torch.save did not write (if it holds weights, unpack it first)"
     if pickles[0].file_size > MOST_PICKLE:
         return f"has a table of {pickles[0].file_size} bytes: too many"
     return None

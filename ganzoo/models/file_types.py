@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 HEAD_BYTES = 1024
 PICKLE = "a pickle"
-TORCH_SAVED = ".pth, if torch.save wrote it"
+SAFETENSORS = "a safetensors file"
 
 
 @dataclass(frozen=True)
 class FileType:
-    """A type of file: its first bytes as a pattern, and how `ganzoo convert` expects it to be named, if it reads it."""
+    """A type of file: its first bytes as a pattern, and what follows `ganzoo convert` reads it, if it does."""
 
     description: str
     start: bytes
-    convert_as: str | None = None
+    convertible: str | None = None
 
 
 # In this order: the first that matches is taken.
@@ -27,12 +27,12 @@ TYPES = (
     FileType(
         "a torch checkpoint (a zip archive with a pickle in it)",
         rb"PK\x03\x04.*(?:data\.pkl|\.data/serialization_id|/byteorder)",
-        ".pth",
+        "",
     ),
-    FileType("an archive of numpy arrays (.npz)", rb"PK\x03\x04.{26}[^/]*\.npy", ".npz"),
-    FileType("a zip archive: unpack it first", rb"PK(?:\x03\x04|\x05\x06)"),
-    FileType(PICKLE, rb"\x80[\x02-\x05]", TORCH_SAVED),
-    FileType("a numpy array (.npy)", rb"\x93NUMPY", ".npy"),
+    FileType("an archive of numpy arrays (.npz)", rb"PK\x03\x04.{26}[^/]*\.npy", ""),
+    FileType("a zip archive: unpack it first, unless torch.save wrote it", rb"PK(?:\x03\x04|\x05\x06)"),
+    FileType(PICKLE, rb"\x80[\x02-\x05]", ", if torch.save wrote it"),
+    FileType("a numpy array (.npy)", rb"\x93NUMPY", ""),
     FileType("compressed (gzip or the like): unpack it first", rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|7z\xbc\xaf"),
     FileType("a tar archive: unpack it first", rb".{257}ustar"),
     FileType(
@@ -45,9 +45,9 @@ TYPES = (
     ),
     FileType("a picture", rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF.{4}WEBP"),
     FileType("an HDF5 file, which ganzoo does not read", rb"\x89HDF"),
-    FileType("a safetensors file", rb".{4}\x00{4}\{", ".safetensors"),
+    FileType(SAFETENSORS, rb".{4}\x00{4}\{", ""),
     # Protocols 0 and 1 of pickle have no magic number.
-    FileType(PICKLE, rb"\([dli][\w\n]|c[A-Za-z_][\w.]*\n\w+\n|[}\]]q\x00", TORCH_SAVED),
+    FileType(PICKLE, rb"\([dli][\w\n]|c[A-Za-z_][\w.]*\n\w+\n|[}\]]q\x00", ", if torch.save wrote it"),
     FileType("JSON text: the download answered with a message instead of the file", rb"\s*[{\[]"),
     FileType("a script, which ganzoo does not run", rb"#!|import |from "),
 )

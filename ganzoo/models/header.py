@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from ganzoo.errors import CheckpointError
 from ganzoo.files.strict_json import parse_json
 from ganzoo.files.text import quoted
-from ganzoo.models.file_types import HEAD_BYTES, file_type
+from ganzoo.models.file_types import HEAD_BYTES, SAFETENSORS, file_type
 
 HEADER_BYTES = 4 * 2**20
 TENSORS = 20_000
@@ -55,8 +55,8 @@ def read_header(file: BinaryIO, path: Path | str, size: int, item_bytes: Mapping
         return _header(file, path, size, start, item_bytes)
     except CheckpointError as problem:
         kind = file_type(start)
-        if kind is not None and kind.convert_as != ".safetensors":
-            advice = f"; `ganzoo convert` reads such files, named {kind.convert_as}" if kind.convert_as else ""
+        if kind is not None and kind.description != SAFETENSORS:
+            advice = "" if kind.convertible is None else f"; `ganzoo convert` reads such files{kind.convertible}"
             raise CheckpointError(f"{path} is {kind.description}{advice}.") from None
         raise problem from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib import resources
@@ -15,8 +16,10 @@ from torch import Tensor
 from ganzoo.checkpoints.checkpoint import load_checkpoint, newest_checkpoint
 from ganzoo.config.schema import RunConfig, read_run_config
 from ganzoo.errors import CheckpointError, UsageError
+from ganzoo.files.atomic import disk_errors
 from ganzoo.files.text import quoted
 from ganzoo.models.config import GENERATOR_FILE, ModelConfig, Provider, read_model_config
+from ganzoo.models.file_types import HEAD_BYTES, file_type
 from ganzoo.models.meta_device import build_on_meta, check_latent_dim, load_tensors
 from ganzoo.models.model import Model
 from ganzoo.models.source import Repository, Tag, parse_source
@@ -66,12 +69,26 @@ def load(
         return load_run(found, **place, average=average)
     if (found / "config.json").is_file():
         return load_folder(found, **how)
+    if found.is_file():
+        raise UsageError(f"{found} is a file, not the folder of a model: {_content(found)}.")
     if not found.is_dir():
         raise UsageError(
             f"There is no folder {found}: give a run, one of its checkpoints, a model folder, a tag "
             "or owner/name on the Hub."
         )
     raise UsageError(f"{found} is neither a run nor a model (no config.json) nor a checkpoint (no MANIFEST.json).")
+
+
+def _content(path: Path) -> str:
+    """Says what a file holds by its first bytes, and the command that would take it."""
+    if (path.parent / "config.json").is_file():
+        return f"give {path.parent}"
+    with disk_errors(f"{path} cannot be read", UsageError), open(path, "rb") as file:
+        kind = file_type(file.read(HEAD_BYTES))
+    if kind is None:
+        return "give the folder that holds it"
+    advice = f"`ganzoo convert {shlex.quote(str(path))} --variant VARIANT --out FOLDER` makes one of it"
+    return kind.description if kind.convertible is None else f"it is {kind.description}; {advice}{kind.convertible}"
 
 
 def _load_tag(tag: Tag, how: Mapping[str, Any]) -> Model:

@@ -38,7 +38,8 @@ class Repository:
 def parse_source(source: str | os.PathLike, registry: Registry) -> Tag | Repository | Path:
     """Returns what `source` names: a tag, a repository or a path.
 
-    A path object is a folder; text is one if it begins with ".", "/", "~" or a drive, or has more than one slash.
+    A path object is a folder; text is one if it begins with ".", "/", "~" or a drive, or has more than one slash,
+    or names a file that is there.
     `owner/name`, `owner/name@revision` and `hf://owner/name` are repositories; a single word is a tag. UsageError lists
     the possible meanings: a folder that looks like a repository needs "./".
     """
@@ -64,6 +65,8 @@ def _tag(text: str, registry: Registry) -> Tag:
     tags = {tag: variant for variant in registry.variants() for tag in variant.weights}
     if text in tags:
         return Tag(text, tags[text].name, tags[text].weights[text])
+    if os.path.isfile(text):
+        return Path(text)
     if os.path.isdir(text):
         raise UsageError(f"{quoted(text)} is no pretrained generator; for the folder of that name write ./{text}.")
     hint = did_you_mean(text[:100], tags)

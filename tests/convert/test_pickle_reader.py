@@ -57,7 +57,18 @@ STATE_DICTS = (
     "not contiguous",
     "prefix",
 )
-GOOD = (*STATE_DICTS, "npz", "npy", "safetensors")
+BY_CONTENT = (
+    "state dict, called .tar",
+    "legacy, called .tar",
+    "G.pth.tar",
+    "weights",
+    "renamed.pth",
+    "arrays.pth",
+    "checkpoint.npz",
+    "checkpoint.npy",
+    "array.bin",
+)
+GOOD = (*STATE_DICTS, *BY_CONTENT, "npz", "npy", "safetensors")
 
 
 def test_what_people_have_comes_out_bit_for_bit(corpus):

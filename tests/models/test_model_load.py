@@ -472,3 +472,21 @@ def test_a_variants_name_leads_to_its_tag(tmp_path):
         ganzoo.load("dcgan")
     with pytest.raises(UsageError, match="no pretrained generator here: train one"):
         ganzoo.load("wgan-gp-resnet")
+
+
+@pytest.mark.parametrize("name", ["G.pth.tar", "weights"])
+def test_a_file_in_place_of_a_folder_is_named_by_its_content_with_the_command_that_converts_it(
+    tmp_path, monkeypatch, name
+):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"main.0.weight": torch.zeros(3)}, name)
+    with pytest.raises(UsageError, match=f"torch checkpoint.*`ganzoo convert {name} --variant") as caught:
+        ganzoo.load(name)
+    assert "\n" not in str(caught.value)
+    (tmp_path / name).write_text("<!DOCTYPE html>")
+    with pytest.raises(UsageError, match="a web page") as caught:
+        ganzoo.load(tmp_path / name)
+    assert "ganzoo convert" not in str(caught.value)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UsageError, match="give .*"):
+        ganzoo.load(tmp_path / name)

@@ -78,6 +78,18 @@ def good(folder: Path) -> dict[str, tuple[Path, str | None, dict[str, torch.Tens
     numpy.savez_compressed(folder / "arrays.npz", **{name: value.numpy() for name, value in plain.items()})
     numpy.save(folder / "big_endian.npy", numpy.asfortranarray(plain["first.weight"].numpy()).astype(">f4"))
     safetensors.torch.save_file({f"module.{name}": value for name, value in plain.items()}, folder / "safe.safetensors")
+    # The content decides, whatever a name ends in.
+    for name, legacy in (("state dict", False), ("legacy", True)):
+        torch.save(plain, folder / f"{name}.tar", _use_new_zipfile_serialization=not legacy)
+        cases[f"{name}, called .tar"] = folder / f"{name}.tar", None, plain
+    for name in ("G.pth.tar", "weights", "checkpoint.npz", "checkpoint.npy"):
+        torch.save(plain, folder / name)
+    (folder / "renamed.pth").write_bytes(safetensors.torch.save(plain))
+    (folder / "arrays.pth").write_bytes((folder / "arrays.npz").read_bytes())
+    (folder / "array.bin").write_bytes((folder / "big_endian.npy").read_bytes())
+    for name in ("G.pth.tar", "weights", "renamed.pth", "arrays.pth", "checkpoint.npz", "checkpoint.npy"):
+        cases[name] = folder / name, None, plain
+    cases["array.bin"] = folder / "array.bin", None, {"array": plain["first.weight"]}
     cases["legacy"] = folder / "legacy.pth", None, plain
     cases["npz"] = folder / "arrays.npz", None, plain
     cases["npy"] = folder / "big_endian.npy", None, {"big_endian": plain["first.weight"]}
@@ -128,7 +140,9 @@ def bad(folder: Path, canary: Path) -> dict[str, tuple[Path, str]]:
         rewritten(whole, lambda name, data: None if name.endswith("data.pkl") else data),
     )
     add(
-        "TorchScript", "TorchScript", rewritten(whole, rename=lambda name: name.replace("version", "code/__torch__.py"))
+        "TorchScript",
+        "a TorchScript archive",
+        rewritten(whole, rename=lambda name: name.replace("version", "code/__torch__.py")),
     )
     add(
         "deep pickle",
@@ -136,7 +150,6 @@ def bad(folder: Path, canary: Path) -> dict[str, tuple[Path, str]]:
         rewritten(whole, lambda name, data: deep() if name.endswith("data.pkl") else data),
     )
     add("tar", "tar archive", tar(old))
-    add("renamed safetensors", "name it .safetensors", safetensors.torch.save(tensors()))
     add("gzip", "gzip", gzip.compress(whole))
     add("web page", "web page", b"<!DOCTYPE html><html>404</html>")
     add("LFS pointer", "Git LFS", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")

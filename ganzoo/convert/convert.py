@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from ganzoo.config.recipe import bind_part
 from ganzoo.config.settings import resolve
+from ganzoo.convert import bundles, pickle_process
+from ganzoo.convert.bundles import SeveralNetworks, Shapes, views
 from ganzoo.convert.pickle_reader import read_inputs
 from ganzoo.convert.recognize import InputFiles, recognize
 from ganzoo.engine.build import build_part
@@ -32,7 +35,7 @@ log = logging.getLogger(__name__)
 
 OWN = "ganzoo"
 ROWS = 60
-Shapes = dict[str, tuple[int, ...]]
+COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,24 +131,32 @@ class _Conversion:
     variant: Variant
     layouts: Mapping[str, Layout]
     registry: Registry
+    known: dict[str, list[tuple[Shapes, Match]]] = field(default_factory=dict)
 
     def of(self, role: str, file: InputFiles, tensors: dict[str, Tensor] | GanzooError) -> Converted:
         """Converts one network and checks it against the module that will hold it."""
+        if isinstance(tensors, SeveralNetworks):
+            raise UsageError(f"{tensors}{self._command_for(role, tensors.networks)}") from None
         if isinstance(tensors, GanzooError):
             raise tensors
-        name, match = self._matched(role, file, _sizes(tensors))
+        name, match, names = self._matched(role, file, _sizes(tensors))
+        if len(names) < len(tensors):
+            left = ", ".join(quoted(key) for key in tensors if key not in names.values())
+            log.info(f"{file.label}: left out {left}, which belongs to the wrapper around the network")
+        tensors = {ours: tensors[theirs] for ours, theirs in names.items()}
         match = self._agreed(role, name, match)
         log.info(f"{file.label}: {role} in the layout {name}, {_images(match.image)}, {_options(match)}")
         if match.note:
             log.info(match.note)
-        ours = self._shapes(match)
+        ours = self._built(match)
         made = dict(tensors) if name == OWN else self.layouts[name].convert(tensors, match)
-        if _sizes(made) != ours:
-            _log_table(ours, _sizes(made))
+        if _sizes(made) != _sizes(ours):
+            _log_table(_sizes(ours), _sizes(made))
             raise GanzooError(
                 f"The layout '{name}' does not produce the tensors of the {role} '{match.part.name}': "
                 "that is a mistake of the layout."
             )
+        made = {key: _of_kind(file, key, tensor, ours[key].dtype) for key, tensor in made.items()}
         for key, tensor in made.items():
             if tensor.is_floating_point() and not tensor.to(getattr(torch, self.request.dtype)).isfinite().all():
                 raise CheckpointError(
@@ -153,32 +164,131 @@ class _Conversion:
                 )
         return Converted(name, match, {key: made[key] for key in ours})
 
-    def _matched(self, role: str, file: InputFiles, shapes: Shapes) -> tuple[str, Match]:
-        """Finds the one layout that accounts for every tensor; our own names only if no other does."""
-        found = {
-            name: match for name, layout in self.layouts.items() if (match := layout.recognize(shapes)) is not None
-        }
-        matches = {name: match for name, match in found.items() if match.role == role}
-        if not matches and self.request.layout in (OWN, "auto"):
-            own = next((match for match in self._guesses(role) if self._shapes(match) == shapes), None)
-            matches = {OWN: own} if own else {}
-        if len(matches) > 1:
-            raise UsageError(
-                f"{file.label} fits several layouts: choose with --layout {' or --layout '.join(matches)}."
-            )
-        if matches:
-            return next(iter(matches.items()))
-        for other in found.values():
+    def _matched(self, role: str, file: InputFiles, shapes: Shapes) -> tuple[str, Match, dict[str, str]]:
+        """Finds the one layout that accounts for every tensor; our own names only if no other does.
+
+        Names are tried as they are, then without the prefixes of wrappers: returned as in the layout, with the file's.
+        """
+        others: list[Match] = []
+        for names in views(shapes):
+            found = self._recognized({short: shapes[full] for short, full in names.items()}, role)
+            matches = {name: match for name, match in found.items() if match.role == role}
+            if len(matches) > 1:
+                raise UsageError(
+                    f"{file.label} fits several layouts: choose with --layout {' or --layout '.join(matches)}."
+                )
+            if matches:
+                return *next(iter(matches.items())), names
+            others += found.values()
+        for other in others:
             is_discriminator = other.role == "discriminator"
             advice = "--discriminator FILE takes it, beside its generator" if is_discriminator else "give it as FILE"
             raise UsageError(f"{file.label} holds a {other.role}, not a {role}: {advice}.")
+        if command := self._command_for(role, {".": shapes}):
+            held = bundles.listed(shapes)
+            raise UsageError(f"{file.label} holds several networks{f': {held}' if held else ''}.{command}")
+        tried = ", ".join([*self.layouts, OWN] if self.request.layout == "auto" else [self.request.layout])
+        head = f"{file.label} fits no layout of {self.variant.name} ({tried})"
+        if elsewhere := self._elsewhere(role, shapes):
+            raise CheckpointError(f"{head}. {elsewhere}")
         nearest = max(map(self._shapes, self._guesses(role)), key=lambda ours: len(ours.items() & shapes.items()))
         _log_table(nearest, shapes)
-        tried = ", ".join([*self.layouts, OWN] if self.request.layout == "auto" else [self.request.layout])
-        raise CheckpointError(
-            f"{file.label} fits no layout of {self.variant.name} ({tried}): "
-            "the table above has our names beside the file's."
-        )
+        held = bundles.listed(shapes)
+        advice = f" Its names start with {held}: if these are networks, --key chooses one." if held else ""
+        raise CheckpointError(f"{head}: the table above has our names beside the file's.{advice}")
+
+    def _recognized(self, shapes: Shapes, role: str) -> dict[str, Match]:
+        """Returns what each layout takes the tensors for; our own names are tried if no other layout fits the role."""
+        found = {
+            name: match for name, layout in self.layouts.items() if (match := layout.recognize(shapes)) is not None
+        }
+        if self.request.layout in (OWN, "auto") and not any(match.role == role for match in found.values()):
+            own = next((match for ours, match in self._own(role) if ours == shapes), None)
+            return found | ({OWN: own} if own else {})
+        return found
+
+    def _own(self, role: str) -> list[tuple[Shapes, Match]]:
+        """Returns the networks of the request with their shapes, built once."""
+        if role not in self.known:
+            self.known[role] = [(self._shapes(match), match) for match in self._guesses(role)]
+        return self.known[role]
+
+    def _fits(self, role: str, shapes: Shapes) -> str | None:
+        """Returns the layout that takes these tensors, behind wrappers too, for the role."""
+        for names in views(shapes):
+            found = self._recognized({short: shapes[full] for short, full in names.items()}, role)
+            for name, match in found.items():
+                if match.role == role:
+                    return name
+        return None
+
+    def _command_for(self, role: str, dictionaries: Mapping[str, Shapes]) -> str:
+        """Returns a sentence with the command that takes the network of this role from several; empty if none fits."""
+        fitting: list[str] = []
+        for path, shapes in dictionaries.items():
+            shapes = pickle_process.without_prefix(dict(shapes))
+            if path != "." and self._fits(role, shapes):
+                fitting.append(path)
+                continue
+            inside = bundles.networks(shapes).items()
+            start = "" if path == "." or len(dictionaries) == 1 else f"{path}."
+            fitting += [f"{start}{prefix}" for prefix, part in inside if self._fits(role, part)]
+        # A network that fits behind a wrapper fits inside of it too: the outermost key is the one to give.
+        fitting = [key for key in fitting if not any(key.startswith(f"{other}.") for other in fitting)]
+        if not fitting:
+            return ""
+        best, *rest = bundles.by_average(fitting)
+        also = f" ({', '.join(map(quoted, rest[:5]))} would fit too)" if rest else ""
+        return f" {quoted(best)} fits the {role} of {self.variant.name}{also}: {self._command(role, key=best)}"
+
+    def _command(self, role: str, key: str | None = None, variant: str | None = None) -> str:
+        """Returns the request as a command, with another key of the network, or for another variant."""
+        asked = self.request
+        words = ["ganzoo", "convert", *map(str, asked.files), "--variant", variant or asked.variant]
+        keys = {"generator": asked.key, "discriminator": asked.discriminator_key} | ({role: key} if key else {})
+        options: list[tuple[str, object]] = [
+            ("--key", keys["generator"]),
+            *(("--discriminator", path) for path in asked.discriminator),
+            ("--discriminator-key", keys["discriminator"]),
+            ("--layout", None if variant or asked.layout == "auto" else asked.layout),
+            ("--license", None if asked.license == "unknown" else asked.license),
+            ("--dtype", None if asked.dtype == "float32" else asked.dtype),
+            ("--image-size", asked.image_size),
+            ("--channels", asked.channels),
+            ("--classes", asked.classes),
+            *(("--set", setting) for setting in ([] if variant else asked.settings)),
+            ("--out", asked.out),
+        ]
+        words += [str(word) for option in options if option[1] is not None for word in option]
+        return f"`{shlex.join(words)}`"
+
+    def _elsewhere(self, role: str, shapes: Shapes) -> str:
+        """Says which other variants the file fits, with the command for the first; empty if none."""
+        found: dict[str, tuple[str, str | None]] = {}
+        for variant in self.registry.variants():
+            request = replace(self.request, variant=variant.name, layout="auto", settings=())
+            try:
+                other = replace(
+                    self, request=request, variant=variant, layouts=_layouts(request, self.registry), known={}
+                )
+                if whole := other._fits(role, shapes):
+                    found[variant.name] = whole, None
+                    continue
+                inside = {key: part for key, part in bundles.networks(shapes).items() if "." not in key}
+                fitting = {key: name for key, part in inside.items() if (name := other._fits(role, part))}
+            except Exception:  # a variant without this part, or a plugin that fails: this file has its message already
+                continue
+            if len(inside) > 1 and fitting:
+                best = bundles.by_average(list(fitting))[0]
+                found[variant.name] = fitting[best], best
+        if not found:
+            return ""
+        first = next((name for name in found if found[name][1] is None), next(iter(found)))
+        fit = layout, key = found[first]
+        many = [name for name in found if found[name] == fit]
+        names = " or ".join(quoted(name)[1:-1] for name in many[:8])
+        part = f"Its {quoted(key)}" if key else "It"
+        return f"{part} fits {names} (layout {layout}): {self._command(role, key=key, variant=first)}"
 
     def _guesses(self, role: str) -> list[Match]:
         """Yields the networks of the request for every image size and number of channels that it leaves open."""
@@ -190,10 +300,13 @@ class _Conversion:
         side: Literal["generator", "discriminator"] = "generator" if role == "generator" else "discriminator"
         return [Match(part, ImageSpec(size, count, request.classes or 0), side) for size in sizes for count in channels]
 
-    def _shapes(self, match: Match) -> Shapes:
-        """Returns the names and shapes of the network of a match, built without memory for its numbers."""
+    def _built(self, match: Match) -> dict[str, Tensor]:
+        """Returns the tensors of the network of a match, without memory for their numbers."""
         with torch.device("meta"):
-            return _sizes(build_part(bind_part(match.role, match.part, self.registry), match.image).state_dict())
+            return build_part(bind_part(match.role, match.part, self.registry), match.image).state_dict()
+
+    def _shapes(self, match: Match) -> Shapes:
+        return _sizes(self._built(match))
 
     def _agreed(self, role: str, layout: str, match: Match) -> Match:
         """Returns the match with the settings of the request; UsageError if the two contradict each other."""
@@ -214,8 +327,25 @@ class _Conversion:
         return replace(match, part=replace(match.part, options=dict(match.part.options) | chosen))
 
 
-def _sizes(tensors: Mapping[str, Tensor]) -> Shapes:
+def _sizes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _of_kind(file: InputFiles, key: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Returns whole numbers as the network has them, where the file has fractions: `.half()` of a state_dict, numpy.
+
+    A counter beyond half precision is infinite there; it becomes the largest number of that dtype.
+    """
+    if dtype.is_floating_point:
+        return tensor if tensor.is_floating_point() else tensor.float()
+    if tensor.dtype == dtype:
+        return tensor
+    if tensor.is_floating_point() and key.endswith(COUNTER) and (tensor == torch.inf).any():
+        log.info(f"{file.label}: {quoted(key)} is beyond {tensor.dtype}: stored as the largest number of that type")
+        tensor = tensor.nan_to_num(nan=torch.nan)
+    if tensor.is_floating_point() and not (tensor.isfinite() & (tensor == tensor.round())).all():
+        raise CheckpointError(f"{file.label}: {quoted(key)} must hold whole numbers.")
+    return tensor.to(dtype)
 
 
 def _config(

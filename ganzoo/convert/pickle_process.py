@@ -2,8 +2,8 @@
 
 `python -P pickle_process.py JOBS`: JOBS is a JSON list of {"kind": "torch" | "npy" | "npz", "paths", "bytes", "key",
 "out"}. Each job writes the tensors to `out`, and to `out` + ".json" their order, {"names": [...]}, or the reason for
-none: {"refused": reason} or {"candidates": {key: tensors}}. It imports nothing of ganzoo, so that it runs wherever
-torch does.
+none: {"refused": reason} or {"candidates": {key: {name: shape}}}. It imports nothing of ganzoo, so that it runs
+wherever torch does.
 """
 
 import json
@@ -21,6 +21,7 @@ DTYPES = (*FLOATS, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint
 MOST_TENSORS = 20_000
 MOST_VALUES = 200_000
 LONGEST_NAME = 200
+PREFIXES = ("module.", "_orig_mod.")
 DEEPEST = 6
 LARGEST_SHARE = 4
 SPARE_MEMORY = 256 * 2**20
@@ -109,7 +110,7 @@ def convert(job: dict) -> dict:
         found = state_dicts(torch.load(job["paths"][0], weights_only=True, mmap=False, map_location="cpu"))
         chosen = choose(found, job["key"])
         if chosen is None:
-            return {"candidates": {path: len(value) for path, value in found}}
+            return {"candidates": {path: shapes_of(value) for path, value in found}}
         tensors = {name: value for name, value in chosen.items() if isinstance(value, torch.Tensor)}
     check(tensors, job["bytes"])
     save_file({name: value.detach().resolve_neg().contiguous().clone() for name, value in tensors.items()}, job["out"])
@@ -142,19 +143,40 @@ def state_dicts(value: Any) -> list[tuple[str, dict]]:
 def choose(found: list[tuple[str, dict]], key: str | None) -> dict | None:
     """Returns the dictionary at `key`, or the only one; None if there is no single one.
 
-    A prefix of names is a key too ("netG" of "netG.main.0.weight").
+    A prefix of names is a key too: "netG" of "netG.main.0.weight", with or without the path of the dictionary before it
+    ("state_dict.netG") and the prefixes of wrappers ("module.netG").
     """
     paths = dict(found)
     if key is None:
         return found[0][1] if len(found) == 1 else None
     if key in paths:
         return paths[key]
-    inside = [
-        {name[len(key) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{key}.")}
-        for tensors in paths.values()
-    ]
-    inside = [tensors for tensors in inside if tensors]
+    inside = [part for path, tensors in found for part in [under(key, path, tensors)] if part]
     return inside[0] if len(inside) == 1 else None
+
+
+def under(key: str, path: str, tensors: dict) -> dict:
+    """Returns the tensors whose names start with `key`, without it."""
+    tensors = {name: value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
+    for start in (f"{key}.", f"{key}.".removeprefix(f"{path}.")):
+        for named in (tensors, without_prefix(tensors)):
+            inside = {name[len(start) :]: value for name, value in named.items() if name.startswith(start)}
+            if start and inside:
+                return inside
+    return {}
+
+
+def without_prefix(tensors: dict) -> dict:
+    """Removes the prefixes of wrappers from the names, where every name has them."""
+    while tensors and (prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in tensors)), None)):
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def shapes_of(tensors: dict) -> dict:
+    """Returns names and shapes of the tensors that could be converted, of the first `MOST_TENSORS`."""
+    plain = {name: value for name, value in tensors.items() if isinstance(value, torch.Tensor) and value.dim() <= 8}
+    return {name: list(plain[name].shape) for name in list(plain)[:MOST_TENSORS]}
 
 
 def arrays_of(job: dict) -> dict:

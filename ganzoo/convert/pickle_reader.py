@@ -21,13 +21,13 @@ import safetensors.torch
 from torch import Tensor
 
 from ganzoo.convert import pickle_process
+from ganzoo.convert.bundles import SeveralNetworks
 from ganzoo.convert.recognize import LARGEST, InputFiles
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.files.strict_json import read_bytes, read_json
 from ganzoo.files.text import quoted
 from ganzoo.models.header import ITEM_BYTES, read_header
 
-PREFIXES = ("module.", "_orig_mod.")
 ANSWER_BYTES = 2**24
 
 
@@ -82,16 +82,17 @@ def _result(file: InputFiles, key: str | None, out: Path) -> dict[str, Tensor]:
     if "refused" in said:
         raise CheckpointError(f"{file.label} {said['refused']}.")
     if "candidates" in said:
-        raise _choice(file, key, {path: f"{count} tensors" for path, count in said["candidates"].items()})
+        raise _choice(file, key, said["candidates"])
     tensors = _loaded(file, read_bytes(out, limit=pickle_process.LARGEST_SHARE * LARGEST))
-    return without_prefix({name: tensors[name] for name in said["names"]})
+    return pickle_process.without_prefix({name: tensors[name] for name in said["names"]})
 
 
-def _choice(file: InputFiles, key: str | None, candidates: Mapping[str, str]) -> UsageError:
-    listed = ", ".join(f"{quoted(path)} ({what})" for path, what in list(candidates.items())[:20])
+def _choice(file: InputFiles, key: str | None, candidates: Mapping[str, Mapping[str, list[int]]]) -> UsageError:
+    listed = ", ".join(f"{quoted(path)} ({len(found)} tensors)" for path, found in list(candidates.items())[:20])
     head = f"has no network {quoted(key)}" if key is not None else "holds several networks"
-    return UsageError(
-        f"{file.label} {head}: choose with --key. There {'is' if len(candidates) == 1 else 'are'}: {listed}."
+    return SeveralNetworks(
+        f"{file.label} {head}: choose with --key. There {'is' if len(candidates) == 1 else 'are'}: {listed}.",
+        {path: {name: tuple(shape) for name, shape in found.items()} for path, found in candidates.items()},
     )
 
 
@@ -101,12 +102,12 @@ def _safetensors(file: InputFiles, key: str | None) -> dict[str, Tensor]:
         if wrong := pickle_process.fault(tensor):
             raise CheckpointError(f"{file.label} has a tensor {quoted(name)} that {wrong}.")
     if key is not None:
-        tensors = {name[len(key) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{key}.")}
+        tensors = pickle_process.under(key, ".", tensors)
     if not tensors:
         raise UsageError(
             f"{file.label} has no tensors{'' if key is None else f' whose names start with {quoted(key)}'}."
         )
-    return without_prefix({name: tensors[name] for name in sorted(tensors, key=_by_number)})
+    return pickle_process.without_prefix({name: tensors[name] for name in sorted(tensors, key=_by_number)})
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:
@@ -121,11 +122,3 @@ def _loaded(file: InputFiles, data: bytes) -> dict[str, Tensor]:
         return safetensors.torch.load(data)
     except Exception:  # the names of its errors differ from version to version
         raise CheckpointError(f"{file.label} is not a whole safetensors file.") from None
-
-
-def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Removes the prefixes of wrappers from the names, where every name has them."""
-    tensors = dict(tensors)
-    while prefix := next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in tensors)), None):
-        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return tensors

@@ -8,6 +8,7 @@ import hashlib
 import lzma
 import os
 import stat
+import struct
 import tarfile
 import tempfile
 import threading
@@ -30,7 +31,10 @@ COMPRESSED: dict[bytes, Callable[..., BinaryIO]] = {
 }
 # Images are compressed already: an archive that grows more than this is no archive of images.
 MOST_GROWTH = 100
-READ_ERRORS = (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, tarfile.TarError, zlib.error)
+READ_ERRORS = (
+    *(OSError, EOFError, ValueError, LookupError, ArithmeticError, MemoryError, NotImplementedError, struct.error),
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +137,7 @@ def zip_files(path: Path) -> FileSet:
         raise DataError(f"{quoted(path)} cannot be read as a zip archive: {reason(error)}.") from error
     entries = {}
     for entry in archive.infolist():
-        name = None if entry.is_dir() or entry.filename.endswith("\\") else visible_name(entry.filename)
+        name = None if entry.filename.endswith(("/", "\\")) else visible_name(entry.filename)
         if name is not None:
             entries[name] = entry
     if any(entry.flag_bits & 1 for entry in entries.values()):
@@ -156,14 +160,18 @@ def tar_files(path: Path) -> FileSet:
     try:
         stream = _plain_stream(path)
         with tarfile.open(fileobj=stream, mode="r:") as archive:
+            end = 0
             for member in archive:
+                if member.offset_data <= end or member.size < 0:  # a negative size would lead back, for ever
+                    raise tarfile.ReadError(f"damaged at byte {end}")
+                end = member.offset_data
                 name = visible_name(member.name) if member.isreg() and not member.issparse() else None
                 if name is not None:
                     places[name] = (member.offset_data, member.size)
             stream.seek(archive.offset)
             if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes a damaged header for the end
                 raise tarfile.ReadError(f"damaged at byte {archive.offset}")
-    except (*READ_ERRORS, lzma.LZMAError) as error:
+    except READ_ERRORS as error:
         raise DataError(f"{quoted(path)} cannot be read as a tar archive: {reason(error)}.") from error
     lock = threading.Lock()
 

@@ -15,7 +15,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ganzoo.data.archives import FileSet
-from ganzoo.data.decode import BadImage
 from ganzoo.errors import DataError
 from ganzoo.files.text import quoted, reason
 
@@ -25,7 +24,7 @@ LABEL_COLUMNS = ("label", "labels", "class", "class_name", "class_id", "category
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.tsv")
 TABLES = (".csv", ".tsv")
 LOOKED_AT = 50
-READ_ERRORS = (OSError, ValueError, RecursionError, MemoryError, csv.Error, BadImage)
+READ_ERRORS = (ValueError, RecursionError, MemoryError, csv.Error)
 
 Label = int | str
 
@@ -141,7 +140,7 @@ def _metadata(files: FileSet, images: Sequence[str]) -> Found:
             rows = list(_rows(files, name))
         except READ_ERRORS as error:
             raise DataError(f"{files.where}: {quoted(name)} cannot be read: {reason(error)}.") from error
-        columns |= {column for row in rows[:LOOKED_AT] for column in row}
+        columns |= {column for row in rows[:LOOKED_AT] for column in row if column is not None}  # None: more cells
         key = next((column for column in columns if column == "file_name" or column.endswith("_file_name")), None)
         label = _label_column(columns)
         if key is None or label is None:
@@ -224,5 +223,8 @@ def _folder(name: str) -> str:
 
 
 def _text(files: FileSet, name: str) -> str:
-    """The text of a file in UTF-8; one of `READ_ERRORS` if it is none."""
-    return files.read(name).decode("utf-8-sig", errors="strict")
+    """The text of a file in UTF-8; ValueError if it is none or cannot be read, for whatever reason."""
+    try:
+        return files.read(name).decode("utf-8-sig")
+    except Exception as error:  # damaged archives raise nearly every type there is
+        raise ValueError(reason(error)) from error

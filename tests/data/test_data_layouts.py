@@ -16,7 +16,7 @@ from PIL import Image
 from ganzoo.data import arrays
 from ganzoo.data.decode import LARGEST_BYTES
 from ganzoo.data.splits import base_of, choose_folders
-from ganzoo.errors import DataError, UsageError
+from ganzoo.errors import DataError, GanzooError, UsageError
 
 
 def png(grey: int) -> bytes:
@@ -333,3 +333,40 @@ def test_a_check_comes_before_any_image_is_decoded(tmp_path, load):
         raise UsageError(f"{len(source.names)} images")
 
     assert_refused(load, tmp_path / "set", "2 images", UsageError, check=check)
+
+
+# -- damage ------------------------------------------------------------------------------------------------------------
+
+
+def test_damaged_label_files_are_one_line(tmp_path, load):
+    path = write_zip(tmp_path / "a.zip", stylegan(None))
+    path.write_bytes(path.read_bytes().replace(b'{"labels', b'{"LABELS', 1))
+    assert_refused(load, path, "dataset.json.*CRC", DataError)
+    save(tmp_path / "set/1.png", 1)
+    (tmp_path / "set/metadata.csv").write_text("file_name,label\n1.png,cat,more,cells\n")
+    assert load(tmp_path / "set").classes == ("cat",)
+    (tmp_path / "set/metadata.csv").write_bytes(b"file_name,label\n1.png,\xff\n")
+    assert_refused(load, tmp_path / "set", "metadata.csv.*cannot be read", DataError)
+
+
+def test_mutated_archives_are_read_or_refused(tmp_path, load):
+    import random
+
+    files = {f"{name}/{number}.png": png(number) for name in "ab" for number in range(3)}
+    files["metadata.csv"] = b"file_name,label\n" + b"".join(f"{name},x\n".encode() for name in files)
+    wholes = [write_zip(tmp_path / "a.zip", files), write_tar(tmp_path / "b.tar", files)]
+    chance, refused = random.Random(0), 0
+    for whole in wholes:
+        for _ in range(60):
+            data = bytearray(whole.read_bytes())
+            for _ in range(chance.choice((1, 3, 20))):
+                place = chance.randrange(len(data))
+                data[place : place + chance.choice((1, 4))] = chance.choice((b"\xff", b"\0\0\0\0", b"\x80\0\0\0"))
+            path = tmp_path / f"mutated{whole.suffix}"
+            path.write_bytes(data)
+            try:
+                load(path, on_bad_image="skip")
+            except GanzooError as error:
+                refused += 1
+                assert "\n" not in str(error)
+    assert refused

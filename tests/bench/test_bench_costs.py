@@ -175,6 +175,12 @@ def test_the_terminal_names_each_number_that_is_missing():
 def test_the_terminal_shows_the_numbers_that_were_asked_for_and_those_of_plugins():
     row = msgspec.convert(made("dcgan", 0, [9.0]), Row)
     row.best.scores["mean-distance[fashion-cnn]"] = 2.5
+    row.best.scores["broken[fashion-cnn]"] = None  # a line names it, and a column of dashes would not help
     usual, asked = table([row])[0], table([row], ["inception-score"])[0]
-    assert "mean-distance[fashion-cnn]" in usual and "inception-score" not in usual and "deviation" not in usual
+    assert (
+        "broken" not in usual
+        and "mean-distance[fashion-cnn]" in usual
+        and "inception-score" not in usual
+        and "deviation" not in usual
+    )
     assert "inception-score[fashion-cnn]" in asked and "mean-distance[fashion-cnn]" in asked

@@ -62,7 +62,7 @@ def without_number(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _labels(rows: Iterable[Row], asked: Collection[str]) -> list[str]:
+def _labels(rows: Sequence[Row], asked: Collection[str]) -> list[str]:
     """Returns the names of the numbers to show that were measured."""
     there = sorted({label for row in rows if row.best for label in row.best.scores})
     names = {label: label.partition("[")[0] for label in there}
@@ -71,6 +71,7 @@ def _labels(rows: Iterable[Row], asked: Collection[str]) -> list[str]:
         label
         for label in there
         if label not in usual
+        and any(row.best.scores.get(label) is not None for row in rows if row.best)  # else `without_number` names it
         and (names[label] in asked or not (direction(label) or names[label].endswith("-deviation")))
     ]
     return usual + others

@@ -11,6 +11,7 @@ import pytest
 import small
 import stepping
 import torch
+from contract.harness import IMAGE, make
 from torch.nn.functional import relu
 
 from ganzoo.config.settings import resolve
@@ -220,12 +221,33 @@ def test_ada_moves_by_the_side_of_the_boundary_or_is_refused_with_the_way_out(na
     assert trainer.augmentation.p.item() == pytest.approx(expected)
 
 
-def test_identical_distributions_do_not_drive_p_away_on_least_squares():
-    """Codes 0 and 1: a discriminator that cannot tell is at 0.5 everywhere, which is no side."""
+def test_the_boundary_of_least_squares_is_the_middle_of_its_codes():
     loss = stepping.part("losses", "least-squares", ImageSpec(28, 1))
     assert (loss.boundary, loss.real_is_low) == (0.5, False)
     turned = stepping.part("losses", "least-squares", ImageSpec(28, 1), a=1.0, b=-1.0)
     assert (turned.boundary, turned.real_is_low) == (0.0, True)
+
+
+def test_a_discriminator_that_cannot_tell_drives_no_p_on_least_squares():
+    """Its logits are around 0.5, all of them above 0: measured from 0, p would rise without an end."""
+
+    class Undecided(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, images, label=None):
+            return 0.5 + 0.1 * (-1.0) ** torch.arange(len(images)) + 0 * self.weight * images.sum((1, 2, 3))
+
+    loss = stepping.part("losses", "least-squares", IMAGE)
+    ada = stepping.part("augmentations", "ada", IMAGE, interval=1, images=8)
+    trainer = make(loss, discriminator=Undecided(), more={"augmentation": ada})
+    for _ in range(5):
+        trainer.step()
+        assert trainer.augmentation.p == 0
+    trainer.loss.boundary = 0.0
+    trainer.step()
+    assert trainer.augmentation.p > 0
 
 
 @pytest.mark.parametrize("mixin", [*TERMS, "top-k", "ada", "diffaugment"])

@@ -61,7 +61,7 @@ def parse_source(source: str | os.PathLike, registry: Registry) -> Tag | Reposit
     return _tag(text, registry)
 
 
-def _tag(text: str, registry: Registry) -> Tag:
+def _tag(text: str, registry: Registry) -> Path | Tag:
     tags = {tag: variant for variant in registry.variants() for tag in variant.weights}
     if text in tags:
         return Tag(text, tags[text].name, tags[text].weights[text])

@@ -129,12 +129,12 @@ def _write_files(folder: Path, tensors: Mapping[str, dict[str, torch.Tensor]], s
             f"state.json would be {len(text)} bytes, at most {STATE_BYTES}; keep large data in tensors."
         )
     write_file(folder / "state.json", text)
-    manifest["files"]["state.json"] = fingerprint(folder / "state.json")
+    manifest["files"]["state.json"] = _written(folder / "state.json")
     for key, named in tensors.items():
         if named:
             path = folder / f"{key}.safetensors"
             _write_tensors(path, named)
-            manifest["files"][path.name] = fingerprint(path)
+            manifest["files"][path.name] = _written(path)
     content = sealed(manifest)
     if len(content) > MANIFEST_BYTES:
         raise CheckpointError(
@@ -158,6 +158,12 @@ def _write_tensors(path: Path, named: Mapping[str, torch.Tensor]) -> None:
     )  # of several keys the library would write any first
     os.chmod(path, os.stat(path.parent).st_mode & 0o666)  # safetensors leaves 0600 whatever the umask
     fsync_file(path)
+
+
+def _written(path: Path) -> dict[str, Any]:
+    """Returns the fingerprint of a file of this process, whose folder nobody else knows; OSError as `open`."""
+    with open(path, "rb") as file:
+        return fingerprint(file)
 
 
 def load_checkpoint(path: Path, keys: Collection[str] | None = None) -> tuple[int, dict[str, Tree], dict[str, Any]]:

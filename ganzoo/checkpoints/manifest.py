@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,9 @@ def folder_name(step: int) -> str:
     return f"step-{step:09d}"
 
 
-def fingerprint(path: Path) -> dict[str, Any]:
-    """Returns the size in bytes and the sha256 of a file."""
-    with open_regular(path) as file:
-        return {"size": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+def fingerprint(file: BufferedReader | FileIO) -> dict[str, Any]:
+    """Returns the size in bytes and the sha256 of an open file."""
+    return {"size": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def sealed(manifest: Mapping[str, Any]) -> bytes:
@@ -96,8 +96,8 @@ def is_whole(path: Path) -> bool:
     """True if every byte of a checkpoint is as it was written; NewerFormatError if a later ganzoo wrote it."""
     try:
         for name, entry in read_manifest(path)["files"].items():
-            with disk_errors(f"{path / name} cannot be read", CheckpointError):
-                _compare(path / name, fingerprint(path / name), entry)
+            with open_regular(path / name) as file, disk_errors(f"{path / name} cannot be read", CheckpointError):
+                _compare(path / name, fingerprint(file), entry)
     except NewerFormatError:
         raise
     except CheckpointError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from typing import NamedTuple
 
 import torch
@@ -99,10 +100,9 @@ def _sums(one: Tensor, other: Tensor, room: Tensor) -> Tensor:
 @contextmanager
 def _plain_products() -> Iterator[None]:
     """Computes products in true float32, without autocast or bfloat16."""
-    with (
-        torch.autocast("cpu", enabled=False),
-        torch.backends.mkldnn.flags(enabled=False, allow_tf32=None, fp32_precision=None),
-    ):
+    flags = torch.backends.mkldnn.flags
+    unchanged = {name: None for name in ("allow_tf32", "fp32_precision") if name in signature(flags).parameters}
+    with torch.autocast("cpu", enabled=False), flags(enabled=False, **unchanged):  # torch 2.6 knows `enabled` alone
         yield
 
 

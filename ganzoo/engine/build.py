@@ -129,10 +129,11 @@ def check_single_images(trainer: Trainer) -> None:
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
+            parts = trainer.training.accumulate * trainer.processes.size
+            shared = f" for each of {parts} micro-batches (training.accumulate) and processes" if parts > 1 else ""
             raise UsageError(
-                f"The {role} normalizes over the batch, and one image at a time has no spread: use --batch-size 2 or "
-                f"more, so that each of {trainer.training.accumulate} micro-batches (training.accumulate) "
-                f"on each of {trainer.processes.size} processes has two images."
+                f"The {role} normalizes over the batch, and one image at a time has no spread: "
+                f"use --batch-size {2 * parts} or more, two images{shared}."
             ) from None
 
 

@@ -18,7 +18,7 @@ COARSE_SIDE = 8
 WARM_UP = 200
 SATURATED_BELOW = 0.01
 SATURATED_FOR = 500
-LARGEST_WEIGHT = 1e8  # float32 steps of less than 4 are lost there
+LARGEST_WEIGHT = 1e6  # float32 numbers are a sixteenth apart there: steps of a usual learning rate are lost
 STATE_NAMES = {  # in checkpoints: in the class
     "losing_steps": "saturated_steps",
     "told_saturated": "reported_saturation",

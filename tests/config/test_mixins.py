@@ -299,7 +299,7 @@ def test_one_image_at_a_time_trains_or_is_refused_with_one_line(name, tmp_path):
         with pytest.raises(ValueError, match="more than 1 value per channel"):
             trainer.step(), trainer.step()
         trainer = found.trainer(batch=2, accumulate=2)
-        with pytest.raises(UsageError, match="micro-batches"):
+        with pytest.raises(UsageError, match=r"--batch-size 4 or more, two images for each of 2 micro-batches"):
             check_single_images(trainer)
         check_single_images(found.trainer(batch=2))
         return

@@ -382,3 +382,13 @@ def test_the_phase_before_the_first_bad_term_is_suspected(run_of):
     two = replace(loop.trainer.phases[0], repeats=2), loop.trainer.phases[1]
     loop.trainer.phases = two
     assert loop._suspects(5, {"discriminator.real": math.nan, "generator.fake": 1.0}) == ("discriminator",)
+
+
+@pytest.mark.parametrize("role", ["generator", "discriminator"])
+def test_a_rate_of_a_million_in_a_short_run_of_finite_numbers_is_noticed(tmp_path, role):
+    data = small.images(tmp_path / "tiny.npz")
+    words = small.arguments(data, tmp_path / "run", "--set", f"training.{role}_lr=1e6", variant="dcgan", steps=30)
+    ended = small.forked_ganzoo(*words, GANZOO_CACHE=str(tmp_path / "cache"))
+    assert ended.returncode == 3, ended.stderr
+    (error,) = [line for line in ended.stderr.splitlines() if line.startswith("Error:")]
+    assert f"--set training.{role}_lr=..., now 1e+06" in error

@@ -28,6 +28,7 @@ from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.models.folder import write_model
 from ganzoo.models.load import load_folder
 from ganzoo.models.model import Model
+from ganzoo.networks import Generator
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import ImageSpec, Variant
 
@@ -84,7 +85,19 @@ def convert(request: Request, registry: Registry) -> Model:
     config = _config(request, variant, registry, files, generator)
     pair = (discriminator.match.part, discriminator.tensors) if discriminator else None
     write_model(request.out, config, generator.tensors, dtype=request.dtype, discriminator=pair)
-    return load_folder(request.out)
+    model = load_folder(request.out)
+    log.info(_unsaid(model))
+    return model
+
+
+def _unsaid(model: Model) -> str:
+    """Says what no file of weights holds, so that a user compares it with the old code."""
+    prior = str(model.config.generator.options.get("prior", "")) or "its own"
+    latents = "standard normal" if type(model.generator).latent is Generator.latent else prior
+    return (
+        f"Not in the file, so taken as those of the part '{model.config.generator.name}': activations, strides and "
+        f"the prior of the latents ({latents}). Compare some images with those of the old code."
+    )
 
 
 def _variant(name: str, registry: Registry) -> Variant:

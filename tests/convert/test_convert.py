@@ -91,6 +91,12 @@ def test_the_prior_that_shapes_do_not_say_can_be_set(make):
     assert model.latent(300).abs().max() <= 1 and model.config.generator.options["prior"] == "uniform"
 
 
+@pytest.mark.parametrize(("file", "prior"), [("netG.safetensors", "standard normal"), ("7_gen*.npy", "normal")])
+def test_what_no_file_says_is_said(make, file, prior):
+    part = make(file).config.generator.name
+    assert f"'{part}': activations, strides" in make.said[-1] and f"({prior})" in make.said[-1]
+
+
 def test_half_precision_halves_the_bytes(make, place, tmp_path):
     make("netG.safetensors", dtype="float16")
     assert (tmp_path / "out" / "model.safetensors").stat().st_size < 0.6 * (place / "netG.safetensors").stat().st_size

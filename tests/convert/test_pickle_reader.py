@@ -1,10 +1,13 @@
 """Checkpoints of other code: common ones come out bit for bit, hostile ones are refused and run nothing."""
 
+import os
 import pickle
 import sys
 import warnings
+import zipfile
 
 import legacy_corpus
+import numpy
 import pytest
 import torch
 
@@ -142,6 +145,31 @@ def test_what_is_no_weights_at_all(tmp_path, name):
         (tmp_path / name).write_text("x")
     with pytest.raises(UsageError, match=name.replace(".", r"\.")):
         recognize([tmp_path / name])
+
+
+def test_an_unpacked_checkpoint_is_named(tmp_path):
+    torch.save(legacy_corpus.tensors(), tmp_path / "netG.pth")
+    with zipfile.ZipFile(tmp_path / "netG.pth") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    for folder in (tmp_path / "unpacked", tmp_path / "unpacked" / "netG"):
+        with pytest.raises(UsageError, match="an unpacked checkpoint of torch.save"):
+            recognize([folder])
+
+
+def test_an_archive_of_torch_export_is_a_program(tmp_path):
+    with zipfile.ZipFile(tmp_path / "netG.pt2", "w") as archive:
+        archive.writestr("netG/archive_format", "pt2")
+        archive.writestr("netG/models/model.json", "{}")
+    with pytest.raises(CheckpointError, match=r"torch.export.* a program.*torch.export.load"):
+        recognize([tmp_path / "netG.pt2"])
+
+
+def test_a_folder_of_arrays_is_read_by_content_and_nothing_else_in_it_is_opened(tmp_path):
+    for number in (10, 2):
+        (tmp_path / f"gen_{number}").write_bytes(legacy_corpus.array(numpy.zeros(3)))
+    (tmp_path / "notes.txt").write_text("x")
+    os.mkfifo(tmp_path / "pipe")
+    assert recognize([tmp_path]).names == ("2", "10")
 
 
 def test_arrays_are_grouped_by_name_and_sorted_by_number(tmp_path):

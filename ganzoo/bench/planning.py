@@ -12,7 +12,7 @@ from ganzoo.bench import costs
 from ganzoo.bench.plan import Cell, Job, chosen_variants, common_size, is_pattern, names_of, parse_seeds, training_cells
 from ganzoo.bench.protocol import protocol_of, ranking_metric
 from ganzoo.bench.scorer import Scorer, default_reference, load_prepared
-from ganzoo.data import ImageData
+from ganzoo.data import ArraySource, EncodedSource, ImageData
 from ganzoo.engine.device import choose_device
 from ganzoo.errors import GanzooError, PluginError, UsageError
 from ganzoo.files.text import quoted
@@ -61,7 +61,14 @@ def plan_training(request: Request, registry: Registry) -> Planned:
     reference = request.reference or default_reference(options.data, registry, options.data_root)
     extractor = load_extractor(request.extractor or EXTRACTOR)
     job = _job(request, registry, "train", reference, extractor)
-    data = load_prepared(job, options.data, registry, size=size, channels=options.channels)
+    data = load_prepared(
+        job,
+        options.data,
+        registry,
+        size=size,
+        channels=options.channels,
+        check=lambda source: _refuse_unlabelled(variants, request, source),
+    )
     if request.extractor is None and data.channels == 3:
         extractor = _generic()
         job = _job(request, registry, "train", reference, extractor)
@@ -91,29 +98,32 @@ def plan_training(request: Request, registry: Registry) -> Planned:
     return Planned(job, cells, scorer, protocol_of(job, data, [real], scorer.extractor, registry))
 
 
-def _with_labels(variants: Sequence[Variant], request: Request, data: ImageData) -> list[Variant]:
-    """Returns the variants that can be trained on the data.
-
-    Without labels in the data, variants that need them are left out of patterns. UsageError if such a variant was
-    named, or --conditional was given.
-    """
+def _refuse_unlabelled(
+    variants: Sequence[Variant], request: Request, data: ArraySource | EncodedSource | ImageData
+) -> None:
+    """UsageError for data without labels if --conditional, a variant that was named, or all variants need them."""
     if data.classes:
-        return list(variants)
+        return
     how = f"{data.name} has no labels: sort the images into one folder for each class"
     if request.options.conditional:
         raise UsageError(f"--conditional needs labels, and {how}.")
     named = {source for source in request.sources if not is_pattern(source)}
-    kept = []
     for variant in variants:
-        if variant.labels != "required":
-            kept.append(variant)
-        elif variant.name in named:
+        if variant.labels == "required" and variant.name in named:
             raise UsageError(f"Variant '{variant.name}' needs labels, and {how}.")
-        else:
-            log.warning(f"left out: '{variant.name}' needs labels, and {data.name} has none")
-    if not kept:
+    if all(variant.labels == "required" for variant in variants):
         raise UsageError(f"All these variants need labels, and {how}.")
-    return kept
+
+
+def _with_labels(variants: Sequence[Variant], request: Request, data: ImageData) -> list[Variant]:
+    """Returns the variants that can be trained on the data; without labels, those that need them are left out."""
+    _refuse_unlabelled(variants, request, data)
+    if data.classes:
+        return list(variants)
+    for variant in variants:
+        if variant.labels == "required":
+            log.warning(f"left out: '{variant.name}' needs labels, and {data.name} has none")
+    return [variant for variant in variants if variant.labels != "required"]
 
 
 def plan_scoring(request: Request, registry: Registry) -> Planned:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ganzoo.bench.plan import Cell, Job
 from ganzoo.bench.row import Event
-from ganzoo.data import ImageData, load_images
+from ganzoo.data import ArraySource, EncodedSource, ImageData, load_images
 from ganzoo.errors import GanzooError, InterruptedRun, PluginError, UsageError
 from ganzoo.files import pictures
 from ganzoo.files.pictures import to_uint8
@@ -141,9 +141,18 @@ def save_samples(model: Model, cell: Cell, job: Job) -> str:
     return path.as_posix()
 
 
-def load_prepared(job: Job, source: str, registry: Registry, *, size: int, channels: int | None) -> ImageData:
-    """Loads the images of a source at a size, prepared now or from the cache."""
-    return load_images(source, size=size, channels=channels, datasets=registry.table("datasets"), root=job.data_root)
+def load_prepared(
+    job: Job,
+    source: str,
+    registry: Registry,
+    *,
+    size: int,
+    channels: int | None,
+    check: Callable[[ArraySource | EncodedSource], object] | None = None,
+) -> ImageData:
+    """Loads the images of a source at a size, prepared now or from the cache; `check` sees it undecoded."""
+    datasets = registry.table("datasets")
+    return load_images(source, size=size, channels=channels, datasets=datasets, root=job.data_root, check=check)
 
 
 def default_reference(data: str, registry: Registry, root: Path | None) -> str:

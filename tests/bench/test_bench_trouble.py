@@ -217,7 +217,7 @@ def test_what_needs_labels_is_refused_or_left_out_where_there_are_none(tmp_path,
     refused(training(bare, out, variants=("vae", "cgan")), tmp_path, "'cgan' needs labels, and bare has no labels")
     refused(training(bare, out, "--conditional"), tmp_path, "--conditional needs labels")
     refused(training(bare, out, variants=("cga[n]",)), tmp_path, "All these variants need labels")
-    assert not out.exists()
+    assert not out.exists() and not (tmp_path / "cache" / "datasets").exists()  # before any image is prepared
     words = [word for word in training(bare, out, variants=("cgan*", "va[e]")) if word != "--quiet"]
     done = small.forked_ganzoo(*words, cwd=tmp_path)
     assert done.returncode == 0 and "left out: 'cgan' needs labels" in done.stderr, done.stderr

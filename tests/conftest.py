@@ -1,3 +1,4 @@
+import gc
 import os
 
 import pytest
@@ -38,3 +39,9 @@ def pytest_collection_modifyitems(config, items):
         for mark in left_out:
             if item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.skip(reason=f"{mark}: give --{mark} or -m {mark}"))
+
+
+def pytest_collection_finish():
+    """Spares the garbage collector thousands of tests and all that they import, which stay anyway."""
+    gc.collect()
+    gc.freeze()

@@ -56,6 +56,14 @@ class Talk:
         self.stdin.close(), self.stdout.close()
 
 
+def as_at_a_start() -> None:
+    """Shows the warnings that an interpreter shows, on stderr and not to pytest."""
+    warnings.resetwarnings()
+    for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+        warnings.simplefilter("ignore", category)
+    warnings.showwarning = lambda *found: print(warnings.formatwarning(*found[:4]), file=sys.stderr)
+
+
 def _settings(folders: Iterable[Path], environment: Mapping[str, str | None]) -> dict[str, str]:
     paths = [*map(str, folders), *filter(None, [os.environ.get("PYTHONPATH")])]
     settings = os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | environment
@@ -77,10 +85,7 @@ def _become(words: list[str], streams: list[int], cwd: Path | None, settings: Ma
         for name in set(os.environ) - set(settings):
             del os.environ[name]
         os.environ.update(settings)
-        warnings.resetwarnings(), warnings.filterwarnings("ignore", category=DeprecationWarning)
-        warnings.showwarning = lambda *found: print(
-            warnings.formatwarning(*found[:4]), file=sys.stderr
-        )  # not to pytest
+        as_at_a_start()
         sys.meta_path[:] = [
             finder for finder in sys.meta_path if type(finder).__module__.partition(".")[0] != "_pytest"
         ]

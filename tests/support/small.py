@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import warnings
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
@@ -15,7 +14,7 @@ from typing import NoReturn
 import numpy
 import pytest
 import torch
-import torch._dynamo  # noqa: F401 - the first optimizer of a process imports it, for 1.4 s
+from forks import as_at_a_start
 
 import ganzoo.runs.train  # noqa: F401 - before any fork, or every child would import it again
 from ganzoo.checkpoints.checkpoint import list_checkpoints, load_checkpoint
@@ -95,10 +94,7 @@ def become_ganzoo(
         os.chdir(cwd or os.getcwd())
         for name, value in environment.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
-        warnings.resetwarnings(), warnings.filterwarnings("ignore", category=DeprecationWarning)
-        warnings.showwarning = lambda *found: print(
-            warnings.formatwarning(*found[:4]), file=sys.stderr
-        )  # not to pytest
+        as_at_a_start()
         if "GANZOO_LOAD_PLUGINS" in environment:
             registry.cache_clear()
         prepare()

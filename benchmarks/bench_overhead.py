@@ -160,9 +160,9 @@ def by_bench(data: Path, out: Path, options: argparse.Namespace) -> None:
 @contextmanager
 def told_of_trainings(file: Path) -> Iterator[None]:
     """Makes every cell write the processor time of its call of `train`, checkpoint and samples included."""
-    from ganzoo.bench import trained
+    from ganzoo.bench import train_cell
 
-    train = trained.train
+    train = train_cell.train
 
     def told(*arguments):
         before = processor_seconds()
@@ -172,11 +172,11 @@ def told_of_trainings(file: Path) -> Iterator[None]:
             with file.open("a") as lines:
                 lines.write(f"{processor_seconds() - before}\n")
 
-    trained.train = told
+    train_cell.train = told
     try:
         yield
     finally:
-        trained.train = train
+        train_cell.train = train
 
 
 def by_bench_in_one_process(data: Path, out: Path, options: argparse.Namespace) -> None:

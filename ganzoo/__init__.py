@@ -1,6 +1,6 @@
 """ganzoo: a zoo of generative adversarial networks in PyTorch, in which every variant is a plugin.
 
-Importing this package imports no torch; `load` does when it is called.
+Importing this package imports no torch; `load` does when it is called. The variants are in plugins/ganzoo_plugins.
 """
 
 from __future__ import annotations

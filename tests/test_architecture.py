@@ -47,7 +47,7 @@ LIGHT = {
 }  # rooms that `ganzoo list` imports: no torch at module level
 LIGHT_FILES = {
     "ganzoo.files.text",
-    "ganzoo.files.output",
+    "ganzoo.files.output_checks",
     "ganzoo.files.streams",
 }  # of a room that has heavier ones too
 LONGEST_FUNCTION = 60  # lines without its docstring

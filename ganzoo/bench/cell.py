@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from ganzoo.bench.cells import Cell, Job
 from ganzoo.bench.costs import machine
-from ganzoo.bench.plan import Cell, Job
-from ganzoo.bench.pretrained import score_pretrained
 from ganzoo.bench.row import FORMAT, CellKey, Row
+from ganzoo.bench.score_pretrained import score_pretrained
 from ganzoo.bench.scorer import Scorer
-from ganzoo.bench.trained import train_and_score
+from ganzoo.bench.train_cell import train_and_score
 from ganzoo.errors import GanzooError, InterruptedRun
 from ganzoo.files.text import one_line
 from ganzoo.registry.registry import Registry

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ganzoo.bench.plan import Cell, Job
+from ganzoo.bench.cells import Cell, Job
 from ganzoo.bench.results import BenchFolder, read_picture
 from ganzoo.bench.workers import SAME_SIGNAL_SECONDS, Running
 from ganzoo.errors import GanzooError, InterruptedRun, UsageError

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ganzoo.bench.plan import Cell
+from ganzoo.bench.cells import Cell
 from ganzoo.bench.protocol import check_same
 from ganzoo.bench.results import BenchFolder, check_plugins, read_picture
 from ganzoo.bench.row import Row, fingerprint

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from statistics import mean
 
-from ganzoo.bench.plan import Cell, Job
+from ganzoo.bench.cells import Cell, Job
 from ganzoo.bench.results import BenchFolder
 from ganzoo.bench.row import Row
 from ganzoo.bench.workers import Running

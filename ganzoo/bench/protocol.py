@@ -7,7 +7,7 @@ import platform
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from ganzoo.bench.plan import Job
+from ganzoo.bench.cells import Job
 from ganzoo.bench.row import differences
 from ganzoo.config.parts import KIND_OF, parts_of
 from ganzoo.data import ImageData

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.bench import protocol as protocols
-from ganzoo.bench.plan import Cell, cells_from_json, plan_to_json
+from ganzoo.bench.cells import Cell, cells_from_json, plan_to_json
 from ganzoo.bench.row import Row, changes, checked_row, fingerprint
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, move_aside, remove_leftovers, write_atomically
-from ganzoo.files.output import check_new_folder
-from ganzoo.files.regular import open_own
+from ganzoo.files.output_checks import check_new_folder
+from ganzoo.files.safe_open import open_own
 from ganzoo.files.strict_json import read_bytes, read_json
 from ganzoo.files.text import reason
 

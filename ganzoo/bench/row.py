@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ganzoo.bench.earlier import renamed_protocol, renamed_scores, renamed_setting
+from ganzoo.bench.old_names import renamed_protocol, renamed_scores, renamed_setting
 from ganzoo.errors import CheckpointError
 from ganzoo.files.strict_json import parse_json, read_bytes, read_json
 from ganzoo.files.text import quoted

@@ -11,16 +11,16 @@ import torch
 
 from ganzoo.bench import costs
 from ganzoo.bench.cell import blank_row, mark_failed, run_cell
+from ganzoo.bench.cells import Cell, Job, parse_shard
+from ganzoo.bench.make_plan import plan_scoring, plan_training, sampling_cost
 from ganzoo.bench.merge import write_outcome
-from ganzoo.bench.plan import Cell, Job, parse_shard
-from ganzoo.bench.planning import plan_scoring, plan_training, sampling_cost
 from ganzoo.bench.progress import Progress
 from ganzoo.bench.protocol import plugins_of
 from ganzoo.bench.request import Request
 from ganzoo.bench.results import BenchFolder
 from ganzoo.bench.row import Row, fingerprint
 from ganzoo.bench.scorer import Scorer
-from ganzoo.bench.trained import cache_costs, prune_checkpoints
+from ganzoo.bench.train_cell import cache_costs, prune_checkpoints
 from ganzoo.bench.worker import encoded_task
 from ganzoo.bench.workers import Child, Forked, Fresh, can_fork, keep_freed_memory, run_all
 from ganzoo.engine.device import set_threads

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ganzoo.bench.plan import Cell, Job
+from ganzoo.bench.cells import Cell, Job
 from ganzoo.bench.row import Event
 from ganzoo.data import ArraySource, EncodedSource, ImageData, load_images
 from ganzoo.errors import GanzooError, InterruptedRun, PluginError, UsageError

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.bench.cell import run_cell
-from ganzoo.bench.plan import Cell, Job
+from ganzoo.bench.cells import Cell, Job
 from ganzoo.bench.protocol import check_same, protocol_of
 from ganzoo.bench.results import BenchFolder
 from ganzoo.bench.row import Row

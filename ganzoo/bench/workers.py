@@ -19,7 +19,7 @@ from typing import NoReturn, Protocol
 
 import torch
 
-from ganzoo.bench.plan import Cell
+from ganzoo.bench.cells import Cell
 from ganzoo.errors import InterruptedRun
 from ganzoo.files.streams import say
 from ganzoo.runs.signals import GracefulShutdown, stopping_signals

@@ -138,7 +138,7 @@ def _write_files(folder: Path, tensors: Mapping[str, dict[str, torch.Tensor]], s
     content = sealed(manifest)
     if len(content) > MANIFEST_BYTES:
         raise CheckpointError(
-            f"MANIFEST.json would be {len(content)} bytes, at most {MANIFEST_BYTES}; quoted the summary."
+            f"MANIFEST.json would be {len(content)} bytes, at most {MANIFEST_BYTES}; shorten the summary."
         )
     write_file(folder / "MANIFEST.json", content)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ganzoo.errors import CheckpointError
 from ganzoo.files.atomic import disk_errors
-from ganzoo.files.regular import open_regular
+from ganzoo.files.safe_open import open_regular
 from ganzoo.files.strict_json import parse_json, read_bytes
 
 FORMAT = 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganzoo.errors import UsageError
-from ganzoo.files.output import check_new_file
+from ganzoo.files.output_checks import check_new_file
 
 if TYPE_CHECKING:
     from ganzoo.models.explore import Row

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ganzoo.files.output import check_new_file
+from ganzoo.files.output_checks import check_new_file
 
 
 class BatchSize(click.ParamType):

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ganzoo.errors import UsageError
-from ganzoo.files.output import check_new_folder
+from ganzoo.files.output_checks import check_new_folder
 from ganzoo.files.text import printable
 
 DTYPES = ("float32", "float16", "bfloat16")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganzoo.errors import UsageError
-from ganzoo.files.output import check_new_file, check_new_folder
+from ganzoo.files.output_checks import check_new_file, check_new_folder
 
 if TYPE_CHECKING:
     from ganzoo.models.model import Model

@@ -21,7 +21,7 @@ from ganzoo.convert.pickle_reader import read_inputs
 from ganzoo.convert.recognize import InputFiles, recognize
 from ganzoo.engine.build import build_part
 from ganzoo.errors import CheckpointError, GanzooError, UsageError, did_you_mean
-from ganzoo.files.output import check_new_folder
+from ganzoo.files.output_checks import check_new_folder
 from ganzoo.files.text import quoted
 from ganzoo.layouts import Layout, Match
 from ganzoo.models.config import ModelConfig, Provider

@@ -8,7 +8,7 @@ from typing import Any
 
 from ganzoo.errors import GanzooError
 from ganzoo.files.atomic import FilePath, disk_errors
-from ganzoo.files.regular import open_own
+from ganzoo.files.safe_open import open_own
 
 fcntl: Any
 try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ganzoo.errors import CheckpointError
 from ganzoo.files.atomic import FilePath, disk_errors
-from ganzoo.files.regular import open_regular
+from ganzoo.files.safe_open import open_regular
 from ganzoo.files.text import quoted
 
 JSON_BYTES = 4 * 2**20

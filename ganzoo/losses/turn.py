@@ -1,4 +1,4 @@
-"""The turn: networks, minibatch, latents, fakes and logits for one phase of a loss."""
+"""What a loss sees in one phase: networks, minibatch, latents, fakes and logits."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Trained generators: the weights format, loading, sampling, exploring and exporting."""
+"""Trained generators as saved: format, loading, sampling, exploring, exporting. Architectures are in plugins/."""

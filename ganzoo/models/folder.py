@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, new_folder, write_file
-from ganzoo.files.output import check_new_folder
+from ganzoo.files.output_checks import check_new_folder
 from ganzoo.files.strict_json import parse_json
 from ganzoo.files.text import quoted
 from ganzoo.models.config import DISCRIMINATOR_FILE, GENERATOR_FILE, ModelConfig, checked_config

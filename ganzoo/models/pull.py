@@ -19,7 +19,7 @@ from ganzoo.files.strict_json import read_bytes, read_json
 from ganzoo.files.text import quoted
 from ganzoo.hub.client import COMMIT, DIGEST, call_hub
 from ganzoo.hub.errors import HubError, HubTarget, Unreachable
-from ganzoo.models import verified
+from ganzoo.models import hash_cache
 from ganzoo.models.config import (
     CONFIG_BYTES,
     DISCRIMINATOR_FILE,
@@ -248,7 +248,7 @@ def _is_right(path: Path, size: int | None, digest: str | None, limit: int) -> b
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit or size not in (None, facts.st_size):
             return False
-        if digest is None or verified.is_verified(facts, digest):
+        if digest is None or hash_cache.is_verified(facts, digest):
             return True
         return hash_like(digest, path) == digest
     except OSError:

@@ -17,9 +17,9 @@ from torch import Tensor
 from ganzoo.config.schema import from_json
 from ganzoo.errors import CheckpointError
 from ganzoo.files.atomic import disk_errors, fsync_file
-from ganzoo.files.regular import open_regular
+from ganzoo.files.safe_open import open_regular
 from ganzoo.files.text import quoted
-from ganzoo.models import verified
+from ganzoo.models import hash_cache
 from ganzoo.models.config import WeightsFile
 from ganzoo.models.header import ITEM_BYTES, Entry, read_header
 
@@ -88,9 +88,9 @@ class TensorFile:
             )
         with disk_errors(f"{self.path} cannot be read", CheckpointError):
             data = self._map() if mmap and self.size > self._start else None
-            if data is None or verify or not verified.is_verified(self._status, weights.sha256):
+            if data is None or verify or not hash_cache.is_verified(self._status, weights.sha256):
                 data = self._checked(data, weights.sha256, allow_nonfinite)
-            if verified.file_state(os.fstat(self._file.fileno())) != verified.file_state(self._status):
+            if hash_cache.file_state(os.fstat(self._file.fileno())) != hash_cache.file_state(self._status):
                 raise CheckpointError(f"{self.path} changed while it was read.")
         return {
             name: _as(data[entry.begin : entry.end], entry.dtype).view(entry.shape)
@@ -117,7 +117,7 @@ class TensorFile:
 
     def _checked(self, mapped: Tensor | None, sha256: str, allow_nonfinite: bool) -> Tensor:
         """Hashes the file and checks every value in one pass; returns the bytes, in memory only if there is no map."""
-        began, digest, unsound = verified.clock(), hashlib.sha256(), []
+        began, digest, unsound = hash_cache.clock(), hashlib.sha256(), []
         data = torch.empty(self.size - self._start, dtype=torch.uint8) if mapped is None else mapped
         passing = torch.empty(min(PIECE, len(data)), dtype=torch.uint8)
         self._file.seek(0)
@@ -135,7 +135,7 @@ class TensorFile:
         if unsound and not allow_nonfinite:
             raise CheckpointError(f"{self.path} holds values that are not finite in {_some(map(quoted, unsound))}.")
         if not unsound:
-            verified.mark_verified(self._status, sha256, began)
+            hash_cache.mark_verified(self._status, sha256, began)
         return data
 
     def _fill(self, piece: Tensor) -> None:

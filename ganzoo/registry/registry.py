@@ -13,7 +13,7 @@ from ganzoo.errors import PluginError, UsageError, did_you_mean
 from ganzoo.files.text import quoted
 from ganzoo.registry import hookspecs
 from ganzoo.registry.discovery import GROUP, Plugin, installed, load
-from ganzoo.registry.isolation import SlowLoadWarning, check_api, guard_plugin
+from ganzoo.registry.plugin_guard import SlowLoadWarning, check_api, guard_plugin
 from ganzoo.variant import Part, Training, Variant, check_name
 
 KINDS = (

@@ -14,8 +14,8 @@ from ganzoo.config.schema import DataFacts, PluginFacts, RunConfig, RunOptions, 
 from ganzoo.data import ImageData
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, write_atomically
-from ganzoo.files.output import check_new_folder
-from ganzoo.files.regular import open_own
+from ganzoo.files.output_checks import check_new_folder
+from ganzoo.files.safe_open import open_own
 from ganzoo.files.strict_json import read_bytes
 from ganzoo.files.text import quoted, reason
 from ganzoo.variant import ImageSpec

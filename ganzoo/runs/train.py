@@ -19,13 +19,7 @@ from ganzoo.config.settings import resolve
 from ganzoo.data import ArraySource, Batches, EncodedSource, ImageData, load_images
 from ganzoo.data.batches import mean_image, too_few_line
 from ganzoo.data.prepare import count_of
-from ganzoo.engine.build import (
-    build_part,
-    build_trainer,
-    check_single_images,
-    warn_of_batch_norm,
-    warn_of_late_mixins,
-)
+from ganzoo.engine.build import build_part, build_trainer, check_single_images, warn_of_batch_norm, warn_of_late_mixins
 from ganzoo.engine.device import choose_device, set_threads
 from ganzoo.engine.distributed import Processes, join
 from ganzoo.engine.randomness import repeatable, seeded

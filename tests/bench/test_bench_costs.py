@@ -15,8 +15,8 @@ from torch import nn
 
 from ganzoo import ImageSpec, Part
 from ganzoo.bench.cell import blank_row
+from ganzoo.bench.cells import Cell, Job
 from ganzoo.bench.costs import costs_of, macs, peak_memory
-from ganzoo.bench.plan import Cell, Job
 from ganzoo.bench.progress import Progress
 from ganzoo.bench.report.terminal import table, without_number
 from ganzoo.bench.results import BenchFolder

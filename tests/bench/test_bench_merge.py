@@ -12,7 +12,7 @@ import small
 from bench_rows import PROTOCOL, row
 from click.testing import CliRunner
 
-from ganzoo.bench.plan import Cell
+from ganzoo.bench.cells import Cell
 from ganzoo.bench.results import BenchFolder
 from ganzoo.bench.row import checked_row
 from ganzoo.cli import group

@@ -15,7 +15,7 @@ from benches import data  # noqa: F401  a fixture
 from messages import logged
 
 from ganzoo import Part
-from ganzoo.bench.plan import (
+from ganzoo.bench.cells import (
     Cell,
     chosen_variants,
     common_size,
@@ -306,7 +306,7 @@ def test_pretrained_weights_are_scored_without_a_network(data, tmp_path):
 
 
 def test_without_metrics_an_extractor_is_asked_for_what_it_can_serve(tmp_path):
-    from ganzoo.bench.planning import _job
+    from ganzoo.bench.make_plan import _job
     from ganzoo.bench.request import Request
     from ganzoo.metrics.features import Extractor
     from ganzoo.registry.registry import registry
@@ -339,7 +339,7 @@ def test_without_metrics_an_extractor_is_asked_for_what_it_can_serve(tmp_path):
     ],
 )
 def test_scoring_does_not_dwarf_a_short_training(budget, samples, tmp_path):
-    from ganzoo.bench.planning import _job
+    from ganzoo.bench.make_plan import _job
     from ganzoo.bench.request import Request
     from ganzoo.config.options import TrainOptions
     from ganzoo.metrics.features import load_extractor
@@ -368,7 +368,7 @@ def quick_by_default(data, out):
 
 
 def test_the_dearest_pretrained_cell_is_done_first():
-    from ganzoo.bench.planning import sampling_cost
+    from ganzoo.bench.make_plan import sampling_cost
 
     cells = [
         Cell(name=name, variant=name, data="data", seed=0, source=f"{name}.fashion-mnist")

@@ -7,7 +7,7 @@ import threading
 import pytest
 from bench_rows import PROTOCOL, row
 
-from ganzoo.bench.plan import Cell
+from ganzoo.bench.cells import Cell
 from ganzoo.bench.report import compare
 from ganzoo.bench.report.statistics import welch_interval
 from ganzoo.bench.results import BenchFolder

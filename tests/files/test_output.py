@@ -3,7 +3,7 @@
 import pytest
 
 from ganzoo.errors import UsageError
-from ganzoo.files.output import check_new_file, check_new_folder
+from ganzoo.files.output_checks import check_new_file, check_new_folder
 
 
 def test_a_new_or_empty_folder_passes(tmp_path):

@@ -10,7 +10,7 @@ from ganzoo.checkpoints.checkpoint import list_checkpoints
 from ganzoo.checkpoints.manifest import is_whole
 from ganzoo.errors import CheckpointError, GanzooError
 from ganzoo.files.lock import FolderLock
-from ganzoo.files.regular import open_regular
+from ganzoo.files.safe_open import open_regular
 from ganzoo.files.strict_json import read_bytes
 from ganzoo.runs.folder import RunFolder
 

@@ -17,7 +17,7 @@ from ganzoo import ImageSpec, Part, Variant
 from ganzoo.checkpoints.checkpoint import list_checkpoints
 from ganzoo.cli import main
 from ganzoo.errors import CheckpointError, PluginError, UsageError
-from ganzoo.models import verified
+from ganzoo.models import hash_cache
 from ganzoo.models.load import load_folder
 from ganzoo.models.meta_device import build_on_meta, load_tensors
 from ganzoo.models.source import Repository, parse_source
@@ -244,9 +244,9 @@ def test_a_replaced_file_leaves_a_loaded_model_as_it_is(saved, tmp_path):
 def test_a_file_that_was_checked_and_then_changed_is_refused(saved, monkeypatch):
     _, folder = saved
     later = (folder / "model.safetensors").stat().st_ctime + 10
-    monkeypatch.setattr(verified, "clock", lambda: later)
+    monkeypatch.setattr(hash_cache, "clock", lambda: later)
     ganzoo.load(folder)
-    assert verified._read()
+    assert hash_cache._read()
     with open(folder / "model.safetensors", "r+b") as file:
         file.seek(-3, os.SEEK_END)
         file.write(b"\x55")

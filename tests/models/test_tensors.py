@@ -15,7 +15,7 @@ from models import file_of
 from safetensors.torch import save_file
 
 from ganzoo.errors import CheckpointError
-from ganzoo.models import verified
+from ganzoo.models import hash_cache
 from ganzoo.models.config import WeightsFile
 from ganzoo.models.tensors import TensorFile, read_tensors, write_tensors
 
@@ -221,7 +221,7 @@ def test_writing_to_mapped_tensors_changes_no_file(tmp_path):
 
 def aged(path):
     """Lets the racy seconds pass for a file: its change lies in the past as far as the clock of `verified` says."""
-    return path.stat().st_ctime + verified.RACY_SECONDS + 1
+    return path.stat().st_ctime + hash_cache.RACY_SECONDS + 1
 
 
 @pytest.fixture
@@ -240,7 +240,7 @@ def hashed(monkeypatch):
 def test_an_unchanged_file_is_hashed_once(tmp_path, monkeypatch, hashed, cache):
     path = put(tmp_path / "model.safetensors", good())
     weights, now = describe(path), aged(path)
-    monkeypatch.setattr(verified, "clock", lambda: now)
+    monkeypatch.setattr(hash_cache, "clock", lambda: now)
     for _ in range(3):
         read_tensors(path, WANTED, weights)
     assert len(hashed) == 1 and (cache / "checked.json").is_file()
@@ -261,7 +261,7 @@ def test_a_file_that_was_just_written_is_not_trusted_next_time(tmp_path, hashed,
 def test_a_changed_or_replaced_file_is_hashed_again(tmp_path, monkeypatch, hashed):
     path = put(tmp_path / "model.safetensors", good())
     weights = describe(path)
-    monkeypatch.setattr(verified, "clock", lambda: time.time() + 10)
+    monkeypatch.setattr(hash_cache, "clock", lambda: time.time() + 10)
     read_tensors(path, WANTED, weights)
     times = path.stat().st_atime_ns, path.stat().st_mtime_ns
     with open(path, "r+b") as file:
@@ -285,7 +285,7 @@ def test_a_damaged_record_of_checks_costs_a_check(tmp_path, cache, hashed, monke
     cache.mkdir()
     (cache / "checked.json").write_bytes(content)
     now = aged(path)
-    monkeypatch.setattr(verified, "clock", lambda: now)
+    monkeypatch.setattr(hash_cache, "clock", lambda: now)
     for _ in range(2):
         read(path)
     assert len(hashed) == 1
@@ -295,7 +295,7 @@ def test_where_nothing_can_be_recorded_every_load_checks(tmp_path, cache, hashed
     cache.write_text("a file in the way")
     path = put(tmp_path / "model.safetensors", good())
     now = aged(path)
-    monkeypatch.setattr(verified, "clock", lambda: now)
+    monkeypatch.setattr(hash_cache, "clock", lambda: now)
     for _ in range(2):
         read(path)
     assert len(hashed) == 2
@@ -304,20 +304,20 @@ def test_where_nothing_can_be_recorded_every_load_checks(tmp_path, cache, hashed
 def test_dead_models_are_not_recorded(tmp_path, monkeypatch, cache):
     path = put(tmp_path / "model.safetensors", CORPUS["nan in a weight"][0])
     now = aged(path)
-    monkeypatch.setattr(verified, "clock", lambda: now)
+    monkeypatch.setattr(hash_cache, "clock", lambda: now)
     read(path, allow_nonfinite=True)
     with pytest.raises(CheckpointError, match="not finite"):
         read(path)
 
 
 def test_the_record_of_checks_does_not_grow_without_end(tmp_path, monkeypatch, cache):
-    monkeypatch.setattr(verified, "KEPT", 3)
-    monkeypatch.setattr(verified, "clock", lambda: time.time() + 10)
+    monkeypatch.setattr(hash_cache, "KEPT", 3)
+    monkeypatch.setattr(hash_cache, "clock", lambda: time.time() + 10)
     paths = [put(tmp_path / str(number), good()) for number in range(5)]
     for path in paths:
         read(path)
-    kept = verified._read()
-    assert len(kept) == 3 and verified.is_verified(paths[-1].stat(), describe(paths[-1]).sha256)
+    kept = hash_cache._read()
+    assert len(kept) == 3 and hash_cache.is_verified(paths[-1].stat(), describe(paths[-1]).sha256)
 
 
 # -- writing ----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import small
 
 import ganzoo.bench.merge
 import ganzoo.bench.run
-import ganzoo.bench.trained  # noqa: F401 - before any fork, or every child would import it again
+import ganzoo.bench.train_cell  # noqa: F401 - before any fork, or every child would import it again
 
 VARIANTS = ("dcgan", "vae", "wgan-gp", "infogan")
 TRAINING = ("--train", "--image-size", "32", "--steps", "6", "--points", "2", "--eval-images", "20", "--quiet")

@@ -16,15 +16,12 @@ from paths import DOCS
 from tiny_variant import NAME, tiny
 
 from ganzoo.errors import UsageError
-from ganzoo.testing import (  # noqa: F401  (they register their checks)
+from ganzoo.testing import (
     CHECKS,
     QUICK,
     CheckFailed,
-    card_checks,
     check_variant,
     run_checks,
-    sampling_checks,
-    training_checks,
 )
 from ganzoo.testing.checks import FUNCTIONS
 

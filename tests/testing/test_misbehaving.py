@@ -9,7 +9,7 @@ import pytest
 from distributions import install, run, simple, variant
 
 from ganzoo.registry.discovery import Plugin
-from ganzoo.registry.isolation import SLOW_WALL_SECONDS, deprecated
+from ganzoo.registry.plugin_guard import SLOW_WALL_SECONDS, deprecated
 from ganzoo.registry.registry import Registry
 
 SLEEP = 4.0  # past the time after which a plugin that is still loading is named

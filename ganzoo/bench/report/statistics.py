@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from itertools import combinations
 from random import Random
 
@@ -109,6 +110,7 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
+@cache
 def student_quantile(share: float, freedom: float) -> float:
     """Returns the quantile of Student's distribution for a `share` above one half, to 1e-12, by bisection."""
     low, high = 0.0, 1.0

@@ -10,7 +10,7 @@ from string import Template
 
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, new_folder
-from ganzoo.files.output import check_new_folder
+from ganzoo.files.output_checks import check_new_folder
 from ganzoo.files.text import quoted
 from ganzoo.registry.discovery import GROUP, normalize
 from ganzoo.registry.hookspecs import API_VERSION

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ganzoo.bench.cells import Cell, Job
 from ganzoo.bench.costs import costs_of, peak_memory
-from ganzoo.bench.plan import Cell, Job
 from ganzoo.bench.protocol import plugins_of
 from ganzoo.bench.row import Event, Row, Score, part_names
 from ganzoo.bench.scorer import Scorer, save_samples

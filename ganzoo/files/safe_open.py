@@ -1,4 +1,4 @@
-"""Opens files of a folder that others may have filled: regular files only, links only where they are of use."""
+"""Opens regular files of folders that others may have filled; links only where the caller follows them."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ganzoo.bench import costs
-from ganzoo.bench.plan import Cell, Job
+from ganzoo.bench.cells import Cell, Job
 from ganzoo.bench.protocol import plugins_of, ranking_metric
 from ganzoo.bench.row import Event, Row, Score, part_names
 from ganzoo.bench.scorer import Scorer, save_samples

@@ -9,7 +9,16 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ganzoo.bench import costs
-from ganzoo.bench.plan import Cell, Job, chosen_variants, common_size, is_pattern, names_of, parse_seeds, training_cells
+from ganzoo.bench.cells import (
+    Cell,
+    Job,
+    chosen_variants,
+    common_size,
+    is_pattern,
+    names_of,
+    parse_seeds,
+    training_cells,
+)
 from ganzoo.bench.protocol import protocol_of, ranking_metric
 from ganzoo.bench.scorer import Scorer, default_reference, load_prepared
 from ganzoo.data import ArraySource, EncodedSource, ImageData

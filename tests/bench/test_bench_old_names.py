@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from bench_rows import PROTOCOL, row, write
 
-from ganzoo.bench.earlier import renamed_protocol, renamed_setting, today
-from ganzoo.bench.planning import metric_of
+from ganzoo.bench.make_plan import metric_of
+from ganzoo.bench.old_names import current_name, renamed_protocol, renamed_setting
 from ganzoo.bench.report.compare import compare
 from ganzoo.bench.report.write import write_report
 from ganzoo.bench.row import checked_row, fingerprint, read_protocols, read_rows
@@ -45,7 +45,7 @@ def test_committed_rows_are_written_as_they_were_read_but_for_the_names(folder):
 
 def test_a_name_of_before_is_one_of_today():
     assert [
-        today(name) for name in ("kernel[x]", "kernel-deviation[x]", "neighbours", "class-score[y]", "frechet")
+        current_name(name) for name in ("kernel[x]", "kernel-deviation[x]", "neighbours", "class-score[y]", "frechet")
     ] == [
         "kid[x]",
         "kid-deviation[x]",
@@ -53,7 +53,7 @@ def test_a_name_of_before_is_one_of_today():
         "inception-score[y]",
         "frechet",
     ]
-    assert today("kernels[x]") == "kernels[x]"
+    assert current_name("kernels[x]") == "kernels[x]"
 
 
 def test_a_field_of_a_schedule_has_todays_name():

@@ -1,4 +1,4 @@
-"""Reads rows and protocols of before under today's names of metrics and of the fields of schedules."""
+"""Renames metrics and schedule fields of rows and protocols that an earlier ganzoo wrote."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RENAMED = {
 }
 
 
-def today(label: str) -> str:
+def current_name(label: str) -> str:
     """Returns today's name of a metric, with or without its extractor: "kernel[fashion-cnn]" is "kid[fashion-cnn]"."""
     name, bracket, extractor = label.partition("[")
     return f"{RENAMED.get(name, name)}{bracket}{extractor}"
@@ -26,7 +26,7 @@ def today(label: str) -> str:
 
 def renamed_scores(scores: Mapping[str, Value]) -> dict[str, Value]:
     """Returns the same numbers under today's names."""
-    return {today(label): value for label, value in scores.items()}
+    return {current_name(label): value for label, value in scores.items()}
 
 
 def renamed_setting(setting: str) -> str:
@@ -43,8 +43,8 @@ def renamed_protocol(protocol: dict[str, Any]) -> dict[str, Any]:
     found = dict(protocol)
     metrics, ranking = protocol.get("metrics"), protocol.get("ranking")
     if isinstance(metrics, list) and metrics and all(isinstance(name, str) for name in metrics):
-        first, *others = (today(name) for name in metrics)
+        first, *others = (current_name(name) for name in metrics)
         found["metrics"] = [first, *sorted(others)]
     if isinstance(ranking, str):
-        found["ranking"] = today(ranking)
+        found["ranking"] = current_name(ranking)
     return found

@@ -17,7 +17,9 @@ from PIL import Image
 pyarrow = pytest.importorskip("pyarrow")
 
 CLIENT = """
-import json, sys
+import json, sys, time
+sleep = time.sleep
+time.sleep = lambda seconds: sleep(min(seconds, 0.01))  # between one attempt and the next
 from pathlib import Path
 from ganzoo.data import HubSource, load_images
 from ganzoo.errors import GanzooError

@@ -219,7 +219,9 @@ def test_states_of_points_are_kept_until_their_row_is_safe_and_no_longer(data, t
     (tmp_path / "bench").mkdir()
     run_folder, cells = tmp_path / "bench/runs/vae-tiny-seed0", tmp_path / "bench/cells"
     done = small.forked_ganzoo(
-        *words, cwd=tmp_path, prepare=lambda: setattr(benches.ganzoo.bench.train_cell, "save_samples", lambda *some: 1 / 0)
+        *words,
+        cwd=tmp_path,
+        prepare=lambda: setattr(benches.ganzoo.bench.train_cell, "save_samples", lambda *some: 1 / 0),
     )
     assert done.returncode == 1 and "division" in done.stderr
     states = sorted((run_folder / "checkpoints").iterdir())

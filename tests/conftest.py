@@ -1,5 +1,6 @@
 import gc
 import os
+import signal
 
 import pytest
 import torch
@@ -39,6 +40,20 @@ def pytest_collection_modifyitems(config, items):
         for mark in left_out:
             if item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.skip(reason=f"{mark}: give --{mark} or -m {mark}"))
+
+
+@pytest.fixture
+def terminal_signals():
+    """Ctrl-C and a hang-up act as in a terminal, also where the tests were started by nohup or in the background."""
+    usual = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}
+    before = {}
+    for name, handler in usual.items():
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            before[number] = signal.signal(number, handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def pytest_collection_finish():

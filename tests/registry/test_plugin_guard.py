@@ -137,6 +137,7 @@ def test_a_thief_of_outputs_takes_no_command_with_it(folder, builtins, name):
     assert wrong.returncode == 2 and "no-such-thing" in wrong.stderr
 
 
+@pytest.mark.usefixtures("terminal_signals")
 def test_a_real_interrupt_still_ends_a_command(tmp_path):
     source = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
     target = install([simple("pressed", variant("pressed", before=source))], tmp_path / "site")

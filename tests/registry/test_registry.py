@@ -144,6 +144,7 @@ def test_one_module_is_one_plugin(plugin):
     assert found.names("losses") == ["hinge"]
 
 
+@pytest.mark.usefixtures("terminal_signals")
 def test_an_interrupt_is_nobodys_fault(plugin):
     def interrupted(register):
         signal.raise_signal(signal.SIGINT)

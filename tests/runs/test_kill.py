@@ -250,6 +250,7 @@ def test_a_second_process_is_refused(data, tmp_path):
         assert len(second.read_text().splitlines()) == 1
 
 
+@pytest.mark.usefixtures("terminal_signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_and_a_resumed_run_ends_in_the_same_bits(data, whole, tmp_path, number):
     run, log = tmp_path / "run", tmp_path / "log"

@@ -117,6 +117,7 @@ def test_a_lost_line_is_kept_as_the_problem_and_the_next_one_is_written(tmp_path
     print("closed by other code", file=output)
 
 
+@pytest.mark.usefixtures("terminal_signals")
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
 def test_a_second_hangup_ends_nothing_and_nohup_is_respected():
     with GracefulShutdown() as shutdown:

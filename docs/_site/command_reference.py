@@ -18,7 +18,7 @@ def inline(text: str) -> list[nodes.Node]:
 
 
 def paragraphs(text: str) -> list[nodes.Node]:
-    """The help text of a command: paragraphs, and examples where click is told (`\\b`) to leave lines as they are."""
+    """The help text of a command: paragraphs, and examples whose lines click leaves as they are (`\\b`)."""
     found: list[nodes.Node] = []
     for block in re.split(r"\n\s*\n", textwrap.dedent(text).strip("\n")):
         if block.lstrip().startswith("\b"):

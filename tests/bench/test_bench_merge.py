@@ -1,4 +1,4 @@
-"""`ganzoo bench merge`: what is joined, what is told, and that no input is changed.
+"""`ganzoo bench merge`: joined rows, messages, and inputs that stay unchanged.
 
 And what a shard without a cell says.
 """

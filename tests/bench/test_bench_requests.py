@@ -323,7 +323,7 @@ def test_without_metrics_an_extractor_is_asked_for_what_it_can_serve(tmp_path):
     assert _job(chosen, registry(), "pretrained", "data", blind).metrics == (
         "frechet",
         "classes",
-    )  # who asks is told why it cannot be
+    )  # the message says why it cannot be
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,10 @@
 """What others' shards may hold: links, pipes, escapes of a terminal, numbers beyond all bounds."""
 
 import json
-import os
-import threading
 
 import pytest
 from bench_rows import PROTOCOL, row
+from strangers import hangs_no_longer_than_a_minute, put, victim  # noqa: F401 - two are fixtures
 
 from ganzoo.bench.cells import Cell
 from ganzoo.bench.report import compare
@@ -17,37 +16,6 @@ from ganzoo.errors import CheckpointError
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 ESCAPE = "\x1b]0;owned\x07\x1b[31m"
-
-
-def put(kind: str, path, victim) -> None:
-    """Something at `path` that is not the regular file that is expected there."""
-    path.unlink(missing_ok=True)
-    if kind == "link":
-        path.symlink_to(victim)
-    elif kind == "hard link":
-        os.link(victim, path)
-    elif kind == "fifo":
-        os.mkfifo(path)
-    elif kind == "device":
-        path.symlink_to("/dev/zero")
-    else:
-        path.mkdir()
-
-
-@pytest.fixture
-def victim(tmp_path):
-    path = tmp_path / "victim"
-    path.write_text("dear data")
-    return path
-
-
-@pytest.fixture(autouse=True)
-def hangs_no_longer_than_a_minute():
-    timer = threading.Timer(60, os._exit, [99])
-    timer.daemon = True
-    timer.start()
-    yield
-    timer.cancel()
 
 
 def shard(path, *rows, picture=PNG):

@@ -8,7 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ganzoo.registry.hookspecs import API_VERSION, hookimpl
-from ganzoo.variant import ImageSpec, Part, Register, RegisterVariant, Schedule, Training, Variant, Weights
+from ganzoo.variant import (
+    Field,
+    ImageSpec,
+    Part,
+    Register,
+    RegisterVariant,
+    SampleSpec,
+    Schedule,
+    Sizes,
+    Training,
+    Variant,
+    Weights,
+)
 
 if TYPE_CHECKING:
     import os
@@ -21,11 +33,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "API_VERSION",
+    "Field",
     "ImageSpec",
     "Part",
     "Register",
     "RegisterVariant",
+    "SampleSpec",
     "Schedule",
+    "Sizes",
     "Training",
     "Variant",
     "Weights",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ganzoo.variant import ImageSpec, Part
+from ganzoo.variant import Part, SampleSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ class Match:
     """
 
     part: Part
-    image: ImageSpec
+    image: SampleSpec
     role: Literal["generator", "discriminator"] = "generator"
     note: str = ""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 LABELS = ("unused", "optional", "required")
+KINDS = ("image", "points", "class")  # of fields
+PAIRINGS = ("paired", "independent")
 SHAPES = ("linear", "cosine", "exponential")  # of schedules
 OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}  # names in torch.optim
 
@@ -23,12 +25,131 @@ def check_name(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class ImageSpec:
-    """The shape of images: `size` pixels square, `channels` 1 or 3; `classes` is 0 without labels."""
+class Field:
+    """One tensor of a sample, without the batch axis.
 
-    size: int
-    channels: int
+    Attributes:
+        shape: (C, H, W) of an image, (2,) of a point, () of a class number.
+        kind: "image" (in [-1, 1]), "points" (any finite numbers) or "class" (int64).
+        classes: how many classes a field of kind "class" has.
+    """
+
+    shape: tuple[int, ...]
+    kind: str = "image"
     classes: int = 0
+
+
+@dataclass(frozen=True)
+class SampleSpec:
+    """The shape of samples: the `output` that a generator makes, and the `inputs` that it may take besides a latent.
+
+    Class labels are the input "label". `size`, `channels` and `classes` describe square images.
+    """
+
+    output: Field
+    inputs: Mapping[str, Field] = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        return hash((self.output, frozenset(self.inputs.items())))
+
+    @property
+    def classes(self) -> int:
+        """The number of classes of the labels; 0 without labels."""
+        return self.inputs["label"].classes if "label" in self.inputs else 0
+
+    @property
+    def sources(self) -> dict[str, Field]:
+        """The inputs other than the label."""
+        return {name: one for name, one in self.inputs.items() if name != "label"}
+
+    @property
+    def channels(self) -> int:
+        """The channels of the output; ValueError if it is no image."""
+        return self._image_shape()[0]
+
+    @property
+    def height(self) -> int:
+        """The height of the output in pixels; ValueError if it is no image."""
+        return self._image_shape()[1]
+
+    @property
+    def width(self) -> int:
+        """The width of the output in pixels; ValueError if it is no image."""
+        return self._image_shape()[2]
+
+    @property
+    def size(self) -> int:
+        """The height and width of a square output; ValueError for any other, so that a network for squares refuses."""
+        if self.height != self.width:
+            raise ValueError(f"images of {self.height} x {self.width} pixels are not square, as this part needs them")
+        return self.width
+
+    def turned(self, name: str) -> SampleSpec:
+        """Returns the specification with the output and the input `name` exchanged: that of the other direction."""
+        return SampleSpec(self.inputs[name], {**self.inputs, name: self.output})
+
+    def _image_shape(self) -> tuple[int, ...]:
+        if self.output.kind != "image":
+            raise ValueError(f"samples are {self.output.kind} of shape {self.output.shape}, and this part needs images")
+        return self.output.shape
+
+
+def ImageSpec(size: int, channels: int, classes: int = 0) -> SampleSpec:
+    """Returns the specification of square images of `size` pixels with 1 to 4 channels; `classes` 0 without labels."""
+    labels = {"label": Field((), "class", classes)} if classes else {}
+    return SampleSpec(Field((channels, size, size)), labels)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The image sizes that a variant supports: its `own`, the default first, and those that a rule adds.
+
+    `sizes[0]` and iteration give its own sizes; `in` asks the rule too.
+
+    Attributes:
+        own: in pixels, those of the paper or the official code.
+        powers: every power of two from `least` to `most` as well.
+        multiple: every multiple of this number from `least` to `most` as well; 0 for none.
+        least: the smallest size that the rule adds.
+        most: the largest size that the rule adds.
+        square: False if height and width may differ, each a size by this rule.
+    """
+
+    own: tuple[int, ...]
+    powers: bool = False
+    multiple: int = 0
+    least: int = 16
+    most: int = 1024
+    square: bool = True
+
+    def __contains__(self, size: object) -> bool:
+        if size in self.own:
+            return True
+        if type(size) is not int or not self.least <= size <= self.most:
+            return False
+        return (self.powers and size & (size - 1) == 0) or (self.multiple > 0 and size % self.multiple == 0)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.own)
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+    def __getitem__(self, place: int) -> int:
+        return self.own[place]
+
+    def __str__(self) -> str:
+        own = ", ".join(map(str, self.own))
+        rules = ["powers of two"] * self.powers + [f"multiples of {self.multiple}"] * (self.multiple > 0)
+        return own + (f", and {' and '.join(rules)} from {self.least} to {self.most}" if rules else "")
+
+    def nearest(self, size: int) -> int:
+        """Returns the supported size that is closest to `size`, the smaller of two."""
+        steps = [1 << power for power in range(1, 16)] if self.powers else []
+        if self.multiple:
+            steps += [self.multiple * (size // self.multiple + more) for more in (0, 1)]
+            steps += [self.multiple * -(-self.least // self.multiple), self.multiple * (self.most // self.multiple)]
+        return min(sorted({*self.own, *(one for one in steps if one in self)}), key=lambda one: abs(one - size))
 
 
 @dataclass(frozen=True)
@@ -70,10 +191,13 @@ class Training:
         steps: training steps.
         ema: decay per step of the moving average of the generator's weights (None: no average).
         ema_start: the step at which the average starts.
-        mirror: flips half of the real images horizontally.
+        ema_images: half-life of the moving average in images, instead of `ema`: a step counts as `batch_size` images.
+        ema_ramp: with `ema_images`, the half-life is at most this share of the images so far (0.05 in StyleGAN2-ADA).
+        mirror: flips half of the real images horizontally, paired fields together.
         schedules: by setting: `generator_lr`, `discriminator_lr`, `loss_lr`, `beta2`, `momentum`, `ema`,
             `ema_half_life` (as a fraction of all steps, so that it scales with the length of the run), or a numeric
-            attribute of a part (`loss.<name>`, `augmentation.<name>`, `regularizers.<part>.<name>`).
+            attribute of a part (`generator.<name>`, `discriminator.<name>`, `loss.<name>`, `augmentation.<name>`,
+            `regularizers.<part>.<name>`).
     """
 
     optimizer: str = "adam"
@@ -92,6 +216,8 @@ class Training:
     steps: int = 100_000
     ema: float | None = None
     ema_start: int = 0
+    ema_images: float | None = None
+    ema_ramp: float | None = None
     mirror: bool = False
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
 
@@ -104,7 +230,7 @@ class Weights:
     a branch. `sha256` is the hash of `model.safetensors`.
     """
 
-    image: ImageSpec
+    image: SampleSpec
     sha256: str
     license: str
     package_file: str | None = None
@@ -122,9 +248,12 @@ class Weights:
 class Variant:
     """The card of one variant: its parts by name, supported image sizes and the paper's training settings.
 
-    `sizes` are in pixels, the default first. `labels` is "unused", "optional" or "required". `discriminator` is None
-    for variants without one. `weights` maps a tag that begins with the variant's name ("dcgan.fashion-mnist") to
-    pretrained weights.
+    `sizes` are in pixels, the default first, or a rule (`Sizes`). `labels` is "unused", "optional" or "required".
+    `discriminator` is None for variants without one. `weights` maps a tag that begins with the variant's name
+    ("dcgan.fashion-mnist") to pretrained weights. `task` is for lists and cards: "generation", "translation" and the
+    like. `inputs` are the fields besides label and output that training needs: a Part names a condition that computes
+    the field from the output, None states that it comes with the data. `pairing` is "paired" if a source belongs to
+    each output, "independent" if the two are separate sets. `kind` is that of the output: "image" or "points".
     """
 
     name: str
@@ -134,8 +263,12 @@ class Variant:
     generator: Part
     discriminator: Part | None
     loss: Part
-    sizes: tuple[int, ...]
+    sizes: tuple[int, ...] | Sizes
     labels: str = "unused"
+    task: str = "generation"
+    kind: str = "image"
+    inputs: Mapping[str, Part | None] = field(default_factory=dict)
+    pairing: str = "paired"
     tags: tuple[str, ...] = ()
     regularizers: tuple[Part, ...] = ()
     augmentation: Part | None = None
@@ -146,7 +279,9 @@ class Variant:
         check_name(self.name)
         if self.labels not in LABELS:
             raise ValueError(f"labels of variant '{self.name}' is {self.labels!r}; known: {', '.join(LABELS)}")
-        if not self.sizes:
+        if self.pairing not in PAIRINGS:
+            raise ValueError(f"pairing of variant '{self.name}' is {self.pairing!r}; known: {', '.join(PAIRINGS)}")
+        if not self.sizes and self.kind == "image":
             raise ValueError(f"variant '{self.name}' supports no image size")
         for tag in self.weights:  # names of variants are unique, so tags that begin with them are too
             if not tag.startswith(f"{self.name}.") or not NAME.fullmatch(tag):

@@ -19,12 +19,12 @@ from ganzoo.config.recipe import BoundPart
 from ganzoo.engine.build import build_part
 from ganzoo.engine.randomness import seeded
 from ganzoo.networks.generator import Generator
-from ganzoo.variant import ImageSpec
+from ganzoo.variant import SampleSpec
 
 _CACHED: dict[str, Costs] = {}
 
 
-def cached_costs(roles: Mapping[str, BoundPart], image: ImageSpec) -> Costs:
+def cached_costs(roles: Mapping[str, BoundPart], image: SampleSpec) -> Costs:
     """Returns `costs_of`, counted once for the same parts and images: seeds of one variant share it."""
     key = json.dumps(
         [{role: [part.name, part.options] for role, part in roles.items()}, asdict(image)],
@@ -36,7 +36,7 @@ def cached_costs(roles: Mapping[str, BoundPart], image: ImageSpec) -> Costs:
     return _CACHED[key]
 
 
-def costs_of(roles: Mapping[str, BoundPart], image: ImageSpec) -> Costs:
+def costs_of(roles: Mapping[str, BoundPart], image: SampleSpec) -> Costs:
     """Counts the parameters of each role, and the multiply-accumulates of generator and discriminator for one image.
 
     Only matrix products and convolutions count; None where a role is absent or cannot be run on one image.

@@ -28,7 +28,7 @@ from ganzoo.runs.budget import EVENT, Budget
 from ganzoo.runs.folder import RunFolder
 from ganzoo.runs.request import Intervals, Request
 from ganzoo.runs.train import steps_for, train
-from ganzoo.variant import ImageSpec, Variant
+from ganzoo.variant import ImageSpec, SampleSpec, Variant
 
 ROLES = ("generator", "discriminator", "loss")
 RECORDED = ("collapse", "diverged", "rollback")
@@ -110,7 +110,7 @@ def _discard_run_without_its_points(folder: RunFolder, planned: tuple[int, ...])
         remove(move_aside(folder.path, "trash"))
 
 
-def _roles_and_image(recipe: Recipe, cell: Cell, job: Job) -> tuple[dict[str, BoundPart], ImageSpec]:
+def _roles_and_image(recipe: Recipe, cell: Cell, job: Job) -> tuple[dict[str, BoundPart], SampleSpec]:
     """Returns the parts of a cell's variant by role, and the shape of its images."""
     labelled = recipe.variant.labels == "required" or cell.conditional
     assert job.image_size is not None and job.channels is not None
@@ -125,7 +125,7 @@ def cache_costs(cell: Cell, job: Job, registry: Registry) -> None:
             costs.cached_costs(*_roles_and_image(cell.resolved(registry), cell, job))
 
 
-def _steps(recipe: Recipe, image: ImageSpec, job: Job) -> int:
+def _steps(recipe: Recipe, image: SampleSpec, job: Job) -> int:
     """Returns the length of the run: no limit for a budget of minutes, unless schedules need the variant's own."""
     if job.minutes is not None:
         return recipe.training.steps if recipe.training.schedules else ENDLESS

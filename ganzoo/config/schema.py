@@ -13,7 +13,7 @@ from ganzoo.config.parts import parts_of
 from ganzoo.errors import CheckpointError, did_you_mean
 from ganzoo.files.strict_json import read_json
 from ganzoo.files.text import in_path, one_line, quoted
-from ganzoo.variant import OPTIMIZERS, SHAPES, ImageSpec, Part, Training, Variant
+from ganzoo.variant import KINDS, OPTIMIZERS, SHAPES, Field, ImageSpec, Part, SampleSpec, Sizes, Training, Variant
 
 SCHEDULE_KEYS = {"start": "from_value", "end": "to_value", "begin": "from_fraction", "finish": "to_fraction"}
 BOUNDS = {
@@ -25,12 +25,15 @@ BOUNDS = {
     "loss_lr": (0, None),
     "ema": (0, 1),
     "ema_start": (0, None),
+    "ema_images": (0, None),
+    "ema_ramp": (0, None),
 }
 FORMAT = 1
 CONFIG_BYTES = 2**20
 LARGEST_SIZE = 4096
 LARGEST_CLASSES = 1_000_000
 LARGEST_OPTION = 2**20
+LARGEST_INPUTS = 16
 ROLES = ("generator", "discriminator", "loss", "augmentation")
 
 
@@ -81,7 +84,7 @@ class RunConfig:
     format: int = FORMAT
     variant: Variant
     plugin: PluginFacts
-    image: ImageSpec
+    image: SampleSpec
     data: DataFacts
     seed: int
     precision: Literal["fp32", "bf16"]
@@ -93,7 +96,7 @@ class RunConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, in the order of the fields."""
-        plain = {**asdict(self), "variant": as_json(self.variant)}
+        plain = {**asdict(self), "variant": as_json(self.variant), "image": spec_as_json(self.image)}
         if self.options is None:
             del plain["options"]
         return plain
@@ -117,6 +120,10 @@ def training_mistakes(training: Training) -> list[str]:
             for value in (schedule.to_value, schedule.from_value or 0, schedule.from_fraction, schedule.to_fraction)
         ):
             mistakes.append(f"training.schedules.{name}: its numbers must be finite")
+    if training.ema is not None and training.ema_images is not None:
+        mistakes.append("training.ema_images: the moving average has a decay already (training.ema): leave one out")
+    if training.ema_ramp is not None and training.ema_images is None:
+        mistakes.append("training.ema_ramp: needs training.ema_images, the half-life that it limits")
     return mistakes + _optimizer_mistakes(training)
 
 
@@ -219,11 +226,54 @@ def _renamed(schedule: Any) -> Any:
     return renamed if len(renamed) == len(schedule) else schedule  # both names of one field: an unknown key
 
 
-def image_mistakes(image: ImageSpec) -> list[str]:
-    """Lists numbers of an image specification that are out of range: a file could ask for a huge network."""
-    if 1 <= image.size <= LARGEST_SIZE and image.channels in (1, 3) and 0 <= image.classes <= LARGEST_CLASSES:
-        return []
-    return [f"image: {image} is out of range (size 1-{LARGEST_SIZE}, channels 1 or 3, classes 0-{LARGEST_CLASSES})"]
+@dataclass(frozen=True)
+class _Square:
+    """The short form of a specification in a config.json: square images, with or without labels."""
+
+    size: int
+    channels: int
+    classes: int = 0
+
+
+def spec_as_json(spec: SampleSpec) -> dict[str, Any]:
+    """Plain JSON values of a specification: {size, channels, classes} wherever these say all there is."""
+    shape = spec.output.shape
+    short = spec.output.kind == "image" and len(shape) == 3 and shape[1] == shape[2]
+    if short and spec == ImageSpec(shape[1], shape[0], spec.classes):
+        return {"size": shape[1], "channels": shape[0], "classes": spec.classes}
+    return asdict(spec)
+
+
+def general_spec(data: Any, where: str) -> Any:
+    """Plain JSON values of a specification in its general form; CheckpointError for a wrong short one."""
+    if not isinstance(data, dict) or "output" in data:
+        return data
+    square: _Square = from_json(data, _Square, where)
+    return asdict(ImageSpec(square.size, square.channels, square.classes))
+
+
+def spec_mistakes(spec: SampleSpec) -> list[str]:
+    """Lists numbers of a specification that are out of range: a file could ask for a huge network."""
+    if len(spec.inputs) > LARGEST_INPUTS:
+        return [f"image: {len(spec.inputs)} inputs are too many ({LARGEST_INPUTS})"]
+    mistakes = []
+    for name, one in {"output": spec.output, **spec.inputs}.items():
+        if one.kind not in KINDS or (one.kind == "class") != (name == "label"):
+            mistakes.append(f"image: {in_path(name)} cannot be of kind {quoted(one.kind)}")
+        elif not _has_sound_shape(one):
+            mistakes.append(
+                f"image: {in_path(name)} of shape {one.shape} with {one.classes} classes is out of range "
+                f"(sizes 1-{LARGEST_SIZE}, channels 1-4, classes 0-{LARGEST_CLASSES})"
+            )
+    return mistakes
+
+
+def _has_sound_shape(one: Field) -> bool:
+    if one.kind == "class":
+        return one.shape == () and 1 <= one.classes <= LARGEST_CLASSES
+    if one.classes or not 1 <= len(one.shape) <= 4 or not all(1 <= size <= LARGEST_SIZE for size in one.shape):
+        return False
+    return one.kind != "image" or (len(one.shape) == 3 and one.shape[0] <= 4)
 
 
 def read_run_config(path: Path) -> RunConfig:
@@ -237,6 +287,8 @@ def read_run_config(path: Path) -> RunConfig:
         )
     if "variant" in data:
         data["variant"] = _with_present_names(data["variant"])
+    if "image" in data:
+        data["image"] = general_spec(data["image"], f"{path}: image")
     config: RunConfig = from_json(data, RunConfig, str(path))
     for mistake in _run_mistakes(config):
         raise CheckpointError(f"{path}: {mistake}")
@@ -254,7 +306,8 @@ def _run_mistakes(config: RunConfig) -> list[str]:
         found.append("options: sample_every, checkpoint_every or keep is out of range.")
     if variant.weights:
         found.append("variant.weights: a run has none")
-    if any(not 1 <= size <= LARGEST_SIZE for size in variant.sizes):
+    rule = (variant.sizes.least, variant.sizes.most) if isinstance(variant.sizes, Sizes) else ()
+    if any(not 1 <= size <= LARGEST_SIZE for size in (*variant.sizes, *rule)):
         found.append(f"variant.sizes: must be 1 to {LARGEST_SIZE}")
     mistakes = training_mistakes(variant.training) + option_bounds(variant)
-    return found + [f"variant.{mistake}" for mistake in mistakes] + image_mistakes(config.image)
+    return found + [f"variant.{mistake}" for mistake in mistakes] + spec_mistakes(config.image)

@@ -30,7 +30,7 @@ from ganzoo.models.load import load_folder
 from ganzoo.models.model import Model
 from ganzoo.networks import Generator
 from ganzoo.registry.registry import Registry
-from ganzoo.variant import ImageSpec, Variant
+from ganzoo.variant import ImageSpec, SampleSpec, Variant
 
 log = logging.getLogger(__name__)
 
@@ -390,7 +390,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _images(image: ImageSpec) -> str:
+def _images(image: SampleSpec) -> str:
     classes = f" of {image.classes} classes" if image.classes else ""
     return f"{image.size}×{image.size} {'colour' if image.channels == 3 else 'grey'} images{classes}"
 

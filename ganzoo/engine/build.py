@@ -19,7 +19,7 @@ from ganzoo.files.text import one_line
 from ganzoo.losses import Augmentation, Loss, Regularizer
 from ganzoo.networks import Generator
 from ganzoo.networks.precision import float32_by_default
-from ganzoo.variant import ImageSpec
+from ganzoo.variant import SampleSpec
 
 if TYPE_CHECKING:
     from ganzoo.engine.trainer import Trainer
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def build_part(part: BoundPart, image: ImageSpec) -> Any:
+def build_part(part: BoundPart, image: SampleSpec) -> Any:
     """Builds one part for images of this size.
 
     UsageError that names the part if its plugin refuses the options or the image, PluginError if the plugin fails.
@@ -58,7 +58,7 @@ def overrides_init_from_data(generator: nn.Module) -> bool:
 
 def build_trainer(
     recipe: Recipe,
-    image: ImageSpec,
+    image: SampleSpec,
     batches: Any,
     *,
     seed: int = 0,

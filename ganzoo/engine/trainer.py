@@ -22,7 +22,7 @@ from ganzoo.losses.phase import ROLES
 from ganzoo.losses.turn import Minibatch
 from ganzoo.networks import Generator
 from ganzoo.networks.precision import float32_by_default
-from ganzoo.variant import ImageSpec, Training
+from ganzoo.variant import SampleSpec, Training
 
 STATEFUL = ("loss", "augmentation", "regularizers")  # roles whose buffers steer later steps
 
@@ -52,7 +52,7 @@ class Trainer:
         discriminator: nn.Module | None,
         loss: Loss,
         batches: Minibatches,
-        image: ImageSpec,
+        image: SampleSpec,
         training: Training,
         augmentation: Augmentation | None = None,
         regularizers: dict[str, Regularizer] | None = None,

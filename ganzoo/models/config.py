@@ -8,11 +8,11 @@ from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from ganzoo.config.schema import LARGEST_OPTION, from_json, image_mistakes, option_bounds_of
+from ganzoo.config.schema import LARGEST_OPTION, from_json, general_spec, option_bounds_of, spec_as_json, spec_mistakes
 from ganzoo.errors import CheckpointError, did_you_mean
 from ganzoo.files.strict_json import read_json
 from ganzoo.files.text import in_path, quoted
-from ganzoo.variant import ImageSpec, Part, check_name
+from ganzoo.variant import Part, SampleSpec, check_name
 
 FORMAT = 1
 CONFIG_BYTES = 64 * 2**10
@@ -53,7 +53,7 @@ class ModelConfig:
     format: int = FORMAT
     variant: str
     generator: Part
-    image: ImageSpec
+    image: SampleSpec
     latent_dim: int
     classes: tuple[str, ...] = ()
     provider: Provider
@@ -63,6 +63,8 @@ class ModelConfig:
     discriminator_weights: WeightsFile | None = None
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    task: str = "generation"
+    inputs: dict[str, Part | None] = field(default_factory=dict)
 
     def as_json(self) -> str:
         """Returns the text of config.json.
@@ -70,7 +72,7 @@ class ModelConfig:
         CheckpointError if it holds a number that is not finite, or is longer than what is read.
         """
         try:
-            text = json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
+            text = json.dumps(self._plain(), indent=2, allow_nan=False) + "\n"
         except ValueError:
             raise CheckpointError(
                 "config.json: training or metrics holds a number that is not finite, which JSON cannot."
@@ -78,6 +80,12 @@ class ModelConfig:
         if len(text) > CONFIG_BYTES:
             raise CheckpointError(f"config.json would have {len(text)} bytes, at most {CONFIG_BYTES} are read.")
         return text
+
+    def _plain(self) -> dict[str, Any]:
+        """Plain JSON values; `task` and `inputs` only if they say more than their defaults."""
+        plain = {**asdict(self), "image": spec_as_json(self.image)}
+        defaults = {"task": "generation", "inputs": {}}
+        return {key: value for key, value in plain.items() if key not in defaults or value != defaults[key]}
 
 
 def read_model_config(path: Path) -> ModelConfig:
@@ -102,7 +110,8 @@ def checked_config(data: Any, where: str) -> ModelConfig:
     hints, values = get_type_hints(ModelConfig), {}
     for key in fields:
         if key in data:
-            values[key] = from_json(data[key], hints[key], f"{where}: {key}")
+            value = general_spec(data[key], f"{where}: {key}") if key == "image" else data[key]
+            values[key] = from_json(value, hints[key], f"{where}: {key}")
         elif fields[key].default is MISSING and fields[key].default_factory is MISSING:
             raise CheckpointError(f"{where}: {key}: is missing")
     config = ModelConfig(**values)
@@ -113,7 +122,7 @@ def checked_config(data: Any, where: str) -> ModelConfig:
 
 def _mistakes(config: ModelConfig) -> list[str]:
     """Returns the mistakes that the types of the keys do not rule out."""
-    found = image_mistakes(config.image)
+    found = spec_mistakes(config.image)
     try:
         check_name(config.variant)
     except ValueError:
@@ -131,8 +140,9 @@ def _mistakes(config: ModelConfig) -> list[str]:
         found.append("weights: is missing")
     if config.discriminator_weights is not None and config.discriminator is None:
         found.append("discriminator: is missing, although there are discriminator_weights")
-    if not 1 <= config.latent_dim <= LARGEST_OPTION:
-        found.append(f"latent_dim: {quoted(config.latent_dim)} is out of range (1 to {LARGEST_OPTION})")
+    least = 0 if config.image.sources else 1  # nothing but a source may replace the latent
+    if not least <= config.latent_dim <= LARGEST_OPTION:
+        found.append(f"latent_dim: {quoted(config.latent_dim)} is out of range ({least} to {LARGEST_OPTION})")
     if config.classes and len(config.classes) != config.image.classes:
         found.append(f"classes: {len(config.classes)} names for the {config.image.classes} classes of image")
     if config.provider.distribution and not DISTRIBUTION.fullmatch(config.provider.distribution):
@@ -142,11 +152,16 @@ def _mistakes(config: ModelConfig) -> list[str]:
         "provider": [config.provider.version],
         "classes": config.classes,
         "metrics": config.metrics,
+        "task": [config.task],
+        "inputs": config.inputs,
     }
     for key, texts in lines.items():
         if (wrong := next((text for text in texts if not _is_line(text)), None)) is not None:
             found.append(f"{key}: {quoted(wrong)} is not one line of at most {LONGEST_LINE} characters")
-    parts = {"generator": config.generator} | ({"discriminator": config.discriminator} if config.discriminator else {})
+    optional = {"discriminator": config.discriminator} | {f"inputs.{name}": one for name, one in config.inputs.items()}
+    parts = {"generator": config.generator} | {path: part for path, part in optional.items() if part is not None}
+    if unknown := set(config.inputs) - set(config.image.sources):
+        found.append(f"inputs: {', '.join(map(quoted, sorted(unknown)))} is no input of image")
     return found + option_bounds_of(parts)
 
 

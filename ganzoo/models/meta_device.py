@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from ganzoo.files.text import quoted
 from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.networks import Generator
 from ganzoo.registry.registry import Registry
+from ganzoo.variant import SampleSpec
 
 CALLS = 5000
 CALLS_PER_TENSOR = 100
@@ -96,7 +96,7 @@ def build_on_meta(config: ModelConfig, where: str, parts: Registry, tensors: int
 
 def _depends_on_classes(generator: Generator, config: ModelConfig, parts: Registry, tensors: int) -> bool:
     """True unless the weights would be the same without labels: then nothing bounds the number of classes."""
-    unlabelled = replace(config.image, classes=0)
+    unlabelled = SampleSpec(config.image.output, config.image.sources)
     try:
         with torch.device("meta"), _Limit(CALLS + CALLS_PER_TENSOR * tensors):
             other = build_part(bind_part("generator", config.generator, parts), unlabelled)

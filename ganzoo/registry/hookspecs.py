@@ -22,7 +22,7 @@ def register_variants(register: RegisterVariant) -> None:
 def register_generators(register: Register) -> None:
     """Registers generators with `register(name, factory)`.
 
-    `factory(image: ImageSpec, **options)` returns a `Generator`.
+    `factory(image: SampleSpec, **options)` returns a `Generator`.
     """
 
 
@@ -30,20 +30,20 @@ def register_generators(register: Register) -> None:
 def register_discriminators(register: Register) -> None:
     """Registers discriminators with `register(name, factory)`.
 
-    `factory(image: ImageSpec, **options)` returns a module that is called as `module(images, label)`.
+    `factory(image: SampleSpec, **options)` returns a module that is called as `module(images, label)`.
     """
 
 
 @hookspec
 def register_losses(register: Register) -> None:
-    """Registers losses with `register(name, factory)`; `factory(image: ImageSpec, **options)` returns a `Loss`."""
+    """Registers losses with `register(name, factory)`; `factory(image: SampleSpec, **options)` returns a `Loss`."""
 
 
 @hookspec
 def register_regularizers(register: Register) -> None:
     """Registers regularizers with `register(name, factory)`.
 
-    `factory(image: ImageSpec, **options)` returns a `Regularizer`, which can be added to a phase of any loss.
+    `factory(image: SampleSpec, **options)` returns a `Regularizer`, which can be added to a phase of any loss.
     """
 
 
@@ -51,7 +51,7 @@ def register_regularizers(register: Register) -> None:
 def register_augmentations(register: Register) -> None:
     """Registers augmentations with `register(name, factory)`.
 
-    `factory(image: ImageSpec, **options)` returns an `Augmentation` of the discriminator's input.
+    `factory(image: SampleSpec, **options)` returns an `Augmentation` of the discriminator's input.
     """
 
 

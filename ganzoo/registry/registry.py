@@ -14,7 +14,7 @@ from ganzoo.files.text import quoted
 from ganzoo.registry import hookspecs
 from ganzoo.registry.discovery import GROUP, Plugin, installed, load
 from ganzoo.registry.plugin_guard import SlowLoadWarning, check_api, guard_plugin
-from ganzoo.variant import Part, Training, Variant, check_name
+from ganzoo.variant import Part, Sizes, Training, Variant, check_name
 
 KINDS = (
     "variants",
@@ -37,7 +37,10 @@ FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
     "generator": Part,
     "discriminator": (Part, type(None)),
     "loss": Part,
-    "sizes": tuple,
+    "sizes": (tuple, Sizes),
+    "task": str,
+    "kind": str,
+    "inputs": Mapping,
     "tags": tuple,
     "regularizers": tuple,
     "augmentation": (Part, type(None)),
@@ -254,6 +257,8 @@ def _checked_variant(variant: Variant) -> Variant:
         items = value if field in ITEM_TYPES and isinstance(value, tuple) else ()
         if not isinstance(value, kind) or not all(isinstance(item, ITEM_TYPES[field]) for item in items):
             raise PluginError(f"variant '{variant.name}' cannot have {field}={_short(value)}")
+    if not all(part is None or isinstance(part, Part) for part in variant.inputs.values()):
+        raise PluginError(f"variant '{variant.name}' cannot have inputs={_short(variant.inputs)}: a Part or None each")
     if not all(type(size) is int and size > 0 for size in variant.sizes):
         raise PluginError(f"variant '{variant.name}' cannot have sizes={_short(variant.sizes)}: pixels, from 1")
     if not variant.summary.isprintable():

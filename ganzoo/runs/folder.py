@@ -18,7 +18,7 @@ from ganzoo.files.output_checks import check_new_folder
 from ganzoo.files.safe_open import open_own
 from ganzoo.files.strict_json import read_bytes
 from ganzoo.files.text import quoted, reason
-from ganzoo.variant import ImageSpec
+from ganzoo.variant import SampleSpec
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def _strict(value: Any) -> Any:
 
 def describe(
     recipe: Recipe,
-    image: ImageSpec,
+    image: SampleSpec,
     data: ImageData,
     *,
     source: str,

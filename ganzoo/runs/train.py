@@ -33,7 +33,7 @@ from ganzoo.runs.folder import RunFolder, check_same, describe
 from ganzoo.runs.loop import TrainingLoop
 from ganzoo.runs.request import INCOMPLETE, Request
 from ganzoo.runs.sample_monitor import dry_run, real_images
-from ganzoo.variant import ImageSpec, Variant
+from ganzoo.variant import ImageSpec, SampleSpec, Variant
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +169,7 @@ def _no_labels_line(variant: Variant, name: str) -> str:
     )
 
 
-def _image_of(options: TrainOptions, variant: Variant, data: ImageData) -> ImageSpec:
+def _image_of(options: TrainOptions, variant: Variant, data: ImageData) -> SampleSpec:
     """The images to generate, with labels where `_is_conditional` says so."""
     conditional = _is_conditional(options, variant)
     if conditional and data.labels is None:
@@ -225,14 +225,14 @@ def _claimed(folder: RunFolder, config: RunConfig, processes: Processes, *, new:
         yield
 
 
-def _with_length(options: TrainOptions, recipe: Recipe, image: ImageSpec) -> Recipe:
+def _with_length(options: TrainOptions, recipe: Recipe, image: SampleSpec) -> Recipe:
     """The recipe with the number of steps that `--images` amounts to: see `batches_in_step`."""
     if options.images is None:
         return recipe
     return recipe.with_training(steps=steps_for(options.images, recipe, image))
 
 
-def steps_for(images: int, recipe: Recipe, image: ImageSpec) -> int:
+def steps_for(images: int, recipe: Recipe, image: SampleSpec) -> int:
     """Counts the steps until the discriminator has seen that many real images: see `batches_in_step`."""
     with seeded(0):
         loss: Loss = build_part(recipe.parts["loss"], image)

@@ -12,7 +12,7 @@ from ganzoo.config.parts import KIND_OF, option_mistakes, options_of, part_mista
 from ganzoo.config.schema import LARGEST_SIZE, option_bounds, training_mistakes
 from ganzoo.testing.checks import CheckFailed, CheckSkipped, check
 from ganzoo.testing.subject import Subject
-from ganzoo.variant import NAME
+from ganzoo.variant import NAME, Sizes
 
 FIRST_YEAR = 1987  # older than GANs, because autoencoders are baselines
 LONGEST_SUMMARY = 160
@@ -72,10 +72,11 @@ def _fact_mistakes(paper: str, year: int) -> list[str]:
     )
 
 
-def _size_mistakes(sizes: tuple[int, ...]) -> list[str]:
-    wrong = [size for size in sizes if not 4 <= size <= LARGEST_SIZE]
+def _size_mistakes(sizes: tuple[int, ...] | Sizes) -> list[str]:
+    rule = (sizes.least, sizes.most) if isinstance(sizes, Sizes) else ()
+    wrong = [size for size in (*sizes, *rule) if not 4 <= size <= LARGEST_SIZE]
     mistakes = [f"sizes must be 4 to {LARGEST_SIZE} pixels, got {wrong[0]}"] if wrong else []
-    return mistakes + (["sizes names a size twice"] if len(set(sizes)) < len(sizes) else [])
+    return mistakes + (["sizes names a size twice"] if len(set(sizes)) < len(tuple(sizes)) else [])
 
 
 def _tag_mistakes(tags: tuple[str, ...]) -> list[str]:

@@ -16,7 +16,7 @@ from ganzoo.networks import Generator
 from ganzoo.networks.latents import sample_latents
 from ganzoo.testing.checks import CheckFailed, check
 from ganzoo.testing.subject import STEP_SECONDS, Subject, labels_of, qualified
-from ganzoo.variant import ImageSpec
+from ganzoo.variant import ImageSpec, SampleSpec
 
 SAMPLES = 4
 LARGE = 256  # pixels from which two samples suffice
@@ -44,7 +44,7 @@ def shapes(subject: Subject) -> str:
 
 
 @torch.no_grad()
-def _check_shapes(subject: Subject, image: ImageSpec) -> None:
+def _check_shapes(subject: Subject, image: SampleSpec) -> None:
     count = 2 if image.size > LARGE else 3
     generator = subject.build("generator", image)
     asked = f"for {image.size} px, {image.channels} channel(s) and {image.classes} classes"

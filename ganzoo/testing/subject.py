@@ -26,7 +26,7 @@ from ganzoo.registry.registry import registry as installed_registry
 from ganzoo.testing.checks import PATIENCE
 from ganzoo.testing.instrumented import InstrumentedTraining
 from ganzoo.testing.side_effects import SideEffects
-from ganzoo.variant import ImageSpec, Part, Variant
+from ganzoo.variant import ImageSpec, Part, SampleSpec, Variant
 
 BATCH = 4
 CLASSES = 3
@@ -38,7 +38,7 @@ STEP_SECONDS = 20
 class SmoothImages:
     """Batches of smooth random images and labels, a pure function of the batch's number."""
 
-    def __init__(self, image: ImageSpec, size: int) -> None:
+    def __init__(self, image: SampleSpec, size: int) -> None:
         self.image, self.size = image, size
 
     def images(self, number: int, part: slice) -> Tensor:
@@ -48,7 +48,7 @@ class SmoothImages:
         return ((torch.arange(self.size) + number) % max(self.image.classes, 1))[part]
 
 
-def smooth(image: ImageSpec, count: int, seed: int) -> Tensor:
+def smooth(image: SampleSpec, count: int, seed: int) -> Tensor:
     """Returns images (count, C, H, W) in [-1, 1]: a common pattern, which is easy to learn, plus individual blobs."""
     random = torch.Generator().manual_seed(seed)
     shared = torch.tensor([[1.0, 1, -1, -1], [1, 1, -1, -1], [-1, -1, 1, 1], [-1, -1, 1, 1]])
@@ -112,7 +112,7 @@ class Subject:
         *,
         seed: int = 0,
         batch: int = BATCH,
-        image: ImageSpec | None = None,
+        image: SampleSpec | None = None,
         **more: Any,
     ) -> Trainer:
         """Builds a trainer of the small variant, or of the one given.
@@ -127,7 +127,7 @@ class Subject:
         )
 
     def build(
-        self, role: str, image: ImageSpec | None = None, variant: Variant | None = None, seed: int = 0
+        self, role: str, image: SampleSpec | None = None, variant: Variant | None = None, seed: int = 0
     ) -> nn.Module:
         """Builds one part of the small variant, or of the one given, initialized from the seed."""
         with seeded(seed):
@@ -186,7 +186,7 @@ def narrowed(variant: Variant, registry: Registry, width: int) -> Variant:
     return replace(variant, **changed)
 
 
-def labels_of(image: ImageSpec, count: int) -> Tensor | None:
+def labels_of(image: SampleSpec, count: int) -> Tensor | None:
     """Returns labels (count,) that cycle through the classes; None without classes."""
     return torch.arange(count) % image.classes if image.classes else None
 

@@ -20,7 +20,7 @@ from ganzoo.networks.latents import sample_latents
 from ganzoo.runs import collapse as watch
 from ganzoo.testing.checks import CheckFailed, CheckSkipped, check
 from ganzoo.testing.subject import BATCH, STEPS, SmoothImages, Subject, labels_of, narrowed, qualified, smooth
-from ganzoo.variant import ImageSpec
+from ganzoo.variant import SampleSpec
 
 TINY = 8  # images to learn
 LEARN_STEPS = 300
@@ -317,7 +317,7 @@ def _short_run(subject: Subject, images: Tensor) -> tuple[Trainer, str]:
 class FixedImages(SmoothImages):
     """The same few images in every batch."""
 
-    def __init__(self, image: ImageSpec, images: Tensor) -> None:
+    def __init__(self, image: SampleSpec, images: Tensor) -> None:
         super().__init__(image, len(images))
         self._images = images
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn, gradient_penalty
 from ganzoo.networks import Generator, LeakyReLU
 
@@ -24,7 +24,7 @@ def double(x: Tensor) -> Tensor:
 class GrowingGenerator(Generator):
     """Pictures of the full size at every growth, so that nothing else need know of it."""
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 6, width: int = 4):
+    def __init__(self, image: SampleSpec, latent_dim: int = 6, width: int = 4):
         super().__init__()
         self.latent_dim, self.width = latent_dim, width
         top = int(math.log2(image.size / 4))
@@ -50,7 +50,7 @@ class GrowingGenerator(Generator):
 class GrowingDiscriminator(nn.Module):
     """The generator's mirror; it looks at pictures of the full size at the resolution that it has grown to."""
 
-    def __init__(self, image: ImageSpec, width: int = 4):
+    def __init__(self, image: SampleSpec, width: int = 4):
         super().__init__()
         top = int(math.log2(image.size / 4))
         self.from_image = nn.ModuleList(nn.Conv2d(image.channels, width, 1) for _ in range(top + 1))
@@ -76,7 +76,7 @@ class Growing(Loss):
 
     phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",)))
 
-    def __init__(self, image: ImageSpec, stage: int = 2, penalty: float = 10.0, drift: float = 0.001):
+    def __init__(self, image: SampleSpec, stage: int = 2, penalty: float = 10.0, drift: float = 0.001):
         super().__init__()
         self.stage, self.penalty, self.drift = stage, penalty, drift
 

@@ -8,7 +8,7 @@ import torch
 
 from contract import VARIANTS
 from contract.parts import NonSaturating, TinyDiscriminator, TinyGenerator
-from ganzoo import ImageSpec, Training, Variant
+from ganzoo import ImageSpec, SampleSpec, Training, Variant
 from ganzoo.config.recipe import bind
 from ganzoo.engine.build import build_trainer
 from ganzoo.engine.trainer import Trainer
@@ -27,7 +27,7 @@ def contract_registry() -> Registry:
 class Pictures:
     """Smooth made-up pictures in [-1, 1] with labels, a pure function of their number."""
 
-    def __init__(self, image: ImageSpec, batch_size: int, channels: int | None = None):
+    def __init__(self, image: SampleSpec, batch_size: int, channels: int | None = None):
         self.image, self.batch_size, self.channels = image, batch_size, channels or image.channels
         self.asked: list[int] = []
 
@@ -46,7 +46,7 @@ class Pictures:
         ]
 
 
-def spec(variant: Variant) -> ImageSpec:
+def spec(variant: Variant) -> SampleSpec:
     """The smallest image that the variant is made for, with ten classes if it needs labels."""
     return ImageSpec(variant.sizes[0], 1, 10 if variant.labels == "required" else 0)
 

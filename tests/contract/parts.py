@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Regularizer, Turn, zero_centred_penalty
 from ganzoo.networks import Generator, LeakyReLU, Reshape
 
@@ -12,7 +12,7 @@ from ganzoo.networks import Generator, LeakyReLU, Reshape
 class TinyGenerator(Generator):
     """Latents to pictures of 8 pixels by a linear layer and a transposed convolution."""
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 6, width: int = 4, norm: bool = True):
+    def __init__(self, image: SampleSpec, latent_dim: int = 6, width: int = 4, norm: bool = True):
         super().__init__()
         self.latent_dim = latent_dim
         self.main = nn.Sequential(
@@ -31,7 +31,7 @@ class TinyGenerator(Generator):
 class TinyDiscriminator(nn.Module):
     """Pictures of 8 pixels to logits (N,); `features` ends in a vector, `head` is linear."""
 
-    def __init__(self, image: ImageSpec, width: int = 4, norm: bool = False):
+    def __init__(self, image: SampleSpec, width: int = 4, norm: bool = False):
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(image.channels, width, 4, 2, 1),
@@ -50,7 +50,7 @@ class TinyDiscriminator(nn.Module):
 class LinearCritic(nn.Module):
     """a·x, whose gradient is `a` everywhere."""
 
-    def __init__(self, image: ImageSpec):
+    def __init__(self, image: SampleSpec):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(image.channels * image.size**2) / 4)
 
@@ -63,7 +63,7 @@ class NonSaturating(Loss):
 
     phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",), fresh=False))
 
-    def __init__(self, image: ImageSpec):
+    def __init__(self, image: SampleSpec):
         super().__init__()
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
@@ -76,7 +76,7 @@ class NonSaturating(Loss):
 class R1(Regularizer):
     """gamma/2 · mean ‖∇D(x)‖² on real pictures, with respect to the picture before its augmentation."""
 
-    def __init__(self, image: ImageSpec, gamma: float = 2.0, every: int = 1):
+    def __init__(self, image: SampleSpec, gamma: float = 2.0, every: int = 1):
         super().__init__()
         self.gamma, self.every = gamma, every
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, leaky_relu, softplus
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn, zero_centred_penalty
 from ganzoo.networks import Generator
 
@@ -36,7 +36,7 @@ class Modulated(nn.Module):
 class StyleGenerator(Generator):
     """Latents to styles (N, LAYERS, styles) to pictures; in training, two latents may share a picture."""
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 4, styles: int = 4, width: int = 4, mixing: float = 0.9):
+    def __init__(self, image: SampleSpec, latent_dim: int = 4, styles: int = 4, width: int = 4, mixing: float = 0.9):
         super().__init__()
         self.latent_dim, self.mixing = latent_dim, mixing
         self.map = nn.Sequential(nn.Linear(latent_dim, styles), nn.LeakyReLU(0.2), nn.Linear(styles, styles))
@@ -74,7 +74,7 @@ class Lazy(Loss):
     """Non-saturating terms; R1 and path length run now and then, scaled by how rarely."""
 
     def __init__(
-        self, image: ImageSpec, gamma: float = 2.0, r1_every: int = 2, path_every: int = 2, path_weight: float = 2.0
+        self, image: SampleSpec, gamma: float = 2.0, r1_every: int = 2, path_every: int = 2, path_weight: float = 2.0
     ):
         super().__init__()
         self.gamma, self.r1_every, self.path_every, self.path_weight = gamma, r1_every, path_every, path_weight

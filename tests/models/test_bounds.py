@@ -1,12 +1,12 @@
 """A small model folder cannot ask for any memory: batches by size, bounds that are stated, one line."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import tiny
 import torch
 
+from ganzoo import ImageSpec
 from ganzoo.cli import main
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.files import pictures
@@ -28,7 +28,7 @@ def call(*words) -> int:
 )
 def test_batches_are_smaller_for_larger_images(size, asked, batch):
     model = tiny.built_in("dcgan")
-    model.image = replace(model.image, size=size)
+    model.image = ImageSpec(size, 1)
     assert model.batch_of(asked) == batch
 
 
@@ -59,7 +59,7 @@ def test_a_sheet_has_bounds_and_says_them(tmp_path, monkeypatch, capsys):
     with pytest.raises(UsageError, match="8,000 images of 256 pixels has 524 megapixels, at most 179"):
         pictures.check_sheet(8000, 8, 256)
     model = tiny.built_in("lsgan-conditional")
-    model.image = replace(model.image, size=4096)
+    model.image = ImageSpec(4096, 1, 10)
     monkeypatch.setattr("ganzoo.models.load.load", lambda *_, **__: model)
     monkeypatch.setattr(model, "generate", lambda *_: pytest.fail("generated"))
     for more in ([], ["--classes"], ["--interpolate"]):

@@ -8,7 +8,7 @@ import small
 import torch
 from stepping import RandomBatches
 
-from ganzoo import ImageSpec
+from ganzoo import ImageSpec, SampleSpec
 from ganzoo.errors import DivergedError
 from ganzoo.networks import Generator
 from ganzoo.runs.collapse import (
@@ -131,7 +131,7 @@ class Grey(Generator):
 
     latent_dim = 4
 
-    def __init__(self, image: ImageSpec):
+    def __init__(self, image: SampleSpec):
         super().__init__()
         self.scale = torch.nn.Parameter(torch.ones(image.channels * image.size**2))
         self.image, self.collapsed = image, True
@@ -144,7 +144,7 @@ class Grey(Generator):
 class Flat(torch.nn.Module):
     """A discriminator of one number."""
 
-    def __init__(self, image: ImageSpec):
+    def __init__(self, image: SampleSpec):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
 

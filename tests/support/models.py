@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ganzoo import ImageSpec, Part
+from ganzoo import ImageSpec, Part, SampleSpec
 from ganzoo.config.recipe import bind_part
 from ganzoo.engine.build import build_part
 from ganzoo.engine.randomness import seeded
@@ -20,7 +20,7 @@ IMAGE = ImageSpec(16, 1)
 OPTIONS = {"latent_dim": 6, "width": 4}
 
 
-def lively_model(name: str = "dcgan", image: ImageSpec = IMAGE, seed: int = 0, **options) -> Model:
+def lively_model(name: str = "dcgan", image: SampleSpec = IMAGE, seed: int = 0, **options) -> Model:
     """A generator whose images have contrast, as after training: batch norm saw latents, the last weights are large."""
     part = Part(name, options or (OPTIONS if name == "dcgan" else {}))
     with seeded(seed), torch.no_grad():

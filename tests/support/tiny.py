@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ganzoo import ImageSpec, Part
+from ganzoo import ImageSpec, Part, SampleSpec
 from ganzoo.config.recipe import bind_part
 from ganzoo.engine.build import build_part
 from ganzoo.engine.randomness import seeded
@@ -24,7 +24,7 @@ GENERATORS = {
 }
 
 
-def model_of(generator: Generator, image: ImageSpec, name: str = "tiny") -> Model:
+def model_of(generator: Generator, image: SampleSpec, name: str = "tiny") -> Model:
     """A model around any generator."""
     config = ModelConfig(
         variant=name,

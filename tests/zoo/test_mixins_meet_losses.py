@@ -19,7 +19,7 @@ from ganzoo.engine.build import build_trainer
 from ganzoo.errors import UsageError
 from ganzoo.registry.registry import registry
 from ganzoo.testing.subject import Subject
-from ganzoo.variant import ImageSpec, Part, Variant
+from ganzoo.variant import ImageSpec, Part, SampleSpec, Variant
 
 BATCH, STEPS, CLASSES = 4, 2, 3
 CASES = [  # a variant of every loss, and each loss with and without labels where it takes them
@@ -83,7 +83,7 @@ TERMS = {  # each regularizer with a term: options under which it acts at once, 
 class FewImages(stepping.RandomBatches):
     """A data set of one batch, so that each batch is an epoch."""
 
-    def __init__(self, image: ImageSpec, size: int):
+    def __init__(self, image: SampleSpec, size: int):
         super().__init__(image, size)
         self.data = SimpleNamespace(images=range(size))
 

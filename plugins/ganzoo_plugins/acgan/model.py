@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator, Reshape, halvings
 
 
-def require_labels(image: ImageSpec) -> None:
+def require_labels(image: SampleSpec) -> None:
     """Raises ValueError unless the images have labels."""
     if image.classes == 0:
         raise ValueError("AC-GAN needs labelled images, not 0 classes")
@@ -61,7 +61,7 @@ class ACGANGenerator(Generator):
     The one-hot label is concatenated to the latent. `width` is that of the last hidden layer.
     """
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 100, width: int = 96):
+    def __init__(self, image: SampleSpec, latent_dim: int = 100, width: int = 96):
         super().__init__()
         require_labels(image)
         sizes = halvings(image.size)
@@ -90,7 +90,7 @@ class ACGANDiscriminator(nn.Module):
     activations; the paper tried 0, 0.1 and 0.2.
     """
 
-    def __init__(self, image: ImageSpec, width: int = 16, dropout: float = 0.5, noise: float = 0.0):
+    def __init__(self, image: SampleSpec, width: int = 16, dropout: float = 0.5, noise: float = 0.0):
         super().__init__()
         require_labels(image)
         stages = len(halvings(image.size)) - 1
@@ -124,7 +124,7 @@ class AuxiliaryClassifier(Loss):
     boundary = 0.0
     phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",), fresh=False))
 
-    def __init__(self, image: ImageSpec, class_weight: float = 1.0, classify_fakes: bool = True):
+    def __init__(self, image: SampleSpec, class_weight: float = 1.0, classify_fakes: bool = True):
         super().__init__()
         self.class_weight, self.classify_fakes = class_weight, classify_fakes
 

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Augmentation
 
 from .matrices import hue_rotation, luma_flip, recoloured, resampled, rotation, saturation, scaling, shift
@@ -39,7 +39,7 @@ class Adaptive(Augmentation):
 
     def __init__(
         self,
-        image: ImageSpec,
+        image: SampleSpec,
         pipeline: str = "bgc",
         target: float | None = 0.6,
         interval: int = 4,

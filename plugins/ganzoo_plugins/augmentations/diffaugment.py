@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Augmentation
 from ganzoo.networks import shifted
 
@@ -53,7 +53,7 @@ class DiffAugment(Augmentation):
     an eighth of the image; "cutout" makes a hole half as wide and high as the image, which may cross the border.
     """
 
-    def __init__(self, image: ImageSpec, policy: str = "color,translation,cutout"):
+    def __init__(self, image: SampleSpec, policy: str = "color,translation,cutout"):
         super().__init__()
         self.steps = [step.strip() for step in policy.split(",") if step.strip()]
         unknown = [step for step in self.steps if step not in STEPS]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Reshape, UniformGenerator, doublings
 
@@ -40,7 +40,7 @@ def convolutions(inputs: int, channels: int) -> list[nn.Module]:
     return [nn.Conv2d(inputs, channels, 3, padding=1), nn.ELU(), nn.Conv2d(channels, channels, 3, padding=1), nn.ELU()]
 
 
-def decoder(image: ImageSpec, inputs: int, width: int) -> nn.Sequential:
+def decoder(image: SampleSpec, inputs: int, width: int) -> nn.Sequential:
     """Vectors (N, inputs) to images: a linear start, two convolutions per block, pixels doubled in between, no tanh."""
     side, steps = doublings(image.size, 7, 8)
     count = steps + 1
@@ -51,7 +51,7 @@ def decoder(image: ImageSpec, inputs: int, width: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv2d(width, image.channels, 3, padding=1))
 
 
-def encoder(image: ImageSpec, outputs: int, width: int) -> nn.Sequential:
+def encoder(image: SampleSpec, outputs: int, width: int) -> nn.Sequential:
     """Images to vectors (N, outputs): `width` more channels per block; all blocks but the last end by halving."""
     side, steps = doublings(image.size, 7, 8)
     count = steps + 1
@@ -65,7 +65,7 @@ def encoder(image: ImageSpec, outputs: int, width: int) -> nn.Sequential:
 class BEGANGenerator(UniformGenerator):
     """Latents (N, latent_dim), uniform in [-1, 1], to images; clamped to [-1, 1] in evaluation, not in training."""
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 64, width: int = 128):
+    def __init__(self, image: SampleSpec, latent_dim: int = 64, width: int = 128):
         super().__init__()
         self.latent_dim = latent_dim
         self.main = decoder(image, latent_dim, width)
@@ -79,7 +79,7 @@ class BEGANGenerator(UniformGenerator):
 class Autoencoder(nn.Module):
     """Images to the mean absolute error (N,) of their reconstruction; gradients also flow through the target."""
 
-    def __init__(self, image: ImageSpec, width: int = 128, code_size: int = 64):
+    def __init__(self, image: SampleSpec, width: int = 128, code_size: int = 64):
         super().__init__()
         self.encoder = encoder(image, code_size, width)
         self.decoder = decoder(image, code_size, width)
@@ -110,7 +110,7 @@ class Equilibrium(Loss):
     real_is_low = True
     k: Tensor
 
-    def __init__(self, image: ImageSpec, gamma: float = 0.5, rate: float = 0.001):
+    def __init__(self, image: SampleSpec, gamma: float = 0.5, rate: float = 0.001):
         super().__init__()
         self.gamma, self.rate = gamma, rate
         self.register_buffer("k", torch.zeros(()))

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ganzoo import ImageSpec, Part
+from ganzoo import ImageSpec, Part, SampleSpec
 from ganzoo.layouts import Layout, Match, Shapes
 
 from .model import GENERATOR, BigGANDiscriminator, BigGANGenerator
@@ -26,7 +26,7 @@ def shapes_of(match: Match) -> dict[str, tuple[int, ...]]:
 
 
 @lru_cache(maxsize=8)
-def _shapes(role: str, image: ImageSpec, options: tuple) -> dict[str, tuple[int, ...]]:
+def _shapes(role: str, image: SampleSpec, options: tuple) -> dict[str, tuple[int, ...]]:
     made = BigGANGenerator if role == "generator" else BigGANDiscriminator
     with torch.device("meta"):
         network = made(image, **dict(options), initialization="normal")

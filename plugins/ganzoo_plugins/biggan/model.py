@@ -11,7 +11,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.networks import Generator, LeakyReLU, Reshape
 from ganzoo.networks.normalization import (
     BatchNorm,
@@ -50,7 +50,7 @@ def initialize(module: nn.Module, kind: str) -> None:
                 nn.init.normal_(layer.weight, 0.0, 0.02)
 
 
-def check(image: ImageSpec) -> None:
+def check(image: SampleSpec) -> None:
     """Raises ValueError unless the images have labels and one of the two sizes."""
     if image.size not in GENERATOR:
         raise ValueError(f"BigGAN's networks here are for {' and '.join(map(str, GENERATOR))} pixels, not {image.size}")
@@ -58,7 +58,7 @@ def check(image: ImageSpec) -> None:
         raise ValueError("BigGAN is class-conditional and needs labelled images, not 0 classes")
 
 
-def attention_size(image: ImageSpec, attention: int | None) -> int:
+def attention_size(image: SampleSpec, attention: int | None) -> int:
     """Returns the image size at which attention is, in pixels; 0 for none.
 
     Unless given, it is half the image's size from 64 pixels on, and 0 below.
@@ -77,7 +77,7 @@ class BigGANGenerator(Generator):
 
     def __init__(
         self,
-        image: ImageSpec,
+        image: SampleSpec,
         latent_dim: int = 120,
         width: int = 96,
         hierarchical: bool = True,
@@ -133,7 +133,7 @@ class BigGANDiscriminator(nn.Module):
 
     def __init__(
         self,
-        image: ImageSpec,
+        image: SampleSpec,
         width: int = 96,
         attention: int | None = None,
         initialization: Literal["orthogonal", "normal"] = "orthogonal",

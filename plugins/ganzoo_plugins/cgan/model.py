@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.networks import Maxout, Reshape, UniformGenerator, logits_of_mean
 
 
@@ -25,7 +25,7 @@ def initialize(layer: nn.Linear, reach: float, mean: float = 0.0) -> None:
         layer.bias.copy_(-mean * layer.weight.sum(1))
 
 
-def check_labels(image: ImageSpec) -> None:
+def check_labels(image: SampleSpec) -> None:
     """Raises ValueError unless the images have labels."""
     if image.classes == 0:
         raise ValueError("CGAN needs labelled images")
@@ -50,7 +50,7 @@ class CGANGenerator(UniformGenerator):
 
     def __init__(
         self,
-        image: ImageSpec,
+        image: SampleSpec,
         latent_dim: int = 100,
         latent_width: int = 200,
         label_width: int = 1000,
@@ -112,7 +112,7 @@ class CGANDiscriminator(nn.Module):
 
     def __init__(
         self,
-        image: ImageSpec,
+        image: SampleSpec,
         units: int = 240,
         pieces: int = 5,
         label_units: int = 50,

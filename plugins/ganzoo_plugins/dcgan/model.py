@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator, doublings
 
@@ -33,7 +33,7 @@ class DCGANGenerator(Generator):
     `main.<i>` has the same indices as the reference, so its checkpoints load.
     """
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 100, width: int = 64):
+    def __init__(self, image: SampleSpec, latent_dim: int = 100, width: int = 64):
         super().__init__()
         self.latent_dim = latent_dim
         _, stages = doublings(image.size, 4, least=2)
@@ -60,7 +60,7 @@ class DCGANDiscriminator(nn.Module):
     The reference ends in a sigmoid; here the loss takes logits, which is the same function without overflow.
     """
 
-    def __init__(self, image: ImageSpec, width: int = 64):
+    def __init__(self, image: SampleSpec, width: int = 64):
         super().__init__()
         _, stages = doublings(image.size, 4, least=2)
         widths = [width * 2**i for i in range(stages)]
@@ -85,7 +85,7 @@ class NonSaturating(Loss):
 
     boundary = 0.0
 
-    def __init__(self, image: ImageSpec, fresh: bool = False):
+    def __init__(self, image: SampleSpec, fresh: bool = False):
         super().__init__()
         self.phases = (
             Phase("discriminator", ("discriminator",)),

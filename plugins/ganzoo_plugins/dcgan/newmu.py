@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.networks import Generator, Reshape, doublings
 
 from .model import initialize
@@ -29,7 +29,11 @@ class NewmuGenerator(Generator):
     """
 
     def __init__(
-        self, image: ImageSpec, latent_dim: int = 100, width: int = 128, prior: Literal["uniform", "normal"] = "uniform"
+        self,
+        image: SampleSpec,
+        latent_dim: int = 100,
+        width: int = 128,
+        prior: Literal["uniform", "normal"] = "uniform",
     ):
         super().__init__()
         if prior not in ("uniform", "normal"):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Turn, squared_gradient_norm
 from ganzoo.networks import LeakyReLU, Reshape, UniformGenerator, doublings
 
@@ -30,7 +30,7 @@ def initialize(module: nn.Module) -> None:
 class DRAGANGenerator(UniformGenerator):
     """Latents (N, latent_dim), uniform in [-1, 1), to images: one hidden layer, a sigmoid rescaled to [-1, 1]."""
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 100, width: int = 128):
+    def __init__(self, image: SampleSpec, latent_dim: int = 100, width: int = 128):
         super().__init__()
         self.latent_dim = latent_dim
         pixels, shape = image.channels * image.size**2, (image.channels, image.size, image.size)
@@ -46,7 +46,7 @@ class DRAGANGenerator(UniformGenerator):
 class DRAGANDiscriminator(nn.Module):
     """Images to logits (N,): one hidden layer of ReLUs; pixels are rescaled to [0, 1]."""
 
-    def __init__(self, image: ImageSpec, width: int = 128):
+    def __init__(self, image: SampleSpec, width: int = 128):
         super().__init__()
         self.main = nn.Sequential(
             nn.Flatten(), nn.Linear(image.channels * image.size**2, width), LeakyReLU(0.0), nn.Linear(width, 1)
@@ -63,7 +63,7 @@ class ConvolutionalDiscriminator(nn.Module):
     Weights are N(0, 0.02) as DCGAN's.
     """
 
-    def __init__(self, image: ImageSpec, width: int = 64):
+    def __init__(self, image: SampleSpec, width: int = 64):
         super().__init__()
         _, stages = doublings(image.size, 4, least=2)
         widths = [image.channels] + [width * 2**i for i in range(stages)]
@@ -100,7 +100,7 @@ class DRAGAN(Loss):
     boundary = 0.0
     needs_per_sample_gradients = True
 
-    def __init__(self, image: ImageSpec, penalty: float = 10.0, perturbation: float = 0.5, unit_range: bool = False):
+    def __init__(self, image: SampleSpec, penalty: float = 10.0, perturbation: float = 0.5, unit_range: bool = False):
         super().__init__()
         self.penalty, self.perturbation, self.gradient_scale = penalty, perturbation, 2.0 if unit_range else 1.0
 

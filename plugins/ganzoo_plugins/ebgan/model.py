@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Reshape
 
@@ -23,7 +23,7 @@ class EnergyAutoencoder(nn.Module):
     through the target.
     """
 
-    def __init__(self, image: ImageSpec, width: int = 64, code_size: int = 32):
+    def __init__(self, image: SampleSpec, width: int = 64, code_size: int = 32):
         super().__init__()
         if image.size % 2:
             raise ValueError(f"EBGAN's autoencoder halves the image: its size must be even, not {image.size}")
@@ -71,7 +71,7 @@ class Energy(Loss):
     phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",), fresh=False))
     real_is_low = True
 
-    def __init__(self, image: ImageSpec, margin: float = 10.0, pulling: float = 0.1):
+    def __init__(self, image: SampleSpec, margin: float = 10.0, pulling: float = 0.1):
         super().__init__()
         self.margin, self.pulling = margin, pulling
 

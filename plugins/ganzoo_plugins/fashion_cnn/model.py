@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.errors import CheckpointError, UsageError
 
 FILE = Path(__file__).parent / "files" / "fashion-cnn.safetensors"
@@ -83,7 +83,7 @@ class FashionCNN(nn.Module):
         """Returns features (N, 128)."""
         return self.body(prepared(images))
 
-    def suits(self, image: ImageSpec, classes: tuple[str, ...]) -> bool:
+    def suits(self, image: SampleSpec, classes: tuple[str, ...]) -> bool:
         """Returns True for grey images of 28 to 32 pixels, unless their classes have other names than garments.
 
         Classes that are named by numbers count as unnamed.

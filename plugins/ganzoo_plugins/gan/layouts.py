@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from ganzoo import ImageSpec, Part
+from ganzoo import ImageSpec, Part, SampleSpec
 from ganzoo.layouts import Layout, Match, Shapes
 
 LAYER = re.compile(r"(?:[a-z]\w*\.)?(\d{1,3})\.(weight|bias)")
@@ -75,7 +75,7 @@ def numbered(shapes: Shapes) -> dict[int, dict[str, str]]:
     return layers if all(len(names) == 2 for names in layers.values()) else {}
 
 
-def square(pixels: int) -> ImageSpec | None:
+def square(pixels: int) -> SampleSpec | None:
     """Returns the image of so many numbers: grey if that is a square, colour if a third of it is."""
     for channels in (1, 3):
         side = math.isqrt(pixels // channels)

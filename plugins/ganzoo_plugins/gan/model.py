@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator, Maxout, Reshape, UniformGenerator, logits_of_mean
 
@@ -34,7 +34,7 @@ class GANGenerator(UniformGenerator):
 
     edge = math.sqrt(3)
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 100, width: int = 1200):
+    def __init__(self, image: SampleSpec, latent_dim: int = 100, width: int = 1200):
         super().__init__()
         self.latent_dim = latent_dim
         self.main = nn.Sequential(
@@ -63,7 +63,7 @@ class GANDiscriminator(nn.Module):
     """
 
     def __init__(
-        self, image: ImageSpec, units: int = 240, pieces: int = 5, input_dropout: float = 0.2, dropout: float = 0.5
+        self, image: SampleSpec, units: int = 240, pieces: int = 5, input_dropout: float = 0.2, dropout: float = 0.5
     ):
         super().__init__()
         self.main = nn.Sequential(
@@ -84,7 +84,7 @@ class PerceptronGenerator(Generator):
 
     def __init__(
         self,
-        image: ImageSpec,
+        image: SampleSpec,
         latent_dim: int = 100,
         hidden: tuple[int, ...] = (128, 256, 512, 1024),
         normalize: bool = True,
@@ -107,7 +107,7 @@ class PerceptronGenerator(Generator):
 class PerceptronDiscriminator(nn.Module):
     """Images to logits (N,): linear layers of sizes `hidden`, leaky ReLU."""
 
-    def __init__(self, image: ImageSpec, hidden: tuple[int, ...] = (512, 256), slope: float = 0.2):
+    def __init__(self, image: SampleSpec, hidden: tuple[int, ...] = (512, 256), slope: float = 0.2):
         super().__init__()
         sizes = [image.channels * image.size**2, *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
@@ -134,7 +134,7 @@ class Adversarial(Loss):
         Phase("discriminator", ("discriminator",), fresh=False),
     )
 
-    def __init__(self, image: ImageSpec, objective: Literal["non-saturating", "minimax"] = "non-saturating"):
+    def __init__(self, image: SampleSpec, objective: Literal["non-saturating", "minimax"] = "non-saturating"):
         super().__init__()
         if objective not in ("non-saturating", "minimax"):
             raise ValueError(f"objective must be non-saturating or minimax, not {objective!r}")

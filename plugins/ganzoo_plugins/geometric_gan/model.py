@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.errors import PluginError
 from ganzoo.losses import Loss, Phase, Turn
 
@@ -39,7 +39,7 @@ class Geometric(Loss):
 
     boundary = 0.0
 
-    def __init__(self, image: ImageSpec, decay: float = 1 / 64, generator_steps: int = 10, leaky: bool = False):
+    def __init__(self, image: SampleSpec, decay: float = 1 / 64, generator_steps: int = 10, leaky: bool = False):
         super().__init__()
         self.decay, self.leaky = decay, leaky
         self.phases = (

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.errors import PluginError, UsageError
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Code, Generator, Reshape
@@ -25,7 +25,7 @@ HIDDEN, CODE_HIDDEN = 1024, 128
 SMALLEST = 7
 
 
-def stages(image: ImageSpec) -> int:
+def stages(image: SampleSpec) -> int:
     """Returns how often an image is halved until less than 14 pixels remain; ValueError if less than twice."""
     count, size = 0, image.size
     while size % 2 == 0 and size >= 2 * SMALLEST:
@@ -70,7 +70,7 @@ class InfoGANGenerator(Generator):
     layer.
     """
 
-    def __init__(self, image: ImageSpec, noise: int = 62, categories: int = 10, continuous: int = 2, width: int = 64):
+    def __init__(self, image: SampleSpec, noise: int = 62, categories: int = 10, continuous: int = 2, width: int = 64):
         super().__init__()
         check_codes(categories, continuous)
         self.noise, self.categories, self.continuous = noise, categories, continuous
@@ -117,7 +117,7 @@ class InfoGANDiscriminator(nn.Module):
     """
 
     def __init__(
-        self, image: ImageSpec, categories: int = 10, continuous: int = 2, width: int = 64, leak: float = 0.01
+        self, image: SampleSpec, categories: int = 10, continuous: int = 2, width: int = 64, leak: float = 0.01
     ):
         super().__init__()
         check_codes(categories, continuous)
@@ -176,7 +176,7 @@ class InfoGAN(Loss):
 
     boundary = 0.0
 
-    def __init__(self, image: ImageSpec, information: float = 1.0):
+    def __init__(self, image: SampleSpec, information: float = 1.0):
         super().__init__()
         self.information = information
         self.phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",)))

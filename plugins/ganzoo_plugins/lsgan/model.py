@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Reshape, UniformGenerator
 
 STAGES = {112: 4, 64: 4, 32: 3, 28: 2}
 
 
-def stages(image: ImageSpec) -> int:
+def stages(image: SampleSpec) -> int:
     """Returns how many times an image of this size is halved; ValueError for sizes without networks."""
     if image.size not in STAGES:
         raise ValueError(f"LSGAN generates squares of {', '.join(map(str, STAGES))} pixels, not {image.size}")
@@ -69,7 +69,7 @@ class LSGANGenerator(UniformGenerator):
     A convolution that keeps the size follows each of the first two doublings. `width` is that of the last doubling.
     """
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 1024, width: int = 64):
+    def __init__(self, image: SampleSpec, latent_dim: int = 1024, width: int = 64):
         super().__init__()
         self.latent_dim = latent_dim
         start = image.size // 2 ** stages(image)
@@ -99,7 +99,7 @@ class LSGANDiscriminator(nn.Module):
     Batch norm follows from the second convolution on.
     """
 
-    def __init__(self, image: ImageSpec, width: int = 64):
+    def __init__(self, image: SampleSpec, width: int = 64):
         super().__init__()
         widths = [width * 2**i for i in range(stages(image))]
         layers: list[nn.Module] = [Halving(image.channels, width), nn.LeakyReLU(0.2)]
@@ -113,7 +113,7 @@ class LSGANDiscriminator(nn.Module):
         return self.main(images).flatten()
 
 
-def check_conditional(image: ImageSpec) -> None:
+def check_conditional(image: SampleSpec) -> None:
     """Raises ValueError unless the images have labels and a size that can be halved twice."""
     if image.classes == 0 or image.size % 4:
         raise ValueError(
@@ -125,7 +125,7 @@ def check_conditional(image: ImageSpec) -> None:
 class ClassVector(nn.Module):
     """Labels (N,) to vectors (N, size): a linear layer of the one-hot label."""
 
-    def __init__(self, image: ImageSpec, size: int):
+    def __init__(self, image: SampleSpec, size: int):
         super().__init__()
         self.classes, self.linear = image.classes, nn.Linear(image.classes, size)
 
@@ -139,7 +139,7 @@ class ConditionalGenerator(UniformGenerator):
     Two 5×5 transposed convolutions; the last layer is a sigmoid, rescaled from the original's [0, 1] to [-1, 1].
     """
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 1024, width: int = 128, label_size: int = 256):
+    def __init__(self, image: SampleSpec, latent_dim: int = 1024, width: int = 128, label_size: int = 256):
         super().__init__()
         check_conditional(image)
         self.latent_dim = latent_dim
@@ -169,7 +169,7 @@ class ConditionalDiscriminator(nn.Module):
     that of the second convolution without the label's share.
     """
 
-    def __init__(self, image: ImageSpec, width: int = 64, label_size: int = 256, hidden: int = 1024):
+    def __init__(self, image: SampleSpec, width: int = 64, label_size: int = 256, hidden: int = 1024):
         super().__init__()
         check_conditional(image)
         self.label = ClassVector(image, label_size)
@@ -199,7 +199,7 @@ class LeastSquares(Loss):
     updated discriminator on the same fakes, as in `train_lsun.py`.
     """
 
-    def __init__(self, image: ImageSpec, a: float = 0.0, b: float = 1.0, c: float = 1.0, reduction: str = "mean"):
+    def __init__(self, image: SampleSpec, a: float = 0.0, b: float = 1.0, c: float = 1.0, reduction: str = "mean"):
         super().__init__()
         if reduction not in ("mean", "sum"):
             raise ValueError(f"reduction of the least-squares loss is {reduction!r}; known: mean, sum")

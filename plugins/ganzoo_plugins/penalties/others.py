@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Regularizer, Turn
 from ganzoo.networks import shifted
 
@@ -26,7 +26,7 @@ class LeCam(Regularizer):
     real: Tensor
     fake: Tensor
 
-    def __init__(self, image: ImageSpec, strength: float = 0.3, decay: float = 0.9, start: int = 1000):
+    def __init__(self, image: SampleSpec, strength: float = 0.3, decay: float = 0.9, start: int = 1000):
         super().__init__()
         self.strength, self.decay, self.start = strength, decay, start
         self.register_buffer("real", torch.zeros(()))
@@ -58,7 +58,7 @@ class Consistency(Regularizer):
     with an independent sample of it. D(x) is what the loss already computed.
     """
 
-    def __init__(self, image: ImageSpec, strength: float = 10.0, shift: float = 0.125):
+    def __init__(self, image: SampleSpec, strength: float = 10.0, shift: float = 0.125):
         super().__init__()
         if not 0 <= shift < 1:
             raise ValueError(f"shift is a share of the image, at least 0 and below 1, not {shift}")
@@ -83,7 +83,7 @@ class Orthogonal(Regularizer):
     """
 
     def __init__(
-        self, image: ImageSpec, network: Literal["generator", "discriminator"] = "generator", strength: float = 1e-4
+        self, image: SampleSpec, network: Literal["generator", "discriminator"] = "generator", strength: float = 1e-4
     ):
         super().__init__()
         if network not in ("generator", "discriminator"):
@@ -117,7 +117,7 @@ class TopK(Regularizer):
 
     phase = "generator"
 
-    def __init__(self, image: ImageSpec, decay: float = 0.99, least: float = 0.5):
+    def __init__(self, image: SampleSpec, decay: float = 0.99, least: float = 0.5):
         super().__init__()
         if not (0 < decay <= 1 and 0 < least <= 1):
             raise ValueError(f"decay and least must be above 0 and at most 1, not {decay} and {least}")

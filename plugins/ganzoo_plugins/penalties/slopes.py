@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Regularizer, Turn, gradient_penalty, zero_centred_penalty
 
 
@@ -34,7 +34,7 @@ class R1(Slope):
     Mescheder's own code omits the ½: its `reg_param` 10 is `gamma` 20 here. The default 10 is StyleGAN2's.
     """
 
-    def __init__(self, image: ImageSpec, gamma: float = 10.0, every: int = 1):
+    def __init__(self, image: SampleSpec, gamma: float = 10.0, every: int = 1):
         super().__init__(every)
         self.gamma = gamma
 
@@ -45,7 +45,7 @@ class R1(Slope):
 class R2(Slope):
     """γ/2 · mean ‖∇D(x)‖² at detached fakes x (Mescheder et al. 2018, equation 10; R3GAN uses it with R1)."""
 
-    def __init__(self, image: ImageSpec, gamma: float = 10.0, every: int = 1):
+    def __init__(self, image: SampleSpec, gamma: float = 10.0, every: int = 1):
         super().__init__(every)
         self.gamma = gamma
 
@@ -62,7 +62,7 @@ class GradientPenalty(Slope):
     """
 
     def __init__(
-        self, image: ImageSpec, penalty: float = 10.0, target: float = 1.0, one_sided: bool = False, every: int = 1
+        self, image: SampleSpec, penalty: float = 10.0, target: float = 1.0, one_sided: bool = False, every: int = 1
     ):
         super().__init__(every)
         self.penalty, self.target, self.one_sided = penalty, target, one_sided
@@ -79,7 +79,7 @@ class DraganPenalty(Slope):
     number, that of the whole minibatch; α is uniform in [0, 1), one for each image; c is `spread`.
     """
 
-    def __init__(self, image: ImageSpec, penalty: float = 10.0, spread: float = 0.5, every: int = 1):
+    def __init__(self, image: SampleSpec, penalty: float = 10.0, spread: float = 0.5, every: int = 1):
         super().__init__(every)
         self.penalty, self.spread = penalty, spread
 

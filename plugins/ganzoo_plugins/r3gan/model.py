@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Turn, squared_gradient_norm
 from ganzoo.networks import Generator, LeakyReLU, doublings
 
@@ -148,7 +148,7 @@ class R3GANGenerator(Generator):
 
     def __init__(
         self,
-        image: ImageSpec,
+        image: SampleSpec,
         latent_dim: int = 64,
         width: int = 768,
         group_width: int = 16,
@@ -184,7 +184,7 @@ class R3GANDiscriminator(nn.Module):
     """
 
     def __init__(
-        self, image: ImageSpec, width: int = 768, group_width: int = 16, blocks: int = 2, full_width_stages: int = 4
+        self, image: SampleSpec, width: int = 768, group_width: int = 16, blocks: int = 2, full_width_stages: int = 4
     ):
         super().__init__()
         self.blocks = blocks
@@ -230,7 +230,7 @@ class RelativisticR1R2(Loss):
 
     needs_per_sample_gradients = True
 
-    def __init__(self, image: ImageSpec, gamma: float = 0.05):
+    def __init__(self, image: SampleSpec, gamma: float = 0.05):
         super().__init__()
         self.gamma, self.share = gamma, 1.0
 

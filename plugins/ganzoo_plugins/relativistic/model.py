@@ -11,7 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import LeakyReLU
 from ganzoo.networks.normalization import SpectralConv2d
@@ -29,7 +29,7 @@ class RelativisticDiscriminator(nn.Module):
     """
 
     def __init__(
-        self, image: ImageSpec, width: int = 64, normalization: Literal["spectral", "batch", "none"] = "spectral"
+        self, image: SampleSpec, width: int = 64, normalization: Literal["spectral", "batch", "none"] = "spectral"
     ):
         super().__init__()
         if image.size % 8 or image.size < 16:
@@ -66,7 +66,7 @@ class Relativistic(Loss):
     generator step.
     """
 
-    def __init__(self, image: ImageSpec, critic_steps: int = 1):
+    def __init__(self, image: SampleSpec, critic_steps: int = 1):
         super().__init__()
         self.phases = (
             Phase("discriminator", ("discriminator",), repeats=critic_steps),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.networks import Generator, LeakyReLU, Reshape, doublings
 from ganzoo.networks.normalization import (
     BatchNorm,
@@ -21,7 +21,7 @@ from ganzoo.networks.normalization import (
 from ganzoo.networks.residual import DiscriminatorBlock, GeneratorBlock, SelfAttention
 
 
-def attention_size(image: ImageSpec, attention: int | None) -> int:
+def attention_size(image: SampleSpec, attention: int | None) -> int:
     """Returns the image size at which attention is, in pixels; 0 for none.
 
     Unless given, it is 32, or half the image if that is less.
@@ -57,7 +57,7 @@ class SAGANGenerator(Generator):
     none; None: 32, or half the image if that is less).
     """
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 128, width: int = 64, attention: int | None = None):
+    def __init__(self, image: SampleSpec, latent_dim: int = 128, width: int = 64, attention: int | None = None):
         super().__init__()
         self.latent_dim = latent_dim
         _, stages = doublings(image.size, 4, least=2)
@@ -97,7 +97,7 @@ class SAGANDiscriminator(nn.Module):
     the first block.
     """
 
-    def __init__(self, image: ImageSpec, width: int = 64, attention: int | None = None):
+    def __init__(self, image: SampleSpec, width: int = 64, attention: int | None = None):
         super().__init__()
         _, stages = doublings(image.size, 4, least=2)
         widths = [image.channels, *(width * 2**number for number in range(stages))]

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ganzoo import ImageSpec, Part
+from ganzoo import ImageSpec, Part, SampleSpec
 from ganzoo.layouts import Layout, Match, Shapes
 
 from .model import DISCRIMINATOR, GENERATOR, SNGANDiscriminator, SNGANGenerator
@@ -26,7 +26,7 @@ def shapes_of(match: Match) -> dict[str, tuple[int, ...]]:
 
 
 @lru_cache(maxsize=8)
-def _shapes(role: str, image: ImageSpec, options: tuple) -> dict[str, tuple[int, ...]]:
+def _shapes(role: str, image: SampleSpec, options: tuple) -> dict[str, tuple[int, ...]]:
     made = SNGANGenerator if role == "generator" else SNGANDiscriminator
     with torch.device("meta"):
         network = made(image, **dict(options))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator, LeakyReLU, Reshape, dequantized
 from ganzoo.networks.normalization import (
@@ -32,7 +32,7 @@ DISCRIMINATOR = {32: (2, 2, 2, 2), 64: (1, 2, 4, 8, 16)}
 HALVINGS = {32: 2, 64: 5}
 
 
-def widths_of(image: ImageSpec, table: dict[int, tuple[int, ...]], width: int) -> list[int]:
+def widths_of(image: SampleSpec, table: dict[int, tuple[int, ...]], width: int) -> list[int]:
     """Returns the channels of each stage at the image's size; ValueError for sizes that have no official code."""
     if image.size not in table:
         raise ValueError(f"SNGAN's residual networks are for {' and '.join(map(str, table))} pixels, not {image.size}")
@@ -76,7 +76,7 @@ class SNGANGenerator(Generator):
 
     def __init__(
         self,
-        image: ImageSpec,
+        image: SampleSpec,
         latent_dim: int = 128,
         width: int = 64,
         upsampling: Literal["nearest", "bilinear"] = "nearest",
@@ -123,7 +123,7 @@ class SNGANDiscriminator(nn.Module):
     embedding is added: Miyato and Koyama 2018, equation 3.
     """
 
-    def __init__(self, image: ImageSpec, width: int = 64, bias: bool | None = None, activated_shortcut: bool = False):
+    def __init__(self, image: SampleSpec, width: int = 64, bias: bool | None = None, activated_shortcut: bool = False):
         super().__init__()
         widths = [image.channels, *widths_of(image, DISCRIMINATOR, width)]
         halvings = HALVINGS[image.size]
@@ -162,7 +162,7 @@ class SNGAN(Loss):
 
     def __init__(
         self,
-        image: ImageSpec,
+        image: SampleSpec,
         objective: Literal["hinge", "non-saturating"] = "hinge",
         critic_steps: int = 5,
         generator_first: bool = True,

@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.networks import Generator, LeakyReLU, Reshape
 from ganzoo.networks.normalization import SpectralConv2d, SpectralLinear
 
@@ -20,7 +20,7 @@ STAGES = {
 }
 
 
-def start_size(image: ImageSpec) -> int:
+def start_size(image: SampleSpec) -> int:
     """Returns the pixels before the three doublings; ValueError if the image cannot be halved three times."""
     if image.size % 8 or image.size < 16:
         raise ValueError(
@@ -45,7 +45,7 @@ class SNDCGANGenerator(Generator):
     after the linear layer, as google/compare_gan does.
     """
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 128, width: int = 64, normalize_start: bool = False):
+    def __init__(self, image: SampleSpec, latent_dim: int = 128, width: int = 64, normalize_start: bool = False):
         super().__init__()
         self.latent_dim = latent_dim
         start = start_size(image)
@@ -68,7 +68,7 @@ class SNDCGANDiscriminator(nn.Module):
     "compare-gan" 64, 128, 128, 256, 256, 512, 512.
     """
 
-    def __init__(self, image: ImageSpec, width: int = 64, order: Literal["paper", "compare-gan"] = "paper"):
+    def __init__(self, image: SampleSpec, width: int = 64, order: Literal["paper", "compare-gan"] = "paper"):
         super().__init__()
         end, inputs = start_size(image), image.channels
         layers: list[nn.Module] = []

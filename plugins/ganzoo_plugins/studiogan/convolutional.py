@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.networks import Generator, LeakyReLU, Reshape
 from ganzoo.networks.residual import SelfAttention
 
@@ -16,7 +16,7 @@ from .layers import Judgement, Layers, one_hot
 BLOCKS = 3
 
 
-def check(image: ImageSpec, attention: int) -> None:
+def check(image: SampleSpec, attention: int) -> None:
     """Raises ValueError unless the images have 32 pixels and attention follows an existing block or none (0)."""
     if image.size != 32:
         raise ValueError(f"StudioGAN's convolutional networks are for 32 pixels, not {image.size}")
@@ -59,7 +59,7 @@ class ConvolutionalGenerator(Generator):
     """
 
     def __init__(
-        self, image: ImageSpec, latent_dim: int = 128, width: int = 64, spectral: bool = False, attention: int = 0
+        self, image: SampleSpec, latent_dim: int = 128, width: int = 64, spectral: bool = False, attention: int = 0
     ):
         super().__init__()
         check(image, attention)
@@ -88,7 +88,7 @@ class ConvolutionalDiscriminator(nn.Module):
     in the generator, instead of batch norm; `attention` likewise.
     """
 
-    def __init__(self, image: ImageSpec, width: int = 64, spectral: bool = False, attention: int = 0):
+    def __init__(self, image: SampleSpec, width: int = 64, spectral: bool = False, attention: int = 0):
         super().__init__()
         check(image, attention)
         layers, inputs = Layers(spectral), image.channels

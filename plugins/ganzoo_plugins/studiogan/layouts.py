@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from ganzoo import ImageSpec, Part
+from ganzoo import ImageSpec, Part, SampleSpec
 from ganzoo.layouts import Layout, Match, Shapes
 
 from .convolutional import BLOCKS, ConvolutionalDiscriminator, ConvolutionalGenerator
@@ -52,7 +52,7 @@ def shapes_of(match: Match) -> dict[str, Shape]:
 
 
 @lru_cache(maxsize=8)
-def _shapes(part: str, role: str, image: ImageSpec, options: tuple) -> dict[str, Shape]:
+def _shapes(part: str, role: str, image: SampleSpec, options: tuple) -> dict[str, Shape]:
     with torch.device("meta"):
         network = NETWORKS[part, role](image, **dict(options))
     return {name: tuple(value.shape) for name, value in network.state_dict().items()}
@@ -152,7 +152,7 @@ class Resnet(StudioGAN):
         return self._conditioned(shapes, options, ImageSpec(size, last[0]), first[1], len(GENERATOR[size]))
 
     def _conditioned(
-        self, shapes: Shapes, options: dict, image: ImageSpec, latent_dim: int, slots: int
+        self, shapes: Shapes, options: dict, image: SampleSpec, latent_dim: int, slots: int
     ) -> Match | None:
         """Returns the match, with the class options that the norms of the first block show."""
         gain = weight(shapes, "blocks.0.0.bn1.gain")
@@ -188,7 +188,7 @@ class BigResnet(Resnet):
     summary = "PyTorch-StudioGAN, backbone big_resnet, 32 to 512 px (G, G_ema; D without classes or with projection)"
 
     def _conditioned(
-        self, shapes: Shapes, options: dict, image: ImageSpec, latent_dim: int, slots: int
+        self, shapes: Shapes, options: dict, image: SampleSpec, latent_dim: int, slots: int
     ) -> Match | None:
         """Multiplies `latent_dim`, the size of the first chunk, by the number of equal chunks."""
         shared = shapes.get("shared.weight", ())

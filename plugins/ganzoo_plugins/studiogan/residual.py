@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.networks import Generator, LeakyReLU, Reshape
 from ganzoo.networks.normalization import BatchNorm
 from ganzoo.networks.residual import GeneratorBlock, SelfAttention, halved
@@ -36,7 +36,7 @@ def halvings(size: int) -> int:
     return 2 if size == 32 else len(DISCRIMINATOR[size]) - 1
 
 
-def check(image: ImageSpec, attention: int, blocks: dict[int, tuple[int, ...]]) -> tuple[int, ...]:
+def check(image: SampleSpec, attention: int, blocks: dict[int, tuple[int, ...]]) -> tuple[int, ...]:
     """Returns the multiples of the width at the image's size.
 
     Raises ValueError for other sizes, and for attention after a block that does not exist.
@@ -63,7 +63,7 @@ class ResidualGenerator(Generator):
 
     def __init__(
         self,
-        image: ImageSpec,
+        image: SampleSpec,
         latent_dim: int = 128,
         width: int = 64,
         chunked: bool = False,
@@ -153,7 +153,7 @@ class ResidualDiscriminator(nn.Module):
     in the generator.
     """
 
-    def __init__(self, image: ImageSpec, width: int = 64, spectral: bool = True, attention: int = 0):
+    def __init__(self, image: SampleSpec, width: int = 64, spectral: bool = True, attention: int = 0):
         super().__init__()
         times, layers = check(image, attention, DISCRIMINATOR), Layers(spectral)
         widths = [image.channels, *(width * number for number in times)]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.errors import UsageError
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator
@@ -23,7 +23,7 @@ class Decoder(Generator):
     `logits=True` returns the input of the sigmoid, of the shape of the images.
     """
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 20, width: int = 400):
+    def __init__(self, image: SampleSpec, latent_dim: int = 20, width: int = 400):
         super().__init__()
         self.latent_dim, self.shape = latent_dim, (image.channels, image.size, image.size)
         self.fc3 = nn.Linear(latent_dim, width)
@@ -37,7 +37,7 @@ class Decoder(Generator):
 class Encoder(nn.Module):
     """Images in [0, 1] to the mean and log-variance (N, latent_dim) of a normal distribution over latents."""
 
-    def __init__(self, image: ImageSpec, latent_dim: int, width: int):
+    def __init__(self, image: SampleSpec, latent_dim: int, width: int):
         super().__init__()
         self.fc1 = nn.Linear(image.channels * image.size**2, width)
         self.fc21 = nn.Linear(width, latent_dim)
@@ -58,7 +58,7 @@ class EvidenceLowerBound(Loss):
 
     phases = (Phase("elbo", ("generator", "loss")),)
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 20, width: int = 400):
+    def __init__(self, image: SampleSpec, latent_dim: int = 20, width: int = 400):
         super().__init__()
         self.latent_dim, self.encoder = latent_dim, Encoder(image, latent_dim, width)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ganzoo import ImageSpec, Part
+from ganzoo import ImageSpec, Part, SampleSpec
 from ganzoo.layouts import Layout, Match, Shapes
 
 NORM = ("weight", "bias", "running_mean", "running_var")
@@ -20,7 +20,7 @@ SIGN = (
 )
 
 
-def generator_names(latent_dim: int, width: int, image: ImageSpec) -> dict[str, str]:
+def generator_names(latent_dim: int, width: int, image: SampleSpec) -> dict[str, str]:
     """Maps the modules of `DCGAN_G` in order, theirs to ours; a name contains the input and output channels."""
     wide = [width * 2**i for i in reversed(range(stages(image.size)))]
     theirs = [f"initial:{latent_dim}-{wide[0]}:convt", f"initial:{wide[0]}:batchnorm"]
@@ -30,7 +30,7 @@ def generator_names(latent_dim: int, width: int, image: ImageSpec) -> dict[str, 
     return {f"main.{name}": f"main.{number + number // 2}" for number, name in enumerate(theirs)}
 
 
-def critic_names(width: int, image: ImageSpec) -> dict[str, str]:
+def critic_names(width: int, image: SampleSpec) -> dict[str, str]:
     """Maps the modules of `DCGAN_D` in order, theirs to ours; the first convolution is not normalized."""
     wide = [width * 2**i for i in range(stages(image.size))]
     names = {f"main.initial:{image.channels}-{width}:conv": "main.0"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator, Reshape
 
@@ -29,7 +29,7 @@ def perceptron(inputs: int, width: int, outputs: int) -> list[nn.Module]:
 class PerceptronGenerator(Generator):
     """Latents (N, latent_dim) to images: `MLP_G`, which has no tanh; clamped to [-1, 1] in evaluation."""
 
-    def __init__(self, image: ImageSpec, latent_dim: int = 100, width: int = 512):
+    def __init__(self, image: SampleSpec, latent_dim: int = 100, width: int = 512):
         super().__init__()
         self.latent_dim = latent_dim
         shape = image.channels, image.size, image.size
@@ -43,7 +43,7 @@ class PerceptronGenerator(Generator):
 class PerceptronCritic(nn.Module):
     """Images to scores (N,): `MLP_D`."""
 
-    def __init__(self, image: ImageSpec, width: int = 512):
+    def __init__(self, image: SampleSpec, width: int = 512):
         super().__init__()
         self.main = nn.Sequential(*perceptron(image.channels * image.size**2, width, 1))
 
@@ -62,7 +62,7 @@ class WassersteinClipped(Loss):
 
     def __init__(
         self,
-        image: ImageSpec,
+        image: SampleSpec,
         clip: float = 0.01,
         critic_steps: int = 5,
         long_critic_steps: int = 100,

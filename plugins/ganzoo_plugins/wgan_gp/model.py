@@ -14,7 +14,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn, gradient_penalty
 from ganzoo.networks import Generator, LeakyReLU, Reshape, dequantized, halvings
 
@@ -78,7 +78,7 @@ class ConvolutionalGenerator(Generator):
 
     def __init__(
         self,
-        image: ImageSpec,
+        image: SampleSpec,
         latent_dim: int = 128,
         width: int = 128,
         normalize: bool = True,
@@ -110,7 +110,7 @@ class ConvolutionalCritic(nn.Module):
     `unit_range`: pixels are rescaled to [0, 1] before the first layer.
     """
 
-    def __init__(self, image: ImageSpec, width: int = 128, unit_range: bool = False):
+    def __init__(self, image: SampleSpec, width: int = 128, unit_range: bool = False):
         super().__init__()
         self.unit_range = unit_range
         sizes = halvings(image.size)
@@ -145,7 +145,7 @@ class WassersteinGP(Loss):
 
     def __init__(
         self,
-        image: ImageSpec,
+        image: SampleSpec,
         penalty: float = 10.0,
         critic_steps: int = 5,
         unit_range: bool = False,

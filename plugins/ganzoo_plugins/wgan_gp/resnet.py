@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ganzoo import ImageSpec
+from ganzoo import SampleSpec
 from ganzoo.networks import Generator, LeakyReLU, Reshape
 from ganzoo.networks.residual import doubled, halved
 
@@ -25,7 +25,7 @@ def convolution(inputs: int, outputs: int, kernel: int, he: bool = True, bias: b
     return layer
 
 
-def require_size(image: ImageSpec, size: int) -> None:
+def require_size(image: SampleSpec, size: int) -> None:
     """Raises ValueError unless the images have the one size that the networks are made for."""
     if image.size != size:
         raise ValueError(f"this residual network of WGAN-GP is for {size}×{size} pixels, not {image.size}×{image.size}")
@@ -116,7 +116,7 @@ class ResNetGenerator(Generator):
     """
 
     def __init__(
-        self, image: ImageSpec, latent_dim: int, widths: Sequence[int], classes: int, bias: bool, he_output: bool
+        self, image: SampleSpec, latent_dim: int, widths: Sequence[int], classes: int, bias: bool, he_output: bool
     ):
         super().__init__()
         self.latent_dim = latent_dim
@@ -135,13 +135,13 @@ class ResNetGenerator(Generator):
         return self.output(x)
 
 
-def resnet_generator(image: ImageSpec, latent_dim: int = 128, width: int = 128) -> ResNetGenerator:
+def resnet_generator(image: SampleSpec, latent_dim: int = 128, width: int = 128) -> ResNetGenerator:
     """`Generator` of gan_cifar_resnet.py, for 32 pixels; conditional if `image` has classes."""
     require_size(image, 32)
     return ResNetGenerator(image, latent_dim, [width] * 4, image.classes, bias=True, he_output=False)
 
 
-def resnet_generator_64(image: ImageSpec, latent_dim: int = 128, width: int = 64) -> ResNetGenerator:
+def resnet_generator_64(image: SampleSpec, latent_dim: int = 128, width: int = 64) -> ResNetGenerator:
     """`GoodGenerator` of gan_64x64.py, for 64 pixels; `width` is that of its last block."""
     require_size(image, 64)
     widths = [width * times for times in (8, 8, 4, 2, 1)]
@@ -154,7 +154,7 @@ class ResNetCritic(nn.Module):
     `Discriminator` of gan_cifar_resnet.py: no normalization, the mean over all pixels, labels only as a target.
     """
 
-    def __init__(self, image: ImageSpec, width: int = 128):
+    def __init__(self, image: SampleSpec, width: int = 128):
         super().__init__()
         require_size(image, 32)
         down = ResidualBlock(width, width, "down", "none")
@@ -177,7 +177,7 @@ class ResNetCritic(nn.Module):
 class ResNetCritic64(nn.Module):
     """64-pixel images to scores (N,): `GoodDiscriminator` of gan_64x64.py, four halving blocks with layer norm."""
 
-    def __init__(self, image: ImageSpec, width: int = 64):
+    def __init__(self, image: SampleSpec, width: int = 64):
         super().__init__()
         require_size(image, 64)
         widths = [width * times for times in (1, 2, 4, 8, 8)]

@@ -1,4 +1,4 @@
-"""Decodes images to square uint8 pixels, without the silent losses of a plain `convert("RGB")`."""
+"""Decodes images to uint8 pixels of one size, without the silent losses of a plain `convert("RGB")`."""
 
 from __future__ import annotations
 
@@ -70,6 +70,9 @@ def _with_plugins() -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str]]:
 FORMATS, SUFFIXES, MISSING_PLUGINS = _with_plugins()
 
 
+Size = int | tuple[int, int]  # of a square, or (height, width)
+
+
 class BadImage(Exception):
     """One image cannot be used; the text is the reason."""
 
@@ -93,13 +96,22 @@ def is_grey(data: bytes) -> bool:
         raise as_bad_image(error) from error
 
 
-def decode(data: bytes, size: int, channels: int, cropped: Callable[[], object] = bool) -> numpy.ndarray:
-    """Decodes an image to uint8 (size, size, channels), with its EXIF rotation applied; raises BadImage."""
+def rectangle(size: Size) -> tuple[int, int]:
+    """The height and width of a size."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def decode(data: bytes, size: Size, channels: int, cropped: Callable[[], object] = bool) -> numpy.ndarray:
+    """Decodes an image to uint8 (H, W, channels), with its EXIF rotation applied; raises BadImage.
+
+    `cropped` is called for an image of other proportions.
+    """
     try:
-        image = open_header(data)
-        if image.width != image.height:
+        height, width = rectangle(size)
+        image = ImageOps.exif_transpose(open_header(data))
+        if image.width * height != image.height * width:
             cropped()
-        return fit(ImageOps.exif_transpose(image), size, channels)
+        return fit(image, size, channels)
     except Exception as error:  # Pillow's decoders raise nearly every type there is on damaged files
         raise as_bad_image(error) from error
 
@@ -112,25 +124,59 @@ def as_bad_image(error: Exception) -> BadImage:
     return BadImage(reason(error))
 
 
-def fit(image: Image.Image, size: int, channels: int) -> numpy.ndarray:
-    """Returns uint8 (size, size, channels): opaque, grey or RGB, the centre square, resized.
+def fit(image: Image.Image, size: Size, channels: int) -> numpy.ndarray:
+    """Returns uint8 (H, W, channels): the largest part in the middle that has the proportions of `size`, resized.
 
-    Shrinks with Lanczos, which keeps the most detail without aliasing; its `reducing_gap` first averages whole pixels
-    of images more than 3 times too large, invisibly and several times faster. Enlarges with bicubic, since Lanczos
-    rings around the hard edges of small drawings and digits.
+    One and three channels are opaque, four keep the alpha. Shrinks with Lanczos, which keeps the most detail without
+    aliasing; its `reducing_gap` first averages whole pixels of images more than 3 times too large, invisibly and
+    several times faster. Enlarges with bicubic, since Lanczos rings around the hard edges of small drawings and digits.
     """
-    image, mode = opaque(image), "L" if channels == 1 else "RGB"
+    if channels == 4:
+        image, mode = with_alpha(image), "RGBA"
+    else:
+        image, mode = opaque(image), "L" if channels == 1 else "RGB"
     image = image if image.mode == mode else image.convert(mode)
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    square = (left, top, left + side, top + side)
-    if side > size:
-        image = image.resize((size, size), Image.Resampling.LANCZOS, box=square, reducing_gap=3.0)
-    elif side < size:
-        image = image.resize((size, size), Image.Resampling.BICUBIC, box=square)
-    elif image.width != image.height:
-        image = image.crop(square)
-    return numpy.asarray(image, dtype=numpy.uint8).reshape(size, size, channels)
+    height, width = rectangle(size)
+    middle = middle_part(image.size, height, width)
+    wide, tall = middle[2] - middle[0], middle[3] - middle[1]
+    if tall > height or wide > width:
+        image = image.resize((width, height), Image.Resampling.LANCZOS, box=middle, reducing_gap=3.0)
+    elif (wide, tall) != (width, height) or middle != tuple(map(int, middle)):
+        image = image.resize((width, height), Image.Resampling.BICUBIC, box=middle)
+    elif image.size != (width, height):
+        image = image.crop(middle)
+    pixels = numpy.asarray(image, dtype=numpy.uint8).reshape(height, width, channels)
+    # Colours that cannot be seen are whatever a program left there, or 0 after resizing: one value for all.
+    return pixels * (pixels[..., 3:] > 0) if channels == 4 else pixels
+
+
+def middle_part(size: tuple[int, int], height: int, width: int) -> tuple[float, float, float, float]:
+    """The largest box (left, top, right, bottom) in the middle of an image that has the proportions of a size.
+
+    Squares begin at whole pixels; others may not, so that they are exactly in the middle and of these proportions.
+    """
+    if height == width:
+        side = min(size)
+        left, top = (size[0] - side) // 2, (size[1] - side) // 2
+        return left, top, left + side, top + side
+    wide, tall = min(size[0], size[1] * width / height), min(size[1], size[0] * height / width)
+    return (size[0] - wide) / 2, (size[1] - tall) / 2, (size[0] + wide) / 2, (size[1] + tall) / 2
+
+
+def with_alpha(image: Image.Image) -> Image.Image:
+    """Returns the image as RGBA, with its transparency as alpha and its colours not multiplied by it."""
+    if image.mode in DEEP_MODES:
+        transparent = image.info.get("transparency")
+        rgba = eight_bits(image).convert("RGBA")
+        if isinstance(transparent, int):
+            seen = numpy.asarray(image).astype(numpy.uint32) != transparent
+            rgba.putalpha(Image.fromarray(seen.astype(numpy.uint8) * numpy.uint8(255)))
+        return rgba
+    if image.mode in ("La", "RGBa"):
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    if image.mode in ("LAB", "CMYK", "YCbCr", "RGBX"):
+        image = image.convert("RGB")
+    return image.convert("RGBA")
 
 
 def opaque(image: Image.Image) -> Image.Image:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ganzoo.data import hub, store
+from ganzoo.data.decode import Size, rectangle
 from ganzoo.data.memory import available_bytes
 from ganzoo.data.prepare import bad_images_line, checked, prepare, report_seen
 from ganzoo.data.resolve import find_source
@@ -24,7 +25,7 @@ LARGEST_SIZE = 2048
 def load_images(
     source: str,
     *,
-    size: int,
+    size: Size,
     channels: int | None = None,
     datasets: Mapping[str, Callable] | None = None,
     root: Path | None = None,
@@ -33,16 +34,17 @@ def load_images(
     limit_memory: int | None = None,
     check: Callable[[ArraySource | EncodedSource], object] | None = None,
 ) -> ImageData:
-    """Prepares a source as uint8 images of `size` x `size` x `channels`, or reads those prepared before.
+    """Prepares a source as uint8 images (H, W, C), or reads those prepared before.
 
-    `source` is a registered name with an optional ":split", a folder, a .zip, an .npz, idx or Parquet files, or
-    hf://datasets/owner/name. `datasets` maps names to factories, which look for local files in `root`. `channels` None
-    means 1 for grey images and 3 for all others. `on_bad_image` is "error" or "skip". `cache` is the folder for
-    prepared images ($GANZOO_CACHE, else ~/.cache/ganzoo); beyond `limit_memory` bytes (a quarter of the free memory)
-    they are mapped, not read. `check` is called with the source before its images are decoded. Raises UsageError and
-    DataError of one line.
+    `size` is that of squares, or (height, width). `source` is a registered name with an optional ":split", a folder, a
+    .zip, an .npz, idx or Parquet files, or hf://datasets/owner/name. `datasets` maps names to factories, which look for
+    local files in `root`. `channels` None means 1 for grey images and 3 for all others; 4 keeps the transparency, which
+    the others put on white. `on_bad_image` is "error" or "skip". `cache` is the folder for prepared images
+    ($GANZOO_CACHE, else ~/.cache/ganzoo); beyond `limit_memory` bytes (a quarter of the free memory) they are mapped,
+    not read. `check` is called with the source before its images are decoded. Raises UsageError and DataError of one
+    line.
     """
-    check_request(size, channels, on_bad_image)
+    shape = check_request(size, channels, on_bad_image)
     found = find_source(source, datasets or {}, root)
     kept = cache_folder(cache)
     files = None
@@ -54,7 +56,7 @@ def load_images(
         if check is not None:
             check(found)
         identity = found.identity
-    folder = kept / "datasets" / store.key_of(identity=identity, size=size, channels=channels)
+    folder = kept / "datasets" / store.key_of(identity=identity, size=size_key(shape), channels=channels)
     limit = available_bytes() // 4 if limit_memory is None else limit_memory
     skip = on_bad_image == "skip"
     data = read_kept(folder, limit, skip)
@@ -66,17 +68,28 @@ def load_images(
         found = checked(hub.download(found, files))
         if check is not None:
             check(found)
-    options = dict(size=size, channels=channels, revision=revision, skip=skip)
+    options = dict(size=shape, channels=channels, revision=revision, skip=skip)
     return build(found, folder, limit, options)
 
 
-def check_request(size: int, channels: int | None, on_bad_image: str) -> None:
-    if not 1 <= size <= LARGEST_SIZE:
-        raise UsageError(f"Images cannot be {size} pixels wide; 1 to {LARGEST_SIZE} are possible.")
-    if channels not in (None, 1, 3):
-        raise UsageError(f"Images cannot have {channels} channels; 1 (grey) and 3 (RGB) are possible.")
+def check_request(size: Size, channels: int | None, on_bad_image: str) -> tuple[int, int]:
+    """Returns (height, width); UsageError for a request that is out of range."""
+    shape = rectangle(size)
+    if len(shape) != 2 or not all(1 <= side <= LARGEST_SIZE for side in shape):
+        named = f"{size} pixels wide" if isinstance(size, int) else f"{' x '.join(map(str, size))} pixels"
+        raise UsageError(f"Images cannot be {named}; 1 to {LARGEST_SIZE} are possible.")
+    if channels not in (None, 1, 3, 4):
+        raise UsageError(
+            f"Images cannot have {channels} channels; 1 (grey), 3 (RGB) and 4 (RGBA, with transparency) are possible."
+        )
     if on_bad_image not in ("error", "skip"):
         raise UsageError(f"Bad images cannot be treated as {quoted(on_bad_image)}; known are 'error' and 'skip'.")
+    return shape
+
+
+def size_key(shape: tuple[int, int]) -> int | list[int]:
+    """A size in the facts of which a folder's name is made: one number for squares."""
+    return shape[0] if shape[0] == shape[1] else list(shape)
 
 
 def cache_folder(cache: Path | None) -> Path:

@@ -70,10 +70,10 @@ def channels_of(source: ArraySource | EncodedSource) -> int:
     return 1 if grey and all(grey) else 3
 
 
-def converter(source: ArraySource | EncodedSource, size: int, channels: int, cropped: set[int]) -> Callable:
-    """Returns a function from the number of an image to its uint8 (size, size, channels) pixels, or its BadImage.
+def converter(source: ArraySource | EncodedSource, size: tuple[int, int], channels: int, cropped: set[int]) -> Callable:
+    """Returns a function from the number of an image to its uint8 (*size, channels) pixels, or its BadImage.
 
-    Numbers of images that were not square are added to `cropped`.
+    Numbers of images of other proportions are added to `cropped`.
     """
 
     def convert(number: int) -> numpy.ndarray | BadImage:
@@ -82,7 +82,7 @@ def converter(source: ArraySource | EncodedSource, size: int, channels: int, cro
                 return decode(source.read(number), size, channels, lambda: cropped.add(number))
             image = source.images[number]
             image = image[..., 0] if image.shape[-1] == 1 and image.ndim == 3 else image
-            if image.shape[0] != image.shape[1]:
+            if image.shape[1] * size[0] != image.shape[0] * size[1]:
                 cropped.add(number)
             return fit(Image.fromarray(numpy.ascontiguousarray(image)), size, channels)
         except Exception as error:  # `read` may be a plugin's; one image must not end the scan of all
@@ -95,7 +95,7 @@ def prepare(
     source: ArraySource | EncodedSource,
     writer: Writer,
     *,
-    size: int,
+    size: tuple[int, int],
     channels: int | None,
     revision: str | None,
     skip: bool,
@@ -106,7 +106,7 @@ def prepare(
         # Pillow warns about large images before the limit here refuses them, and about harmless metadata.
         warnings.simplefilter("ignore")
         channels = channels or channels_of(source)
-        log.info(f"preparing {count} images of {quoted(source.name)} at {size} x {size} x {channels}")
+        log.info(f"preparing {count} images of {quoted(source.name)} at {size[0]} x {size[1]} x {channels}")
         cropped: set[int] = set()
         kept, bad = convert_all(source, pool, converter(source, size, channels, cropped), writer)
     if bad and (not skip or not kept):
@@ -114,7 +114,7 @@ def prepare(
     labels = None if source.labels is None else numpy.asarray(source.labels, dtype=numpy.int64)[kept]
     facts = {"name": source.name, "classes": list(source.classes), "revision": revision, "count": count}
     seen = {"cropped": len(cropped.intersection(kept)), "distinct": writer.distinct}
-    writer.finish((size, size, channels), labels, {**facts, **seen, "bad": bad_facts(source, bad)})
+    writer.finish((*size, channels), labels, {**facts, **seen, "bad": bad_facts(source, bad)})
 
 
 def convert_all(
@@ -154,7 +154,10 @@ def report_seen(facts: dict) -> None:
     """Says how many images were cropped, and warns of data in which most images are the same."""
     count = facts["shape"][0]
     if cropped := facts.get("cropped", 0):
-        log.info(f"{cropped} of {count} images are not square and are cropped to the square in their middle")
+        square = facts["shape"][1] == facts["shape"][2]
+        how = "not square" if square else "of other proportions"
+        part = "the square in their middle" if square else "the part in their middle"
+        log.info(f"{cropped} of {count} images are {how} and are cropped to {part}")
     distinct = facts.get("distinct", count)
     if count > 1 and 2 * distinct <= count:
         alike = "all images are the same" if distinct == 1 else f"only {distinct} of {count} images differ"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class LazyFields(Mapping[str, Tensor]):
-    """Maps the names of a sample's fields to tensors, which `makers` compute on first access."""
+    """Maps the names of a sample's fields to tensors, which `makers` compute on first access and which are kept."""
 
     def __init__(self, makers: Mapping[str, Callable[[], Tensor]]) -> None:
         self._makers = dict(makers)
@@ -18,6 +18,9 @@ class LazyFields(Mapping[str, Tensor]):
         if name not in self._made:
             self._made[name] = self._makers[name]()
         return self._made[name]
+
+    def __contains__(self, name: object) -> bool:  # without computing the field, as Mapping's own would
+        return name in self._makers
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._makers)

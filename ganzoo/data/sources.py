@@ -61,7 +61,8 @@ class HubSource:
 class ImageData:
     """Prepared images: uint8 (N, H, W, C), contiguous, all of one size, with int64 labels (N,) or None.
 
-    `fingerprint` is the sha256, in hex, of pixels, labels and shape; `revision` is the Hub commit or None.
+    C is 1 (grey), 3 (RGB) or 4 (RGBA: colours not multiplied by alpha, 0 where alpha is). `fingerprint` is the sha256,
+    in hex, of pixels, labels and shape; `revision` is the Hub commit or None.
     """
 
     images: torch.Tensor
@@ -73,7 +74,18 @@ class ImageData:
 
     @property
     def size(self) -> int:
+        """The height and width of square images; ValueError for others."""
+        if self.height != self.width:
+            raise ValueError(f"images of {self.height} x {self.width} pixels are not square")
+        return self.width
+
+    @property
+    def height(self) -> int:
         return self.images.shape[1]
+
+    @property
+    def width(self) -> int:
+        return self.images.shape[2]
 
     @property
     def channels(self) -> int:

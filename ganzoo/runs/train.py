@@ -17,7 +17,7 @@ from ganzoo.config.recipe import Recipe
 from ganzoo.config.schema import RunConfig
 from ganzoo.config.settings import resolve
 from ganzoo.data import ArraySource, Batches, EncodedSource, ImageData, load_images
-from ganzoo.data.batches import mean_image, too_few_line
+from ganzoo.data.batches import mean_image, spec_of, too_few_line
 from ganzoo.data.prepare import count_of
 from ganzoo.engine.build import build_part, build_trainer, check_single_images, warn_of_batch_norm, warn_of_late_mixins
 from ganzoo.engine.device import choose_device, set_threads
@@ -33,7 +33,7 @@ from ganzoo.runs.folder import RunFolder, check_same, describe
 from ganzoo.runs.loop import TrainingLoop
 from ganzoo.runs.request import INCOMPLETE, Request
 from ganzoo.runs.sample_monitor import dry_run, real_images
-from ganzoo.variant import ImageSpec, SampleSpec, Variant
+from ganzoo.variant import SampleSpec, Variant
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +174,8 @@ def _image_of(options: TrainOptions, variant: Variant, data: ImageData) -> Sampl
     conditional = _is_conditional(options, variant)
     if conditional and data.labels is None:
         raise UsageError(_no_labels_line(variant, data.name))
-    return ImageSpec(data.size, data.channels, len(data.classes) if conditional else 0)
+    spec = spec_of(data)
+    return spec if conditional else SampleSpec(spec.output, spec.sources)
 
 
 def _absolute(source: str, registry: Registry) -> str:
@@ -187,7 +188,14 @@ def _absolute(source: str, registry: Registry) -> str:
 def _build(recipe: Recipe, config: RunConfig, data: ImageData, device: str, processes: Processes) -> Trainer:
     """Builds the trainer of a run and samples it once."""
     training = recipe.training
-    batches = Batches(data, batch_size=training.batch_size, seed=config.seed, device=device, mirror=training.mirror)
+    batches = Batches(
+        data,
+        batch_size=training.batch_size,
+        seed=config.seed,
+        device=device,
+        mirror=training.mirror,
+        spec=config.image,
+    )
     trainer = build_trainer(
         recipe,
         config.image,

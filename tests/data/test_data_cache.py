@@ -219,3 +219,19 @@ def test_progress_that_was_told_ends_with_the_last_image(tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, "time", SimpleNamespace(monotonic=iter(range(100)).__next__))
     _, lines = Source().load(tmp_path)
     assert lines.endswith("prepared 16 of 20 images prepared 20 of 20 images")
+
+
+def test_rectangles_and_transparency_are_kept_apart_from_squares(tmp_path):
+    images = numpy.random.default_rng(1).integers(0, 256, (4, 6, 12, 4), dtype=numpy.uint8)
+    data, lines = Source(images).load(tmp_path, size=(6, 12), channels=4)
+    seen = images * (images[..., 3:] > 0)
+    assert (data.height, data.width, data.channels) == (6, 12, 4) and (data.images.numpy() == seen).all()
+    assert "cropped" not in lines
+    again, lines = Source(images).load(tmp_path, size=(6, 12), channels=4)
+    assert lines == "" and again.fingerprint == data.fingerprint
+    opaque, lines = Source(images).load(tmp_path)
+    assert opaque.channels == 3 and opaque.size == 6 and "4 of 4 images are not square" in lines
+    assert len(kept(tmp_path)) == 2
+    assert (
+        Source(images).load(tmp_path, size=(6, 6))[1] == lines.partition("preparing")[0] + lines[lines.index("4 of") :]
+    )

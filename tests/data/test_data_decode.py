@@ -146,3 +146,47 @@ def test_grey_is_told_by_the_header():
     assert all(is_grey(encoded(flat(mode, 0))) for mode in ("1", "L", "I;16"))
     assert is_grey(encoded(flat("LA", (0, 0))))
     assert not is_grey(encoded(flat("RGB", 0))) and not is_grey(encoded(flat("P", 0)))
+
+
+@pytest.mark.parametrize(("given", "wanted"), [((40, 20), (10, 20)), ((12, 30), (4, 10)), ((7, 7), (3, 9))])
+def test_a_rectangle_is_the_largest_part_in_the_middle(given, wanted):
+    """A vertical ramp of greys stays centred, whatever is cut off above and below."""
+    ramp = numpy.repeat(numpy.linspace(0, 255, given[0]).astype(numpy.uint8)[:, None], given[1], 1)
+    pixels = decode(encoded(Image.fromarray(ramp)), wanted, 1)[..., 0].astype(int)
+    assert pixels.shape == wanted
+    assert abs(pixels + pixels[::-1] - 255).max() <= 2, "the middle stays in the middle"
+    share = min(1, given[1] * wanted[0] / wanted[1] / given[0])
+    assert abs((pixels.max() - pixels.min()) / 255 - share) < 0.2
+
+
+def test_only_other_proportions_count_as_cropped():
+    cropped = []
+    for shape in ((10, 20), (20, 40), (20, 20)):
+        decode(encoded(Image.fromarray(numpy.zeros(shape, numpy.uint8))), (5, 10), 1, lambda: cropped.append(1))
+    assert len(cropped) == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "pixel"),
+    [
+        (flat("RGBA", (200, 100, 50, 77)), {}, (200, 100, 50, 77)),
+        (flat("RGBA", (200, 100, 50, 0)), {}, (0, 0, 0, 0)),
+        (flat("LA", (9, 70)), {}, (9, 9, 9, 70)),
+        (flat("RGB", (1, 2, 3)), {}, (1, 2, 3, 255)),
+        (flat("RGB", (1, 2, 3)), {"transparency": (1, 2, 3)}, (0, 0, 0, 0)),
+        (flat("L", 7), {}, (7, 7, 7, 255)),
+        (flat("I;16", 257 * 9), {}, (9, 9, 9, 255)),
+        (flat("I;16", 700), {"transparency": 700}, (0, 0, 0, 0)),
+    ],
+)
+def test_four_channels_keep_the_transparency(image, options, pixel):
+    assert (decode(encoded(image, **options), 8, 4) == pixel).all()
+
+
+def test_colours_are_not_darkened_where_an_edge_of_transparency_is_resized():
+    array = numpy.zeros((16, 16, 4), numpy.uint8)
+    array[:, 8:] = (250, 10, 10, 255)
+    pixels = decode(encoded(Image.fromarray(array)), 5, 4)
+    seen = pixels[..., 3] > 8
+    assert 0 < (pixels[..., 3] % 255 > 0).sum() and abs(pixels[seen][:, :3].astype(int) - (250, 10, 10)).max() <= 16
+    assert (pixels[pixels[..., 3] == 0] == 0).all()

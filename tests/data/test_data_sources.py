@@ -230,7 +230,10 @@ def test_a_data_set_that_breaks_the_contract_is_named(load):
     assert_refused(load, "empty", "'empty' holds no images", DataError, datasets=made)
 
 
-@pytest.mark.parametrize("options", [{"size": 0}, {"size": 9999}, {"channels": 2}, {"on_bad_image": "ignore"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"size": 0}, {"size": 9999}, {"size": (4, 0)}, {"size": (2, 2, 2)}, {"channels": 2}, {"on_bad_image": "ignore"}],
+)
 def test_impossible_requests(tmp_path, options):
     save(tmp_path / "set/a.png", 1)
     with pytest.raises(UsageError):

@@ -18,6 +18,7 @@ import torch
 from ganzoo import ImageSpec
 from ganzoo.config.mixins import mixed_in
 from ganzoo.config.settings import resolve
+from ganzoo.data.sample import ImageBatches
 from ganzoo.engine.build import build_trainer
 from ganzoo.registry.registry import registry
 
@@ -38,7 +39,7 @@ CASES = {
 }
 
 
-class Noise:
+class Noise(ImageBatches):
     """Batches of the same noise."""
 
     def __init__(self, image: ImageSpec, size: int):

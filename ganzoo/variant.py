@@ -84,6 +84,13 @@ class SampleSpec:
             raise ValueError(f"images of {self.height} x {self.width} pixels are not square, as this part needs them")
         return self.width
 
+    @property
+    def extent(self) -> str:
+        """The size of the output in words: "64 pixels", "48 x 64 pixels" or "2 numbers"."""
+        if self.output.kind != "image":
+            return f"{' x '.join(map(str, self.output.shape))} numbers"
+        return f"{self.width} pixels" if self.height == self.width else f"{self.height} x {self.width} pixels"
+
     def turned(self, name: str) -> SampleSpec:
         """Returns the specification with the output and the input `name` exchanged: that of the other direction."""
         return SampleSpec(self.inputs[name], {**self.inputs, name: self.output})
@@ -220,6 +227,11 @@ class Training:
     ema_ramp: float | None = None
     mirror: bool = False
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
+
+    @property
+    def averages(self) -> bool:
+        """True if a moving average of the generator is kept."""
+        return self.ema is not None or self.ema_images is not None
 
 
 @dataclass(frozen=True, kw_only=True)

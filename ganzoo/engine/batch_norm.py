@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,10 @@ def has_statistics(generator: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def recalibrate_batch_norm(generator: Generator, batches: Iterable[tuple[Tensor, Tensor | None]]) -> None:
-    """Replaces all running statistics by their mean over `batches` of (latents, labels).
+def recalibrate_batch_norm(
+    generator: Generator, batches: Iterable[tuple[Tensor, Tensor | None, Mapping[str, Tensor]]]
+) -> None:
+    """Replaces all running statistics by their mean over `batches` of (latents, labels, inputs).
 
     The rest of the generator stays in evaluation mode.
     """
@@ -31,8 +33,8 @@ def recalibrate_batch_norm(generator: Generator, batches: Iterable[tuple[Tensor,
         norm.momentum = None  # the plain mean over all batches
         norm.train()
     try:
-        for latent, label in batches:
-            generator(latent, label)
+        for latent, label, inputs in batches:
+            generator(latent, label, **inputs)
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

@@ -115,17 +115,21 @@ def check_single_images(trainer: Trainer) -> None:
     """
     if min(part.stop - part.start for part in trainer.micro_batches) > 1:
         return
-    image = trainer.image
-    label = torch.zeros(1, dtype=torch.int64, device=trainer.device) if image.classes else None
-    pixels = torch.zeros(1, image.channels, image.size, image.size, device=trainer.device, dtype=trainer.dtype)
+    spec = trainer.image
+    label = torch.zeros(1, dtype=torch.int64, device=trainer.device) if spec.classes else None
+    zeros = {
+        name: torch.zeros(1, *one.shape, device=trainer.device, dtype=trainer.dtype)
+        for name, one in {"output": spec.output, **spec.sources}.items()
+    }
     latent = trainer.generator.latent(1, trainer.random("one")).to(trainer.dtype)
-    for role, given in {"generator": latent, "discriminator": pixels}.items():
+    for role, given in {"generator": latent, "discriminator": zeros["output"]}.items():
         network = getattr(trainer, role)
+        inputs = {name: zeros[name] for name in getattr(trainer, f"{role}_inputs")}
         if network is None:
             continue
         try:
             with torch.no_grad(), process_randomness(trainer.device):
-                deepcopy(network).train()(given, label)
+                deepcopy(network).train()(given, label, **inputs)
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise

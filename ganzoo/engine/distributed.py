@@ -55,6 +55,16 @@ class Processes:
             self._all_reduce_mean([values])
         return values
 
+    @torch.no_grad()
+    def gather(self, rows: Tensor) -> Tensor:
+        """Returns the rows (n, ...) of all processes in the order of their ranks, (n * size, ...)."""
+        if self.size == 1:
+            return rows
+        rows = rows.contiguous()
+        gathered = [torch.empty_like(rows) for _ in range(self.size)]
+        dist.all_gather(gathered, rows)
+        return torch.cat(gathered)
+
     def any(self, flag: bool) -> bool:
         """Returns whether the flag is set in any process."""
         if self.size == 1:

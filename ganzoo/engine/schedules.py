@@ -6,10 +6,12 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ganzoo.errors import UsageError, did_you_mean
 from ganzoo.variant import Schedule, Training
+
+NETWORKS = ("generator", "discriminator")
 
 
 def scheduled(schedule: Schedule, base: float, progress: float) -> float:
@@ -32,11 +34,26 @@ def half_life(decay: float) -> float:
     return math.log(0.5) / math.log(decay) if decay > 0 else 0.0
 
 
+def _is_buffer(value: Any) -> bool:
+    """True for a buffer of one floating-point number."""
+    return isinstance(value, Tensor) and value.ndim == 0 and value.is_floating_point()
+
+
+def _set(module: nn.Module | None, attribute: str, value: float) -> None:
+    buffer = getattr(module, attribute)
+    if isinstance(buffer, Tensor):
+        buffer.fill_(value)
+    else:
+        setattr(module, attribute, value)
+
+
 class Schedules:
     """Sets scheduled values before each step.
 
-    Targets are learning rates, β2, momentum, the EMA decay, and numbers among the attributes of loss, augmentation and
-    regularizers. The decay has two targets: itself, or its half-life as a fraction of all steps.
+    Targets are learning rates, β2, momentum, the EMA decay, numbers among the attributes of loss, augmentation and
+    regularizers, and buffers of one number of any of them or of a network: what a network computes must not depend on
+    anything that its weights file does not hold. The decay has two targets: itself, or its half-life as a fraction of
+    all steps.
     """
 
     def __init__(
@@ -53,19 +70,25 @@ class Schedules:
         owner, _, attribute = target.rpartition(".")
         if owner in self._modules:
             value: Any = getattr(self._modules[owner], attribute, None)
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
+            network = owner in NETWORKS
+            if _is_buffer(value) or (not network and type(value) in (int, float)):
                 return float(value)
-            module = self._modules[owner]
-            numbers = [name for name, item in vars(module or self).items() if type(item) in (int, float)]
+            numbers = self._numbers(owner)
+            what = "buffer of one number" if network else "number"
             raise UsageError(
-                f"The {owner} has no number called '{attribute}' to schedule.{did_you_mean(attribute, numbers)}"
+                f"The {owner} has no {what} called '{attribute}' to schedule.{did_you_mean(attribute, numbers)}"
             )
         known = [f"{role}_lr" for role in self._optimizers] + ["beta2"] * bool(self._groups("betas"))
         known += ["momentum"] * bool(self._groups("momentum")) + ["ema", "ema_half_life"] * (
             self._training.ema is not None
         )
         if target not in known:
-            known += [f"{owner}.<option>" for owner, module in self._modules.items() if module is not None]
+            known += [
+                f"{owner}.<option>"
+                for owner in self._modules
+                if owner not in NETWORKS and self._modules[owner] is not None
+            ]
+            known += [f"{owner}.{name}" for owner in NETWORKS for name in self._numbers(owner)]
             raise UsageError(f"Nothing called '{target}' can be scheduled.{did_you_mean(target, known)}")
         if {"ema", "ema_half_life"} <= set(self._training.schedules):
             raise UsageError("The moving average has two schedules, 'ema' and 'ema_half_life': leave one out.")
@@ -78,6 +101,14 @@ class Schedules:
         if target == "ema_half_life":
             return half_life(self._training.ema or 0.0) / self._steps
         return float(self._optimizers[target.removesuffix("_lr")].param_groups[0]["lr"])
+
+    def _numbers(self, owner: str) -> list[str]:
+        """Returns what can be scheduled of a module; of a network only buffers, which weights files hold."""
+        module = self._modules[owner]
+        if module is None:
+            return []
+        plain = [] if owner in NETWORKS else [name for name, item in vars(module).items() if type(item) in (int, float)]
+        return plain + [name for name, item in module.named_buffers(recurse=False) if _is_buffer(item)]
 
     def _groups(self, option: str) -> list[dict[str, Any]]:
         """Returns the parameter groups whose option is not 0: torch keeps no buffer for a momentum that starts at 0."""
@@ -92,7 +123,7 @@ class Schedules:
             values[target] = value = scheduled(schedule, self._base[target], step / self._steps)
             owner, _, attribute = target.rpartition(".")
             if owner:
-                setattr(self._modules[owner], attribute, value)
+                _set(self._modules[owner], attribute, value)
             elif target == "beta2":
                 for group in self._groups("betas"):
                     group["betas"] = (group["betas"][0], value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, Protocol, TypeVar, cast
@@ -21,6 +21,7 @@ from ganzoo.losses import Augmentation, Loss, Phase, Regularizer, Turn
 from ganzoo.losses.phase import ROLES
 from ganzoo.losses.turn import Minibatch
 from ganzoo.networks import Generator
+from ganzoo.networks.inputs import accepted_inputs
 from ganzoo.networks.precision import float32_by_default
 from ganzoo.variant import SampleSpec, Training
 
@@ -30,11 +31,13 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class Minibatches(Protocol):
-    """The training data: minibatches by number, of which a micro-batch or process takes the slice `part`."""
+    """The training data: minibatches by number, of which a micro-batch or process takes the slice `part`.
 
-    def images(self, number: int, part: slice) -> Tensor: ...
+    `sample` returns the fields of a slice by name, a pure function of the seed and the number: "output", "label" where
+    there are labels, and the inputs of the specification.
+    """
 
-    def labels(self, number: int, part: slice) -> Tensor | None: ...
+    def sample(self, number: int, part: slice) -> Mapping[str, Tensor]: ...
 
 
 class Trainer:
@@ -71,9 +74,14 @@ class Trainer:
         self.discriminator = None if discriminator is None else _place(discriminator, self.device, dtype)
         self.augmentation = None if augmentation is None else _place(augmentation, self.device, dtype)
         _place(self.regularizers, self.device, dtype)
+        self.generator_inputs = accepted_inputs(self.generator, image.sources)
+        self.discriminator_inputs = (
+            () if self.discriminator is None else accepted_inputs(self.discriminator, image.sources)
+        )
         self.phases = _checked_phases(self.loss, self.discriminator, self.regularizers)
+        _check_inputs(self)
         processes.broadcast(self.modules().values())
-        self.ema = _frozen_copy(self.generator) if training.ema is not None else None
+        self.ema = _frozen_copy(self.generator) if training.averages else None
         self._trainable = {
             role: [p for p in module.parameters() if p.requires_grad] for role, module in self.modules().items()
         }
@@ -84,8 +92,9 @@ class Trainer:
             if role in updated
         }
         scheduled = {f"regularizers.{name}": module for name, module in (regularizers or {}).items()}
+        networks = {"generator": self.generator, "discriminator": self.discriminator, "loss": self.loss}
         self._schedules = Schedules(
-            training, self.optimizers, {"loss": self.loss, "augmentation": self.augmentation, **scheduled}
+            training, self.optimizers, {**networks, "augmentation": self.augmentation, **scheduled}
         )
         self.observing = augmentation is not None and type(augmentation).observe is not Augmentation.observe
         self.unobserved: set[str] = set()  # phases in which an adaptive augmentation received no real logits
@@ -113,14 +122,29 @@ class Trainer:
         if self.ema is None:
             return self.generator
         if self._recalibrated_at != self.step_number and has_statistics(self.ema):
-            random, classes = self.random(self.step_number, "statistics"), self.image.classes
-            labels = torch.arange(BATCH, device=self.device) % classes if classes else None
             with process_randomness(self.device), float32_by_default():
-                latents = [self.ema.latent(BATCH, random).to(self.dtype) for _ in range(BATCHES)]
                 seed_process(0, self.device)
-                recalibrate_batch_norm(self.ema, [(latent, labels) for latent in latents])
+                recalibrate_batch_norm(self.ema, self._statistics_batches())
             self._recalibrated_at = self.step_number
         return self.ema
+
+    def _statistics_batches(self) -> Iterator[tuple[Tensor, Tensor | None, dict[str, Tensor]]]:
+        """Yields latents, labels and inputs for the batch statistics of the EMA generator; takes no batch of the run.
+
+        A generator with inputs sees those of the first training batches, others latents of every class.
+        """
+        random, classes = self.random(self.step_number, "statistics"), self.image.classes
+        labels = torch.arange(BATCH, device=self.device) % classes if classes else None
+        if not self.generator_inputs:
+            latents = [self.generator.latent(BATCH, random).to(self.dtype) for _ in range(BATCHES)]
+            yield from ((latent, labels, {}) for latent in latents)
+            return
+        whole = slice(0, self.training.batch_size)
+        for number in range(max(1, BATCHES * BATCH // self.training.batch_size)):
+            fields = self.batches.sample(number, whole)
+            inputs = {name: fields[name].to(self.dtype) for name in self.generator_inputs}
+            latent = self.generator.latent(self.training.batch_size, random).to(self.dtype)
+            yield latent, fields["label"] if classes else None, inputs
 
     @property
     def images_seen(self) -> int:
@@ -261,10 +285,23 @@ class Trainer:
         """
         if self.ema is None:
             return
-        decay = values.get("ema", self.training.ema or 0.0) if self.step_number >= self.training.ema_start else 0.0
+        decay = values.get("ema", self._decay()) if self.step_number >= self.training.ema_start else 0.0
         torch._foreach_lerp_(list(self.ema.parameters()), list(self.generator.parameters()), 1 - decay)
         for mean, buffer in zip(self.ema.buffers(), self.generator.buffers(), strict=True):
             mean.copy_(buffer)
+
+    def _decay(self) -> float:
+        """The decay of this step's average: fixed, or by a half-life in images with a ramp (StyleGAN2-ADA).
+
+        The official counter adds the batch size once a step, however many batches its phases take.
+        """
+        training = self.training
+        if training.ema_images is None:
+            return training.ema or 0.0
+        half_life = training.ema_images
+        if training.ema_ramp is not None:
+            half_life = min(half_life, self.step_number * training.batch_size * training.ema_ramp)
+        return 0.5 ** (training.batch_size / max(half_life, 1e-8))
 
     @torch.no_grad()
     def magnitudes(self) -> dict[str, float]:
@@ -340,6 +377,24 @@ def _checked_phases(loss: Loss, discriminator: nn.Module | None, regularizers: n
                 f"the phases of {name} are: {', '.join(names)}."
             )
     return tuple(loss.phases)
+
+
+def _check_inputs(trainer: Trainer) -> None:
+    """PluginError or UsageError for parts that cannot work on these samples."""
+    kind = trainer.image.output.kind
+    mixins: dict[str, Any] = dict(trainer.regularizers.items())
+    mixins |= {"augmentation": trainer.augmentation} if trainer.augmentation is not None else {}
+    for name, mixin in mixins.items():
+        if kind not in mixin.kinds:
+            kinds = " and ".join(mixin.kinds)
+            raise UsageError(f"{type(mixin).__name__} ({name}) works on samples of kind {kinds}, and these are {kind}.")
+    needed = trainer.generator_inputs or trainer.discriminator_inputs
+    multiplied = next((phase for phase in trainer.phases if phase.batch != 1), None)
+    if needed and multiplied is not None:
+        raise PluginError(
+            f"Phase '{multiplied.name}' of {type(trainer.loss).__name__} has {multiplied.batch} times the latents of a "
+            f"batch, and the networks take '{needed[0]}', of which a batch has one for each sample."
+        )
 
 
 def _checked_terms(terms: Any, source: str) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from ganzoo.errors import UsageError
 from ganzoo.files.atomic import write_atomically
 
 LARGEST_SHEET = 178_956_970  # pixels: Pillow's MAX_IMAGE_PIXELS
+CHECKER = 8  # pixels of a square of the board behind images with alpha
 PNG_LEVEL = 1  # a quarter of the time of Pillow's 6, and files a tenth to a sixth larger
 
 
@@ -24,15 +25,45 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def to_pillow(image: Tensor) -> Any:
-    """Converts one uint8 image (H, W, C) with 1 or 3 channels to a Pillow image of mode "L" or "RGB"."""
+    """Converts one uint8 image (H, W, C) with 1 to 4 channels to a Pillow image of mode "L", "LA", "RGB" or "RGBA"."""
     from PIL import Image
 
     array = image.numpy()
     return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
 
 
+def opaque(images: Tensor) -> Tensor:
+    """Puts images (N, C, H, W) with alpha, of 2 or 4 channels, over a checkerboard: (N, C - 1, H, W), all in [-1, 1].
+
+    Images of 1 or 3 channels stay as they are.
+    """
+    channels, height, width = images.shape[1:]
+    if channels in (1, 3):
+        return images
+    row, column = torch.arange(height) // CHECKER, torch.arange(width) // CHECKER
+    board = ((row[:, None] + column) % 2).to(images) * 0.4 + 0.2
+    alpha = images[:, -1:].clamp(-1, 1) / 2 + 0.5
+    return torch.lerp(board.expand_as(images[:, :-1]), images[:, :-1], alpha)
+
+
+def rows_of(rows: list[Tensor], padding: int = 2) -> Any:
+    """Arranges several sets of images (N, C, H, W) as the rows of one Pillow image, enlarged to a common size."""
+    from torch.nn.functional import interpolate
+
+    shown = [opaque(images.float()) for images in rows]
+    size = max(images.shape[2] for images in shown), max(images.shape[3] for images in shown)
+    channels = max(images.shape[1] for images in shown)
+    equal = [images if images.shape[2:] == size else interpolate(images, size=size, mode="nearest") for images in shown]
+    whole = torch.cat([images.expand(-1, channels, -1, -1) for images in equal])
+    return grid(whole, len(rows[0]), padding)
+
+
 def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Any:
-    """Arranges images (N, C, H, W) in [-1, 1] in one Pillow image, as square as possible if `columns` is None."""
+    """Arranges images (N, C, H, W) in [-1, 1] in one Pillow image, as square as possible if `columns` is None.
+
+    Alpha is shown over a checkerboard.
+    """
+    images = opaque(images)
     count, channels, height, width = images.shape
     columns = min(count, columns or math.ceil(math.sqrt(count)))
     rows = math.ceil(count / columns)

@@ -33,14 +33,15 @@ class Loss(nn.Module):
 class Regularizer(nn.Module):
     """Adds terms to any loss in the phase named `phase`, every `every` steps, or selects its fakes, or both.
 
-    `forward(turn) -> {term: scalar tensor}` returns the terms. `select(turn, logits) -> logits` gets the logits (N,) of
-    `turn.fake` whenever they are computed, and returns as many; only those with a gradient count.
-    `needs_per_sample_gradients` states that the terms need each sample's own gradient; the engine then warns of a
-    discriminator with batch norm.
+    `forward(turn) -> {term: scalar tensor}` returns the terms. `select(turn, logits) -> logits` gets the logits
+    (N, ...) of `turn.fake` whenever they are computed, and returns as many; only those with a gradient count. `kinds`
+    are the kinds of samples that it works on. `needs_per_sample_gradients` states that the terms need each sample's own
+    gradient; the engine then warns of a discriminator with batch norm.
     """
 
     phase: str = "discriminator"
     every: int = 1
+    kinds: tuple[str, ...] = ("image", "points")
     needs_per_sample_gradients: bool = False
 
     def forward(self, turn: Turn) -> dict[str, Tensor]:
@@ -62,9 +63,12 @@ class Augmentation(nn.Module):
     """Transforms real and fake images before the discriminator: `forward(images) -> images`, differentiable.
 
     Random numbers come from `uniform` and `normal`: in a training step they do not depend on how the batch is split.
+    Inputs that the discriminator sees at the same size are augmented by the same numbers. `kinds` are the kinds of
+    samples that it works on.
     `needs_boundary` states that `observe` reads the signs of logits; a loss without `boundary` is then refused.
     """
 
+    kinds: tuple[str, ...] = ("image",)
     needs_boundary: bool = False
     _turn: Turn | None = None
 
@@ -86,7 +90,7 @@ class Augmentation(nn.Module):
         return self._turn.for_images(function, len(images), shape)
 
     def observe(self, real_logits: Tensor) -> None:
-        """Called with the logits of real images in the discriminator's phases; adaptive augmentation counts them.
+        """Called with the logits (N, ...) of real images in the discriminator's phases; ADA counts their signs.
 
         Where the loss states its `boundary`, they are the distances from it, above 0 if the image counts as real.
         """

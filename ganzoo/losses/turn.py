@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from ganzoo.losses.phase import Phase
 
 OWN_LABEL: Any = object()
 Source = Literal["real", "fake"]
+FAKE = "fake"  # the name of the generation that `turn.fake` is
 
 
 class Minibatch:
@@ -38,9 +39,10 @@ class Minibatch:
 class Turn:
     """Gives a loss the networks and the minibatch of one phase; each part is made on first access.
 
-    `generator`, `discriminator`: the networks. `step`: the training step, from 0. `real` (N, C, H, W) in [-1, 1],
-    `label` (N,) int64 or None if unlabelled, `latent` (N, latent_dim), `fake` = generator(latent, label), which carries
-    a graph into the generator only in a phase that updates it.
+    `generator`, `discriminator`: the networks. `step`: the training step, from 0. `turn["source"]` is the field of that
+    name. `real` is the field "output", such as images (N, C, H, W) in [-1, 1], `label` (N,) int64 or None if
+    unlabelled, `latent` (N, latent_dim). `fake` is what the generator makes of latent, label and the inputs that its
+    forward names; it carries a graph into the generator only in a phase that updates it.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class Turn:
         self._trainer, self._phase, self._minibatch, self._part, self._key = trainer, phase, minibatch, part, key
         self._keep_graph = keep_graph
         self._shared: dict[str, Any] = {} if shared is None else shared
-        self._detached_fake: Tensor | None = None
+        self._detached: dict[str, Tensor] = {}  # generations without their graph, for phases that do not update them
         self._streams: dict[str, torch.Generator] = {}
         self._scores: dict[Source, Tensor] = {}
         self._scored_fakes: tuple[Tensor, Tensor | None] | None = None
@@ -67,17 +69,41 @@ class Turn:
         return Turn(self._trainer, phase, self._minibatch, self._part, key, keep_graph, self._shared)
 
     def release(self) -> None:
-        """Drops the fakes' graph, which a backward pass through the generator has used up."""
-        if "fake" in self._shared:
-            self._shared["fake"] = self._shared["fake"].detach()
+        """Drops the graphs of generations, which a backward pass through the generator has used up."""
+        for name, made in self._generations.items():
+            self._generations[name] = made.detach()
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Returns a field of the minibatch; a phase that never asks for one takes no batch of the data."""
+        if name == "label":
+            if self.label is None:
+                raise KeyError("this run has no labels")
+            return self.label
+        if name not in self._fields:
+            spec = self._trainer.image
+            if name != "output" and name not in spec.inputs:
+                raise KeyError(f"no field is called '{name}'; known: {', '.join(['output', *spec.inputs])}")
+            self._fields[name] = self._minibatch_fields()[name].to(self._trainer.dtype)
+        return self._fields[name]
+
+    def _minibatch_fields(self) -> Mapping[str, Tensor]:
+        """Returns the fields of this slice of the minibatch, the same mapping in every phase that goes on with it."""
+        if "sample" not in self._shared:
+            self._shared["sample"] = self._trainer.batches.sample(self._minibatch.number, self._part)
+        return self._shared["sample"]
+
+    @property
+    def _fields(self) -> dict[str, Tensor]:
+        return self._shared.setdefault("fields", {})
+
+    @property
+    def _generations(self) -> dict[str, Tensor]:
+        return self._shared.setdefault("generations", {})
 
     @property
     def real(self) -> Tensor:
-        """Real images; a phase that never asks for them takes no batch of the data."""
-        if "real" not in self._shared:
-            images = self._trainer.batches.images(self._minibatch.number, self._part)
-            self._shared["real"] = images.to(self._trainer.dtype)
-        return self._shared["real"]
+        """Real samples, the field "output"."""
+        return self["output"]
 
     @property
     def label(self) -> Tensor | None:
@@ -86,9 +112,7 @@ class Turn:
             return None
         if "label" not in self._shared:
             real = self._minibatch.multiplier == 1
-            self._shared["label"] = (
-                self._trainer.batches.labels(self._minibatch.number, self._part) if real else self.random_label()
-            )
+            self._shared["label"] = self._minibatch_fields()["label"] if real else self.random_label()
         return self._shared["label"]
 
     @property
@@ -102,30 +126,58 @@ class Turn:
 
     @property
     def fake(self) -> Tensor:
-        """The generator's images of `latent`, computed once however many phases go on with them.
+        """The generator's samples of `latent`, computed once however many phases go on with them.
 
         Only a second phase that updates the generator computes them anew, for the first has changed its parameters.
         """
-        fake = self._shared.get("fake")
+        return self.made(FAKE)
+
+    def made(self, name: str, **inputs: Any) -> Tensor:
+        """Returns the generation `name`: that of this turn's latent, label and inputs, of which `inputs` replace some.
+
+        It is computed once for all phases of a minibatch, as `fake` is, so that a second phase does not see what an
+        updated generator makes of it. A cycle is `turn.made("cycle", source=turn.fake, back=True)`.
+        """
+        made = self._generations.get(name)
         learning = "generator" in self._phase.updates
-        if fake is None or (learning and not fake.requires_grad):
+        if made is None or (learning and not made.requires_grad):
             with self._trainer.trainable("generator") if self._keep_graph else nullcontext():
-                fake = self._shared["fake"] = self.generator(self.latent, self.label)
+                own = {one: self[one] for one in self._trainer.generator_inputs if one not in inputs}
+                given = {one: self._with_graph(value) for one, value in inputs.items()}
+                label = given.pop("label", OWN_LABEL)
+                label = self.label if label is OWN_LABEL else label
+                made = self._generations[name] = self.generator(self.latent, label, **own, **given)
         if learning:
-            return fake
-        if self._detached_fake is None:  # one object for the whole phase: `logits` knows it by identity
-            self._detached_fake = fake.detach()
-        return self._detached_fake
+            return made
+        if name not in self._detached:  # one object for the whole phase: `logits` knows it by identity
+            self._detached[name] = made.detach()
+        return self._detached[name]
+
+    def _with_graph(self, value: Any) -> Any:
+        """Returns the generation itself for its copy without a graph, if a later phase needs the graph."""
+        if self._keep_graph:
+            for name, copy in self._detached.items():
+                if value is copy:
+                    return self._generations[name]
+        return value
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Returns the rows of all processes (n·processes, ...) in their order, without a graph.
+
+        State that is fed with gathered rows, such as a pool of images, is the same in every process.
+        """
+        return self._trainer.processes.gather(rows.detach())
 
     def logits(
         self, images: Tensor, label: Tensor | None = OWN_LABEL, *, stands_for: Source | None = None, **heads: Any
     ) -> Any:
         """Augments the images and scores them with the discriminator; `label` is this turn's unless given.
 
-        `heads` go to the discriminator's forward. Logits (N,) are float32 at least, whatever the precision of the
-        networks. The objects `turn.real` and `turn.fake`, with this turn's label, are known by identity. For a changed
-        copy of them (with noise, say, or with a gradient of its own), `stands_for` states the original, "real" or
-        "fake"; an adaptive augmentation and the regularizers then treat its logits as those of the original.
+        The discriminator gets the inputs that its forward names, which `heads` replace or add to. Logits (N, ...) are
+        float32 at least, whatever the precision of the networks. The objects `turn.real` and `turn.fake`, with this
+        turn's label, are known by identity. For a changed copy of them (with noise, say, or with a gradient of its
+        own), `stands_for` states the original, "real" or "fake"; an adaptive augmentation and the regularizers then
+        treat its logits as those of the original.
         """
         if stands_for is None:
             stands_for = self._identified(images, label)
@@ -152,12 +204,12 @@ class Turn:
 
     @property
     def real_logits(self) -> Tensor:
-        """Logits (N,) of `turn.real`: the ones that the loss computed in this phase, or else computed now."""
+        """Logits (N, ...) of `turn.real`: the ones that the loss computed in this phase, or else computed now."""
         return self._scores["real"] if "real" in self._scores else _first(self.logits(self.real))
 
     @property
     def fake_logits(self) -> Tensor:
-        """Logits (N,) of `turn.fake`, likewise; under a regularizer that selects, the selected ones."""
+        """Logits (N, ...) of `turn.fake`, likewise; under a regularizer that selects, the selected ones."""
         return self._scores["fake"] if "fake" in self._scores else _first(self.logits(self.fake))
 
     @property
@@ -181,7 +233,7 @@ class Turn:
     @property
     def unobserved(self) -> bool:
         """True if real images were used, but an augmentation that observes their logits received none."""
-        return self._adapts and "real" in self._shared and "real" not in self._scores
+        return self._adapts and "output" in self._fields and "real" not in self._scores
 
     @property
     def _adapts(self) -> bool:
@@ -189,15 +241,26 @@ class Turn:
         return "discriminator" in self._phase.updates and self._trainer.observing
 
     def _judged(self, images: Tensor, label: Tensor | None, heads: dict[str, Any]) -> Any:
-        return at_least_float32(self.discriminator(self._augmented(images), label, **heads))
+        inputs = {name: heads.get(name, OWN_LABEL) for name in self._trainer.discriminator_inputs}
+        inputs = {name: _repeated(self[name], images) if one is OWN_LABEL else one for name, one in inputs.items()}
+        images, inputs = self._augmented(images, inputs)
+        return at_least_float32(self.discriminator(images, label, **{**heads, **inputs}))
 
-    def _augmented(self, images: Tensor) -> Tensor:
+    def _augmented(self, images: Tensor, inputs: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+        """Augments images, and by the same random numbers the inputs that have their height and width."""
         augmentation = self._trainer.augmentation
         if augmentation is None:
-            return images
+            return images, inputs
+        stream = self._stream("augmentation")
         augmentation._turn = self
         try:
-            return augmentation(images)
+            before = stream.get_state() if inputs else torch.empty(0)
+            augmented = augmentation(images)
+            for name, value in inputs.items():
+                if isinstance(value, Tensor) and value.shape[2:] == images.shape[2:]:
+                    stream.set_state(before)
+                    inputs = {**inputs, name: augmentation(value)}
+            return augmented, inputs
         finally:
             augmentation._turn = None
 
@@ -206,9 +269,9 @@ class Turn:
         unlabelled = self._trainer.image.classes == 0
         if not (unlabelled or label is OWN_LABEL or label is self._shared.get("label", OWN_LABEL)):
             return None
-        if images is self._shared.get("real"):
+        if images is self._fields.get("output"):
             return "real"
-        return "fake" if images is self._detached_fake or images is self._shared.get("fake") else None
+        return "fake" if images is self._detached.get(FAKE) or images is self._generations.get(FAKE) else None
 
     def _recorded(self, result: Any, source: Source | None) -> Any:
         """Keeps the first logits of real images and of fakes for regularizers, and lets these select among fakes."""
@@ -264,11 +327,14 @@ class Turn:
         return (self.uniform() * classes).long().clamp_(max=classes - 1) if classes else None
 
     def _sample(self, function: Callable[..., Tensor], shape: tuple[int, ...], stream: str = "noise") -> Tensor:
-        if stream not in self._streams:
-            self._streams[stream] = self._trainer.random(*self._key, stream)
-        random = self._streams[stream]
+        random = self._stream(stream)
         whole = function(self._whole_batch, *shape, generator=random, device=random.device, dtype=self._trainer.dtype)
         return whole[self._rows]
+
+    def _stream(self, name: str) -> torch.Generator:
+        if name not in self._streams:
+            self._streams[name] = self._trainer.random(*self._key, name)
+        return self._streams[name]
 
     @property
     def _whole_batch(self) -> int:
@@ -278,6 +344,14 @@ class Turn:
     def _rows(self) -> slice:
         times = self._minibatch.multiplier
         return slice(self._part.start * times, self._part.stop * times)
+
+
+def _repeated(value: Tensor, images: Tensor) -> Tensor:
+    """Repeats an input for a concatenation of several samples of each of its rows."""
+    times, rest = divmod(len(images), len(value))
+    if rest:
+        raise ValueError(f"{len(images)} samples to score have no inputs of their own; the minibatch has {len(value)}")
+    return value if times == 1 else torch.cat([value] * times)
 
 
 def _first(result: Any) -> Any:

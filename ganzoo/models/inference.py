@@ -8,7 +8,7 @@ the copy is up to date takes 0.03 to 0.34 ms of each call; without it, a change 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from copy import deepcopy
 
 import torch
@@ -29,12 +29,13 @@ NORMS = {
 }
 INTERNAL = frozenset(vars(nn.Module()))
 
-Forward = Callable[[Tensor, Tensor | None], Tensor]
+Forward = Callable[..., Tensor]
+Inputs = Mapping[str, Tensor]
 Foldable = nn.Linear | nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
-def _uncalled(latent: Tensor, label: Tensor | None) -> Tensor:
+def _uncalled(latent: Tensor, label: Tensor | None, **inputs: Tensor) -> Tensor:
     raise AssertionError("the copy is made at the first call")
 
 
@@ -51,23 +52,26 @@ class FastSampler:
         self._state: Hashable = None  # of the generator that `_forward` was made from
         self._forward: Forward = _uncalled
 
-    def __call__(self, generator: nn.Module, latent: Tensor, label: Tensor | None) -> Tensor:
-        """Returns the images of latents; call it without gradients."""
+    def __call__(self, generator: nn.Module, latent: Tensor, label: Tensor | None, **inputs: Tensor) -> Tensor:
+        """Returns the images of latents, labels and inputs; call it without gradients."""
         state = _state(generator)
         if state is None:
-            return generator(latent, label)
+            return generator(latent, label, **inputs)
         if state != self._state:
-            self._forward = self._prepared(generator, latent[:COMPARED], None if label is None else label[:COMPARED])
+            few = {name: value[:COMPARED] for name, value in inputs.items()}
+            self._forward = self._prepared(
+                generator, latent[:COMPARED], None if label is None else label[:COMPARED], few
+            )
             self._state = state
-        return self._forward(latent, label)
+        return self._forward(latent, label, **inputs)
 
-    def _prepared(self, generator: nn.Module, latent: Tensor, label: Tensor | None) -> Forward:
-        _images(generator, latent, label)  # errors of the generator itself are raised as they are
-        fast = _faster(generator, latent, label)
-        return _compiled(fast, latent, label) if self._compile else fast
+    def _prepared(self, generator: nn.Module, latent: Tensor, label: Tensor | None, inputs: Inputs) -> Forward:
+        _images(generator, latent, label, inputs)  # errors of the generator itself are raised as they are
+        fast = _faster(generator, latent, label, inputs)
+        return _compiled(fast, latent, label, inputs) if self._compile else fast
 
 
-def _faster(generator: nn.Module, latent: Tensor, label: Tensor | None) -> nn.Module:
+def _faster(generator: nn.Module, latent: Tensor, label: Tensor | None, inputs: Inputs) -> nn.Module:
     """Returns a faster copy with the same images, or the generator itself; an error on the way is ignored.
 
     The images are compared in float32 at least: in 16 bits rounding could hide a difference.
@@ -76,27 +80,28 @@ def _faster(generator: nn.Module, latent: Tensor, label: Tensor | None) -> nn.Mo
         copy = faster_copy(generator)
         wide = generator if latent.itemsize >= 4 else deepcopy(generator).float()
         faster = copy if latent.itemsize >= 4 else faster_copy(wide)
+        inputs = {name: value.to(torch.promote_types(value.dtype, torch.float32)) for name, value in inputs.items()}
         latent = latent.to(torch.promote_types(latent.dtype, torch.float32))
         with torch.backends.cudnn.flags(
             enabled=torch.backends.cudnn.enabled, deterministic=True, allow_tf32=False
         ):  # its ten bits differ anyway
-            expected, found = (_images(module, latent, label) for module in (wide, faster))
+            expected, found = (_images(module, latent, label, inputs) for module in (wide, faster))
         same = found.shape == expected.shape and torch.allclose(found, expected, rtol=0, atol=TOLERANCE)
     except Exception:
         return generator
     return copy if same else generator
 
 
-def _images(module: Forward, latent: Tensor, label: Tensor | None) -> Tensor:
+def _images(module: Forward, latent: Tensor, label: Tensor | None, inputs: Inputs) -> Tensor:
     """Returns the images of a module; the process-wide random generators stay as they were."""
     with process_randomness(latent.device):
-        return module(latent, label)
+        return module(latent, label, **inputs)
 
 
-def _compiled(module: nn.Module, latent: Tensor, label: Tensor | None) -> Forward:
+def _compiled(module: nn.Module, latent: Tensor, label: Tensor | None, inputs: Inputs) -> Forward:
     compiled = torch.compile(module)
     try:
-        _images(compiled, latent, label)
+        _images(compiled, latent, label, inputs)
     except Exception as error:
         raise UsageError(f"torch.compile fails here: {one_line(error)} Load the model without compile.") from None
     return compiled

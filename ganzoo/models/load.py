@@ -151,7 +151,7 @@ def load_run(
     device, dtype = _place(device, dtype)
     run = folder.resolve().parent.parent if (folder / "MANIFEST.json").is_file() else folder
     run_config = read_run_config(run / "config.json")
-    averaged = average and run_config.variant.training.ema is not None
+    averaged = average and run_config.variant.training.averages
     key = "generator_ema" if averaged else "generator"
     step, tensors = _of_checkpoint(folder, key)
     config = describe_run(run_config, step, averaged)
@@ -198,6 +198,8 @@ def describe_run(run: RunConfig, step: int, averaged: bool) -> ModelConfig:
         generator=variant.generator,
         image=run.image,
         latent_dim=1,
+        task=variant.task,
+        inputs=dict(variant.inputs),
         classes=run.data.classes if run.image.classes else (),
         provider=Provider(distribution=run.plugin.distribution, version=run.plugin.version),
         license="unknown",

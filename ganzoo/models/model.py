@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -65,11 +66,20 @@ class Model:
         `truncation` cuts the prior off at that distance from 0, for less variety; generators may refine it (BigGAN).
         """
         latent = sample_latents(self.generator, n, seed)
-        if truncation is None:
+        if truncation is None or self.generator.has_mapping:  # which truncates styles, not latents
             return latent
         if not truncation > 0:
             raise UsageError(f"Truncation is a number above 0, such as 0.7, not {truncation!r}.")
         return self.generator.truncate(latent, truncation)
+
+    def _refuse_sources(self) -> None:
+        """UsageError if the generator needs an image to start from."""
+        if self.image.sources:
+            names = " and ".join(self.image.sources)
+            raise UsageError(
+                f"This {self.variant} generator makes its images of a {names} image: "
+                "use `ganzoo apply MODEL IMAGES... --out FOLDER` (Model.apply)."
+            )
 
     def sample(
         self,
@@ -90,16 +100,16 @@ class Model:
 
     def _refuse_too_many(self, n: int) -> None:
         """UsageError if `n` images, and a copy of them, take more memory than is free."""
-        needed, free = 2 * 4 * n * self.image.channels * self.image.size**2, available_bytes()
+        needed, free = 2 * 4 * n * math.prod(self.image.output.shape), available_bytes()
         if needed > free:
             raise UsageError(
-                f"{n:,} images of {self.image.size} pixels take {needed / 2**30:.1f} GiB at once, "
+                f"{n:,} images of {self.image.extent} take {needed / 2**30:.1f} GiB at once, "
                 f"{free / 2**30:.1f} GiB are free: ask for fewer, or stream them (`ganzoo sample --out folder/`)."
             )
 
     def batch_of(self, batch_size: int) -> int:
-        """Returns the images that are generated at once: `batch_size`, but no more pixels than 64 images of 256."""
-        return max(1, min(batch_size, BATCH_PIXELS // self.image.size**2))
+        """Returns the samples that are generated at once: `batch_size`, but no more pixels than 64 images of 256."""
+        return max(1, min(batch_size, BATCH_PIXELS // math.prod(self.image.output.shape[1:])))
 
     def sample_pil(
         self,
@@ -110,7 +120,7 @@ class Model:
         truncation: float | None = None,
         batch_size: int = 64,
     ) -> list[PillowImage]:
-        """Samples `n` Pillow images, of mode "L" if the generator is grey and "RGB" if not; options as of `sample`."""
+        """Samples `n` Pillow images, of mode "L" if the generator is grey, "RGB" or "RGBA"; options as of `sample`."""
         from ganzoo.files.pictures import to_pillow, to_uint8
 
         batches = self.stream(n, seed, label=label, truncation=truncation, batch_size=batch_size)
@@ -130,11 +140,18 @@ class Model:
             raise UsageError(
                 f"Ask for at least one image in batches of at least one, got n={n} and batch_size={batch_size}."
             )
+        self._refuse_sources()
         latent, labels = self.latent(n, seed, truncation), self.labels(n, label)
         batch_size = self.batch_of(batch_size)
         for start in range(0, n, batch_size):
             part = slice(start, start + batch_size)
-            yield self.generate(latent[part], None if labels is None else labels[part])
+            yield self._sampled(latent[part], None if labels is None else labels[part], truncation)
+
+    def _sampled(self, latent: Tensor, label: Tensor | None, truncation: float | None) -> Tensor:
+        """Generates images of latents, whose styles are truncated if the generator has a mapping."""
+        if truncation is None or not self.generator.has_mapping:
+            return self.generate(latent, label)
+        return self.render(self.style(latent, label, truncation), label)
 
     def each_class(self, n: int, seed: int = 0, *, truncation: float | None = None, batch_size: int = 64) -> Tensor:
         """Samples every class from the first `n` latents of a seed: images (classes·n, C, H, W), class by class.
@@ -143,6 +160,7 @@ class Model:
         """
         if self.image.classes == 0:
             raise UsageError(f"This {self.variant} generator is unconditional: it has no classes.")
+        self._refuse_sources()
         self._refuse_too_many(n * self.image.classes)
         latent, labels = (
             self.latent(n, seed, truncation).repeat(self.image.classes, 1),
@@ -150,7 +168,7 @@ class Model:
         )
         batch_size = self.batch_of(batch_size)
         parts = zip(latent.split(batch_size), labels.split(batch_size), strict=True)
-        return torch.cat([self.generate(*part) for part in parts])
+        return torch.cat([self._sampled(*part, truncation) for part in parts])
 
     def labels(self, n: int, label: int | str | None = None) -> Tensor | None:
         """Returns labels (n,): all `label`, or every class in turn; None if the generator is unconditional.
@@ -199,19 +217,42 @@ class Model:
             )
         return torch.stack([latent[:, code.start : code.start + code.size].argmax(1) for code in codes], 1)
 
-    def generate(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        """Generates the images (n, C, H, W) of latents (n, latent_dim) and labels (n,), on the CPU in float32."""
+    def generate(self, latent: Tensor, label: Tensor | None = None, **inputs: Tensor) -> Tensor:
+        """Generates the samples of latents (n, latent_dim), labels (n,) and inputs, on the CPU in float32.
+
+        The inputs are those of `image.sources`, such as `source` (n, C, H, W) in [-1, 1].
+        """
+        return self._computed(self._sampler, latent, label, inputs)
+
+    def style(self, latent: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
+        """Returns the styles of latents (n, latent_dim): what `mapping` makes of them, truncated if that is given.
+
+        A generator without a mapping returns latents.
+        """
+
+        def styles(generator: Generator, latent: Tensor, label: Tensor | None) -> Tensor:
+            style = generator.mapping(latent, label)
+            return style if truncation is None else generator.truncate(style, truncation)
+
+        return self._computed(styles, latent, label, {})
+
+    def render(self, style: Tensor, label: Tensor | None = None) -> Tensor:
+        """Generates the images (n, C, H, W) of styles, as `style` returns them."""
+        return self._computed(lambda generator, style, label: generator.synthesis(style, label), style, label, {})
+
+    def _computed(self, function: Any, latent: Tensor, label: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Calls a function of the generator without gradients; UsageError if memory does not suffice."""
         weight = next(self.generator.parameters())
         latent, label = latent.to(weight.device, weight.dtype), None if label is None else label.to(weight.device)
+        given = {name: value.to(weight.device, weight.dtype) for name, value in inputs.items()}
         try:
             with torch.inference_mode(), float32_by_default():
-                return self._sampler(self.generator, latent, label).float().cpu().contiguous()
+                return function(self.generator, latent, label, **given).float().cpu().contiguous()
         except RuntimeError as error:
             if "allocate" not in str(error) or "memory" not in str(error):
                 raise
-            count, size = len(latent), self.image.size
             raise UsageError(
-                f"{count} image(s) of {size} pixels at once do not fit into memory (--batch-size): "
+                f"{len(latent)} image(s) of {self.image.extent} at once do not fit into memory (--batch-size): "
                 f"{one_line(error)[:120]}"
             ) from None
 
@@ -232,22 +273,29 @@ class Model:
         """
         if isinstance(stops, int):
             anchors = self.latent(stops, seed, truncation)
+        elif isinstance(stops, Tensor):
+            anchors = stops
         else:
-            anchors = (
-                stops if isinstance(stops, Tensor) else torch.cat([self.latent(1, one, truncation) for one in stops])
-            )
+            anchors = torch.cat([self.latent(1, one, truncation) for one in stops])
+        self._refuse_sources()
         if len(anchors) < 2 or frames < 1:
             raise UsageError(
                 f"A walk needs at least two stops and one frame a stretch, got {len(anchors)} and {frames}."
             )
         labels = self.labels(1, label if label is not None or not self.image.classes else 0)
+        if self.generator.has_mapping:
+            each = None if labels is None else labels.expand(len(anchors))
+            anchors = self.style(anchors, each, truncation)
         for start, end in zip(anchors, anchors[1:], strict=False):
             yield from self._stretch(start, end, frames, labels)
         if closed:
             yield from self._stretch(anchors[-1], anchors[0], frames, labels)
         else:
-            yield self.generate(anchors[-1:], labels)
+            yield self._of_style(anchors[-1:], labels)
+
+    def _of_style(self, style: Tensor, label: Tensor | None) -> Tensor:
+        return self.render(style, label) if self.generator.has_mapping else self.generate(style, label)
 
     def _stretch(self, start: Tensor, end: Tensor, frames: int, labels: Tensor | None) -> Iterator[Tensor]:
         for frame in range(frames):
-            yield self.generate(self.generator.interpolate(start[None], end[None], frame / frames), labels)
+            yield self._of_style(self.generator.interpolate(start[None], end[None], frame / frames), labels)

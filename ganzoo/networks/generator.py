@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,10 +31,12 @@ class Code:
 
 
 class Generator(nn.Module):
-    """Maps latents to images; the base class of every generator, which sets its `latent_dim`.
+    """Maps latents, and inputs such as a source image, to samples; the base class of every generator.
 
-    `forward(latent, label=None)` takes latents (N, latent_dim) and labels (N,) int64 or None, and returns images
-    (N, C, H, W) in [-1, 1]. `codes` names the columns of the latent that have a meaning, if any have.
+    A generator sets its `latent_dim`, which is 0 if it takes no latent, and defines `forward(latent, label=None)`, or
+    `synthesis` and perhaps `mapping`. It takes latents (N, latent_dim), labels (N,) int64 or None, and the inputs that
+    its forward names as keywords: `forward(latent, label=None, *, source)`. It returns samples: images (N, C, H, W) in
+    [-1, 1], or points (N, 2). `codes` names the columns of the latent that have a meaning, if any have.
     """
 
     latent_dim: int
@@ -61,8 +64,11 @@ class Generator(nn.Module):
     def interpolate(self, start: Tensor, end: Tensor, t: float) -> Tensor:
         """Interpolates between latents `start` (t = 0) and `end` (t = 1) along the sphere on which normal latents lie.
 
-        Generators with another prior override it (a straight line suits uniform codes). White 2016, section 2.1.
+        What a mapping gives lies on no sphere: between styles the line is straight. Generators with another prior
+        override it (a straight line suits uniform codes). White 2016, section 2.1.
         """
+        if self.has_mapping:
+            return torch.lerp(start, end, t)
         cosine = functional.cosine_similarity(start, end, dim=1).clamp(-1 + 1e-6, 1 - 1e-6)
         angle = torch.acos(cosine)[:, None]
         return (torch.sin((1 - t) * angle) * start + torch.sin(t * angle) * end) / torch.sin(angle)
@@ -75,8 +81,27 @@ class Generator(nn.Module):
         loaded.
         """
 
-    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        raise TypeError(f"{type(self).__name__} must define forward(latent, label)")
+    @property
+    def has_mapping(self) -> bool:
+        """True if the generator maps latents to styles before it makes samples of them."""
+        return type(self).mapping is not Generator.mapping
+
+    def mapping(self, latent: Tensor, label: Tensor | None = None, **inputs: Any) -> Tensor:
+        """Returns the styles of latents: the latents themselves unless overridden (Karras et al. 2019, section 2)."""
+        return latent
+
+    def synthesis(self, style: Tensor, label: Tensor | None = None, **inputs: Any) -> Tensor:
+        """Returns the samples of styles; in evaluation mode `forward` is this after `mapping`."""
+        if self.has_mapping:
+            raise TypeError(f"{type(self).__name__} defines mapping and must define synthesis(style, label)")
+        return self(style, label, **inputs)
+
+    def _composed(self, latent: Tensor, label: Tensor | None = None, **inputs: Any) -> Tensor:
+        if type(self).synthesis is Generator.synthesis:
+            raise TypeError(f"{type(self).__name__} must define forward(latent, label) or synthesis(style, label)")
+        return self.synthesis(self.mapping(latent, label, **inputs), label, **inputs)
+
+    forward: Callable[..., Tensor] = _composed  # overridden with the inputs of each generator by name
 
 
 class UniformGenerator(Generator):

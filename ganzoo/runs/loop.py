@@ -336,10 +336,15 @@ class TrainingLoop:
         self.trainer.processes.barrier()
 
     def _worth_keeping(self) -> list[int]:
-        """The step whose samples were closest to real images, that of a rollback, and the points of the budget."""
+        """The step whose samples were closest to the data, that of a rollback, and the points of the budget.
+
+        Paired data measure the distance to the truth ("l1"), others that between distributions.
+        """
         summaries = {step: _summary(path) for step, path in list_checkpoints(self.folder.checkpoints)}
         distances = {
-            step: summary["energy_distance"] for step, summary in summaries.items() if "energy_distance" in summary
+            step: summary.get("l1", summary["energy_distance"])
+            for step, summary in summaries.items()
+            if "energy_distance" in summary
         }
         steps = [min(distances, key=distances.__getitem__)] if distances else []
         if self.intervals.on_collapse != "warn":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ganzoo.data.sample import LazyFields
 from ganzoo.engine.trainer import Minibatches, Trainer
 from ganzoo.losses import Turn
 
@@ -18,16 +20,15 @@ class RecordedBatches:
     def __init__(self, batches: Minibatches, inputs: list[tuple[str, Tensor, Tensor]]) -> None:
         self.batches, self.inputs = batches, inputs
 
-    def images(self, number: int, part: slice) -> Tensor:
-        images = self.batches.images(number, part)
-        self.inputs.append(("the real images (turn.real)", images, images.clone()))
-        return images
+    def sample(self, number: int, part: slice) -> Mapping[str, Tensor]:
+        fields = self.batches.sample(number, part)
+        return LazyFields({name: partial(self._record, fields, name) for name in fields})
 
-    def labels(self, number: int, part: slice) -> Tensor | None:
-        labels = self.batches.labels(number, part)
-        if labels is not None:
-            self.inputs.append(("the labels (turn.label)", labels, labels.clone()))
-        return labels
+    def _record(self, fields: Mapping[str, Tensor], name: str) -> Tensor:
+        value = fields[name]
+        known = {"output": "the real images (turn.real)", "label": "the labels (turn.label)"}
+        self.inputs.append((known.get(name, f'the input turn["{name}"]'), value, value.clone()))
+        return value
 
 
 class InstrumentedTraining:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from ganzoo.config.parts import KIND_OF, options_of, parts_of
 from ganzoo.config.recipe import bind, bind_part
+from ganzoo.data.sample import ImageBatches
 from ganzoo.engine.build import build_part, build_trainer
 from ganzoo.engine.randomness import process_randomness, seeded
 from ganzoo.engine.trainer import Trainer
@@ -35,7 +36,7 @@ WIDTHS = (8, 16, 32)
 STEP_SECONDS = 20
 
 
-class SmoothImages:
+class SmoothImages(ImageBatches):
     """Batches of smooth random images and labels, a pure function of the batch's number."""
 
     def __init__(self, image: SampleSpec, size: int) -> None:

@@ -10,6 +10,7 @@ from contract import VARIANTS
 from contract.parts import NonSaturating, TinyDiscriminator, TinyGenerator
 from ganzoo import ImageSpec, SampleSpec, Training, Variant
 from ganzoo.config.recipe import bind
+from ganzoo.data.sample import ImageBatches
 from ganzoo.engine.build import build_trainer
 from ganzoo.engine.trainer import Trainer
 from ganzoo.registry.discovery import Plugin
@@ -24,7 +25,7 @@ def contract_registry() -> Registry:
     return Registry([Plugin(name, "ganzoo-contract", "1.0", f"contract.{name.replace('-', '_')}") for name in names])
 
 
-class Pictures:
+class Pictures(ImageBatches):
     """Smooth made-up pictures in [-1, 1] with labels, a pure function of their number."""
 
     def __init__(self, image: SampleSpec, batch_size: int, channels: int | None = None):

@@ -17,6 +17,7 @@ from small import arguments, ganzoo, images
 
 import ganzoo as package
 from ganzoo.config.recipe import bind
+from ganzoo.data.sample import ImageBatches
 from ganzoo.engine.build import build_trainer
 from ganzoo.engine.randomness import repeatable
 from ganzoo.files.pictures import to_uint8
@@ -31,7 +32,7 @@ EMBEDDED = [
 BATCH = 4
 
 
-class Moved:
+class Moved(ImageBatches):
     """The batches of another source, on a device."""
 
     def __init__(self, batches, device):

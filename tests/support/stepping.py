@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import torch
 
 from ganzoo.config.recipe import bind
+from ganzoo.data.sample import ImageBatches
 from ganzoo.engine.build import build_trainer
 from ganzoo.registry.registry import registry
 
 
-class RandomBatches:
+class RandomBatches(ImageBatches):
     """Endless batches of seeded noise with labels that count up; remembers the numbers it was asked for."""
 
     def __init__(self, image, size):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,18 @@ import click
 
 from ganzoo.cli.options import taken_by, train_options, training_options
 from ganzoo.cli.types import VariantName
+from ganzoo.errors import UsageError
+
+
+def frozen_layers(texts: tuple[str, ...]) -> dict[str, int]:
+    """Returns the numbers of layers by role of the values of --freeze, as "discriminator:3"."""
+    found = {}
+    for text in texts:
+        role, _, count = text.partition(":")
+        if role not in ("generator", "discriminator") or not re.fullmatch(r"[1-9][0-9]{0,5}", count):
+            raise UsageError(f"--freeze {text}: write discriminator:N or generator:N, with N layers from 1.")
+        found[role] = int(count)
+    return found
 
 
 @click.command()
@@ -40,6 +53,19 @@ from ganzoo.cli.types import VariantName
     help="What to do if all samples are alike or the discriminator is saturated. [default: warn]",
 )
 @click.option(
+    "--from",
+    "start_from",
+    metavar="MODEL",
+    help="Start from the weights of a run, model folder, tag or owner/name on the Hub, not from random ones.",
+)
+@click.option(
+    "--freeze",
+    multiple=True,
+    metavar="ROLE:N",
+    callback=lambda context, parameter, values: frozen_layers(values),
+    help="With --from: keep the first N layers of a network as they are, as discriminator:3; repeatable.",
+)
+@click.option(
     "--resume", is_flag=True, help="Continue the run in --out with its options, bit-identical to an uninterrupted one."
 )
 @click.option("--tensorboard/--no-tensorboard", default=None, help="Also write curves for TensorBoard.")
@@ -51,6 +77,7 @@ def train(**asked: Any) -> None:
     ganzoo train dcgan --data fashion-mnist-test --image-size 32 --steps 500 --out runs/first
     ganzoo train wgan-gp --data photos/ --image-size 64 --set loss.penalty=5 --out runs/photos
     ganzoo train dcgan --with diffaugment --with lecam --set regularizers.lecam.strength=0.1 --data few/ --out runs/few
+    ganzoo train dcgan --from ./runs/photos --freeze discriminator:2 --data few/ --out runs/finetuned
     ganzoo train --out runs/photos --resume
     torchrun --nproc-per-node 2 -m ganzoo train dcgan --data photos/ --out runs/two
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -75,10 +75,24 @@ class RunOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The weights that a run started from, with the sha256 of each file of weights by role.
+
+    `source` is where they were read, `revision` the commit on the Hub, if it was there.
+    """
+
+    source: str
+    variant: str
+    sha256: dict[str, str]
+    revision: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """The config.json of a run: all that decides its result (variant to processes), and the circumstances.
 
-    `variant` is resolved: with mix-ins and settings, and without pretrained weights.
+    `variant` is resolved: with mix-ins and settings, and without pretrained weights. `origin` is None of a run that
+    started from random weights, `freeze` the number of frozen layers by role.
     """
 
     format: int = FORMAT
@@ -93,13 +107,13 @@ class RunConfig:
     threads: int
     versions: dict[str, str]
     options: RunOptions | None = None  # runs of before this field have none
+    origin: Origin | None = None
+    freeze: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, in the order of the fields."""
         plain = {**asdict(self), "variant": as_json(self.variant), "image": spec_as_json(self.image)}
-        if self.options is None:
-            del plain["options"]
-        return plain
+        return {key: value for key, value in plain.items() if value or key not in ("options", "origin", "freeze")}
 
 
 def training_mistakes(training: Training) -> list[str]:
@@ -306,6 +320,8 @@ def _run_mistakes(config: RunConfig) -> list[str]:
         found.append("options: sample_every, checkpoint_every or keep is out of range.")
     if variant.weights:
         found.append("variant.weights: a run has none")
+    if not all(role in ROLES and 1 <= layers <= LARGEST_OPTION for role, layers in config.freeze.items()):
+        found.append(f"freeze: {quoted(config.freeze)} is no number of layers by role")
     rule = (variant.sizes.least, variant.sizes.most) if isinstance(variant.sizes, Sizes) else ()
     if any(not 1 <= size <= LARGEST_SIZE for size in (*variant.sizes, *rule)):
         found.append(f"variant.sizes: must be 1 to {LARGEST_SIZE}")

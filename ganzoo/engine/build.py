@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, cast
 
@@ -67,10 +67,12 @@ def build_trainer(
     precision: str = "fp32",
     processes: Processes = ALONE,
     mean_image: Callable[[], Tensor] | None = None,
+    prepare: Callable[[Mapping[str, nn.Module]], None] | None = None,
 ) -> Trainer:
     """Builds every part of a recipe, initialized from the seed on the CPU, and the trainer around them.
 
     `mean_image` returns the mean (C, H, W) of the images in [-1, 1]; called only for a generator that starts from it.
+    `prepare` is called with the parts by path before the optimizers and averages of their parameters are made.
     """
     from ganzoo.engine.trainer import Trainer  # sampling needs no optimizers
 
@@ -79,6 +81,8 @@ def build_trainer(
     if mean_image is not None and overrides_init_from_data(built["generator"]):
         built["generator"].init_from_data(mean_image())
     check_boundary(recipe, built["loss"], built.get("augmentation"))
+    if prepare is not None:
+        prepare(built)
     return Trainer(
         generator=built["generator"],
         discriminator=built.get("discriminator"),

@@ -213,5 +213,7 @@ def describe_run(run: RunConfig, step: int, averaged: bool) -> ModelConfig:
             "loss": asdict(variant.loss),
             "settings": asdict(variant.training),
             "versions": dict(run.versions),
+            **({"origin": asdict(run.origin)} if run.origin else {}),
+            **({"freeze": dict(run.freeze)} if run.freeze else {}),
         },
     )

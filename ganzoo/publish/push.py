@@ -110,15 +110,24 @@ def _check(repo: str, dtype: str, tag: str | None) -> None:
 
 def _public(config: ModelConfig) -> ModelConfig:
     """Returns the configuration without paths of this machine."""
-    data = config.training.get("data")
-    if not isinstance(data, Mapping):
-        return config
-    source = data.get("source")
-    named = isinstance(source, str) and (
-        source.startswith("hf://") or re.fullmatch(r"[\w.:-]+", source) and not os.path.exists(source)
+    training = dict(config.training)
+    for key in ("data", "origin"):
+        facts = training.get(key)
+        if isinstance(facts, Mapping) and not _is_public(facts.get("source"), hub=key == "origin"):
+            training[key] = {name: value for name, value in facts.items() if name != "source"}
+    return replace(config, training=training)
+
+
+def _is_public(source: Any, *, hub: bool) -> bool:
+    """True for a name that means the same on every machine: no path, but with `hub` a repository as owner/name."""
+    if not isinstance(source, str):
+        return False
+    names = (
+        source.startswith("hf://")
+        or re.fullmatch(r"[\w.:-]+", source)
+        or (hub and REPOSITORY.fullmatch(source.partition("@")[0]))
     )
-    kept = {key: value for key, value in data.items() if key != "source" or named}
-    return replace(config, training={**config.training, "data": kept})
+    return bool(names) and not os.path.exists(source)
 
 
 def _write(folder: Path, repo: str, config: ModelConfig, model: Model, dtype: str, discriminator: Any) -> Model:

@@ -6,11 +6,13 @@ import json
 import logging
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from ganzoo.config.recipe import Recipe
-from ganzoo.config.schema import DataFacts, PluginFacts, RunConfig, RunOptions, read_run_config
+from ganzoo.config.schema import DataFacts, Origin, PluginFacts, RunConfig, RunOptions, read_run_config
 from ganzoo.data import ImageData
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, write_atomically
@@ -120,6 +122,8 @@ def describe(
     device: str,
     processes: int,
     options: RunOptions | None = None,
+    origin: Origin | None = None,
+    freeze: Mapping[str, int] = MappingProxyType({}),
 ) -> RunConfig:
     """Returns the config.json of a run of this recipe on these images, read from `source`, with the versions in use."""
     import numpy
@@ -152,6 +156,8 @@ def describe(
             "python": platform.python_version(),
         },
         options=options,
+        origin=origin,
+        freeze=dict(freeze),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -37,7 +38,8 @@ class Request:
 
     `variant` is the name of a registered variant, or the resolved variant of the run to resume. None means the default
     of the variant, or on resuming that of the run. `unset` names the fields of `RunOptions` that were not requested:
-    on resuming, those of the run count.
+    on resuming, those of the run count. `start_from` is a model or run whose weights a new run starts from, and
+    `freeze` the number of first layers by role that keep them.
     """
 
     out: Path
@@ -51,6 +53,8 @@ class Request:
     tensorboard: bool = False
     quiet: bool = False
     unset: frozenset[str] = frozenset()
+    start_from: str | None = None
+    freeze: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def run_options(self) -> RunOptions:
@@ -84,6 +88,8 @@ class Request:
 
         "auto" becomes the device of the run if there is one here: on another its bits would differ.
         """
+        if self.start_from is not None or self.freeze:
+            raise UsageError(f"{self.out} goes on from its own weights: leave out --from and --freeze.")
         if self.variant not in (None, run.variant.name):
             raise UsageError(f"{self.out} is a run of '{run.variant.name}', not of '{self.variant}'.")
         options = self.options.completed_by(run)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ganzoo.checkpoints.checkpoint import remove_leftovers
 from ganzoo.config.mixins import check_kept, mixed_in
@@ -28,6 +29,7 @@ from ganzoo.errors import UsageError
 from ganzoo.files.lock import FolderLock
 from ganzoo.files.text import quoted
 from ganzoo.losses import Loss, Phase
+from ganzoo.models.start import StartWeights, freeze_layers, read_start
 from ganzoo.registry.registry import Registry
 from ganzoo.runs.folder import RunFolder, check_same, describe
 from ganzoo.runs.loop import TrainingLoop
@@ -63,6 +65,7 @@ def train(request: Request, registry: Registry, data: ImageData | None = None) -
     processes = join(torch.device(device).type)
     with _in_turn(processes):
         data = data or _load_data(request, recipe, registry)
+        start = None if request.start_from is None else read_start(request.start_from, registry)
     image = _image_of(options, recipe.variant, data)
     recipe = _with_length(options, recipe, image)
     config = describe(
@@ -75,10 +78,12 @@ def train(request: Request, registry: Registry, data: ImageData | None = None) -
         device=torch.device(device).type,
         processes=processes.size,
         options=request.run_options,
+        origin=start.origin if start else old.origin if old else None,
+        freeze=old.freeze if old else request.freeze,
     )
     if old is not None:
         check_same(old, config)
-    trainer = _build(recipe, config, data, device, processes)
+    trainer = _build(recipe, config, data, device, processes, start)
     with _claimed(folder, config, processes, new=old is None):
         is_first = processes.rank == 0
         board = make_writer(str(folder.path / "tensorboard")) if make_writer and is_first else None
@@ -107,6 +112,8 @@ def _resolved(request: Request, registry: Registry) -> Recipe:
         raise UsageError(INCOMPLETE)
     if options.steps is not None and options.images is not None:
         raise UsageError("Give --steps or --images, not both.")
+    if request.freeze and request.start_from is None and not request.resume:
+        raise UsageError("--freeze keeps layers of the weights of --from: give --from MODEL too.")
     if isinstance(request.variant, Variant):
         variant = request.variant
         check_kept(variant, options.mixins, registry)
@@ -185,9 +192,27 @@ def _absolute(source: str, registry: Registry) -> str:
     return str(Path(source).expanduser().absolute())
 
 
-def _build(recipe: Recipe, config: RunConfig, data: ImageData, device: str, processes: Processes) -> Trainer:
-    """Builds the trainer of a run and samples it once."""
+def _build(
+    recipe: Recipe,
+    config: RunConfig,
+    data: ImageData,
+    device: str,
+    processes: Processes,
+    start: StartWeights | None = None,
+) -> Trainer:
+    """Builds the trainer of a run, from the weights of another one if `start` is given, and samples it once."""
     training = recipe.training
+
+    def prepare(networks: Mapping[str, nn.Module]) -> None:
+        if start is not None:
+            start.load_into(networks)
+        for role, layers in config.freeze.items():
+            if start is not None and role not in start.tensors:
+                raise UsageError(
+                    f"--freeze {role}:{layers}: {start.origin.source} holds no {role} whose layers could stay."
+                )
+            freeze_layers(networks.get(role), layers, role)
+
     batches = Batches(
         data,
         batch_size=training.batch_size,
@@ -205,6 +230,7 @@ def _build(recipe: Recipe, config: RunConfig, data: ImageData, device: str, proc
         precision=config.precision,
         processes=processes,
         mean_image=lambda: mean_image(data),
+        prepare=prepare,
     )
     dry_run(trainer, recipe.variant.generator.name)
     check_single_images(trainer)

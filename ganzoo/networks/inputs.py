@@ -21,6 +21,11 @@ def accepted_inputs(module: nn.Module, known: Collection[str]) -> tuple[str, ...
     return tuple(name for name in known if name in named)
 
 
+def call(network: nn.Module, first: Any, label: Any, inputs: Mapping[str, Any]) -> Any:
+    """Calls a generator with latents, or a discriminator with samples, labels, and those inputs that it takes."""
+    return network(first, label, **select_inputs(network, inputs))
+
+
 def select_inputs(module: nn.Module, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Returns those of the inputs that a network takes, to be passed as keywords."""
     return {name: inputs[name] for name in accepted_inputs(module, inputs)}

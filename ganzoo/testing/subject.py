@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,19 @@ from torch.nn import functional
 
 from ganzoo.config.parts import KIND_OF, options_of, parts_of
 from ganzoo.config.recipe import bind, bind_part
-from ganzoo.data.sample import ImageBatches
+from ganzoo.data.sample import ImageBatches, LazyFields
 from ganzoo.engine.build import build_part, build_trainer
 from ganzoo.engine.randomness import process_randomness, seeded
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import UsageError
 from ganzoo.networks import Generator
+from ganzoo.networks.inputs import call
 from ganzoo.registry.registry import Registry
 from ganzoo.registry.registry import registry as installed_registry
 from ganzoo.testing.checks import PATIENCE
 from ganzoo.testing.instrumented import InstrumentedTraining
 from ganzoo.testing.side_effects import SideEffects
-from ganzoo.variant import ImageSpec, Part, SampleSpec, Variant
+from ganzoo.variant import Field, Part, SampleSpec, Variant
 
 BATCH = 4
 CLASSES = 3
@@ -37,7 +39,7 @@ STEP_SECONDS = 20
 
 
 class SmoothImages(ImageBatches):
-    """Batches of smooth random images and labels, a pure function of the batch's number."""
+    """Batches of smooth random samples, labels and inputs, a pure function of the batch's number."""
 
     def __init__(self, image: SampleSpec, size: int) -> None:
         self.image, self.size = image, size
@@ -48,15 +50,46 @@ class SmoothImages(ImageBatches):
     def labels(self, number: int, part: slice) -> Tensor:
         return ((torch.arange(self.size) + number) % max(self.image.classes, 1))[part]
 
+    def sample(self, number: int, part: slice) -> Mapping[str, Tensor]:
+        makers = {name: partial(self._source, one, number, part) for name, one in self.image.sources.items()}
+        makers["output"] = partial(self.images, number, part)
+        if self.image.classes:
+            makers["label"] = partial(self.labels, number, part)
+        return LazyFields(makers)
+
+    def _source(self, source: Field, number: int, part: slice) -> Tensor:
+        return source_of(self.images(number, part), source)
+
+
+def source_of(output: Tensor, source: Field) -> Tensor:
+    """Returns an input of the shape of `source` from which the output follows: its negative, resized."""
+    if source.kind != "image" or output.ndim != 4:
+        return -output.flatten(1)[:, : math.prod(source.shape)].reshape(-1, *source.shape)
+    resized = functional.interpolate(-output, size=source.shape[1:], mode="bilinear", align_corners=False)
+    return resized.mean(1, keepdim=True).expand(-1, source.shape[0], -1, -1).contiguous()
+
+
+def inputs_of(spec: SampleSpec, output: Tensor) -> dict[str, Tensor]:
+    """Returns the inputs besides the label that belong to these outputs."""
+    return {name: source_of(output, one) for name, one in spec.sources.items()}
+
 
 def smooth(image: SampleSpec, count: int, seed: int) -> Tensor:
-    """Returns images (count, C, H, W) in [-1, 1]: a common pattern, which is easy to learn, plus individual blobs."""
+    """Returns samples (count, ...) in [-1, 1]: a common pattern, which is easy to learn, plus individual blobs."""
     random = torch.Generator().manual_seed(seed)
+    if image.output.kind != "image":
+        return 0.5 + 0.1 * torch.randn(count, *image.output.shape, generator=random)
     shared = torch.tensor([[1.0, 1, -1, -1], [1, 1, -1, -1], [-1, -1, 1, 1], [-1, -1, 1, 1]])
     own = torch.rand(count, image.channels, 4, 4, generator=random) * 2 - 1
-    return functional.interpolate(
-        0.6 * shared + 0.4 * own, size=(image.size, image.size), mode="bilinear", align_corners=False
-    )
+    size = (image.height, image.width)
+    return functional.interpolate(0.6 * shared + 0.4 * own, size=size, mode="bilinear", align_corners=False)
+
+
+def spec_of(variant: Variant, size: int, channels: int = 1, classes: int = 0) -> SampleSpec:
+    """Returns the specification of small samples of a variant, whose inputs have the shape of the output."""
+    output = Field((channels, size, size)) if variant.kind == "image" else Field((2,), variant.kind)
+    labels = {"label": Field((), "class", classes)} if classes else {}
+    return SampleSpec(output, {**labels, **dict.fromkeys(variant.inputs, output)})
 
 
 class Subject:
@@ -71,11 +104,12 @@ class Subject:
     ) -> None:
         if size is not None and size not in variant.sizes:
             raise UsageError(
-                f"Variant '{variant.name}' declares {', '.join(map(str, variant.sizes))} pixels, not {size}."
+                f"Variant '{variant.name}' declares {', '.join(map(str, variant.sizes)) or 'no'} pixels, not {size}."
             )
         self.variant, self.registry, self.folder, self.patience = variant, registry, folder, patience
         self.plugin = registry.claim("variants", variant.name).plugin
-        self.image = ImageSpec(size or min(variant.sizes), 1, 0 if variant.labels == "unused" else CLASSES)
+        smallest = size or min(variant.sizes, default=0)
+        self.image = spec_of(variant, smallest, 1, 0 if variant.labels == "unused" else CLASSES)
 
     @classmethod
     @contextmanager
@@ -103,9 +137,10 @@ class Subject:
         trainer = self.trainer(variant)
         # Dropout draws from the global random state; restore it, or a check would blame the variant.
         with torch.no_grad(), process_randomness(trainer.device):
-            fake = trainer.generator(trainer.generator.latent(2, trainer.random("try")), labels_of(self.image, 2))
+            inputs, label = inputs_of(self.image, smooth(self.image, 2, 0)), labels_of(self.image, 2)
+            fake = call(trainer.generator, trainer.generator.latent(2, trainer.random("try")), label, inputs)
             if trainer.discriminator is not None:
-                trainer.discriminator(fake, labels_of(self.image, 2))
+                call(trainer.discriminator, fake, label, inputs)
 
     def trainer(
         self,
@@ -142,7 +177,13 @@ class Subject:
             training = InstrumentedTraining(self.trainer(), STEPS)
             with torch.no_grad():
                 generator = training.trainer.sampler.eval()
-                generator(generator.latent(2, training.trainer.random("observed")), labels_of(self.image, 2))
+                inputs = inputs_of(self.image, smooth(self.image, 2, 0))
+                call(
+                    generator,
+                    generator.latent(2, training.trainer.random("observed")),
+                    labels_of(self.image, 2),
+                    inputs,
+                )
         return training, effects
 
     @property

@@ -16,10 +16,21 @@ from ganzoo.engine.randomness import seeded
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import GanzooError
 from ganzoo.losses import Loss
+from ganzoo.networks.inputs import call, select_inputs
 from ganzoo.networks.latents import sample_latents
 from ganzoo.runs import collapse as watch
 from ganzoo.testing.checks import CheckFailed, CheckSkipped, check
-from ganzoo.testing.subject import BATCH, STEPS, SmoothImages, Subject, labels_of, narrowed, qualified, smooth
+from ganzoo.testing.subject import (
+    BATCH,
+    STEPS,
+    SmoothImages,
+    Subject,
+    inputs_of,
+    labels_of,
+    narrowed,
+    qualified,
+    smooth,
+)
 from ganzoo.variant import SampleSpec
 
 TINY = 8  # images to learn
@@ -153,17 +164,20 @@ def inputs(subject: Subject) -> None:
     trainer = subject.trainer()
     images, label = smooth(subject.image, BATCH, 0), labels_of(subject.image, BATCH)
     latent = trainer.generator.latent(BATCH, torch.Generator().manual_seed(0))
-    calls: list[tuple[nn.Module | None, dict[str, Tensor | None]]] = [
-        (trainer.generator, {"latent": latent, "label": label}),
-        (trainer.discriminator, {"images": images, "label": label}),
-        (trainer.augmentation, {"images": images}),
+    given = inputs_of(subject.image, images)
+    calls: list[tuple[nn.Module | None, dict[str, Tensor | None], dict[str, Tensor]]] = [
+        (trainer.generator, {"latent": latent, "label": label}, given),
+        (trainer.discriminator, {"images": images, "label": label}, given),
+        (trainer.augmentation, {"images": images}, {}),
     ]
-    for module, arguments in calls:
+    for module, positional, known in calls:
         if module is None:
             continue
+        named = select_inputs(module, known)
+        arguments = {**positional, **named}
         copies = {name: argument.clone() for name, argument in arguments.items() if argument is not None}
         with torch.no_grad():
-            module(*arguments.values())
+            module(*positional.values(), **named)
         for name, copy in copies.items():
             if not torch.equal(cast(Tensor, arguments[name]), copy):
                 raise CheckFailed(
@@ -199,9 +213,15 @@ def batches(subject: Subject) -> str:
 def _require_independence(subject: Subject) -> None:
     generator = subject.generator
     latent, label = sample_latents(generator, 5, 0), labels_of(subject.image, 5)
+    given = inputs_of(subject.image, smooth(subject.image, 5, 0))
+
+    def rows(part: slice) -> Tensor:
+        own = {name: value[part] for name, value in given.items()}
+        return call(generator, latent[part], None if label is None else label[part], own)
+
     with torch.no_grad():
-        together = generator(latent, label)
-        alone = torch.cat([generator(latent[i : i + 1], None if label is None else label[i : i + 1]) for i in range(5)])
+        together = rows(slice(0, 5))
+        alone = torch.cat([rows(slice(i, i + 1)) for i in range(5)])
     if together.shape != alone.shape or not torch.allclose(together, alone, atol=1e-4):
         raise CheckFailed(
             f"{qualified(generator)} in evaluation mode generates other images one by one than in a batch: "
@@ -331,7 +351,8 @@ class FixedImages(SmoothImages):
 @torch.no_grad()
 def distance(trainer: Trainer, images: Tensor) -> float:
     """Returns the energy distance between samples and the images."""
-    generator = trainer.generator.eval()
-    fake = generator(sample_latents(generator, SAMPLES, 0), labels_of(trainer.image, SAMPLES))
+    generator, spec = trainer.generator.eval(), trainer.image
+    count = len(images) if spec.sources else SAMPLES
+    fake = call(generator, sample_latents(generator, count, 0), labels_of(spec, count), inputs_of(spec, images))
     generator.train()
     return watch.compare(fake, images)["energy_distance"]

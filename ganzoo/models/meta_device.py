@@ -163,7 +163,8 @@ def load_tensors(generator: Generator, tensors: dict[str, Tensor], config: Model
 
 def check_latent_dim(config: ModelConfig, generator: Generator, where: str) -> None:
     """CheckpointError unless `latent_dim` of the configuration is that of the generator."""
-    if not (isinstance(generator.latent_dim, int) and 1 <= generator.latent_dim <= LARGEST_OPTION):
+    least = 0 if config.image.sources else 1
+    if not (isinstance(generator.latent_dim, int) and least <= generator.latent_dim <= LARGEST_OPTION):
         raise CheckpointError(f"{where}: generator: its latents cannot have {quoted(generator.latent_dim)} numbers.")
     if config.latent_dim != generator.latent_dim:
         raise CheckpointError(

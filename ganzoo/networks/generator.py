@@ -35,8 +35,9 @@ class Generator(nn.Module):
 
     A generator sets its `latent_dim`, which is 0 if it takes no latent, and defines `forward(latent, label=None)`, or
     `synthesis` and perhaps `mapping`. It takes latents (N, latent_dim), labels (N,) int64 or None, and the inputs that
-    its forward names as keywords: `forward(latent, label=None, *, source)`. It returns samples: images (N, C, H, W) in
-    [-1, 1], or points (N, 2). `codes` names the columns of the latent that have a meaning, if any have.
+    its forward names as keywords: `forward(latent, label=None, *, source)`. It returns samples: images (N, C, H, W), in
+    evaluation mode in [-1, 1], or points (N, 2). `codes` names the columns of the latent that have a meaning, if any
+    have.
     """
 
     latent_dim: int

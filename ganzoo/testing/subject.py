@@ -62,10 +62,10 @@ class SmoothImages(ImageBatches):
 
 
 def source_of(output: Tensor, source: Field) -> Tensor:
-    """Returns an input of the shape of `source` from which the output follows: its negative, resized."""
+    """Returns an input of the shape of `source` from which the output follows: half of it, resized."""
     if source.kind != "image" or output.ndim != 4:
-        return -output.flatten(1)[:, : math.prod(source.shape)].reshape(-1, *source.shape)
-    resized = functional.interpolate(-output, size=source.shape[1:], mode="bilinear", align_corners=False)
+        return output.flatten(1)[:, : math.prod(source.shape)].reshape(-1, *source.shape) / 2
+    resized = functional.interpolate(output / 2, size=source.shape[1:], mode="bilinear", align_corners=False)
     return resized.mean(1, keepdim=True).expand(-1, source.shape[0], -1, -1).contiguous()
 
 
@@ -153,11 +153,13 @@ class Subject:
     ) -> Trainer:
         """Builds a trainer of the small variant, or of the one given.
 
-        `more` overrides training settings, except `precision`, which goes to the trainer.
+        `more` overrides training settings, except `precision`, which goes to the trainer. The schedules
+        of networks pass by in `STEPS`, so that one that grows uses all its layers.
         """
         variant, image = variant or self.small, image or self.image
         precision = more.pop("precision", "fp32")
-        variant = replace(variant, training=replace(variant.training, batch_size=batch, **{"accumulate": 1, **more}))
+        settings = {"accumulate": 1, **({"steps": STEPS} if _grows(variant) else {}), **more}
+        variant = replace(variant, training=replace(variant.training, batch_size=batch, **settings))
         return build_trainer(
             bind(variant, self.registry), image, SmoothImages(image, batch), seed=seed, precision=precision
         )
@@ -210,6 +212,11 @@ class Subject:
     def classes(self) -> list[int]:
         """The numbers of classes to test, as the card's `labels` allows."""
         return {"unused": [0], "optional": [0, CLASSES], "required": [CLASSES]}[self.variant.labels]
+
+
+def _grows(variant: Variant) -> bool:
+    """True if a schedule changes a network."""
+    return any(name.startswith(("generator.", "discriminator.")) for name in variant.training.schedules)
 
 
 def narrowed(variant: Variant, registry: Registry, width: int) -> Variant:

@@ -15,6 +15,7 @@ def register_variants(register):
             discriminator=Part("classifying"),
             loss=Part("auxiliary-classifier"),
             sizes=(8,),
+            tags=("unconditional",),
             labels="required",
             training=Training(batch_size=4, steps=10),
         )

@@ -15,6 +15,7 @@ def register_variants(register):
             discriminator=Part("tiny"),
             loss=Part("non-saturating"),
             sizes=(8,),
+            tags=("unconditional",),
             regularizers=(Part("r1", {"every": 2}),),
             augmentation=Part("adaptive-contrast"),
             training=Training(batch_size=4, steps=10),

@@ -15,6 +15,7 @@ def register_variants(register):
             discriminator=Part("autoencoder"),
             loss=Part("equilibrium"),
             sizes=(8,),
+            tags=("unconditional",),
             training=Training(generator_lr=8e-5, discriminator_lr=8e-5, batch_size=4, steps=10),
         )
     )
@@ -29,8 +30,9 @@ def register_discriminators(register):
 
         def __init__(self, image, width: int = 4):
             super().__init__()
-            self.encoder = nn.Sequential(nn.Conv2d(image.channels, width, 4, 2, 1), nn.ELU())
-            self.decoder = nn.ConvTranspose2d(width, image.channels, 4, 2, 1)
+            pixels = image.channels * image.size**2
+            self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(pixels, width), nn.ELU())
+            self.decoder = nn.Sequential(nn.Linear(width, pixels), nn.Unflatten(1, image.output.shape))
 
         def forward(self, images, label=None):
             return (images - self.decoder(self.encoder(images))).abs().flatten(1).mean(1)

@@ -15,6 +15,7 @@ def register_variants(register):
             discriminator=Part("joint"),
             loss=Part("bidirectional"),
             sizes=(8,),
+            tags=("unconditional",),
             training=Training(batch_size=4, steps=10, loss_lr=1e-4),
         )
     )
@@ -33,6 +34,8 @@ def register_discriminators(register):
             self.head = nn.Sequential(nn.Linear(16 + latent_dim, 8), nn.Tanh(), nn.Linear(8, 1))
 
         def forward(self, images, label=None, latent=None):
+            if latent is None:  # images alone, which the paper's discriminator never sees
+                latent = images.new_zeros(len(images), self.head[0].in_features - 16)
             return self.head(torch.cat([self.features(images), latent], 1)).flatten()
 
     register("joint", Joint)

@@ -1,4 +1,4 @@
-"""CycleGAN: both directions in one generator and one discriminator; a real "image" is a pair along the channels."""
+"""CycleGAN: both directions in one generator, both judges in one discriminator, images without partners."""
 
 from ganzoo import Part, Training, Variant, hookimpl
 
@@ -15,7 +15,10 @@ def register_variants(register):
             discriminator=Part("one-a-side"),
             loss=Part("cycle"),
             sizes=(8,),
-            tags=("paired",),
+            task="translation",
+            inputs={"source": None},
+            pairing="independent",
+            tags=("translation",),
             training=Training(optimizer_options={"betas": (0.5, 0.999)}, batch_size=2, steps=10),
         )
     )
@@ -23,32 +26,29 @@ def register_variants(register):
 
 @hookimpl
 def register_generators(register):
-    import torch
     from torch import nn
 
     from ganzoo.networks import Generator
 
     class Translators(Generator):
-        """The latent is a pair of pictures, flattened; what comes back is the pair (A made of b, B made of a)."""
+        """Makes an output of the source, or with `back` a source of the output; it takes no latent."""
 
-        def __init__(self, image, width: int = 4):
+        latent_dim = 0
+
+        def __init__(self, sample, width: int = 4):
             super().__init__()
-            self.shape = (2 * image.channels, image.size, image.size)
-            self.latent_dim = 2 * image.channels * image.size**2
-            for side in ("to_a", "to_b"):
-                layers = [
-                    nn.Conv2d(image.channels, width, 3, 1, 1),
-                    nn.LeakyReLU(0.2),
-                    nn.Conv2d(width, image.channels, 3, 1, 1),
-                ]
-                self.add_module(side, nn.Sequential(*layers))
+            self.there, self.back = (self.translator(one, width) for one in (sample, sample.turned("source")))
 
-        def latent(self, n, random):
-            return torch.rand(n, self.latent_dim, generator=random, device=random.device) * 2 - 1
+        def translator(self, sample, width):
+            return nn.Sequential(
+                nn.Conv2d(sample.inputs["source"].shape[0], width, 3, 1, 1),
+                nn.LeakyReLU(0.2),
+                nn.Conv2d(width, sample.channels, 3, 1, 1),
+                nn.Tanh(),
+            )
 
-        def forward(self, latent, label=None):
-            a, b = latent.view(-1, *self.shape).chunk(2, 1)
-            return torch.cat([b + self.to_a(b), a + self.to_b(a)], 1)
+        def forward(self, latent, label=None, *, source, back=False):
+            return (self.back if back else self.there)(source)
 
     register("translators", Translators)
 
@@ -60,13 +60,12 @@ def register_discriminators(register):
     from contract.parts import TinyDiscriminator
 
     class OneASide(nn.Module):
-        def __init__(self, image):
+        def __init__(self, sample):
             super().__init__()
-            self.a, self.b = TinyDiscriminator(image), TinyDiscriminator(image)
+            self.output, self.source = TinyDiscriminator(sample), TinyDiscriminator(sample.turned("source"))
 
-        def forward(self, pair, label=None):
-            a, b = pair.chunk(2, 1)
-            return self.a(a), self.b(b)
+        def forward(self, images, label=None, side="output"):
+            return getattr(self, side)(images)
 
     register("one-a-side", OneASide)
 
@@ -78,29 +77,52 @@ def register_losses(register):
     from ganzoo.losses import Loss, Phase
 
     class Cycle(Loss):
-        """Zhu et al. 2017, equation 3 with least squares, and the identity term of section 5.2."""
+        """Zhu et al. 2017, equation 3 with least squares, the identity term of section 5.2, and a pool of fakes."""
 
         phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",), fresh=False))
 
-        def __init__(self, image, cycle: float = 10.0, identity: float = 5.0):
+        def __init__(self, sample, cycle: float = 10.0, identity: float = 5.0, pool: int = 4):
             super().__init__()
             self.cycle, self.identity = cycle, identity
+            self.register_buffer("pool", torch.zeros(pool, *sample.output.shape))
+            self.register_buffer("pooled", torch.zeros(()))
 
         def generator(self, turn):
-            fake = turn.generator(turn.real.flatten(1))
-            back = turn.generator(fake.flatten(1))
-            same = turn.generator(torch.cat(turn.real.chunk(2, 1)[::-1], 1).flatten(1))
+            source, output = turn["source"], turn["output"]
+            back = turn.made("back", source=output, back=True)
+            cycles = {
+                "source": (turn.made("source again", source=turn.fake, back=True) - source).abs().mean(),
+                "output": (turn.made("output again", source=back) - output).abs().mean(),
+            }
+            same = turn.made("same output", source=output), turn.made("same source", source=source, back=True)
             return {
-                "fake": sum((logits - 1).square().mean() for logits in turn.logits(fake)),
-                "cycle": self.cycle * 2 * (back - turn.real).abs().mean(),
-                "identity": self.identity * 2 * (same - turn.real).abs().mean(),
+                "fake": (turn.logits(turn.fake) - 1).square().mean(),
+                "fake source": (turn.logits(back, side="source") - 1).square().mean(),
+                "cycle": self.cycle * (cycles["source"] + cycles["output"]),
+                "identity": self.identity * ((same[0] - output).abs().mean() + (same[1] - source).abs().mean()),
             }
 
         def discriminator(self, turn):
-            fake = turn.generator(turn.real.flatten(1))
+            back = turn.made("back", source=turn["output"], back=True)
             return {
-                "real": sum((logits - 1).square().mean() / 2 for logits in turn.logits(turn.real)),
-                "fake": sum(logits.square().mean() / 2 for logits in turn.logits(fake)),
+                "real": (turn.logits(turn.real) - 1).square().mean() / 2,
+                "fake": turn.logits(self.from_pool(turn), stands_for="fake").square().mean() / 2,
+                "real source": (turn.logits(turn["source"], side="source") - 1).square().mean() / 2,
+                "fake source": turn.logits(back, side="source").square().mean() / 2,
             }
+
+        @torch.no_grad()
+        def from_pool(self, turn):
+            """Exchanges every other fake for one of the pool, the same in every process."""
+            fakes, chances = turn.gather(turn.fake), turn.gather(turn.uniform(2))
+            for fake, (which, chance) in zip(fakes.clone(), chances, strict=True):
+                if self.pooled < len(self.pool):
+                    self.pool[int(self.pooled)] = fake
+                    self.pooled += 1
+                elif chance < 0.5:
+                    self.pool[int(which * len(self.pool))] = fake
+            fresh = turn.uniform(1, 1, 1) < 0.5
+            old = self.pool[(turn.uniform() * self.pooled).long()]
+            return torch.where(fresh, turn.fake, old)
 
     register("cycle", Cycle)

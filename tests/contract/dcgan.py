@@ -15,6 +15,7 @@ def register_variants(register):
             discriminator=Part("tiny", {"norm": True}),
             loss=Part("non-saturating"),
             sizes=(8,),
+            tags=("unconditional",),
             training=Training(optimizer_options={"betas": (0.5, 0.999)}, batch_size=4, steps=10, ema=0.9),
         )
     )

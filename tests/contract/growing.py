@@ -11,10 +11,10 @@ from ganzoo.losses import Loss, Phase, Turn, gradient_penalty
 from ganzoo.networks import Generator, LeakyReLU
 
 
-def growth(step: int, stage: int, top: int) -> float:
-    """Returns how far the networks have grown: 0 is 4 pixels, 1 is 8; `stage` steady steps, `stage` fading ones, ..."""
-    doublings, within = divmod(step, 2 * stage)
-    return min(doublings + max(within - stage, 0) / stage, top)
+def growth(stages: float, top: int) -> float:
+    """Returns how far the networks have grown: 0 is 4 pixels, 1 is 8; one steady stage, one that fades in, ..."""
+    doublings, within = divmod(stages, 2)
+    return min(doublings + max(within - 1, 0), top)
 
 
 def double(x: Tensor) -> Tensor:
@@ -32,11 +32,11 @@ class GrowingGenerator(Generator):
         self.blocks = nn.ModuleList(nn.Conv2d(width, width, 3, 1, 1) for _ in range(top + 1))
         self.to_image = nn.ModuleList(nn.Conv2d(width, image.channels, 1) for _ in range(top + 1))
         self.act = LeakyReLU()
-        self.register_buffer("growth", torch.zeros(()))
+        self.register_buffer("stages", torch.tensor(2.0 * top))  # a schedule moves it during training
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        growth = float(self.growth)
-        floor, above = int(growth), growth - int(growth)
+        grown = growth(float(self.stages), len(self.blocks) - 1)
+        floor, above = int(grown), grown - int(grown)
         x = self.act(self.blocks[0](self.start(latent).view(-1, self.width, 4, 4)))
         for block in self.blocks[1 : floor + 1]:
             x = self.act(block(double(x)))
@@ -57,11 +57,11 @@ class GrowingDiscriminator(nn.Module):
         self.blocks = nn.ModuleList(nn.Conv2d(width, width, 3, 1, 1) for _ in range(top + 1))
         self.head = nn.Linear(width * 16, 1)
         self.act = LeakyReLU()
-        self.register_buffer("growth", torch.zeros(()))
+        self.register_buffer("stages", torch.tensor(2.0 * top))
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
-        growth = float(self.growth)
-        floor, above = int(growth), growth - int(growth)
+        grown = growth(float(self.stages), len(self.blocks) - 1)
+        floor, above = int(grown), grown - int(grown)
         x = self.act(self.from_image[floor](avg_pool2d(images, 2 ** (len(self.blocks) - 1 - floor))))
         if above:
             fine = self.act(self.from_image[floor + 1](avg_pool2d(images, 2 ** (len(self.blocks) - 2 - floor))))
@@ -76,16 +76,11 @@ class Growing(Loss):
 
     phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",)))
 
-    def __init__(self, image: SampleSpec, stage: int = 2, penalty: float = 10.0, drift: float = 0.001):
+    def __init__(self, image: SampleSpec, penalty: float = 10.0, drift: float = 0.001):
         super().__init__()
-        self.stage, self.penalty, self.drift = stage, penalty, drift
-
-    def grow(self, turn: Turn) -> None:
-        for network in (turn.generator, turn.discriminator):
-            network.growth.fill_(growth(turn.step, self.stage, len(network.blocks) - 1))
+        self.penalty, self.drift = penalty, drift
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
-        self.grow(turn)
         real, fake = turn.logits(turn.real), turn.logits(turn.fake)
         penalty = gradient_penalty(turn.logits, turn.real, turn.fake, turn.uniform(1, 1, 1))
         return {
@@ -95,5 +90,4 @@ class Growing(Loss):
         }
 
     def generator(self, turn: Turn) -> dict[str, Tensor]:
-        self.grow(turn)
         return {"fake": -turn.logits(turn.fake).mean()}

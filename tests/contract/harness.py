@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -10,11 +12,13 @@ from contract import VARIANTS
 from contract.parts import NonSaturating, TinyDiscriminator, TinyGenerator
 from ganzoo import ImageSpec, SampleSpec, Training, Variant
 from ganzoo.config.recipe import bind
-from ganzoo.data.sample import ImageBatches
+from ganzoo.data.sample import ImageBatches, LazyFields
 from ganzoo.engine.build import build_trainer
 from ganzoo.engine.trainer import Trainer
 from ganzoo.registry.discovery import Plugin
 from ganzoo.registry.registry import Registry
+from ganzoo.testing.subject import spec_of
+from ganzoo.variant import Field
 
 IMAGE = ImageSpec(8, 1)
 
@@ -28,16 +32,28 @@ def contract_registry() -> Registry:
 class Pictures(ImageBatches):
     """Smooth made-up pictures in [-1, 1] with labels, a pure function of their number."""
 
-    def __init__(self, image: SampleSpec, batch_size: int, channels: int | None = None):
-        self.image, self.batch_size, self.channels = image, batch_size, channels or image.channels
+    def __init__(self, image: SampleSpec, batch_size: int):
+        self.image, self.batch_size = image, batch_size
         self.asked: list[int] = []
 
     def images(self, number: int, part: slice = slice(None)) -> torch.Tensor:
         self.asked.append(number)
-        random = torch.Generator().manual_seed(number)
-        coarse = torch.rand(self.batch_size, self.channels, 4, 4, generator=random) * 2 - 1
-        size = (self.image.size, self.image.size)
-        return torch.nn.functional.interpolate(coarse, size=size, mode="bilinear")[part]
+        return self.field(self.image.output, number)[part]
+
+    def field(self, field: Field, seed: int) -> torch.Tensor:
+        random = torch.Generator().manual_seed(seed)
+        coarse = torch.rand(self.batch_size, field.shape[0], 4, 4, generator=random) * 2 - 1
+        return torch.nn.functional.interpolate(coarse, size=field.shape[1:], mode="bilinear")
+
+    def sample(self, number: int, part: slice) -> Mapping[str, torch.Tensor]:
+        places = enumerate(self.image.sources.items(), 1)
+        sources = {name: partial(self.field, field, number + 1000 * place) for place, (name, field) in places}
+        makers = {name: lambda make=make: make()[part] for name, make in sources.items()}
+        makers["output"] = partial(self.images, number, part)
+        return LazyFields({**makers, "label": partial(self.labels, number, part)})
+
+    def evaluation(self, count: int) -> Mapping[str, torch.Tensor]:
+        return self.sample(0, slice(0, count))
 
     def labels(self, number: int, part: slice = slice(None)) -> torch.Tensor | None:
         if not self.image.classes:
@@ -49,7 +65,7 @@ class Pictures(ImageBatches):
 
 def spec(variant: Variant) -> SampleSpec:
     """The smallest image that the variant is made for, with ten classes if it needs labels."""
-    return ImageSpec(variant.sizes[0], 1, 10 if variant.labels == "required" else 0)
+    return spec_of(variant, variant.sizes[0], 1, 10 if variant.labels == "required" else 0)
 
 
 def trainer_for(variant: Variant | str, registry: Registry, *, training=None, **more) -> Trainer:
@@ -58,8 +74,7 @@ def trainer_for(variant: Variant | str, registry: Registry, *, training=None, **
         variant = registry.get("variants", variant)
     variant = replace(variant, training=replace(variant.training, **(training or {})))
     image = spec(variant)
-    pictures = Pictures(image, variant.training.batch_size, 2 if "paired" in variant.tags else None)
-    return build_trainer(bind(variant, registry), image, pictures, **more)
+    return build_trainer(bind(variant, registry), image, Pictures(image, variant.training.batch_size), **more)
 
 
 def make(

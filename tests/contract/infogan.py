@@ -15,6 +15,7 @@ def register_variants(register):
             discriminator=Part("with-codes"),
             loss=Part("information"),
             sizes=(8,),
+            tags=("unconditional",),
             training=Training(optimizer_options={"betas": (0.5, 0.999)}, generator_lr=1e-3, batch_size=4, steps=10),
         )
     )

@@ -15,6 +15,7 @@ def register_variants(register):
             discriminator=Part("tiny"),
             loss=Part("least-squares"),
             sizes=(8,),
+            tags=("unconditional",),
             training=Training(batch_size=4, steps=10),
         )
     )

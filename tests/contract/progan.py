@@ -1,15 +1,16 @@
-"""ProGAN: the networks grow while they train; the loss derives from the step how far, in a buffer of each."""
+"""ProGAN: the networks grow while they train; a schedule says how far, in a buffer of each."""
 
-from ganzoo import Part, Training, Variant, hookimpl
+from ganzoo import Part, Schedule, Training, Variant, hookimpl
 
-STAGE = 2
+STAGE = 2  # steps
+STEPS = 10
 
 
 def still(phase: str, step: int) -> set[str]:
     """Layers of a resolution that has not begun, of the one below once that has faded out."""
     from contract.growing import growth
 
-    level = growth(step, STAGE, 2)
+    level = growth(step / STAGE, 2)
     idle = {index for index in range(3) if index > -(-level // 1)}
     hidden = {index for index in range(3) if index < level // 1 or index > -(-level // 1)}
     layers = {
@@ -33,15 +34,20 @@ def register_variants(register):
             year=2017,
             generator=Part("growing"),
             discriminator=Part("growing"),
-            loss=Part("growing", {"stage": STAGE}),
+            loss=Part("growing"),
             sizes=(16,),
+            tags=("unconditional",),
             training=Training(
                 optimizer_options={"betas": (0.0, 0.99)},
                 generator_lr=1e-3,
                 discriminator_lr=1e-3,
                 batch_size=4,
-                steps=10,
+                steps=STEPS,
                 ema=0.9,
+                schedules={
+                    f"{network}.stages": Schedule(from_value=0.0, to_value=STEPS / STAGE)
+                    for network in ("generator", "discriminator")
+                },
             ),
         )
     )

@@ -20,6 +20,7 @@ def register_variants(register):
             discriminator=Part("frozen-features"),
             loss=Part("hinge-over-scales"),
             sizes=(8,),
+            tags=("unconditional",),
             training=Training(batch_size=4, steps=10),
         )
     )

@@ -20,6 +20,7 @@ def register_variants(register):
             discriminator=Part("projection"),
             loss=Part("hinge-labelled"),
             sizes=(8,),
+            tags=("unconditional",),
             labels="required",
             training=Training(optimizer_options={"betas": (0.0, 0.9)}, batch_size=4, steps=10),
         )

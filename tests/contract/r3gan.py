@@ -20,6 +20,7 @@ def register_variants(register):
             discriminator=Part("tiny"),
             loss=Part("relativistic"),
             sizes=(8,),
+            tags=("unconditional",),
             training=Training(
                 optimizer_options={"betas": (0.0, 0.9)},
                 batch_size=4,

@@ -46,21 +46,28 @@ class StyleGenerator(Generator):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.to_rgb = Modulated(styles, width, image.channels, 1, False)
         self.register_buffer("mean_style", torch.zeros(styles))
+        self.register_buffer("noise", torch.randn(1, 1, 8, 8))
 
-    def mapping(self, latent: Tensor) -> Tensor:
+    def mapping(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         style = self.map(latent * (latent.square().mean(1, keepdim=True) + 1e-8).rsqrt())
         if self.training:
             with torch.no_grad():
                 self.mean_style.lerp_(style.float().mean(0).to(self.mean_style.dtype), 0.005)
         return style[:, None].expand(-1, LAYERS, -1)
 
-    def synthesis(self, styles: Tensor) -> Tensor:
+    def synthesis(self, styles: Tensor, label: Tensor | None = None) -> Tensor:
         x = self.start.expand(len(styles), -1, -1, -1)
         x = leaky_relu(self.first(x, styles[:, 0]), 0.2)
         x = interpolate(x, scale_factor=2, mode="nearest")
         x = self.second(x, styles[:, 1])
-        x = leaky_relu(x + self.noise_strength * torch.randn_like(x[:, :1]), 0.2)
-        return self.to_rgb(x, styles[:, 2])
+        noise = torch.randn_like(x[:, :1]) if self.training else self.noise
+        x = leaky_relu(x + self.noise_strength * noise, 0.2)
+        image = self.to_rgb(x, styles[:, 2])
+        return image if self.training else image.clamp(-1, 1)
+
+    def truncate(self, styles: Tensor, truncation: float) -> Tensor:
+        """Moves styles towards their mean (Karras et al. 2019, appendix B)."""
+        return torch.lerp(self.mean_style.expand_as(styles), styles, truncation)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         styles = self.mapping(latent)
@@ -97,7 +104,7 @@ class Lazy(Loss):
 
     def path_length(self, turn: Turn) -> dict[str, Tensor]:
         """Equation 4 of the paper, on half of the batch, in float32."""
-        half = turn.latent[: len(turn.latent) // 2]
+        half = turn.latent[: max(1, len(turn.latent) // 2)]
         with torch.autocast(half.device.type, enabled=False):
             styles = turn.generator.mapping(half)
             images = turn.generator.synthesis(styles)

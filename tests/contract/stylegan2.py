@@ -21,6 +21,7 @@ def register_variants(register):
             discriminator=Part("tiny"),
             loss=Part("lazy"),
             sizes=(8,),
+            tags=("unconditional",),
             training=Training(
                 optimizer_options={"betas": (0.0, 0.99)},
                 generator_lr=2e-3,

@@ -15,6 +15,7 @@ def register_variants(register):
             discriminator=None,
             loss=Part("evidence-lower-bound"),
             sizes=(8,),
+            tags=("unconditional",),
             training=Training(generator_lr=1e-3, batch_size=4, steps=10),
         )
     )

@@ -20,6 +20,7 @@ def register_variants(register):
             discriminator=Part("zero-bias-critic"),
             loss=Part("wasserstein-clipped"),
             sizes=(8,),
+            tags=("unconditional",),
             training=Training(optimizer="rmsprop", generator_lr=5e-5, discriminator_lr=5e-5, batch_size=4, steps=1000),
         )
     )

@@ -20,6 +20,7 @@ def register_variants(register):
             discriminator=Part("tiny"),
             loss=Part("wasserstein-penalty"),
             sizes=(8,),
+            tags=("unconditional",),
             training=Training(
                 optimizer_options={"betas": (0.5, 0.9)},
                 generator_lr=1e-4,

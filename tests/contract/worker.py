@@ -23,7 +23,7 @@ from ganzoo.engine.trainer import Trainer
 from ganzoo.losses import Regularizer
 
 # As one process with the whole batch: nothing in them couples the samples of a batch but by a mean.
-EXACT = ("wgan-gp", "infogan", "began")
+EXACT = ("wgan-gp", "infogan", "began", "cyclegan")
 CASES = (*EXACT, "dcgan", "ada")
 STEPS = 3
 

@@ -87,7 +87,7 @@ def test_micro_batches_run(registry, name):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_check_passes(registry, name):
     names = [check for check in CHECKS if check != "listing"]  # which starts a process to time an import
-    outcomes = run_checks(name, names, registry=registry)
+    outcomes = list(run_checks(name, names, registry=registry))
     assert [outcome for outcome in outcomes if outcome.state == "failed"] == []
     skipped = {outcome.check for outcome in outcomes if outcome.state != "ok"}
     assert skipped == ({"latents"} if name == "cyclegan" else set()), skipped

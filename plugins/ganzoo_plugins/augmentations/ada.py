@@ -66,8 +66,9 @@ class Adaptive(Augmentation):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def observe(self, real_logits: Tensor) -> None:
-        """Adds the signs of real logits to the statistics that adapt p."""
-        self.signs += real_logits.sign().sum()
+        """Adds the signs of real logits to the statistics that adapt p: of a map, each image's mean sign."""
+        signs = real_logits.sign()
+        self.signs += (signs if signs.ndim == 1 else signs.flatten(1).mean(1)).sum()
         self.seen += len(real_logits)
 
     def first_step(self, batch: int, epoch: float) -> float:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ganzoo import SampleSpec
+from ganzoo.errors import UsageError
 from ganzoo.losses import Regularizer, Turn
 from ganzoo.networks import shifted
 
@@ -55,17 +56,26 @@ class Consistency(Regularizer):
 
     T mirrors half of them and moves all by up to `shift`, a share of the image; zeros fill the uncovered part. As in
     mit-han-lab/data-efficient-gans (`CR_augment=flip,translation`); there T is applied after DiffAugment, here before,
-    with an independent sample of it. D(x) is what the loss already computed.
+    with an independent sample of it. D(x) is what the loss already computed. Maps of logits, which move with the image,
+    and images with a source, which would have to move too, are refused.
     """
+
+    kinds = ("image",)
 
     def __init__(self, image: SampleSpec, strength: float = 10.0, shift: float = 0.125):
         super().__init__()
         if not 0 <= shift < 1:
             raise ValueError(f"shift is a share of the image, at least 0 and below 1, not {shift}")
+        if image.sources:
+            raise ValueError(f"it moves images, and not the {' and '.join(image.sources)} that belongs to them")
         self.strength, self.shift = strength, shift
 
     def forward(self, turn: Turn) -> dict[str, Tensor]:
         before = turn.real_logits
+        if before.ndim > 1:
+            raise UsageError(
+                f"consistency compares logits, not maps of {tuple(before.shape[1:])} of them: leave it out."
+            )
         chance = turn.uniform(3)
         reach = int(self.shift * turn.real.shape[-1] + 0.5)
         down, right = ((chance[:, 1:] * (2 * reach + 1)).long().clamp(max=2 * reach) - reach).unbind(1)
@@ -112,7 +122,8 @@ class TopK(Regularizer):
 
     k shrinks from the whole batch to a share `least` of it, by `decay` with every epoch. The other fakes' logits are
     detached and the selected ones' gradients scaled by N/k, so that the gradient of a mean over the batch is that of a
-    mean over the k; the logged value is of all N. Each micro-batch and process selects among its own.
+    mean over the k; the logged value is of all N. Each micro-batch and process selects among its own. Maps of logits
+    are ranked by each fake's mean.
     """
 
     phase = "generator"
@@ -136,8 +147,9 @@ class TopK(Regularizer):
         k = self.kept(len(logits), turn.epoch)
         if k == len(logits):
             return logits
+        ranks = logits if logits.ndim == 1 else logits.flatten(1).mean(1)
         chosen = torch.zeros_like(logits).index_fill_(
-            0, logits.topk(k, dim=0, largest=not turn.real_is_low).indices.flatten(), len(logits) / k
+            0, ranks.topk(k, dim=0, largest=not turn.real_is_low).indices.flatten(), len(logits) / k
         )
         still = logits.detach()
         return still + chosen * (logits - still)

@@ -38,6 +38,7 @@ class Job:
     channels: int | None = None
     classes: int = 0
     extractor: str = "fashion-cnn"
+    second_extractor: str | None = None
     metrics: tuple[str, ...] = ()
     steps: int | None = None
     images: int | None = None

@@ -20,7 +20,7 @@ from ganzoo.bench.cells import (
     training_cells,
 )
 from ganzoo.bench.protocol import protocol_of, ranking_metric
-from ganzoo.bench.scorer import Scorer, default_reference, load_prepared
+from ganzoo.bench.scorer import Scorer, default_reference, load_prepared, unsuited
 from ganzoo.data import ArraySource, EncodedSource, ImageData
 from ganzoo.engine.device import choose_device
 from ganzoo.errors import GanzooError, PluginError, UsageError
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 REFERENCE = "fashion-mnist-test"
 EXTRACTOR, GENERIC = "fashion-cnn", "random-cnn"  # where none is chosen: for grey images, and for colour
+SECOND, NO_SECOND = "fashion-cnn-native", "none"  # where no second one is chosen: if it was made for the images
 ONLY_TRAINING = (
     *("data", "everything", "image_size", "channels", "conditional", "steps", "images", "minutes", "settings"),
     *("generator", "discriminator", "loss", "mixins", "points", "point_images", "precision"),
@@ -86,6 +87,7 @@ def plan_training(request: Request, registry: Registry) -> Planned:
     scorer = Scorer(job, registry, data, extractor)
     real = scorer.reference(size, data.channels)
     scorer = _without_empty_classes(scorer, [real], request)
+    second = _add_second(scorer, [real], request)
     job = scorer.job
     cells = training_cells(
         variants,
@@ -104,7 +106,7 @@ def plan_training(request: Request, registry: Registry) -> Planned:
             f"{job.point_images:,} at each point; --eval-images changes it."
         )
     scorer.reference_features(size, data.channels)
-    return Planned(job, cells, scorer, protocol_of(job, data, [real], scorer.extractor, registry))
+    return Planned(job, cells, scorer, protocol_of(job, data, [real], scorer.extractor, registry, second))
 
 
 def _refuse_unlabelled(
@@ -155,6 +157,7 @@ def plan_scoring(request: Request, registry: Registry) -> Planned:
     scorer = Scorer(job, registry, extractor=extractor)
     references = [scorer.reference(*shape) for shape in shapes]
     scorer = _without_empty_classes(scorer, references, request)
+    second = _add_second(scorer, references, request)
     job = scorer.job
     cells = tuple(
         Cell(name=name, variant=info.variant, data=references[0].name, seed=seed, source=source)
@@ -164,7 +167,7 @@ def plan_scoring(request: Request, registry: Registry) -> Planned:
     _check_numbers(job, scorer, references, trained=False)
     for shape in shapes:
         scorer.reference_features(*shape)
-    return Planned(job, cells, scorer, protocol_of(job, None, references, scorer.extractor, registry))
+    return Planned(job, cells, scorer, protocol_of(job, None, references, scorer.extractor, registry, second))
 
 
 def _generic() -> Extractor:
@@ -190,6 +193,28 @@ def _without_empty_classes(scorer: Scorer, references: Sequence[ImageData], requ
     kept = tuple(name for name, metric in scorer.metrics.items() if not needs_classes(metric))
     job = replace(scorer.job, metrics=kept)
     return Scorer(job, scorer.registry, scorer.data if job.data else None, scorer.extractor)
+
+
+def _add_second(scorer: Scorer, references: Sequence[ImageData], request: Request) -> Extractor | None:
+    """Adds the second extractor to a scorer and returns it: the one that was asked for, else SECOND if it suits.
+
+    None without one. UsageError if it is the first; a warning if it was not made for the images.
+    """
+    name, first = request.second_extractor, scorer.extractor.name
+    if name == NO_SECOND or (name is None and first == SECOND):
+        return None
+    if name == first:
+        raise UsageError(
+            f"--second-extractor {name} is the first extractor too: name another, or '{NO_SECOND}' for none."
+        )
+    second = load_extractor(name or SECOND)
+    trouble = [text for reference in references if (text := unsuited(second, reference))]
+    if trouble and name is None:
+        return None
+    if trouble:
+        log.warning(f"Distances between features of the second extractor say little here: {trouble[0]}")
+    scorer.score_also_by(second)
+    return second
 
 
 def _refuse_variants(sources: Sequence[str], registry: Registry) -> None:

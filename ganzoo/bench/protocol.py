@@ -23,9 +23,17 @@ RANKED_BY = ("frechet", "kid")  # the first of them that is measured; of both, l
 
 
 def protocol_of(
-    job: Job, data: ImageData | None, references: Sequence[ImageData], extractor: Extractor, registry: Registry
+    job: Job,
+    data: ImageData | None,
+    references: Sequence[ImageData],
+    extractor: Extractor,
+    registry: Registry,
+    second: Extractor | None = None,
 ) -> dict[str, Any]:
-    """Returns protocol.json as plain values, equal for all shards and machines that give the same numbers."""
+    """Returns protocol.json as plain values, equal for all shards and machines that give the same numbers.
+
+    Without a `second` extractor it is that of before there could be one.
+    """
     import numpy
     import torch
 
@@ -46,6 +54,7 @@ def protocol_of(
         },
         "seeds": "a cell's seed decides its initialization, batches and noise, and the latents that are scored",
         "extractor": {"name": extractor.name, "fingerprint": extractor.fingerprint},
+        **({} if second is None else {"second_extractor": _second_facts(job, second)}),
         "metrics": list(job.metrics),
         "ranking": named(ranking_metric(job.metrics), extractor.name),
         "precision": job.precision,
@@ -61,11 +70,15 @@ def protocol_of(
     }
 
 
+def _second_facts(job: Job, second: Extractor) -> dict[str, Any]:
+    return {"name": second.name, "fingerprint": second.fingerprint, "metrics": [ranking_metric(job.metrics)]}
+
+
 def _measuring_plugins(job: Job, registry: Registry) -> dict[str, str]:
-    """Returns the versions of third-party plugins that measure: the extractor, metrics and data sets."""
+    """Returns the versions of third-party plugins that measure: extractors, metrics and data sets."""
     sources = [source.partition(":")[0] for source in (job.data, job.reference) if source]
     named = [
-        ("extractors", job.extractor),
+        *(("extractors", name) for name in (job.extractor, job.second_extractor) if name),
         *(("metrics", name) for name in job.metrics),
         *(("datasets", name) for name in sources),
     ]

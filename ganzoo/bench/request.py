@@ -27,6 +27,7 @@ class Request:
     eval_images: int | None = None
     point_images: int | None = None
     extractor: str | None = None
+    second_extractor: str | None = None
     metrics: tuple[str, ...] = ()
     jobs: int | None = None
     shard: str | None = None

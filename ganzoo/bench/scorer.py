@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from ganzoo.bench.cells import Cell, Job
+from ganzoo.bench.protocol import ranking_metric
 from ganzoo.bench.row import Event
 from ganzoo.data import ArraySource, EncodedSource, ImageData, load_images
 from ganzoo.errors import GanzooError, InterruptedRun, PluginError, UsageError
@@ -23,7 +25,7 @@ from ganzoo.metrics.features import (
     Extractor,
     FeatureSet,
     as_images,
-    extract_features,
+    extract_by_each,
     load_extractor,
     needs_classes,
     needs_of,
@@ -47,8 +49,19 @@ class Evaluation(NamedTuple):
     errors: tuple[str, ...] = ()
 
 
+class Measures(NamedTuple):
+    """Names an extractor, the metrics of its features, and what they need of them."""
+
+    extractor: Extractor
+    metrics: Mapping[str, Callable]
+    needs: tuple[str, ...]
+
+
 class Scorer:
-    """Scores models against the reference images of a job; everything that is loaded is loaded once."""
+    """Scores models against the reference images of a job; everything that is loaded is loaded once.
+
+    `second` is the second extractor's measures, the metric that ranks; None without one.
+    """
 
     def __init__(
         self,
@@ -60,9 +73,24 @@ class Scorer:
         self.job, self.registry, self._data = job, registry, data
         self.extractor = extractor or load_extractor(job.extractor)
         self.metrics = {name: registry.get("metrics", name) for name in job.metrics}
-        self.needs = needs_of(self.metrics, self.extractor)
+        self.second: Measures | None = None
+        self._first = Measures(self.extractor, self.metrics, needs_of(self.metrics, self.extractor))
+        if job.second_extractor is not None:
+            self.score_also_by(load_extractor(job.second_extractor))
         self.reference = cache(self._reference)
         self.reference_features = cache(self._reference_features)
+
+    def score_also_by(self, extractor: Extractor) -> None:
+        """Adds a second extractor to the scores; call it before anything is scored."""
+        name = ranking_metric(self.job.metrics)
+        metrics = {name: self.metrics[name]}
+        self.job = replace(self.job, second_extractor=extractor.name)
+        self.second = Measures(extractor, metrics, needs_of(metrics, extractor))
+
+    @property
+    def measures(self) -> tuple[Measures, ...]:
+        """What is measured by the first extractor, and by the second if there is one."""
+        return (self._first, self.second) if self.second else (self._first,)
 
     @property
     def data(self) -> ImageData:
@@ -79,19 +107,14 @@ class Scorer:
         assert self.job.reference is not None
         return load_prepared(self.job, self.job.reference, self.registry, size=size, channels=channels)
 
-    def _reference_features(self, size: int, channels: int) -> FeatureSet:
-        return reference_features(self.reference(size, channels), self.extractor, self.needs)
+    def _reference_features(self, size: int, channels: int) -> tuple[FeatureSet, ...]:
+        """The features of the reference by each extractor."""
+        reference = self.reference(size, channels)
+        return tuple(reference_features(reference, one.extractor, one.needs) for one in self.measures)
 
     def unsuited(self, reference: ImageData) -> str:
         """Says why the extractor's classes mean nothing for these images; empty if it was made for them."""
-        if self.extractor.suits(reference):
-            return ""
-        colour = "in colour" if reference.channels == 3 else "grey"
-        names = f" of classes {quoted(', '.join(reference.classes[:3]))}" if reference.classes else ""
-        return (
-            f"the extractor '{self.extractor.name}' is for {self.extractor.purpose}, and the images{names} in "
-            f"{quoted(reference.name)} are {colour}, {reference.size} pixels."
-        )
+        return unsuited(self.extractor, reference)
 
     def remarks(self, size: int, channels: int) -> list[Event]:
         """Returns the event of a row whose images are not those that the extractor was made for, else none."""
@@ -104,32 +127,62 @@ class Scorer:
         A metric that fails costs its own number alone.
         """
         watch = _Stopwatch(model.stream(images, seed, batch_size=BATCH))
-        fake = extract_features((as_images(to_uint8(batch)) for batch in watch), self.extractor, self.needs)
-        fake = with_codes_and_labels(fake, model, seed, self.extractor)
-        real = self.reference_features(model.image.size, model.image.channels)
+        wanted = [(one.extractor, one.needs) for one in self.measures]
+        fakes = extract_by_each((as_images(to_uint8(batch)) for batch in watch), wanted)
+        reals = self.reference_features(model.image.size, model.image.channels)
+        reference = self.reference(model.image.size, model.image.channels)
         scores: dict[str, float | None] = {}
-        errors = []
-        unsuited = self.unsuited(self.reference(model.image.size, model.image.channels))
-        for name, metric in self.metrics.items():
-            if unsuited and needs_classes(metric):
-                scores[named(name, self.extractor.name)] = None
-                errors.append(f"The metric '{name}' is left out: {unsuited}")
-                continue
-            try:
-                found = measure(real, fake, self.extractor, {name: metric}, seed)
-                if twice := found.keys() & scores.keys():
-                    raise PluginError(
-                        f"The metric '{name}' gives '{min(twice)}', as another does; it must choose another name."
-                    )
-            except InterruptedRun:
-                raise
-            except Exception as error:  # a plugin's metric may raise anything, and a training of hours must not be lost
-                scores[named(name, self.extractor.name)] = None
-                text = one_line(error)
-                errors.append(text if f"metric '{name}'" in text else f"The metric '{name}' failed: {text}")
-            else:
-                scores.update((label, value if math.isfinite(value) else None) for label, value in found.items())
+        errors: list[str] = []
+        for own, real, fake in zip(self.measures, reals, fakes, strict=True):
+            samples = with_codes_and_labels(fake, model, seed, own.extractor)
+            found, failed = _measured(own, real, samples, seed, unsuited(own.extractor, reference))
+            scores |= found
+            errors += failed
         return Evaluation(scores, watch.seconds, tuple(errors))
+
+
+def unsuited(extractor: Extractor, reference: ImageData) -> str:
+    """Says why an extractor's classes mean nothing for these images; empty if it was made for them."""
+    if extractor.suits(reference):
+        return ""
+    colour = "in colour" if reference.channels == 3 else "grey"
+    names = f" of classes {quoted(', '.join(reference.classes[:3]))}" if reference.classes else ""
+    return (
+        f"the extractor '{extractor.name}' is for {extractor.purpose}, and the images{names} in "
+        f"{quoted(reference.name)} are {colour}, {reference.size} pixels."
+    )
+
+
+def _measured(
+    own: Measures, real: FeatureSet, fake: FeatureSet, seed: int, classless: str
+) -> tuple[dict[str, float | None], list[str]]:
+    """Computes the metrics of one extractor's features, and returns them with the errors of those that failed.
+
+    `classless` says why its classes mean nothing for these images; it is empty where they mean something.
+    """
+    scores: dict[str, float | None] = {}
+    errors: list[str] = []
+    for name, metric in own.metrics.items():
+        label = named(name, own.extractor.name)
+        if classless and needs_classes(metric):
+            scores[label] = None
+            errors.append(f"The metric '{name}' is left out: {classless}")
+            continue
+        try:
+            found = measure(real, fake, own.extractor, {name: metric}, seed)
+            if twice := found.keys() & scores.keys():
+                raise PluginError(
+                    f"The metric '{name}' gives '{min(twice)}', as another does; it must choose another name."
+                )
+        except InterruptedRun:
+            raise
+        except Exception as error:  # a plugin's metric may raise anything, and a training of hours must not be lost
+            scores[label] = None
+            text = one_line(error)
+            errors.append(text if f"metric '{name}'" in text else f"The metric '{name}' failed: {text}")
+        else:
+            scores |= {label: value if math.isfinite(value) else None for label, value in found.items()}
+    return scores, errors
 
 
 def save_samples(model: Model, cell: Cell, job: Job) -> str:

@@ -53,7 +53,8 @@ def _protocol(job: Job, shapes: tuple[tuple[int, int], ...]) -> dict[str, Any]:
     """Returns the protocol by which this process measures."""
     scorer = _scorer(job)
     references = [scorer.reference(*shape) for shape in shapes]
-    return protocol_of(job, scorer.data if job.data else None, references, scorer.extractor, registry())
+    second = scorer.second.extractor if scorer.second else None
+    return protocol_of(job, scorer.data if job.data else None, references, scorer.extractor, registry(), second)
 
 
 def main() -> int:

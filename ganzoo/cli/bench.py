@@ -70,6 +70,12 @@ class BenchCommand(click.Command):
     help="Feature extractor by which images are compared. [default: fashion-cnn; random-cnn if images are in colour]",
 )
 @click.option(
+    "--second-extractor",
+    metavar="TEXT|none",
+    help="Score by this extractor too, with the metric that ranks, to see how much the ranking depends on the first. "
+    "[default: fashion-cnn-native for small grey images of garments, else none]",
+)
+@click.option(
     "--metric",
     "metrics",
     multiple=True,
@@ -133,7 +139,7 @@ def merge(folders: tuple[Path, ...], out: Path, as_json: bool) -> None:
 
 def _print(rows: list[Row], out: Path, as_json: bool, asked: tuple[str, ...] = ()) -> None:
     from ganzoo.bench.report.markup import clean
-    from ganzoo.bench.report.terminal import table, without_number
+    from ganzoo.bench.report.terminal import dependence, table, without_number
 
     for line in without_number(rows):
         click.echo(f"Warning: {clean(line)}", err=True)
@@ -143,5 +149,5 @@ def _print(rows: list[Row], out: Path, as_json: bool, asked: tuple[str, ...] = (
     if not rows:  # a shard without a cell, or shards without a row
         click.echo(f"{out} has no rows, and so no report.", err=True)
         return
-    click.echo("\n".join(table(rows, asked)))
+    click.echo("\n".join([*table(rows, asked), *dependence(rows)]))
     click.echo(f"Report: {out / 'report.html'}", err=True)

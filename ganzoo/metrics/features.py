@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -121,21 +121,48 @@ def needs_classes(metric: Callable) -> bool:
 
 def extract_features(batches: Iterable[Tensor], extractor: Extractor, needs: tuple[str, ...]) -> FeatureSet:
     """Extracts the features of batches of images (N, C, H, W) in [-1, 1]; PluginError names an extractor that fails."""
-    moments, features, logits = None, [], []
+    (found,) = extract_by_each(batches, [(extractor, needs)])
+    return found
+
+
+def extract_by_each(
+    batches: Iterable[Tensor], wanted: Sequence[tuple[Extractor, tuple[str, ...]]]
+) -> tuple[FeatureSet, ...]:
+    """Extracts the features of batches of images by several extractors, each with its needs, in one pass."""
+    collectors = [_Collector(extractor, needs) for extractor, needs in wanted]
     with torch.inference_mode():
         for images in batches:
-            batch = checked_features(call(extractor, extractor.network, images), len(images), extractor.name)
-            moments = moments or Moments(batch.shape[1])
-            moments.update(batch)
-            if "features" in needs or moments.count <= moments.dimensions:
-                features.append(batch)
-            else:
-                features.clear()
-            if "logits" in needs:
-                logits.append(checked_logits(call(extractor, extractor.classify, batch), len(images), extractor))
-    if moments is None:
-        raise UsageError("There are no images to extract features from.")
-    return FeatureSet(moments, torch.cat(features) if features else None, torch.cat(logits) if logits else None)
+            for collector in collectors:
+                collector.add(images)
+    return tuple(collector.found() for collector in collectors)
+
+
+class _Collector:
+    """Collects what an extractor finds in batches of images."""
+
+    def __init__(self, extractor: Extractor, needs: tuple[str, ...]):
+        self.extractor, self.needs = extractor, needs
+        self.moments: Moments | None = None
+        self.features: list[Tensor] = []
+        self.logits: list[Tensor] = []
+
+    def add(self, images: Tensor) -> None:
+        extractor = self.extractor
+        batch = checked_features(call(extractor, extractor.network, images), len(images), extractor.name)
+        self.moments = self.moments or Moments(batch.shape[1])
+        self.moments.update(batch)
+        if "features" in self.needs or self.moments.count <= self.moments.dimensions:
+            self.features.append(batch)
+        else:
+            self.features.clear()
+        if "logits" in self.needs:
+            self.logits.append(checked_logits(call(extractor, extractor.classify, batch), len(images), extractor))
+
+    def found(self) -> FeatureSet:
+        if self.moments is None:
+            raise UsageError("There are no images to extract features from.")
+        features = torch.cat(self.features) if self.features else None
+        return FeatureSet(self.moments, features, torch.cat(self.logits) if self.logits else None)
 
 
 def call(extractor: Extractor, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:

@@ -68,6 +68,7 @@ def test_a_fresh_process_gives_the_row_of_a_forked_one(tmp_path, monkeypatch):
     (row,) = benches.rows(tmp_path / "bench")
     cell = Cell(name="vae.fashion-mnist", variant="vae", data="fashion-mnist-test", seed=0, source="vae.fashion-mnist")
     eyes = {"reference": "fashion-mnist-test", "metrics": ("frechet", "classes"), "eval_images": 20}
+    eyes |= {"second_extractor": "fashion-cnn-native"}
     job = Job(folder=str(tmp_path / "apart"), kind="pretrained", **eyes)
     (tmp_path / "apart/cells").mkdir(parents=True)
     line = json.dumps({"cell": cell.to_json(), "job": job.to_json(), "protocol": row["protocol"]}) + "\n"

@@ -101,6 +101,7 @@ def of_section(report: Report, section: Section, number: int) -> Markup:
         tag("p", "Protocol ", tag("code", section.protocol[:12]), class_="quiet"),
     ]
     parts.append(table(tables.ranking_table(section)))
+    parts += [tag("p", line) for line in sentences.on_extractors(section)]
     plots = [plot for plot in (svg.seeds_chart(section), *_curves(section)) if plot]
     if plots:
         parts.append(tag("div", *plots, class_="plots"))

@@ -44,17 +44,20 @@ def render(report: Report) -> str:
 
 def of_section(report: Report, section: Section) -> list[str]:
     parts = [f"## {escaped(sentences.heading(section))}", f"Protocol {section.protocol[:12]}."]
-    for table in (tables.ranking_table(section), *tables.tables(section)):
-        lines = [tuple(cell(text) for text in row) for row in table.rows]
-        parts += [
-            f"### {table.title}",
-            grid(table.columns, lines, table),
-            *([escaped(table.note)] if table.note else []),
-        ]
+    parts += titled(tables.ranking_table(section))
+    parts += [escaped(line) for line in sentences.on_extractors(section)]
+    for table in tables.tables(section):
+        parts += titled(table)
     galleries = report.galleries(section)
     if galleries:
         parts += ["### Samples", *pictures([(summary.name, found[0]) for _, summary, found in galleries])]
     return parts
+
+
+def titled(table: Table) -> list[str]:
+    """Renders a table with its title and note."""
+    lines = [tuple(cell(text) for text in row) for row in table.rows]
+    return [f"### {table.title}", grid(table.columns, lines, table), *([escaped(table.note)] if table.note else [])]
 
 
 def cell(text: tables.Text) -> str:

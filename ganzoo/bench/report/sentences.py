@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ganzoo.bench.report.dependence import dependences
 from ganzoo.bench.report.summary import Section
 from ganzoo.bench.report.tables import duration, number
 from ganzoo.bench.row import Row, differences
@@ -20,6 +21,9 @@ READING = (
     "a score is left out of a mean, and the table states of how many seeds a mean is.",
     "A number is named by metric and extractor, as in frechet[fashion-cnn]; only numbers of one extractor and one "
     "protocol compare.",
+    "An extractor sees some faults and overlooks others. Where a second one scored too, a sentence says how many pairs "
+    "of variants it would rank the other way round; Kendall's tau is 1 for the same order, 0 for unrelated ones and -1 "
+    "for the reverse. Pairs that differ by less than seeds do may swap by chance.",
 )
 LINES = "Thin lines are seeds, the thick one is the mean of those that finished; a cross marks where one ended early."
 
@@ -81,3 +85,17 @@ def protocol_differences(
             sentence = f"Protocol {key[:12]} differs from {keys[0][:12]} in:"
             compared.append((sentence, differences(protocols[keys[0]], protocols[key])))
     return compared
+
+
+def on_extractors(section: Section) -> list[str]:
+    """Says how much a section's ranking depends on the extractor; nothing of fewer than three variants."""
+    lines = []
+    for found in dependences(section):
+        swaps = "no pair swaps" if not found.swapped else f"{found.swapped} of {found.pairs} pairs swap"
+        moved = [f"{move.name} ({move.first} to {move.second})" for move in found.moves]
+        most = f"; ranks that move most: {', '.join(moved)}" if moved else ""
+        lines.append(
+            f"How much the ranking depends on the extractor: between {found.first} and {found.second}, {swaps} among "
+            f"{found.variants} variants (Kendall's tau {number(found.tau, 2)}){most}."
+        )
+    return lines

@@ -110,6 +110,24 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
+def kendall(one: Sequence[float], other: Sequence[float]) -> tuple[float | None, int]:
+    """Returns Kendall's tau-b of two lists of values, and how many of the pairs they order in opposite ways.
+
+    1 is the same order, -1 the reverse (Kendall 1945); it is None where all values of a list are equal.
+    """
+    signs = [
+        (_sign(one[a] - one[b]), _sign(other[a] - other[b])) for a, b in combinations(range(len(one)), 2)
+    ]  # of each pair in both lists
+    apart = math.prod(sum(pair[side] != 0 for pair in signs) for side in (0, 1))
+    agreement = sum(first * second for first, second in signs)
+    swapped = sum(first * second < 0 for first, second in signs)
+    return (agreement / math.sqrt(apart) if apart else None), swapped
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
+
+
 @cache
 def student_quantile(share: float, freedom: float) -> float:
     """Returns the quantile of Student's distribution for a `share` above one half, to 1e-12, by bisection."""

@@ -79,6 +79,10 @@ class Summary:
         """Returns the `metric` at the "best" or the "final" score; None if no seed has it."""
         return Estimate.of([value for row in self.rows if (value := value_of(getattr(row, which), metric)) is not None])
 
+    def ranked_by(self, metric: str) -> Estimate | None:
+        """Returns the estimate of a metric that ranks: of the best scores, else of the final ones."""
+        return self.estimate(metric, "best") or self.estimate(metric, "final")
+
     def lacks(self, metric: str) -> bool:
         """Returns True if the metric was never computed for this variant (as opposed to being NaN)."""
         found = [score.scores for row in self.rows for score in (row.best, row.final) if score is not None]
@@ -145,7 +149,7 @@ class Section:
         scored = [
             (estimate.mean * -direction(self.ranking), summary)
             for summary in self.summaries
-            if (estimate := summary.estimate(self.ranking, "best") or summary.estimate(self.ranking, "final"))
+            if (estimate := summary.ranked_by(self.ranking))
         ]
         scored.sort(key=lambda pair: pair[0])
         places = [(1 + sum(value < own for value, _ in scored), summary) for own, summary in scored]
@@ -202,14 +206,24 @@ def _section(rows: list[Row], asked: str | None) -> Section:
 
 
 def metrics_of(rows: Iterable[Row]) -> list[str]:
-    """Returns the names of all numbers but deviations, the known ones in the order of this module, then the others."""
-    found = {
+    """Returns the names of all numbers but deviations, the known ones in the order of this module, then the others.
+
+    Of one number by several extractors, that by the extractor which rows name first comes first.
+    """
+    found = extractors_in_order(
         name
         for row in rows
         for score in (row.best, row.final, *row.points)
         if score is not None
         for name in score.scores
-    }
+    )
     order = {name: place for place, name in enumerate((*LOWER[:2], *HIGHER, *LOWER[2:]))}
     kept = [name for name in found if not name.partition("[")[0].endswith("-deviation")]
-    return sorted(kept, key=lambda name: (order.get(name.partition("[")[0], len(order)), name))
+    return sorted(kept, key=lambda name: order.get(name.partition("[")[0], len(order)))
+
+
+def extractors_in_order(labels: Iterable[str]) -> list[str]:
+    """Sorts names of numbers, each once: by extractor, the one that is named first before the others, then by name."""
+    named = list(dict.fromkeys(labels))
+    extractors = [label.partition("[")[2] for label in named]
+    return sorted(named, key=lambda label: (extractors.index(label.partition("[")[2]), label))

@@ -155,7 +155,7 @@ def every_metric(section: Section) -> Table:
 def _measured(summary: Summary, metric: str) -> Text:
     if summary.lacks(metric):
         return Text(NONE)
-    return estimated(summary.estimate(metric, "best") or summary.estimate(metric, "final"), summary.counts["seeds"])
+    return estimated(summary.ranked_by(metric), summary.counts["seeds"])
 
 
 def by_time(section: Section) -> Table | None:

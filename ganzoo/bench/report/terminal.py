@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from statistics import mean, stdev
 from typing import Literal
 
-from ganzoo.bench.report.summary import direction
+from ganzoo.bench.report.sentences import on_extractors
+from ganzoo.bench.report.summary import direction, extractors_in_order, sections
 from ganzoo.bench.row import Row
 from ganzoo.files.text import printable
 
@@ -43,6 +44,11 @@ def _table(rows: Sequence[Row], asked: Collection[str]) -> list[str]:
     return _aligned([head, *(cells for _, cells in sorted(lines, key=lambda line: line[0]))])
 
 
+def dependence(rows: Sequence[Row]) -> list[str]:
+    """Returns the sentences on how much rankings depend on the extractor, with control characters escaped."""
+    return [printable(line) for section in sections(rows) for line in on_extractors(section)]
+
+
 def without_number(rows: Sequence[Row]) -> list[str]:
     """Returns a line for each number that a finished cell lacks: its metric raised, or its value is not finite."""
     lacking: dict[str, list[Row]] = {}
@@ -64,7 +70,7 @@ def without_number(rows: Sequence[Row]) -> list[str]:
 
 def _labels(rows: Sequence[Row], asked: Collection[str]) -> list[str]:
     """Returns the names of the numbers to show that were measured."""
-    there = sorted({label for row in rows if row.best for label in row.best.scores})
+    there = extractors_in_order(label for row in rows if row.best for label in row.best.scores)
     names = {label: label.partition("[")[0] for label in there}
     usual = [label for name in SHOWN for label in there if names[label] == name]
     others = [

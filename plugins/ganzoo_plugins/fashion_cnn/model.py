@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,8 @@ GREY = (0.299, 0.587, 0.114)
 PREPROCESSING = (
     f"RGB to grey by ITU-R BT.601 {GREY}; antialiased bilinear to {SIZE}x{SIZE} unless it is that; values in [-1, 1]"
 )
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class LargestOfFour(nn.Module):
@@ -75,9 +78,7 @@ class FashionCNN(nn.Module):
 
         Raises CheckpointError if the file has another sha256.
         """
-        network = cls()
-        network.load_state_dict({name: _widened(tensor) for name, tensor in read_weights(file, sha256).items()})
-        return network.eval().requires_grad_(False)
+        return read_network(cls(), file, sha256)
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns features (N, 128)."""
@@ -88,8 +89,7 @@ class FashionCNN(nn.Module):
 
         Classes that are named by numbers count as unnamed.
         """
-        named = {name for name in classes if not name.isdecimal()}
-        return image.channels == 1 and SIZES[0] <= image.size <= SIZES[1] and named <= set(CLASSES)
+        return made_for_garments(image, classes)
 
     def classify(self, features: Tensor) -> Tensor:
         """Returns logits (N, 10) of `forward`'s features."""
@@ -102,14 +102,37 @@ class FashionCNN(nn.Module):
 
 def prepared(images: Tensor) -> Tensor:
     """Converts images (N, 1 or 3, H, W) to the network's input: grey, float32, 28 × 28."""
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise UsageError(f"fashion-cnn takes images (N, 1 or 3, H, W), not {tuple(images.shape)}.")
-    images = images.float()
-    if images.shape[1] == 3:
-        images = (images * images.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)
+    images = grey(images, "fashion-cnn")
     if images.shape[2:] != (SIZE, SIZE):
         images = functional.interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
     return images
+
+
+def grey(images: Tensor, extractor: str, least: int = 1) -> Tensor:
+    """Converts images (N, 1 or 3, H, W) to grey ones (N, 1, H, W) in float32.
+
+    Raises UsageError for other shapes, and for sides of fewer than `least` pixels.
+    """
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise UsageError(f"{extractor} takes images (N, 1 or 3, H, W), not {tuple(images.shape)}.")
+    if min(images.shape[2:]) < least:
+        raise UsageError(f"{extractor} takes images of at least {least} pixels, not {tuple(images.shape[2:])}.")
+    images = images.float()
+    if images.shape[1] == 3:
+        images = (images * images.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)
+    return images
+
+
+def made_for_garments(image: SampleSpec, classes: tuple[str, ...]) -> bool:
+    """Returns True for grey images of 28 to 32 pixels whose classes are garments, or are named by numbers."""
+    named = {name for name in classes if not name.isdecimal()}
+    return image.channels == 1 and SIZES[0] <= image.size <= SIZES[1] and named <= set(CLASSES)
+
+
+def read_network(network: Network, file: Path, sha256: str) -> Network:
+    """Reads the weights of a network, frozen and in evaluation mode; CheckpointError if the file has another sha256."""
+    network.load_state_dict({name: _widened(tensor) for name, tensor in read_weights(file, sha256).items()})
+    return network.eval().requires_grad_(False)
 
 
 def read_weights(file: Path, sha256: str) -> dict[str, Tensor]:
@@ -122,7 +145,7 @@ def read_weights(file: Path, sha256: str) -> dict[str, Tensor]:
         raise CheckpointError(f"{file} cannot be read: {problem.strerror}. Install ganzoo again.") from problem
     if hashlib.sha256(data).hexdigest() != sha256:
         raise CheckpointError(
-            f"{file} is damaged: its sha256 is not that of the weights of fashion-cnn. Install ganzoo again."
+            f"{file} is damaged: its sha256 is not that of the weights of {file.stem}. Install ganzoo again."
         )
     return load(data)
 

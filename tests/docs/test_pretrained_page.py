@@ -9,6 +9,7 @@ import pytest
 from paths import DOCS
 
 import ganzoo
+from ganzoo.bench.report.statistics import kendall
 
 PAGE = (DOCS / "pretrained.md").read_text(encoding="utf-8")
 EMBEDDED = {
@@ -33,3 +34,18 @@ def test_the_page_says_what_the_weights_say(tag):
     assert f"$ {config['training']['command']}\n" in PAGE
     assert f"ganzoo sample {tag} " in PAGE and config["license"] == "MIT"
     assert config["metrics"]["modes[fashion-cnn]"] == 10
+
+
+def test_the_table_of_two_extractors_has_the_order_that_it_states():
+    """Its first column is that of the weights; ranks and the sentence below it follow from the numbers."""
+    lines = PAGE.partition("## As two extractors see them")[2].splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| `")]
+    assert {tag.strip("`") for tag, *_ in cells} == set(EMBEDDED)
+    first, second = ([float(row[place]) for row in cells] for place in (1, 3))
+    assert [row[1] for row in cells] == [
+        f"{facts(row[0].strip('`'))['metrics']['frechet[fashion-cnn]']:.3g}" for row in cells
+    ]
+    for place, values in ((2, first), (4, second)):
+        assert [int(row[place]) for row in cells] == [1 + sum(other < own for other in values) for own in values]
+    tau, swapped = kendall(first, second)
+    assert f"Of {len(cells) * (len(cells) - 1) // 2} pairs {swapped} swap (Kendall's tau {tau:.2f})" in PAGE

@@ -269,6 +269,18 @@ for name in sys.argv[1:]:
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
+def test_no_text_shows_an_object_as_python_does():
+    """`{self}` in a message is the text of `__str__`; without one it is `Guard(target=..., limit=...)`."""
+    shown = []
+    for file in [*CORE, *PLUGINS]:
+        for kind in [node for node in ast.walk(tree(file)) if isinstance(node, ast.ClassDef)]:
+            if any(isinstance(node, ast.FunctionDef) and node.name == "__str__" for node in kind.body):
+                continue
+            values = [node.value for node in ast.walk(kind) if isinstance(node, ast.FormattedValue)]
+            shown += [f"{place(file)}:{value.lineno}" for value in values if ast.unparse(value) == "self"]
+    assert shown == []
+
+
 def test_functions_are_short():
     long = {}
     for file in [*CORE, *PLUGINS]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 from collections.abc import Iterable
@@ -15,8 +14,9 @@ from ganzoo.data.parquet import arrow, choose_split, parquet_source, split_of
 from ganzoo.data.sources import EncodedSource, HubSource
 from ganzoo.data.store import key_of
 from ganzoo.errors import DataError, GanzooError, UsageError
-from ganzoo.files.atomic import disk_errors, write_atomically
+from ganzoo.files.atomic import write_atomically
 from ganzoo.files.text import quoted
+from ganzoo.hub.cache import fetch, is_regular
 from ganzoo.hub.client import COMMIT, call_hub
 from ganzoo.hub.errors import HubTarget
 
@@ -119,26 +119,15 @@ def download(source: HubSource, files: dict | None) -> EncodedSource:
     log.info(f"downloading {len(names)} Parquet files of {quoted(source.repository)} at commit {source.revision}")
     if any("partial-" in name for name in names):
         log.warning(f"the Hub offers only a part of {quoted(source.repository)} as Parquet; that part is used")
-    paths = [fetch(source, name, files[name]) for name in names]
+    paths = [fetch_file(source, name, files[name]) for name in names]
     return parquet_source(paths, names, identity(source), source.name, source.classes)
 
 
-def fetch(source: HubSource, name: str, sha256: str | None) -> Path:
-    """Downloads one file of the commit, a damaged one twice, since the client checks only the size."""
-    from huggingface_hub import hf_hub_download
-
-    bounds = {"limit": LARGEST_FILE, "size": LARGEST_FILE, "commit": source.revision}
-    for again in (False, True):
-        download = partial(hf_hub_download, source.repository, name, repo_type="dataset", force_download=again)
-        path = Path(call_hub(partial(download, revision=source.revision), target_of(source, source.revision), **bounds))
-        with disk_errors(f"{path} cannot be read", DataError), open(path, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if sha256 in (None, found):
-            return path
-    blob = path.resolve()
-    path.unlink(missing_ok=True)
-    blob.unlink(missing_ok=True)
-    raise DataError(f"{quoted(name)} of {quoted(source.repository)} arrives damaged (its sha256 differs): try later.")
+def fetch_file(source: HubSource, name: str, sha256: str | None) -> Path:
+    """Returns one file of the commit in the Hub's cache, with the sha256 that the Hub states."""
+    is_right = partial(is_regular, size=None, digest=sha256, limit=LARGEST_FILE)
+    target, size = target_of(source, source.revision), LARGEST_FILE
+    return fetch(name, target, str(source.revision), is_right, digest=sha256, limit=size, size=size)
 
 
 def target_of(source: HubSource, revision: str | None) -> HubTarget:

@@ -7,6 +7,7 @@ The client alone waits forever, takes file names from servers, downloads without
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import sys
@@ -19,18 +20,84 @@ from urllib.parse import urljoin, urlsplit
 
 from ganzoo.errors import GanzooError
 from ganzoo.files.text import quoted
-from ganzoo.hub.errors import TRANSIENT, HubTarget, RepeatedRequest, TransientStatus, explain, retry_after, retry_delay
+from ganzoo.hub.errors import (
+    TRANSIENT,
+    DamagedContent,
+    HubTarget,
+    RepeatedRequest,
+    TransientStatus,
+    explain,
+    retry_after,
+    retry_delay,
+)
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 ANSWER_BYTES = 8 * 2**20
 SECONDS = 15.0
-DEADLINE = 60.0
+DEADLINE = 60.0  # of a call, its repetitions included, without a further PROGRESS
 SLOWEST = 64 * 2**10
 WAITS = (0.5, 2.0)
 MOST_REQUESTS = 100
 TRIES_OF_A_BODY = 3
-PROGRESS = 10 * 2**20
+PROGRESS = 2**20
+SHORTEST = 1.0  # the time limit of an answer shortly before the deadline
+
+
+class Deadline:
+    """The end of one call with all its repetitions: a minute without a further MiB, and a total by its size.
+
+    `received` and `sent` are the bytes that are expected; the progress of an upload is not seen.
+    """
+
+    def __init__(self, received: int = 0, sent: int = 0):
+        self.patience = DEADLINE + sent / SLOWEST
+        self.last = time.monotonic() + self.patience + received / SLOWEST
+        self.until = time.monotonic() + self.patience
+        self.arrived = 0
+
+    def left(self) -> float:
+        """Returns the seconds to the end, below 0 if it has passed."""
+        return min(self.until, self.last) - time.monotonic()
+
+    def count(self, size: int) -> None:
+        """Counts bytes that have arrived."""
+        self.arrived += size
+        if self.arrived >= PROGRESS:
+            self.arrived, self.until = 0, time.monotonic() + self.patience
+
+
+class Content:
+    """The hash of a file while it arrives, over the answers that an interrupted download is made of."""
+
+    def __init__(self, digest: str, size: int | None):
+        self.digest, self.size, self.arrived = digest, size, 0
+        self.hash = self._new()
+
+    def _new(self) -> Any:
+        if len(self.digest) == 64:
+            return hashlib.sha256()
+        header = None if self.size is None else b"blob %d\0" % self.size  # git's hash
+        return None if header is None else hashlib.sha1(header, usedforsecurity=False)
+
+    def begin(self, response: Any) -> None:
+        """Starts anew unless the answer continues the bytes so far; what they cannot tell is not checked here."""
+        start = re.fullmatch(r"bytes=(\d+)-", response.request.headers.get("range", ""))
+        if response.status_code != 206 or start is None:
+            self.hash, self.arrived = self._new(), 0
+        elif int(start[1]) != self.arrived:
+            self.hash = None
+
+    def add(self, chunk: bytes) -> None:
+        self.arrived += len(chunk)
+        if self.hash is not None:
+            self.hash.update(chunk)
+
+    def check(self) -> None:
+        """Raises DamagedContent if the file is whole and is not the one that the Hub names."""
+        if self.hash is None or self.size not in (None, self.arrived) or self.hash.hexdigest() == self.digest:
+            return
+        raise DamagedContent(f"the Hub names the hash {self.digest}, and the content has {self.hash.hexdigest()}")
 
 
 @dataclass
@@ -39,9 +106,11 @@ class Guard:
 
     target: HubTarget
     limit: int
-    until: float
+    deadline: Deadline
     seconds: float
     commit: str | None = None
+    digest: str | None = None
+    content: Content | None = None
     requests: int = 0
     received: int = 0
     tries: dict[Any, list[tuple[float, int]]] = field(default_factory=dict)
@@ -56,7 +125,8 @@ class Guard:
             raise self.target.no_answer(f"more than {MOST_REQUESTS} requests")
         given = request.extensions.get("timeout") or {}
         names = ("connect", "read", "write", "pool")
-        request.extensions["timeout"] = {name: min(given.get(name) or self.seconds, self.seconds) for name in names}
+        most = min(self.seconds, max(self.deadline.left(), SHORTEST))
+        request.extensions["timeout"] = {name: min(given.get(name) or most, most) for name in names}
         self.count(request)
 
     def count(self, request: Any) -> None:
@@ -64,10 +134,10 @@ class Guard:
         tries = self.tries.setdefault((request.method, str(request.url)), [])
         if tries and self.redirected:
             raise self.target.no_answer("redirect loop")
-        if tries and time.monotonic() - tries[-1][0] >= self.seconds:
-            raise self.target.no_answer("no answer in time")
         if tries and self.received - tries[-1][1] >= PROGRESS:
             tries.clear()
+        if tries and time.monotonic() - tries[-1][0] >= self.seconds:
+            raise self.target.no_answer("no answer in time")
         if len(tries) >= (TRIES_OF_A_BODY if self.commit and request.method == "GET" else 1):
             raise RepeatedRequest("no connection" if self.unconnected else "no connection, or it breaks off")
         tries.append((time.monotonic(), self.received))
@@ -82,51 +152,69 @@ class Guard:
             self.check_headers(response)
         raw, decoded = response.iter_raw, response.iter_bytes
         response.iter_raw = lambda *size, **sizes: self.timed(raw(*size, **sizes))
-        response.iter_bytes = lambda *size, **sizes: self.counted(decoded(*size, **sizes))
+        response.iter_bytes = lambda *size, **sizes: self.counted(decoded(*size, **sizes), response)
 
     def check_headers(self, response: Any) -> None:
         headers = response.headers
-        headers.pop(
-            "x-xet-hash", None
-        )  # the xet transfer has neither time limits nor an end: bodies come over plain HTTP
+        # the xet transfer has neither time limits nor an end: bodies come over plain HTTP
+        headers.pop("x-xet-hash", None)
         commit, digest = headers.get("x-repo-commit"), headers.get("x-linked-etag") or headers.get("etag")
         if response.is_redirect and (commit is None or _same_host(response)):
             return
         if commit is not None and (not COMMIT.fullmatch(commit) or self.commit not in (None, commit)):
             raise self.target.failed(
-                f"The Hub names another commit, {quoted(commit)}, for {self}: nothing of it is used."
+                f"The Hub names another commit, {quoted(commit)}, for {self.target}: nothing of it is used."
             )
-        if (
-            response.status_code < 400
-            and digest is not None
-            and not DIGEST.fullmatch(digest.removeprefix("W/").strip('"'))
-        ):
-            raise self.target.failed(f"The Hub names no hash but {quoted(digest)} for {self}: nothing of it is used.")
-        size = headers.get("x-linked-size") or headers.get("content-length") or "0"
-        if response.status_code < 400 and (not size.isdecimal() or len(size) > 15 or int(size) > self.limit):
+        if response.status_code >= 400:
+            return
+        size = headers.get("x-linked-size") or headers.get("content-length")
+        if not (size or "0").isdecimal() or len(size or "0") > 15 or int(size or "0") > self.limit:
             raise self.too_large()
+        if digest is not None:
+            self.content = Content(self.checked_digest(digest), None if size is None else int(size))
+
+    def checked_digest(self, text: str) -> str:
+        """Returns the hash in a header, which becomes the name of the file; refuses another than is expected."""
+        digest = text.removeprefix("W/").strip('"')
+        if not DIGEST.fullmatch(digest):
+            raise self.target.failed(
+                f"The Hub names no hash but {quoted(text)} for {self.target}: nothing of it is used."
+            )
+        if self.digest is not None and len(self.digest) == len(digest) and self.digest != digest:
+            raise self.target.failed(
+                f"The Hub names the hash {digest} for a file of {self.target}, where {self.digest} is stated: "
+                "nothing of it is used."
+            )
+        return digest
 
     def check_time(self) -> None:
-        if time.monotonic() > self.until:
+        if self.deadline.left() < 0:
             raise self.target.no_answer("it took too long")
 
     def timed(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
+            self.deadline.count(len(chunk))
             self.check_time()
             yield chunk
 
-    def counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        size = 0
+    def counted(self, chunks: Iterator[bytes], response: Any) -> Iterator[bytes]:
+        size, content = 0, self.content if self.commit and response.request.method == "GET" else None
+        if content is not None:
+            content.begin(response)
         for chunk in chunks:
             size += len(chunk)
             self.received += len(chunk)
             if size > self.limit:
                 raise self.too_large()
+            if content is not None:
+                content.add(chunk)
             yield chunk
+        if content is not None and response.status_code < 300:
+            content.check()
 
     def too_large(self) -> GanzooError:
         return self.target.failed(
-            f"A file or answer of {self} is larger than {self.limit} bytes: it is not downloaded."
+            f"A file or answer of {self.target} is larger than {self.limit} bytes: it is not downloaded."
         )
 
 
@@ -165,19 +253,20 @@ def _attach() -> None:
 @contextlib.contextmanager
 def guarded(
     target: HubTarget,
+    deadline: Deadline,
     *,
     limit: int = ANSWER_BYTES,
-    size: int = 0,
     commit: str | None = None,
+    digest: str | None = None,
     seconds: float | None = None,
 ) -> Iterator[Guard]:
     """Limits the client's requests of this thread; other threads and users of the client are not affected.
 
-    `limit` is the maximum number of bytes of one body, `size` the expected number of bytes (more bytes get more time),
-    `commit` the only commit that answers may name, `seconds` the time limit of one answer.
+    `limit` is the maximum number of bytes of one body, `commit` the only commit that answers may name, `digest` the
+    hash of the file that they may name, `seconds` the time limit of one answer.
     """
     _attach()
-    guard = Guard(target, limit, time.monotonic() + DEADLINE + size / SLOWEST, seconds or SECONDS, commit)
+    guard = Guard(target, limit, deadline, seconds or SECONDS, commit, digest)
     token = _guard.set(guard)
     try:
         with _quiet():
@@ -219,18 +308,24 @@ def call_hub(call: Callable[[], Any], target: HubTarget, **bounds: Any) -> Any:
         raise explain(error, target) from error
 
 
-def call_with_retries(call: Callable[[], Any], waits: tuple[float, ...], target: HubTarget, **bounds: Any) -> Any:
-    """Returns the result of `call` under a guard; after a transient failure calls it again after each of `waits`."""
+def call_with_retries(
+    call: Callable[[], Any], waits: tuple[float, ...], target: HubTarget, *, size: int = 0, sent: int = 0, **bounds: Any
+) -> Any:
+    """Returns the result of `call` under a guard; after a transient failure calls it again after each of `waits`.
+
+    `size` and `sent` are the numbers of bytes that are downloaded and uploaded: more bytes get more time.
+    """
+    deadline = Deadline(size, sent)
     for wait in waits:
         try:
-            with guarded(target, **bounds):
+            with guarded(target, deadline, **bounds):
                 return call()
         except Exception as error:
             wanted = retry_delay(error)
             if wanted is None:
                 raise
             time.sleep(max(wait, wanted))
-    with guarded(target, **bounds):
+    with guarded(target, deadline, **bounds):
         return call()
 
 

@@ -20,6 +20,10 @@ class Unreachable(HubError):
     """The Hub gives no sensible answer; a later try, or the cache, may help."""
 
 
+class DamagedContent(GanzooError):
+    """A file has arrived whole and has another hash than the one that the Hub names; the text is the reason."""
+
+
 @dataclass(frozen=True)
 class HubTarget:
     """The target of a request, for error messages: "model" or "data set", the repository, its revision."""
@@ -122,7 +126,9 @@ def explain(error: BaseException, target: HubTarget) -> GanzooError:
         and error.errno
         and not isinstance(error, ConnectionError | TimeoutError | errors.EntryNotFoundError)
     ):
-        return target.failed(f"{start} cannot be stored: {reason(error)}.{f' {target.hint}' if target.hint else ''}")
+        place = f" ({quoted(error.filename)})" if isinstance(error.filename, str) else ""
+        hint = f" {target.hint}" if target.hint else ""
+        return target.failed(f"{start} cannot be stored: {reason(error)}{place}.{hint}")
     if isinstance(error, errors.OfflineModeIsEnabled):
         return target.unreachable(
             f"{start} needs the Hub, and HF_HUB_OFFLINE is set.{f' {target.hint}' if target.hint else ''}"

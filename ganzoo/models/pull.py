@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
+import os
 import re
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,8 @@ from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import write_atomically
 from ganzoo.files.strict_json import read_bytes, read_json
 from ganzoo.files.text import quoted
-from ganzoo.hub.client import COMMIT, DIGEST, call_hub
+from ganzoo.hub.cache import cached_path, fetch, is_regular, remove_entry, storage
+from ganzoo.hub.client import COMMIT, call_hub
 from ganzoo.hub.errors import HubError, HubTarget, Unreachable
 from ganzoo.models import hash_cache
 from ganzoo.models.config import (
@@ -86,14 +86,14 @@ def pull(
     try:
         return Pulled(_checked_folder(target, contents, sha256, discriminator, limit), contents.commit)
     except GanzooError:
-        _remove_damaged(target.name, contents.commit)
+        _remove_damaged(target, contents.commit)
         raise
 
 
 def _checked_folder(target: HubTarget, contents: Contents, sha256: str | None, discriminator: bool, limit: int) -> Path:
     """Returns the folder in the cache after every wanted file of the commit is in it and checked."""
-    fetch = partial(_fetch, target=target, contents=contents)
-    config, folder = _config_of(fetch, target, contents)
+    fetch_file = partial(_fetch, target=target, contents=contents)
+    config, folder = _config_of(fetch_file, target, contents)
     assert config.weights is not None  # as `checked_config` requires
     names = {GENERATOR_FILE: config.weights}
     if discriminator:
@@ -107,23 +107,23 @@ def _checked_folder(target: HubTarget, contents: Contents, sha256: str | None, d
         )
     for name, weights in names.items():
         _refuse_other(target, contents, name, weights, limit)
-        fetch(name, size=weights.size, digest=weights.sha256, limit=weights.size)
+        fetch_file(name, size=weights.size, digest=weights.sha256, limit=weights.size)
     return folder
 
 
-def _remove_damaged(repo: str, commit: str) -> None:
+def _remove_damaged(target: HubTarget, commit: str) -> None:
     """Removes files from the cache that differ from the hash that the cache named them by."""
     for name in (CONFIG_FILE, GENERATOR_FILE, DISCRIMINATOR_FILE):
-        path = _storage(repo) / "snapshots" / commit / name
-        if path.is_file() and not _is_right(path, None, None, WEIGHTS_BYTES):
-            _remove(path)
+        path = cached_path(target, commit, name)
+        if os.path.lexists(path) and not _is_right(path, None, None, WEIGHTS_BYTES):
+            remove_entry(path, target)
 
 
 def _pinned(target: HubTarget, revision: str) -> Contents:
     """Resolves the revision to a commit, with the list of files if the Hub was reached."""
     if COMMIT.fullmatch(revision):
         return Contents(revision, {})
-    reference = _storage(target.name) / "refs" / revision
+    reference = storage(target) / "refs" / revision
     try:
         contents = read_contents(target)
     except Unreachable as error:
@@ -166,7 +166,7 @@ def _recorded(reference: Path) -> str | None:
     return text if COMMIT.fullmatch(text) else None
 
 
-def _config_of(fetch: Callable[..., Path], target: HubTarget, contents: Contents) -> tuple[ModelConfig, Path]:
+def _config_of(fetch_file: Callable[..., Path], target: HubTarget, contents: Contents) -> tuple[ModelConfig, Path]:
     """Downloads and checks the config.json of the commit; returns it with its folder."""
     library = (
         f" The Hub says that it is for {quoted(contents.library)}." if contents.library not in (None, "ganzoo") else ""
@@ -175,7 +175,7 @@ def _config_of(fetch: Callable[..., Path], target: HubTarget, contents: Contents
     if contents.files and CONFIG_FILE not in contents.files:
         raise HubError(f"{none}: it has no {CONFIG_FILE}.{library}")
     entry = contents.files.get(CONFIG_FILE, Entry(None, None))
-    path = fetch(CONFIG_FILE, size=entry.size, digest=entry.digest, limit=CONFIG_BYTES)
+    path = fetch_file(CONFIG_FILE, size=entry.size, digest=entry.digest, limit=CONFIG_BYTES)
     try:
         return read_model_config(path), path.parent
     except GanzooError as error:
@@ -209,76 +209,14 @@ def _refuse_other(target: HubTarget, contents: Contents, name: str, weights: Wei
 def _fetch(
     name: str, *, size: int | None, digest: str | None, limit: int, target: HubTarget, contents: Contents
 ) -> Path:
-    """Downloads one file of the commit and checks it, twice if it is damaged: the client checks only the size."""
-    path = _storage(target.name) / "snapshots" / contents.commit / name
-    tries = 2
-    if path.is_file():
-        if _is_right(path, size, digest, limit):
-            return path
-        log.warning(f"{name} of {target} is damaged in the cache: it is fetched again.")
-        _remove(path)
-        tries = 1
-    for _ in range(tries):
-        _download(name, target, contents.commit, limit, size)
-        if _is_right(path, size, digest, limit):
-            return path
-        _remove(path)
-    raise HubError(
-        f"{name} of {target} arrives damaged: its size or hash differs from what is stated. It was deleted; try later."
-    )
-
-
-def _download(name: str, target: HubTarget, commit: str, limit: int, size: int | None) -> None:
-    from huggingface_hub import constants, hf_hub_download
-
-    call = partial(
-        hf_hub_download, target.name, name, revision=commit, cache_dir=constants.HF_HUB_CACHE, tqdm_class=_bar(name)
-    )
-    call_hub(call, target, limit=limit, size=size or 0, commit=commit)
+    """Returns one file of the commit in the cache, checked."""
+    is_right = partial(_is_right, size=size, digest=digest, limit=limit)
+    return fetch(name, target, contents.commit, is_right, bar=_bar(name), digest=digest, limit=limit, size=size or 0)
 
 
 def _is_right(path: Path, size: int | None, digest: str | None, limit: int) -> bool:
-    """True if a cached file has the stated size and hash; without a stated hash, the one that the cache named it by.
-
-    A file that was hashed before and has not changed since is not hashed again.
-    """
-    named = path.resolve().name
-    digest = digest or (named if DIGEST.fullmatch(named) else None)
-    try:
-        facts = path.stat()
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size > limit or size not in (None, facts.st_size):
-            return False
-        if digest is None or hash_cache.is_verified(facts, digest):
-            return True
-        return hash_like(digest, path) == digest
-    except OSError:
-        return False
-
-
-def hash_like(digest: str, path: Path) -> str:
-    """Hashes a file as the Hub does: git's hash of 40 digits for small files, sha256 for large ones."""
-    if len(digest) == 64:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    data = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-
-
-def _remove(path: Path) -> None:
-    """Deletes a file of the cache, and the content that it links to if that is the cache's own."""
-    content = path.resolve()
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
-    if path.parents[2].resolve() in content.parents:
-        with contextlib.suppress(OSError):
-            content.unlink(missing_ok=True)
-
-
-def _storage(repo: str) -> Path:
-    """Returns the folder of a model in the Hub's cache."""
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
+    """As `is_regular`; a file that was hashed before and has not changed since is not hashed again."""
+    return is_regular(path, size, digest, limit, hash_cache.is_verified)
 
 
 def _bar(name: str) -> type:

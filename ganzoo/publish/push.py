@@ -24,13 +24,14 @@ from ganzoo.files import pictures
 from ganzoo.files.atomic import disk_errors, write_file
 from ganzoo.files.text import quoted
 from ganzoo.hub import client as hub
+from ganzoo.hub.cache import hash_like
 from ganzoo.hub.client import COMMIT, call_with_retries
 from ganzoo.hub.errors import HubError, HubTarget, explain, status_of
 from ganzoo.models.config import DISCRIMINATOR_FILE, GENERATOR_FILE, ModelConfig
 from ganzoo.models.folder import write_model
 from ganzoo.models.load import load, load_folder
 from ganzoo.models.model import Model
-from ganzoo.models.pull import CONFIG_FILE, REPOSITORY, REVISION, Contents, hash_like, pull, read_contents
+from ganzoo.models.pull import CONFIG_FILE, REPOSITORY, REVISION, Contents, pull, read_contents
 from ganzoo.models.source import Repository, parse_source
 from ganzoo.models.tensors import DTYPES, read_tensors
 from ganzoo.publish.model_card import CARD_FILE, LIBRARY, SAMPLES_FILE, model_card
@@ -41,6 +42,8 @@ log = logging.getLogger(__name__)
 
 FILES = (CONFIG_FILE, GENERATOR_FILE, DISCRIMINATOR_FILE, SAMPLES_FILE, CARD_FILE)
 HARMLESS = {".gitattributes", ".gitignore", "README.md", "LICENSE", *FILES}
+BRANCHES = ("main", "master", "head")
+REFERENCES = ("refs/", "heads/", "tags/", "remotes/")
 SAMPLES = 64
 COMPARED = 8
 SECONDS = 60.0
@@ -87,7 +90,7 @@ def push(
         folder = Path(temporary) / "model"
         local = _write(folder, repo, replace(config, weights=None), model, dtype, part)
         message = message or f"{local.variant}, {local.image.size}x{local.image.size}"
-        commit, address, changed = _publish(folder, target, private, message)
+        commit, address, changed = _publish(folder, target, private, message, tag)
         if tag is not None:
             _tag(target, commit, tag)
         _verify(local, repo, commit)
@@ -102,10 +105,23 @@ def _check(repo: str, dtype: str, tag: str | None) -> None:
         raise UsageError(f"{quoted(repo)} names no repository on the Hub: write owner/name.")
     if dtype not in DTYPES:
         raise UsageError(f"Numbers cannot be stored as {quoted(dtype)}.{did_you_mean(dtype, DTYPES)}")
-    if tag is not None and (not REVISION.fullmatch(tag) or COMMIT.fullmatch(tag)):
-        raise UsageError(f"{quoted(tag)} is no name of a tag: use letters, digits, dots and dashes.")
+    if tag is not None and (mistake := _mistake_of_tag(tag)):
+        raise UsageError(f"{quoted(tag)} {mistake}: name the tag as a version, such as v1.")
     if not get_token():
         raise UsageError("Publishing needs an account on the Hub: log in with `hf auth login`, or set HF_TOKEN.")
+
+
+def _mistake_of_tag(tag: str) -> str | None:
+    """Returns the reason why a text names no tag, by git's rules and because revisions are branches and commits too."""
+    if not REVISION.fullmatch(tag) or any(part.startswith(".") or part.endswith(".lock") for part in tag.split("/")):
+        return "is no name of a tag (letters, digits, dots, dashes)"
+    if tag.endswith(("/", ".")):
+        return "is no name of a tag: it ends with a slash or a dot"
+    if COMMIT.fullmatch(tag):
+        return "names a commit"
+    if tag.lower() in BRANCHES:
+        return "names a branch"
+    return "names a reference of git" if tag.lower().startswith(REFERENCES) else None
 
 
 def _public(config: ModelConfig) -> ModelConfig:
@@ -164,15 +180,21 @@ def _discriminator(source: Model | str | os.PathLike[str], model: Model) -> tupl
     return part, dict(load_checkpoint(found, ["discriminator"])[1]["discriminator"])
 
 
-def _publish(folder: Path, target: HubTarget, private: bool, message: str) -> tuple[str, str, bool]:
-    """Uploads the files of the folder if they differ; returns (commit, address, whether the commit is new)."""
+def _publish(folder: Path, target: HubTarget, private: bool, message: str, tag: str | None) -> tuple[str, str, bool]:
+    """Uploads the files of the folder if they differ; returns (commit, address, whether the commit is new).
+
+    UsageError, before anything is uploaded, if the tag is taken.
+    """
     from huggingface_hub import HfApi
 
     api = HfApi()
     address = str(_once(partial(api.create_repo, target.name, private=private, exist_ok=True), target))
     head = read_contents(target)
     _refuse_strangers(head, target)
-    if not (changed := _changed(folder, head)):
+    changed = _changed(folder, head)
+    if tag is not None:
+        _refuse_taken(tag, target, None if changed else head.commit)
+    if not changed:
         log.info(f"{target.name} already holds these files at commit {head.commit}: nothing is uploaded.")
         return head.commit, address, False
     log.info(f"Uploading {', '.join(changed)} to {target.name}.")
@@ -212,6 +234,19 @@ def _refuse_strangers(head: Contents, target: HubTarget) -> None:
     if models and head.library != LIBRARY:
         raise UsageError(
             f"{target.name} holds something that ganzoo did not publish ({quoted(models[0])}): choose another name."
+        )
+
+
+def _refuse_taken(tag: str, target: HubTarget, commit: str | None) -> None:
+    """UsageError if the repository has a branch or tag of that name at another commit than `commit`."""
+    try:
+        there = read_contents(replace(target, revision=tag)).commit
+    except UsageError:  # no such revision: the repository itself was read before
+        return
+    if there != commit:
+        raise UsageError(
+            f"{target.name} already has a branch or tag {quoted(tag)}, at {there}: nothing is uploaded;"
+            " choose another tag."
         )
 
 
@@ -260,10 +295,10 @@ def _verify(local: Model, repo: str, commit: str) -> None:
         )
 
 
-def _once(call: Callable, target: HubTarget, size: int = 0, *, again: bool = False) -> Any:
+def _once(call: Callable, target: HubTarget, sent: int = 0, *, again: bool = False) -> Any:
     """Makes a call that changes the repository; repeats it after a transient failure only with `again`."""
     try:
-        return call_with_retries(call, hub.WAITS if again else (), target, size=size, seconds=SECONDS)
+        return call_with_retries(call, hub.WAITS if again else (), target, sent=sent, seconds=SECONDS)
     except GanzooError:
         raise
     except Exception as error:

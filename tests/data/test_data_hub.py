@@ -59,6 +59,7 @@ def commit(text: str) -> str:
 
 
 TRAIN, TEST = "data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"
+OUTSIDE = "../../../escaped.parquet"
 SEVERAL = {"small/train/0000.parquet": parquet(30), "large/train/0000.parquet": parquet(31, 32)}
 # Repository: {revision: files}; every revision is a commit of its own.
 REPOSITORIES = {
@@ -71,6 +72,9 @@ REPOSITORIES = {
     "owner/always": {"main": {TRAIN: parquet(12)}},
     "owner/short": {"main": {TRAIN: parquet(13)}},
     "owner/lost": {"main": {TRAIN: parquet(15)}},
+    "owner/lying": {"main": {TRAIN: parquet(16)}},
+    "owner/outside": {"main": {OUTSIDE: parquet(17)}},
+    "owner/blocked": {"main": {TRAIN: parquet(18)}},
 }
 REFUSALS = {
     "owner/missing": (404, "RepoNotFound"),
@@ -137,7 +141,8 @@ class Hub(BaseHTTPRequestHandler):
     def file(self, repository: str, revision: str, name: str):
         files = {commit(repository + name): files for name, files in REPOSITORIES[repository].items()}
         data = files[revision][name]
-        headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X_Repo_Commit": revision}
+        digest = "0" * 64 if repository == "owner/lying" else hashlib.sha256(data).hexdigest()
+        headers = {"ETag": f'"{digest}"', "X_Repo_Commit": revision}
         count = sum(entry == ("GET", unquote(self.path)) for entry in self.server.log)
         if repository == "owner/lost":
             return self.answer(404, b"", X_Error_Code="EntryNotFound")
@@ -248,6 +253,8 @@ ERRORS = {
     "hf://datasets/owner/always": ("DataError", "arrives damaged"),
     "hf://datasets/owner/short": ("DataError|Unreachable", "owner/short"),
     "hf://datasets/owner/lost": ("DataError", "has lost a file"),
+    "hf://datasets/owner/lying": ("DataError", f"names the hash {'0' * 64} .*, where .* is stated"),
+    "hf://datasets/owner/outside": ("DataError", "'owner/outside' outside of it, '../../../escaped.parquet'"),
     "named": ("Unreachable", "owner/broken.*Use another.$"),
 }
 
@@ -267,6 +274,27 @@ def test_damaged_copies_are_not_left_in_the_cache(client):
     client("hf://datasets/owner/always")
     left = [path for path in (client.folder / "hf").rglob("*") if path.is_file() and "always" in str(path)]
     assert not [path for path in left if path.suffix == ".parquet" or "blobs" in path.parts]
+
+
+def test_a_file_outside_of_the_repository_is_not_touched(client):
+    (client.folder / "hf" / "hub").mkdir(parents=True, exist_ok=True)
+    escaped = client.folder / "hf" / "hub" / "escaped.parquet"
+    escaped.write_bytes(b"mine")
+    assert "error" in client("hf://datasets/owner/outside") and escaped.read_bytes() == b"mine"
+
+
+def test_a_hash_that_is_not_that_of_the_content_names_no_file(client):
+    assert "error" in client("hf://datasets/owner/lying")
+    assert not list((client.folder / "hf").rglob("0" * 64))
+
+
+def test_a_folder_in_the_place_of_a_cached_file_is_replaced(client):
+    storage = client.folder / "hf" / "hub" / "datasets--owner--blocked"
+    place = storage / "snapshots" / commit("owner/blockedmain") / TRAIN
+    (place / "inside").mkdir(parents=True)
+    (storage / "blobs" / hashlib.sha256(REPOSITORIES["owner/blocked"]["main"][TRAIN]).hexdigest()).mkdir(parents=True)
+    answer = client("hf://datasets/owner/blocked")
+    assert answer["greys"] == [18] and "damaged in the cache" in answer["report"] and place.is_file()
 
 
 def test_offline_uses_what_was_pulled_and_says_so(client):

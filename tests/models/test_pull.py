@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import re
+import shutil
 import socket
 from pathlib import Path
 
@@ -127,6 +129,7 @@ REFUSALS = {
     "reset",
     "closed",
 }
+STALLS = {"stall", "stall in body"}
 OF_BODIES = {"reset in body", "half", "shorter", "flipped", "zeros"}
 PASSING = {"500", "503", "429", "429 soon", "slow", "reset", "closed", "reset in body", "half"}
 KEPT = {"500", "503", "429", "429 soon", "429 late", "stall", "reset", "closed", "html", "half"}
@@ -142,7 +145,7 @@ CASES = [
 def test_right_bytes_or_one_line(hub, client, spot, kind):
     """Each fault at each spot: once and always with an empty cache, always with the model cached, whole or damaged."""
     name = f"c {spot} {kind}".replace(" ", "-").replace("/", "_")
-    seconds = 0.3 if kind == "stall" else 10.0
+    seconds = 0.3 if kind in STALLS else 10.0
     for state in ("once", "always", "warm", "damaged"):
         cache = f"{name}-{state}"
         if state in ("warm", "damaged"):
@@ -165,7 +168,7 @@ def test_right_bytes_or_one_line(hub, client, spot, kind):
 
 def expect(answer: dict, spot: str, kind: str, state: str) -> None:
     """What is certain of the outcome, so that pulling may neither give up too early nor make something up."""
-    by_body = kind in OF_BODIES and not spot.startswith("head")
+    by_body = kind in OF_BODIES | STALLS and not spot.startswith("head")
     if state == "once" and (kind in PASSING or (kind in OF_BODIES and spot != "info")):
         assert "error" not in answer, answer
     if state in ("always", "damaged") and spot != "info" and (kind in REFUSALS or by_body):
@@ -173,7 +176,7 @@ def expect(answer: dict, spot: str, kind: str, state: str) -> None:
     if (
         state == "always"
         and spot == "info"
-        and (kind in REFUSALS or kind in ("half", "zeros", "html", "nested", "loop"))
+        and (kind in REFUSALS | STALLS or kind in ("half", "zeros", "html", "nested", "loop"))
     ):
         assert "error" in answer, answer
     if state == "warm" and (spot != "info" or kind in KEPT | {"slow"}):
@@ -298,10 +301,102 @@ def test_a_damaged_cache_is_mended_once_and_says_so(hub, client):
         assert any(f"{WEIGHTS} of model 'owner/model' is damaged in the cache" in line for line in answer["report"])
 
 
-def test_a_trickle_ends_at_the_deadline(hub, client):
+def test_a_late_answer_ends_at_the_deadline(hub, client):
     hub.faults[:] = [Fault("info", "slow", -1)]
     answer = client("pull", REPO, cache="late", deadline=0.01)
     assert "took too long" in answer["error"]
+
+
+@pytest.mark.parametrize("spot", ["info", "get config", "get weights"])
+def test_a_trickle_ends_at_the_deadline(hub, client, spot):
+    """However large the file is: the bytes come as slowly as the time limit of one read lets them."""
+    hub.faults[:] = [Fault(spot, "trickle", -1)]
+    answer = client("pull", REPO, cache=f"trickle-{spot[-7:]}", deadline=0.3)
+    assert "took too long" in answer["error"]
+
+
+@pytest.mark.parametrize("spot", ["get config", "get weights"])
+def test_a_stalled_body_ends_at_the_deadline_with_all_repetitions(hub, client, spot):
+    """The client resumes after each read that timed out, and so does ganzoo: 9 times in all without one deadline."""
+    hub.faults[:] = [Fault(spot, "stall in body", -1)]
+    answer = client("pull", REPO, cache=f"stalled-{spot[-7:]}", reading=0.2, deadline=0.5)
+    assert answer["kind"] == "Unreachable"
+    assert 2 <= sum(entry["spot"] == spot for entry in hub.log) <= 4
+
+
+def test_a_hash_that_is_not_that_of_the_content_names_no_file(hub, client):
+    """The client stores a file under the hash in the header, where programs look for the content of that hash."""
+    for spot, revision in (("head weights", None), ("head weights", head(hub)), ("head config", head(hub))):
+        cache = f"lying-{spot[-7:]}-{revision}"
+        hub.faults[:] = [Fault(spot, "other etag", -1)]
+        answer = client("pull", REPO, revision=revision, cache=cache)
+        assert "0" * 64 in answer["error"] and RIGHT[WEIGHTS if "weights" in spot else "config.json"] in answer["error"]
+        assert not list((client.folder / cache).rglob("0" * 64))
+        hub.faults.clear()
+        assert client("pull", REPO, revision=revision, cache=cache)["files"] == RIGHT
+
+
+def in_the_way(kind: str, path: Path) -> None:
+    """Puts something else in the place of a file or folder."""
+    content = path.resolve()
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    if kind == "folder":
+        (path / "inside").mkdir(parents=True)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "loop":
+        path.symlink_to(path.name)
+    elif kind == "link to a folder":
+        path.symlink_to(content.parent)
+    elif kind == "dangling link":
+        path.symlink_to("nothing")
+    else:
+        path.write_bytes(b"something else")
+
+
+PLACES = {
+    "pointer": lambda root, commit: root / "snapshots" / commit / WEIGHTS,
+    "configuration": lambda root, commit: root / "snapshots" / commit / "config.json",
+    "content": lambda root, commit: root / "blobs" / RIGHT[WEIGHTS],
+    "snapshot": lambda root, commit: root / "snapshots" / commit,
+    "blobs": lambda root, commit: root / "blobs",
+    "repository": lambda root, commit: root,
+}
+WAYS = [
+    (place, kind)
+    for place in PLACES
+    for kind in ("folder", "pipe", "loop", "link to a folder", "dangling link", "file")
+    if place in ("pointer", "configuration", "content") or kind == "file"
+]
+
+
+def test_contents_in_a_store_of_several_caches_are_right(hub, client):
+    """Newer clients link a file of the cache to such a store, where it has another name."""
+    client("pull", REPO, cache="shared")
+    content, store = (
+        client.folder / "shared" / "models--owner--model" / "blobs" / RIGHT[WEIGHTS],
+        client.folder / "home",
+    )
+    store.mkdir(exist_ok=True)
+    os.replace(content, store / ("f" * 64))
+    content.symlink_to(store / ("f" * 64))
+    hub.log.clear()
+    for revision in (None, head(hub)):
+        answer = client("pull", REPO, revision=revision, cache="shared")
+        assert answer["files"] == RIGHT and answer["report"] == [] and not hub.requests("GET", "/lfs/")
+
+
+@pytest.mark.parametrize(("place", "kind"), WAYS)
+def test_something_else_in_the_place_of_a_cached_file_is_replaced(hub, client, place, kind):
+    cache = f"way-{place}-{kind}".replace(" ", "-")
+    client("pull", REPO, cache=cache)
+    root = client.folder / cache / "models--owner--model"
+    in_the_way(kind, PLACES[place](root, head(hub)))
+    for revision in (None, head(hub)):
+        assert client("pull", REPO, revision=revision, cache=cache)["files"] == RIGHT
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(client):

@@ -85,8 +85,10 @@ def test_private_message_and_tag(hub, client, model):
     answer = client("push", model, "team/private", token=WRITER, private=True, tag="v1")
     assert hub.repositories["team/private"].private and hub.repositories["team/private"].refs["v1"] == answer["commit"]
     assert client("push", model, "team/private", token=WRITER, tag="v1")["changed"] is False
+    hub.log.clear()
     answer = client("push", model, "team/private", token=WRITER, tag="v1", dtype="bfloat16")
-    assert "already has a tag 'v1'" in answer["error"]
+    assert "tag 'v1'" in answer["error"] and "nothing is uploaded" in answer["error"]
+    assert len(hub.repositories["team/private"].commits) == 2 and not hub.requests("POST", "/preupload/")
     assert (
         client("pull", "team/private", revision="v1", token=WRITER)["commit"]
         == hub.repositories["team/private"].refs["v1"]
@@ -123,6 +125,38 @@ def test_the_discriminator_goes_along_when_asked_and_comes_back(hub, client, run
             in client("push", source, "owner/none", token=WRITER, discriminator=True, cache="x")["error"]
         )
     assert "no discriminator" in client("pull", "owner/both", discriminator=True)["error"]
+
+
+def test_a_tag_that_is_taken_meanwhile_is_not_moved(hub, client, model, monkeypatch):
+    real = LoopbackHub.on_tag
+
+    def meanwhile(self, match, query, body, token):
+        repository = self.repositories[match["name"]]
+        repository.refs["v1"] = next(iter(repository.commits))
+        return real(self, match, query, body, token)
+
+    monkeypatch.setattr(LoopbackHub, "on_tag", meanwhile)
+    answer = client("push", model, "owner/tagged", token=WRITER, tag="v1")
+    assert "already has a tag 'v1'" in answer["error"] and "is published at commit" in answer["error"]
+
+
+def test_a_tag_with_the_name_of_a_branch_is_refused_before_the_upload(hub, client, model):
+    client("push", model, "owner/branches", token=WRITER)
+    repository = hub.repositories["owner/branches"]
+    repository.refs["next"] = next(iter(repository.commits))
+    answer = client("push", model, "owner/branches", token=WRITER, tag="next", dtype="float16")
+    assert "branch or tag 'next'" in answer["error"] and len(repository.commits) == 2
+
+
+NO_TAGS = ["", " ", "a b", "main", "Main", "master", "HEAD", "refs/heads/x", "refs/tags/v1", "heads/x", "tags/v1"]
+NO_TAGS += ["v1.", "v1/", "v1.lock", "a/.b", "a..b", "-v1", "v1\n", "0" * 40, "x" * 300]
+
+
+@pytest.mark.parametrize("tag", NO_TAGS)
+def test_tags_that_are_refused(hub, client, model, tag):
+    answer = client("push", model, "owner/untagged", token=WRITER, tag=tag)
+    assert answer["kind"] == "UsageError" and "such as v1" in answer["error"], answer
+    assert "owner/untagged" not in hub.repositories
 
 
 REFUSED = {

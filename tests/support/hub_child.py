@@ -81,6 +81,7 @@ def answer(request: dict) -> dict:
     ganzoo.hub.client.SECONDS, ganzoo.hub.client.WAITS = request.get("seconds", 10.0), (0.01, 0.01)
     ganzoo.publish.push.SECONDS = ganzoo.hub.client.SECONDS
     ganzoo.hub.client.DEADLINE = request.get("deadline", 60.0)
+    constants.HF_HUB_DOWNLOAD_TIMEOUT = request.get("reading", 10.0)
     os.environ["HF_TOKEN"] = request.get("token") or ""
     with logged() as lines:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -51,12 +52,13 @@ class Client:
         token: str | None = None,
         seconds: float = 10.0,
         deadline: float = 60.0,
+        reading: float = 10.0,
         **options,
     ) -> dict:
         """The answer to one request; a crash, a second line or anything printed besides fails the test."""
         folder = self.folder / cache
         self.caches.add(cache)
-        limits = {"seconds": seconds, "deadline": deadline}
+        limits = {"seconds": seconds, "deadline": deadline, "reading": reading}
         request = {"do": do, "words": words, "options": options, "cache": str(folder), "token": token, **limits}
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
@@ -65,7 +67,7 @@ class Client:
         assert self.printed() == "", self.printed()
         text = json.dumps(answer)
         assert "hf_" not in text.replace("hf_home", "") and "Traceback" not in text, text
-        assert "\n" not in answer.get("error", ""), answer
+        assert not re.search(r"\n|\w\(\w+=|<\w+ object|0x[0-9a-f]{6}", answer.get("error", "")), answer  # no internals
         return answer
 
     def printed(self) -> str:

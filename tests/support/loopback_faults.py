@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 class Answer:
     """What is sent: `cut` bytes of the body at most, then the connection breaks.
 
-    `length` is the Content-Length that is claimed.
+    `length` is the Content-Length that is claimed. A body that `stalls` ends after `cut` bytes and the connection stays
+    open; with a `pause` it comes byte by byte.
     """
 
     status: int = 200
@@ -24,6 +25,8 @@ class Answer:
     delay: float = 0.0
     silent: bool = False
     reset: bool = False
+    stalls: bool = False
+    pause: float = 0.0
 
 
 @dataclass
@@ -84,6 +87,10 @@ def reset_in_body(answer: Answer) -> None:
     answer.cut, answer.reset = len(answer.body) // 2, True
 
 
+def stall_in_body(answer: Answer) -> None:
+    answer.cut, answer.stalls = len(answer.body) // 2, True
+
+
 def nothing(answer: Answer) -> None:
     answer.cut = 0
 
@@ -140,6 +147,7 @@ FAULTS: dict[str, Callable[[Answer], None]] = {
     "reset": setting(cut=0, reset=True),
     "closed": nothing,
     "reset in body": reset_in_body,
+    "stall in body": stall_in_body,
     "half": half,
     "shorter": shorter,
     "flipped": flipped,
@@ -162,7 +170,7 @@ LIES: dict[str, Callable[[Answer], None]] = {
     "encoding": lambda answer: answer.headers.update({"Content-Encoding": "gzip"}),
     "loop": loop,
 }
-ALL = FAULTS | LIES
+ALL = FAULTS | LIES | {"trickle": setting(pause=0.05)}
 
 
 def break_connection(connection: socket.socket) -> None:

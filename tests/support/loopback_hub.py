@@ -7,6 +7,7 @@ wrongly, and remembers every request. What it does not have: xet, pull requests,
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
@@ -291,12 +292,26 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(answer.body[: answer.cut])
+                self.send_body(answer)
         if broken:
             self.wfile.flush()
             self.close_connection = True
             if answer.reset:
                 break_connection(self.connection)
+
+    def send_body(self, answer: Answer) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client may have given up
+            if answer.pause:
+                until = time.monotonic() + 5
+                for byte in answer.body:
+                    self.wfile.write(bytes([byte]))
+                    if self.hub.closing.wait(answer.pause) or time.monotonic() > until:
+                        self.close_connection = True
+                        return
+            else:
+                self.wfile.write(answer.body[: answer.cut])
+            if answer.stalls:
+                self.hub.closing.wait(5)
 
     def log_message(self, *_):
         """Keeps the tests' output quiet."""

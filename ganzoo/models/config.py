@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from ganzoo.config.schema import LARGEST_OPTION, from_json, general_spec, option_bounds_of, spec_as_json, spec_mistakes
-from ganzoo.errors import CheckpointError, did_you_mean
+from ganzoo.errors import CheckpointError, UsageError, did_you_mean
 from ganzoo.files.strict_json import read_json
 from ganzoo.files.text import in_path, quoted
 from ganzoo.variant import Part, SampleSpec, check_name
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 CONFIG_BYTES = 64 * 2**10
@@ -163,6 +167,21 @@ def _mistakes(config: ModelConfig) -> list[str]:
     if unknown := set(config.inputs) - set(config.image.sources):
         found.append(f"inputs: {', '.join(map(quoted, sorted(unknown)))} is no input of image")
     return found + option_bounds_of(parts)
+
+
+def check_class_names(names: Sequence[str]) -> None:
+    """UsageError for a name of a class that config.json cannot hold; warns of more names than it can hold."""
+    if (wrong := next((name for name in names if not _is_line(name)), None)) is not None:
+        raise UsageError(
+            f"Class {quoted(wrong)} has a name of {len(wrong)} characters: a model's config.json holds one printable "
+            f"line of at most {LONGEST_LINE}. Rename it."
+        )
+    size = len(json.dumps(names, indent=2))
+    if size > CONFIG_BYTES:
+        log.warning(
+            f"the names of {len(names)} classes take {size} bytes, and a model's config.json at most {CONFIG_BYTES}: "
+            "the run can be sampled, and makes no model folder and cannot be published"
+        )
 
 
 def _is_line(text: str) -> bool:

@@ -135,6 +135,8 @@ def _load_data(request: Request, recipe: Recipe, registry: Registry) -> ImageDat
             raise UsageError(_no_labels_line(variant, source.name))
         if recipe.training.batch_size > count_of(source):
             raise UsageError(too_few_line(recipe.training.batch_size, count_of(source), source.name))
+        if conditional and not request.resume:
+            check_class_names(source.classes)
 
     return load_images(
         request.source,

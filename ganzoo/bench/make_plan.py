@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ganzoo.bench import costs
@@ -21,7 +21,9 @@ from ganzoo.bench.cells import (
 )
 from ganzoo.bench.protocol import protocol_of, ranking_metric
 from ganzoo.bench.scorer import Scorer, default_reference, load_prepared, unsuited
+from ganzoo.bench.trainable import refuse_untrainable
 from ganzoo.data import ArraySource, EncodedSource, ImageData
+from ganzoo.data.prepare import channels_of
 from ganzoo.engine.device import choose_device
 from ganzoo.errors import GanzooError, PluginError, UsageError
 from ganzoo.files.text import quoted
@@ -71,14 +73,8 @@ def plan_training(request: Request, registry: Registry) -> Planned:
     reference = request.reference or default_reference(options.data, registry, options.data_root)
     extractor = load_extractor(request.extractor or EXTRACTOR)
     job = _job(request, registry, "train", reference, extractor)
-    data = load_prepared(
-        job,
-        options.data,
-        registry,
-        size=size,
-        channels=options.channels,
-        check=lambda source: _refuse_unlabelled(variants, request, source),
-    )
+    check = partial(_check_source, variants, request, size, registry)
+    data = load_prepared(job, options.data, registry, size=size, channels=options.channels, check=check)
     if request.extractor is None and data.channels == 3:
         extractor = _generic()
         job = _job(request, registry, "train", reference, extractor)
@@ -89,16 +85,8 @@ def plan_training(request: Request, registry: Registry) -> Planned:
     scorer = _without_empty_classes(scorer, [real], request)
     second = _add_second(scorer, [real], request)
     job = scorer.job
-    cells = training_cells(
-        variants,
-        seeds,
-        data.name,
-        registry,
-        parts={"generator": request.generator, "discriminator": request.discriminator, "loss": request.loss},
-        mixins=options.mixins,
-        settings=options.settings,
-        conditional=options.conditional or None,
-    )
+    cells = _cells(variants, seeds, data.name, request, registry)
+    refuse_untrainable(cells, _named(request), registry, data, size, lambda: data.channels)
     _check_numbers(job, scorer, [real], trained=True)
     if request.eval_images is None and job.eval_images < SAMPLES:
         log.info(
@@ -107,6 +95,33 @@ def plan_training(request: Request, registry: Registry) -> Planned:
         )
     scorer.reference_features(size, data.channels)
     return Planned(job, cells, scorer, protocol_of(job, data, [real], scorer.extractor, registry, second))
+
+
+def _cells(
+    variants: Sequence[Variant], seeds: Sequence[int], data: str, request: Request, registry: Registry
+) -> tuple[Cell, ...]:
+    return training_cells(
+        variants,
+        seeds,
+        data,
+        registry,
+        parts={"generator": request.generator, "discriminator": request.discriminator, "loss": request.loss},
+        mixins=request.options.mixins,
+        settings=request.options.settings,
+        conditional=request.options.conditional or None,
+    )
+
+
+def _check_source(
+    variants: Sequence[Variant], request: Request, size: int, registry: Registry, source: ArraySource | EncodedSource
+) -> None:
+    """UsageError, before any image is prepared, for data that the variants cannot be trained on."""
+    _refuse_unlabelled(variants, request, source)
+    trained = [variant for variant in variants if source.classes or variant.labels != "required"]
+    cells = _cells(trained, [0], source.name, request, registry)
+    refuse_untrainable(
+        cells, _named(request), registry, source, size, lambda: request.options.channels or channels_of(source)
+    )
 
 
 def _refuse_unlabelled(
@@ -118,12 +133,17 @@ def _refuse_unlabelled(
     how = f"{data.name} has no labels: sort the images into one folder for each class"
     if request.options.conditional:
         raise UsageError(f"--conditional needs labels, and {how}.")
-    named = {source for source in request.sources if not is_pattern(source)}
+    named = _named(request)
     for variant in variants:
         if variant.labels == "required" and variant.name in named:
             raise UsageError(f"Variant '{variant.name}' needs labels, and {how}.")
     if all(variant.labels == "required" for variant in variants):
         raise UsageError(f"All these variants need labels, and {how}.")
+
+
+def _named(request: Request) -> set[str]:
+    """Returns the variants that the request names, not those of its patterns."""
+    return {source for source in request.sources if not is_pattern(source)}
 
 
 def _with_labels(variants: Sequence[Variant], request: Request, data: ImageData) -> list[Variant]:

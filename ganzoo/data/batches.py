@@ -33,11 +33,10 @@ def spec_of(data: ImageData) -> SampleSpec:
     return SampleSpec(Field((data.channels, data.height, data.width)), labels)
 
 
-def too_few_line(batch_size: int, count: int, name: str) -> str:
-    """One line for fewer images than a batch has, with what to do."""
+def too_few_line(batch_size: int, count: int, name: str, option: str = "--batch-size ") -> str:
+    """One line for fewer images than a batch has, with what to do; `option` is what the number is written after."""
     return (
-        f"Batches of {batch_size} cannot be drawn from {count} images of {quoted(name)}:"
-        f" use --batch-size {count} or less."
+        f"Batches of {batch_size} cannot be drawn from {count} images of {quoted(name)}: use {option}{count} or less."
     )
 
 

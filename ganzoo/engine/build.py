@@ -100,6 +100,18 @@ def build_trainer(
     )
 
 
+def check_augmentation(recipe: Recipe, image: Callable[[], SampleSpec]) -> None:
+    """UsageError, before any data are prepared, if the augmentation cannot act under the loss: see `check_boundary`.
+
+    `image` returns the samples of the training; called only if there is an augmentation.
+    """
+    if "augmentation" in recipe.parts:
+        spec = image()
+        with seeded(0):
+            loss, augmentation = (build_part(recipe.parts[path], spec) for path in ("loss", "augmentation"))
+        check_boundary(recipe, loss, augmentation)
+
+
 def check_boundary(recipe: Recipe, loss: Loss, augmentation: Augmentation | None) -> None:
     """UsageError if the augmentation adapts to a boundary between real and fake logits and the loss has none."""
     if augmentation is None or not augmentation.needs_boundary or loss.boundary is not None:

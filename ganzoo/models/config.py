@@ -170,17 +170,21 @@ def _mistakes(config: ModelConfig) -> list[str]:
 
 
 def check_class_names(names: Sequence[str]) -> None:
-    """UsageError for a name of a class that config.json cannot hold; warns of more names than it can hold."""
+    """UsageError for a name of a class that config.json cannot hold."""
     if (wrong := next((name for name in names if not _is_line(name)), None)) is not None:
         raise UsageError(
-            f"Class {quoted(wrong)} has a name of {len(wrong)} characters: a model's config.json holds one printable "
-            f"line of at most {LONGEST_LINE}. Rename it."
+            f"The name of class {quoted(wrong)} has {len(wrong)} characters: a model's config.json holds one printable "
+            f"line of at most {LONGEST_LINE}. Rename the class."
         )
+
+
+def warn_of_class_names(names: Sequence[str]) -> None:
+    """Logs a warning if config.json cannot hold all the names of classes."""
     size = len(json.dumps(names, indent=2))
     if size > CONFIG_BYTES:
         log.warning(
-            f"the names of {len(names)} classes take {size} bytes, and a model's config.json at most {CONFIG_BYTES}: "
-            "the run can be sampled, and makes no model folder and cannot be published"
+            f"The names of the {len(names)} classes take {size} bytes, and a model's config.json at most "
+            f"{CONFIG_BYTES}: this run can be sampled, and not be published."
         )
 
 

@@ -19,8 +19,15 @@ from ganzoo.config.schema import RunConfig
 from ganzoo.config.settings import resolve
 from ganzoo.data import ArraySource, Batches, EncodedSource, ImageData, load_images
 from ganzoo.data.batches import mean_image, spec_of, too_few_line
-from ganzoo.data.prepare import count_of
-from ganzoo.engine.build import build_part, build_trainer, check_single_images, warn_of_batch_norm, warn_of_late_mixins
+from ganzoo.data.prepare import channels_of, count_of
+from ganzoo.engine.build import (
+    build_part,
+    build_trainer,
+    check_augmentation,
+    check_single_images,
+    warn_of_batch_norm,
+    warn_of_late_mixins,
+)
 from ganzoo.engine.device import choose_device, set_threads
 from ganzoo.engine.distributed import Processes, join
 from ganzoo.engine.randomness import repeatable, seeded
@@ -29,13 +36,14 @@ from ganzoo.errors import UsageError
 from ganzoo.files.lock import FolderLock
 from ganzoo.files.text import quoted
 from ganzoo.losses import Loss, Phase
+from ganzoo.models.config import check_class_names, warn_of_class_names
 from ganzoo.models.start import StartWeights, freeze_layers, read_start
 from ganzoo.registry.registry import Registry
 from ganzoo.runs.folder import RunFolder, check_same, describe
 from ganzoo.runs.loop import TrainingLoop
 from ganzoo.runs.request import INCOMPLETE, Request
 from ganzoo.runs.sample_monitor import dry_run, real_images
-from ganzoo.variant import SampleSpec, Variant
+from ganzoo.variant import ImageSpec, SampleSpec, Variant
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +75,8 @@ def train(request: Request, registry: Registry, data: ImageData | None = None) -
         data = data or _load_data(request, recipe, registry)
         start = None if request.start_from is None else read_start(request.start_from, registry)
     image = _image_of(options, recipe.variant, data)
+    if old is None and image.classes:
+        check_class_names(data.classes)
     recipe = _with_length(options, recipe, image)
     config = describe(
         recipe,
@@ -137,6 +147,8 @@ def _load_data(request: Request, recipe: Recipe, registry: Registry) -> ImageDat
             raise UsageError(too_few_line(recipe.training.batch_size, count_of(source), source.name))
         if conditional and not request.resume:
             check_class_names(source.classes)
+        classes = len(source.classes) if conditional else 0
+        check_augmentation(recipe, lambda: ImageSpec(size, options.channels or channels_of(source), classes))
 
     return load_images(
         request.source,
@@ -238,6 +250,7 @@ def _build(
     check_single_images(trainer)
     if processes.rank == 0:
         warn_of_batch_norm(trainer.discriminator, trainer.regularizers, trainer.loss)
+        warn_of_class_names(data.classes if config.image.classes else ())
         warn_of_late_mixins(trainer, len(data), batches_in_step(trainer.phases, SETTLED))
     return trainer
 

@@ -224,6 +224,25 @@ def test_what_needs_labels_is_refused_or_left_out_where_there_are_none(tmp_path,
     assert {row["cell"]["variant"] for row in benches.rows(out)} == {"vae"}
 
 
+def test_data_that_cells_cannot_be_trained_on_are_refused_before_they_are_prepared(tmp_path, monkeypatch):
+    """A variant that a pattern chose gets a row instead, as long as others can be trained."""
+    monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
+    few, out = small.images(tmp_path / "few.npz", count=12), tmp_path / "bench"
+    batch = ("--set", "vae:training.batch_size=13")
+    line = "vae: Batches of 13 cannot be drawn from 12 images of 'few': use --set vae:training.batch_size=12"
+    refused(training(few, out, *batch, variants=("vae", "gan")), tmp_path, line)
+    refused(training(few, out, *batch, variants=("va[e]",)), tmp_path, line)
+    refused(
+        training(few, out, "--with", "ada", variants=("wgan", "dcgan")),
+        tmp_path,
+        "'wasserstein-clipped' states no boundary",
+    )
+    assert not out.exists() and not (tmp_path / "cache" / "datasets").exists()
+    done = small.forked_ganzoo(*training(few, out, *batch, variants=("va[e]", "gan")), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {row["cell"]["variant"]: row["status"] for row in benches.rows(out)} == {"vae": "failed", "gan": "done"}
+
+
 def test_a_run_that_its_schedules_end_before_its_time_is_over_says_so(data, tmp_path):
     more = (
         "--set",

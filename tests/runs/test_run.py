@@ -335,6 +335,10 @@ EARLY = {
     "batch": (["--batch-size", "50"], "Batches of 50 cannot be drawn from 48 images of 'grey': use --batch-size 48"),
     "steps and images": (["--images", "8"], "--steps or --images, not both"),
     "size": (["--image-size", "128"], "'dcgan' draws 32 or 64 pixels, not 128: use --image-size 64; no variant"),
+    "augmentation": (
+        ["--with", "ada", "--set", "loss=wasserstein-clipped"],
+        "'wasserstein-clipped' states no boundary",
+    ),
     "another's size": (["--image-size", "28"], "use --image-size 32, or a variant that draws 28: acgan, "),
 }
 
@@ -346,6 +350,24 @@ def test_what_the_arguments_say_is_refused_before_images_are_prepared(workplace,
     assert call(*small.arguments(workplace / "grey.npz", tmp_path / "run", *more)) == 2
     error = capsys.readouterr().err
     assert expected in error and "preparing" not in error
+
+
+def test_a_name_of_a_class_that_no_model_can_have_is_refused_before_the_training(tmp_path, monkeypatch, capsys):
+    """It is a name of a class only if there are labels; config.json of a model holds at most 200 characters of each."""
+    monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
+    for length in (200, 201):
+        pixels = numpy.zeros((8, 28, 28), numpy.uint8)
+        pixels[:, :, :] = numpy.arange(8)[:, None, None]
+        data = tmp_path / f"{length}.npz"
+        numpy.savez(data, images=pixels, labels=numpy.arange(8) % 2, classes=numpy.array(["x" * length, "y"]))
+        words = small.arguments(data, tmp_path / f"run-{length}", variant="cgan", steps=1, size=28)
+        assert call(*words) == (0 if length == 200 else 2)
+    error = capsys.readouterr().err
+    assert "201 characters" in error and "at most 200" in error and not (tmp_path / "run-201").exists()
+    assert call("pull", tmp_path / "run-200", "--out", tmp_path / "model") == 0
+    words = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--threads", "1", "--steps", "1"]
+    words += ["--image-size", "32", "--batch-size", "4", "--out", tmp_path / "unlabelled"]
+    assert call("train", "dcgan", "--data", tmp_path / "201.npz", *words) == 0
 
 
 def test_a_split_is_chosen_saved_and_resumed(workplace, tmp_path, capsys):

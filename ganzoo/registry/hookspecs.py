@@ -7,7 +7,7 @@ import pluggy
 
 from ganzoo.variant import Register, RegisterVariant
 
-API_VERSION = 1  # of everything that a plugin implements or calls; docs/plugin-api.md says what may change when
+API_VERSION = 2  # of everything that a plugin implements or calls; docs/plugin-api.md says what may change when
 
 hookspec = pluggy.HookspecMarker("ganzoo")
 hookimpl = pluggy.HookimplMarker("ganzoo")
@@ -30,7 +30,8 @@ def register_generators(register: Register) -> None:
 def register_discriminators(register: Register) -> None:
     """Registers discriminators with `register(name, factory)`.
 
-    `factory(image: SampleSpec, **options)` returns a module that is called as `module(images, label)`.
+    `factory(image: SampleSpec, **options)` returns a module that is called as `module(samples, label)`, with the
+    inputs that its forward names as keywords.
     """
 
 

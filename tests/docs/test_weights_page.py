@@ -59,7 +59,7 @@ def documented_order():
     """The order of the table, which puts the weights before descriptions: the fields of the class, no other."""
     fields = set(ModelConfig.__dataclass_fields__)
     table = ("format", "variant", "generator", "image", "latent_dim", "classes", "provider", "license", "weights")
-    table += ("discriminator", "discriminator_weights", "training", "metrics")
+    table += ("discriminator", "discriminator_weights", "training", "metrics", "task", "inputs")
     assert set(table) == fields
     return table
 

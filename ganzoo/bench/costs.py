@@ -19,6 +19,7 @@ from ganzoo.config.recipe import BoundPart
 from ganzoo.engine.build import build_part
 from ganzoo.engine.randomness import seeded
 from ganzoo.networks.generator import Generator
+from ganzoo.networks.inputs import select_inputs
 from ganzoo.variant import SampleSpec
 
 _CACHED: dict[str, Costs] = {}
@@ -48,11 +49,11 @@ def costs_of(roles: Mapping[str, BoundPart], image: SampleSpec) -> Costs:
         generator = built["generator"]
         assert isinstance(generator, Generator)
         latent = generator.latent(1, torch.Generator().manual_seed(0))
-        counts["generator_macs"] = macs(built["generator"], latent, label)
+        inputs = {name: torch.zeros(1, *one.shape) for name, one in image.sources.items()}
+        counts["generator_macs"] = macs(built["generator"], latent, label, **select_inputs(built["generator"], inputs))
         if "discriminator" in built:
-            counts["discriminator_macs"] = macs(
-                built["discriminator"], torch.zeros(1, image.channels, image.size, image.size), label
-            )
+            judge, output = built["discriminator"], torch.zeros(1, *image.output.shape)
+            counts["discriminator_macs"] = macs(judge, output, label, **select_inputs(judge, inputs))
     return Costs(**counts)
 
 
@@ -61,12 +62,12 @@ def parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def macs(module: nn.Module, *inputs: Any) -> int | None:
+def macs(module: nn.Module, *inputs: Any, **named: Any) -> int | None:
     """Counts the multiply-accumulates of one call, half of its floating-point operations; None if the call fails."""
     counter = FlopCounterMode(display=False)
     try:
         with torch.no_grad(), counter:
-            module(*inputs)
+            module(*inputs, **named)
     except (RuntimeError, ValueError, TypeError, IndexError):
         return None
     return counter.get_total_flops() // 2

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import write_atomically
 from ganzoo.files.text import one_line, quoted
 from ganzoo.models.model import Model
+from ganzoo.networks.inputs import accepted_inputs
 
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt", "torch-export": ".pt2"}
 TOLERANCE = 1e-4
@@ -42,18 +44,19 @@ class Exported:
 
 
 def export(model: Model, path: str | Path, format: str, *, batch_size: int | None = None) -> Exported:
-    """Writes the generator in float32 as a graph (latent[, label]) -> images (N, C, H, W) in [-1, 1].
+    """Writes the generator in float32 as a graph (latent[, label][, source]) -> images (N, C, H, W) in [-1, 1].
 
-    `format` is "onnx", "torchscript" or "torch-export". N is free, or `batch_size` if that is given. UsageError for a
-    request that cannot be met; GanzooError, and no file, if the generator cannot be exported or an image differs from
-    the generator's by more than 1e-4.
+    A generator without a latent has no such input; a source has the size that the generator was trained for. `format`
+    is "onnx", "torchscript" or "torch-export". N is free, or `batch_size` if that is given. UsageError for a request
+    that cannot be met; GanzooError, and no file, if the generator cannot be exported or an image differs from the
+    generator's by more than 1e-4.
     """
     path = Path(path)
     check_request(path, format, batch_size)
     batches = COMPARED_BATCHES if batch_size is None else (batch_size,)
     try:
         with _quiet(), torch.no_grad():
-            graph = _Graph(deepcopy(model.generator).cpu().float())
+            graph = _Graph(deepcopy(model.generator).cpu().float(), input_names(model))
             data = WRITERS[format](graph, _inputs(model, batch_size or TRACED_BATCH), batch_size is None)
             difference = _difference(graph, READERS[format](data), [_inputs(model, n) for n in batches])
     except Exception as error:  # torch's exporters raise whatever a module's code makes them
@@ -91,20 +94,33 @@ def check_request(path: Path, format: str, batch_size: int | None = None) -> Non
 
 
 class _Graph(nn.Module):
-    """Wraps the generator in a graph with the inputs latent and, if it is conditional, label."""
+    """Wraps the generator in a graph with the inputs of these names, in this order."""
 
-    def __init__(self, generator: nn.Module):
+    def __init__(self, generator: nn.Module, names: tuple[str, ...]):
         super().__init__()
-        self.generator = generator
+        self.generator, self.names = generator, names
         self.eval()
 
-    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
-        return self.generator(latent, label)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        given = dict(zip(self.names, inputs, strict=True))
+        latent = given.pop("latent") if "latent" in given else inputs[0].flatten(1)[:, :0]
+        label = given.pop("label", None)
+        return self.generator(latent, label, **given)
+
+
+def input_names(model: Model) -> tuple[str, ...]:
+    """Returns the inputs of an exported graph: latent, label and sources, those that the generator takes."""
+    latent = ("latent",) if model.generator.latent_dim else ()
+    label = ("label",) if model.image.classes else ()
+    return latent + label + accepted_inputs(model.generator, model.image.sources)
 
 
 def _inputs(model: Model, n: int) -> Inputs:
-    latent, labels = model.latent(n).cpu().float(), model.labels(n)
-    return (latent,) if labels is None else (latent, labels)
+    random = torch.Generator().manual_seed(n)
+    given = {"latent": model.latent(n).cpu().float(), "label": model.labels(n)}
+    for name, one in model.image.sources.items():
+        given[name] = torch.rand(n, *one.shape, generator=random) * 2 - 1
+    return tuple(cast(Tensor, given[name]) for name in input_names(model))
 
 
 def _difference(graph: nn.Module, exported: Callable[..., Tensor], batches: list[Inputs]) -> float:
@@ -120,10 +136,10 @@ def _batch_dimensions(inputs: Inputs, dynamic: bool) -> dict | None:
     if not dynamic:
         return None
     batch = torch.export.Dim("batch")
-    return {name: {0: batch} for name, _ in zip(("latent", "label"), inputs, strict=False)}
+    return {"inputs": tuple({0: batch} for _ in inputs)}
 
 
-def _write_program(graph: nn.Module, inputs: Inputs, dynamic: bool) -> bytes:
+def _write_program(graph: _Graph, inputs: Inputs, dynamic: bool) -> bytes:
     program = torch.export.export(graph, inputs, dynamic_shapes=_batch_dimensions(inputs, dynamic), strict=False)
     buffer = io.BytesIO()
     torch.export.save(program, buffer)
@@ -134,7 +150,7 @@ def _read_program(data: bytes) -> Callable[..., Tensor]:
     return torch.export.load(io.BytesIO(data)).module()
 
 
-def _write_script(graph: nn.Module, inputs: Inputs, dynamic: bool) -> bytes:
+def _write_script(graph: _Graph, inputs: Inputs, dynamic: bool) -> bytes:
     buffer = io.BytesIO()
     torch.jit.save(torch.jit.trace(graph, inputs, check_trace=False), buffer)  # compared below, on other batch sizes
     return buffer.getvalue()
@@ -144,8 +160,8 @@ def _read_script(data: bytes) -> Callable[..., Tensor]:
     return torch.jit.load(io.BytesIO(data))
 
 
-def _write_onnx(graph: nn.Module, inputs: Inputs, dynamic: bool) -> bytes:
-    names = ["latent", "label"][: len(inputs)]
+def _write_onnx(graph: _Graph, inputs: Inputs, dynamic: bool) -> bytes:
+    names = list(graph.names)
     shapes = _batch_dimensions(inputs, dynamic)
     program = torch.onnx.export(
         graph, inputs, dynamo=True, verbose=False, input_names=names, output_names=["images"], dynamic_shapes=shapes

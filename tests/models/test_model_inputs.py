@@ -13,7 +13,6 @@ from ganzoo.models.export import export, input_names
 from ganzoo.models.load import load_folder
 from ganzoo.models.model import Model
 
-
 NAMES = "abcdefghijklmnopq"
 
 

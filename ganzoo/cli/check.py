@@ -96,13 +96,6 @@ def _chosen(names: tuple[str, ...], dist: str | None, everything: bool) -> list[
         return list(dict.fromkeys(names))
     if everything:
         return found.names("variants")
-    from ganzoo.registry.discovery import normalize
+    from ganzoo.testing.runner import variants_of
 
-    wanted = normalize(dist or "")
-    mine = [name for name in found.names("variants") if found.claim("variants", name).plugin.distribution == wanted]
-    if not mine:
-        known = sorted({plugin.distribution for plugin in found.plugins})
-        raise UsageError(
-            f"No installed distribution '{dist}' registers a variant; distributions with plugins: {', '.join(known)}."
-        )
-    return mine
+    return variants_of(dist or "", found)

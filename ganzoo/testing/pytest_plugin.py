@@ -1,4 +1,7 @@
-"""`pytest --ganzoo NAME`: one test per check. Imports nothing heavy, because every pytest run loads this."""
+"""`pytest --ganzoo NAME` and `--ganzoo-dist DISTRIBUTION`: one test for each check of each variant.
+
+Imports nothing heavy, because every pytest run loads this.
+"""
 
 from __future__ import annotations
 
@@ -22,28 +25,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Check this variant, as `ganzoo check NAME` does; may be repeated.",
     )
     group.addoption(
+        "--ganzoo-dist",
+        action="append",
+        default=[],
+        metavar="DISTRIBUTION",
+        help="Check all variants of this installed distribution; may be repeated.",
+    )
+    group.addoption(
         "--ganzoo-only", action="append", default=[], metavar="CHECK", help="Only this check; may be repeated."
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--ganzoo"):
+    if config.getoption("--ganzoo") or config.getoption("--ganzoo-dist"):
         config.pluginmanager.register(Checks(config), "ganzoo-checks")
 
 
 class Checks:
-    """Adds the checks of the chosen variants to a session; registered only with `--ganzoo`."""
+    """Adds the checks of the chosen variants to a session; registered only with one of the options."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.names, self.only = config.getoption("--ganzoo"), config.getoption("--ganzoo-only")
+        self.names, self.only = [*config.getoption("--ganzoo")], config.getoption("--ganzoo-only")
+        self.distributions = config.getoption("--ganzoo-dist")
         self.open: dict[str, tuple[AbstractContextManager[Subject], Subject]] = {}
 
     def pytest_collection(self, session: pytest.Session) -> None:
         from ganzoo.errors import GanzooError
         from ganzoo.registry.registry import registry
         from ganzoo.testing import CHECKS, check_names
+        from ganzoo.testing.runner import variants_of
 
         try:
+            self.names += [name for one in self.distributions for name in variants_of(one, registry())]
             for name in self.names:
                 registry().claim("variants", name)
             self.checks = check_names(self.only or CHECKS)

@@ -6,13 +6,37 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal
 
-from ganzoo.errors import GanzooError
-from ganzoo.files.text import one_line
+from ganzoo.errors import GanzooError, PluginError, UsageError
+from ganzoo.files.text import one_line, quoted
+from ganzoo.registry.discovery import normalize
 from ganzoo.testing.checks import CHECKS, FUNCTIONS, PATIENCE, CheckFailed, CheckSkipped, Outcome, check_names
 
 if TYPE_CHECKING:
     from ganzoo.registry.registry import Registry
     from ganzoo.testing.subject import Subject
+
+
+def variants_of(distribution: str, registry: Registry) -> list[str]:
+    """Returns the variants that an installed distribution registers, sorted.
+
+    UsageError if there are none, PluginError if the distribution is broken or another one has one of its names.
+    """
+    wanted = normalize(distribution)
+    registry.names("variants")  # runs the hooks, which may break a plugin
+    mine = [plugin for plugin in registry.plugins if plugin.distribution == wanted]
+    for plugin in mine:
+        if plugin.error:
+            raise PluginError(f"Plugin {plugin.name} is broken: {plugin.error}")
+        if clashes := registry.clashes(plugin):
+            raise PluginError(clashes[0])
+    names = sorted({name for plugin in mine for name in plugin.registered.get("variants", ())})
+    if not names:
+        known = sorted({plugin.distribution for plugin in registry.plugins})
+        raise UsageError(
+            f"No installed distribution {quoted(distribution)} registers a variant; distributions with plugins: "
+            f"{', '.join(known)}."
+        )
+    return names
 
 
 def run_checks(

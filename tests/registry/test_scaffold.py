@@ -9,6 +9,7 @@ import tomllib
 import pytest
 import small
 import yaml
+from distributions import Distribution, install, run
 
 import ganzoo.registry.scaffold
 from ganzoo import API_VERSION
@@ -60,6 +61,23 @@ def test_what_the_plugin_is_needs_no_torch_and_how_it_works_uses_the_contract_al
         node.module for node in model.body if isinstance(node, ast.ImportFrom) and node.module.startswith("ganzoo")
     }
     assert imported <= {"ganzoo", "ganzoo.losses", "ganzoo.networks"}
+
+
+def test_pytest_checks_every_variant_of_a_plugin_whatever_they_are_called(tmp_path):
+    files = rendered("my-waves", "gan")
+    card = files["ganzoo_my_waves/__init__.py"]
+    hook = card[card.index("    register(\n") : card.index("@hookimpl\ndef register_generators")].rstrip() + "\n"
+    named = [hook.replace('name="my-waves"', f'name="{name}"') for name in ("long-waves", "short-waves")]
+    files["ganzoo_my_waves/__init__.py"] = card.replace(hook, "".join(named))
+    for path, text in files.items():
+        (tmp_path / "source" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "source" / path).write_text(text)
+    modules = {path: text for path, text in files.items() if path in PACKAGE}
+    site = install([Distribution("ganzoo-my-waves", modules, ("my-waves = ganzoo_my_waves",))], tmp_path / "site")
+    words = ["--ganzoo-only", "card", "--ganzoo-only", "parts", "-p", "no:cacheprovider", "-v"]
+    done = run("-m", "pytest", *words, folders=[site], cwd=tmp_path / "source")
+    assert done.returncode == 0 and "8 passed" in done.stdout, done.stdout + done.stderr
+    assert all(f"::{name}::card PASSED" in done.stdout for name in ("long-waves", "short-waves")), done.stdout
 
 
 def test_a_loss_fits_on_one_page():

@@ -173,6 +173,14 @@ def test_pytest_runs_the_checks(folder, tmp_path):
     assert "1 failed, 1 passed" in finished.stdout and "Traceback" not in finished.stdout
 
 
+def test_pytest_refuses_a_distribution_that_is_unknown_or_broken(tmp_path):
+    sources = {"broken-gan": "raise ValueError('no')", "other-gan": variant("dcgan")}
+    site = install([simple(name, source) for name, source in sources.items()], tmp_path / "site")
+    for name, reason in (("nobody", "'nobody' registers a variant"), ("broken-gan", "no"), ("other-gan", "dcgan")):
+        finished = run(*PYTEST, "--ganzoo-dist", name, folders=[site], cwd=tmp_path)
+        assert finished.returncode == 4 and reason in finished.stderr + finished.stdout
+
+
 def test_pytest_refuses_an_unknown_variant(tmp_path):
     finished = run(*PYTEST, "--ganzoo", "nobody", cwd=tmp_path)
     assert finished.returncode == 4 and "No variant is called 'nobody'" in finished.stderr + finished.stdout

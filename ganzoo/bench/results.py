@@ -17,7 +17,7 @@ from ganzoo.bench.row import Row, changes, checked_row, fingerprint
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, move_aside, remove_leftovers, write_atomically
 from ganzoo.files.output_checks import check_new_folder
-from ganzoo.files.safe_open import open_own
+from ganzoo.files.safe_open import check_own_folders, open_own
 from ganzoo.files.strict_json import read_bytes, read_json
 from ganzoo.files.text import reason
 
@@ -57,6 +57,7 @@ class BenchFolder:
         UsageError lists the differences if the protocol, the settings of a cell of the same name, or the versions of
         its `plugins` differ; then nothing is changed.
         """
+        check_own_folders(self.cells, self.path / "runs", self.path / "samples")
         remove_leftovers(self.path)
         if self.protocol.exists():
             protocols.check_same(self.read_protocol(), protocol, str(self.path))
@@ -106,6 +107,7 @@ class BenchFolder:
     def _read(self, cell: Cell, protocol: str) -> Row | None:
         """Reads the row of a cell, None if it is missing; CheckpointError if it is damaged or of another bench."""
         file = self._file(cell)
+        check_own_folders(self.cells, error=CheckpointError)
         if not os.path.lexists(file):
             return None
         value = read_json(file, follow=False)

@@ -41,6 +41,7 @@ from ganzoo.files.atomic import (
     remove_leftovers,
     write_file,
 )
+from ganzoo.files.safe_open import check_own_folders
 from ganzoo.files.strict_json import parse_json
 from ganzoo.files.text import quoted
 
@@ -117,6 +118,7 @@ def _write_errors(target: Path) -> Iterator[None]:
 
 
 def _make_folder(folder: Path) -> None:
+    check_own_folders(folder, error=CheckpointError)
     if not folder.is_dir():
         os.mkdir(folder)  # without parents: a deleted run folder must not come back
         fsync_folder(folder.parent)

@@ -1,4 +1,7 @@
-"""Opens regular files of folders that others may have filled; links only where the caller follows them."""
+"""Opens regular files of folders that others may have filled; links only where the caller follows them.
+
+Folders that this process writes into are no links.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +49,18 @@ def open_own(path: FilePath, flags: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def check_own_folders(*paths: FilePath, error: type[GanzooError] = GanzooError) -> None:
+    """Raises `error` for a link, or anything but a folder, in the place of a folder that this process writes into.
+
+    It would write, and delete its leftovers, somewhere else. Missing folders are no error.
+    """
+    for path in paths:
+        if os.path.islink(path):
+            raise error(f"{path} is a link, where a folder is expected: what is written to it would end elsewhere.")
+        if os.path.lexists(path) and not os.path.isdir(path):
+            raise error(f"{path} is not a folder.")
 
 
 def _check(found: os.stat_result, path: FilePath, error: type[GanzooError]) -> None:

@@ -39,6 +39,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
+        self.curves = self.path / "tensorboard"
 
     def check_new(self) -> None:
         """UsageError if the folder is in use: no run overwrites another. Leftovers of a killed start do not count."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -248,7 +248,18 @@ class TrainingLoop:
 
     def _record(self, record: dict[str, Any]) -> None:
         if self.main:
-            self.folder.log({"step": self.trainer.step_number, **record})
+            with self._writing():
+                self.folder.log({"step": self.trainer.step_number, **record})
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Adds the way out to the error of a disk that is full or fails; the run ends, its checkpoints are whole."""
+        try:
+            yield
+        except GanzooError as error:
+            if isinstance(error, DivergedError):
+                raise
+            raise type(error)(f"{error} {self._last_good()} Go on with --out {self.folder.path} --resume.") from error
 
     def _seconds(self) -> float:
         return self.clock.seconds
@@ -330,7 +341,8 @@ class TrainingLoop:
         if self.main:
             step = self.trainer.step_number
             summary = self._measured if self._measured.get("step") == step else {}
-            self._stop_if_diverged(save_checkpoint, self.folder.checkpoints, step, trees, summary=summary)
+            with self._writing():
+                self._stop_if_diverged(save_checkpoint, self.folder.checkpoints, step, trees, summary=summary)
             self._record_event("checkpoint", f"step-{step:09d}")
             retain(self.folder.checkpoints, self.intervals.keep, self._worth_keeping())
         self.trainer.processes.barrier()

@@ -34,6 +34,7 @@ from ganzoo.engine.randomness import repeatable, seeded
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import UsageError
 from ganzoo.files.lock import FolderLock
+from ganzoo.files.safe_open import check_own_folders
 from ganzoo.files.text import quoted
 from ganzoo.losses import Loss, Phase
 from ganzoo.models.config import check_class_names, warn_of_class_names
@@ -96,7 +97,7 @@ def train(request: Request, registry: Registry, data: ImageData | None = None) -
     trainer = _build(recipe, config, data, device, processes, start)
     with _claimed(folder, config, processes, new=old is None):
         is_first = processes.rank == 0
-        board = make_writer(str(folder.path / "tensorboard")) if make_writer and is_first else None
+        board = make_writer(str(folder.curves)) if make_writer and is_first else None
         loop = TrainingLoop(trainer, folder, request.intervals, real_images(data), quiet=request.quiet, board=board)
         if old is not None and loop.resume() >= recipe.training.steps:
             log.info(f"{folder.path} already has its {recipe.training.steps} steps; ask for more with --steps.")
@@ -267,6 +268,7 @@ def _claimed(folder: RunFolder, config: RunConfig, processes: Processes, *, new:
     with FolderLock(folder.path):
         if new:
             folder.check_new()  # under the lock: another process may have been here since
+        check_own_folders(folder.checkpoints, folder.samples, folder.curves)
         for path in (folder.path, folder.checkpoints, folder.samples):
             remove_leftovers(path)
         folder.write_config(config)

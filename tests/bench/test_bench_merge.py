@@ -96,6 +96,8 @@ def test_a_shard_without_a_cell_names_no_report(tmp_path, monkeypatch):
         *benches.TRAINING,
         *benches.MEASURES,
         *data,
+        "--set",
+        "training.batch_size=4",
         "--shard",
         "2/2",
         "--out",

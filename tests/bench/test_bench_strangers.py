@@ -12,7 +12,7 @@ from ganzoo.bench.report.statistics import welch_interval
 from ganzoo.bench.results import BenchFolder
 from ganzoo.bench.row import checked_row
 from ganzoo.cli import main
-from ganzoo.errors import CheckpointError
+from ganzoo.errors import CheckpointError, GanzooError
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 ESCAPE = "\x1b]0;owned\x07\x1b[31m"
@@ -55,6 +55,20 @@ def test_a_folder_of_pictures_elsewhere_is_not_read(tmp_path, capsys):
     (path / "samples").symlink_to(tmp_path / "elsewhere")
     assert call("bench", "merge", path, "--out", tmp_path / "bench") == 1
     assert "not a .png of this folder" in capsys.readouterr().err
+
+
+def test_folders_that_are_links_are_neither_merged_nor_written_into(tmp_path, capsys):
+    path = shard(tmp_path / "shard", row("dcgan", 0, [9.0]))
+    (path / "cells").rename(tmp_path / "elsewhere")
+    (path / "cells").symlink_to(tmp_path / "elsewhere")
+    assert call("bench", "merge", path, "--out", tmp_path / "bench") in (0, 1)
+    assert "cells is a link" in capsys.readouterr().err and not list((tmp_path / "bench").rglob("dcgan*.json"))
+    for name in ("cells", "runs", "samples"):
+        out = tmp_path / f"own-{name}"
+        (out / name).parent.mkdir()
+        (out / name).symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(GanzooError, match=f"{name} is a link"):
+            BenchFolder(out).open(PROTOCOL, ())
 
 
 def test_a_cell_that_is_a_link_is_damaged(tmp_path, victim, capsys):

@@ -1,5 +1,7 @@
 """A run from the first step to the last: its folder, resuming bit for bit, and what a resumed run may not change."""
 
+import errno
+import importlib
 import json
 import re
 import shutil
@@ -320,6 +322,47 @@ def test_a_resumed_run_keeps_its_options(workplace, tmp_path, capsys):
     assert call("train", "--out", run, "--resume", "--steps", "4", "--keep", "3") == 0
     assert json.loads((run / "config.json").read_text())["options"] == {**saved, "keep": 3}
     assert set(small.steps_of(run)) >= {2, 3, 4}
+
+
+@pytest.mark.parametrize("file", ["metrics", "checkpoint"])
+def test_a_full_disk_ends_a_run_in_one_line_and_it_goes_on_to_the_same_bits(
+    run, workplace, tmp_path, monkeypatch, capsys, file
+):
+    """The line names the last good checkpoint and the way to go on."""
+    place = "ganzoo.runs.folder.open_own" if file == "metrics" else "ganzoo.checkpoints.checkpoint.save_file"
+    module, _, name = place.rpartition(".")
+    real, calls = getattr(importlib.import_module(module), name), []
+
+    def until_full(*given, **options):
+        calls.append(given)
+        if len(calls) > 12:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*given, **options)
+
+    words = ["--checkpoint-every", "1", "--sample-every", "3"]
+    with monkeypatch.context() as patch:
+        patch.setattr(place, until_full)
+        assert call(*small.arguments(workplace / "grey.npz", tmp_path / "run", *words, steps=6)) == 1
+    error = capsys.readouterr().err
+    (line,) = [line for line in error.splitlines() if line.startswith("Error")]
+    last = max(small.steps_of(tmp_path / "run"))
+    assert "No space left" in line and f"step-{last:09d}" in line and "--resume" in line and "Traceback" not in error
+    assert 0 < last < 6 and call("train", "--out", tmp_path / "run", "--resume") == 0
+    for found in (run / "checkpoints" / "step-000000006").glob("*.safetensors"):
+        assert (tmp_path / "run" / "checkpoints" / "step-000000006" / found.name).read_bytes() == found.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "samples", "tensorboard"])
+def test_a_folder_of_a_run_that_is_a_link_is_refused_and_nothing_behind_it_changes(copied, tmp_path, capsys, name):
+    """A run deletes its leftovers and old checkpoints: behind a link they are someone's files."""
+    behind = tmp_path / "behind"
+    behind.mkdir() if name == "tensorboard" else (copied / name).rename(behind)
+    (behind / ".trash-mine").mkdir()
+    (copied / name).symlink_to(behind)
+    before = {str(path): path.stat().st_mtime_ns for path in behind.rglob("*")}
+    assert call("train", "--out", copied, "--resume", "--steps", "7") == 1
+    assert f"{name} is a link, where a folder is expected" in capsys.readouterr().err
+    assert {str(path): path.stat().st_mtime_ns for path in behind.rglob("*")} == before
 
 
 def test_a_run_of_before_has_no_saved_options_and_resumes(copied):

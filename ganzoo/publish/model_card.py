@@ -18,21 +18,21 @@ CARD_FILE = "README.md"
 LONGEST = 300
 
 
-def model_card(repo: str, config: ModelConfig, variant: Variant | None) -> str:
+def model_card(repo: str, config: ModelConfig, variant: Variant | None, *, picture: bool = True) -> str:
     """Returns the text of README.md for a model at `repo`; the same model gives the same text.
 
-    `variant` is the registered one that the config names, for its paper; None if it is not installed.
+    `variant` is the registered one that the config names, for its paper; None if it is not installed. `picture` states
+    that there is a picture of samples.
     """
     data = data_of(config)
+    caption = "Sources, outputs and truth" if config.image.sources else "Samples of seed 0"
     sections = [
         _metadata(config),
         f"# {_text(repo.partition('/')[2])}",
         _summary(config, variant, data),
-        f"![Samples of seed 0]({SAMPLES_FILE})",
+        *([f"![{caption}]({SAMPLES_FILE})"] if picture else []),
         "## Use",
-        f'```python\nimport ganzoo\nmodel = ganzoo.load("{repo}")\nimages = model.sample(64, seed=0)  '
-        f"# (64, {config.image.channels}, {config.image.size}, {config.image.size}), from -1 to 1\n```",
-        f"Or sample a grid from the command line: `ganzoo sample {repo} -n 64 --out grid.png`.\n"
+        *_use(repo, config),
         "Nothing in this repository is executed: `config.json` names the parts, "
         f"`{config.weights.file if config.weights else 'model.safetensors'}` holds the numbers.",
         "## Settings",
@@ -45,10 +45,28 @@ def model_card(repo: str, config: ModelConfig, variant: Variant | None) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def _use(repo: str, config: ModelConfig) -> tuple[str, str]:
+    """Returns the lines of Python and of the shell that use the model: it samples, or it applies to images."""
+    shape = ", ".join(map(str, config.image.output.shape))
+    if config.image.sources:
+        code, comment = 'picture = model.apply(PIL.Image.open("picture.png"))', "a Pillow image"
+        shell = f"Or from the command line: `ganzoo apply {repo} pictures/ --out results/`."
+    else:
+        code, comment = "images = model.sample(64, seed=0)", f"(64, {shape}), from -1 to 1"
+        shell = f"Or sample a grid from the command line: `ganzoo sample {repo} -n 64 --out grid.png`."
+    packages = "import ganzoo\nimport PIL.Image" if config.image.sources else "import ganzoo"
+    return f'```python\n{packages}\nmodel = ganzoo.load("{repo}")\n{code}  # {comment}\n```', shell
+
+
+def _size(config: ModelConfig) -> str:
+    """Returns "32x32", height and width, or the shape of samples that are no images."""
+    return "x".join(map(str, config.image.output.shape[1:] or config.image.output.shape))
+
+
 def tags(config: ModelConfig) -> list[str]:
     """Returns the tags that a model is found by: "gan", its variant, its resolution ("32x32") and its data set."""
     name = re.sub(r"[^a-z0-9._-]+", "-", data_of(config).lower()).strip("-")[:60]
-    found = [GENERIC, config.variant, f"{config.image.size}x{config.image.size}", name]
+    found = [GENERIC, config.variant, _size(config), name]
     return list(dict.fromkeys(tag for tag in found if tag))
 
 
@@ -62,7 +80,8 @@ def data_of(config: ModelConfig) -> str:
 def _metadata(config: ModelConfig) -> str:
     """Returns the YAML block; every text is written as JSON, which YAML reads without any special meaning."""
     known = re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,40}", config.license.lower())
-    lines = [f"library_name: {LIBRARY}", "pipeline_tag: unconditional-image-generation"]
+    pipeline = "image-to-image" if config.image.sources else "unconditional-image-generation"
+    lines = [f"library_name: {LIBRARY}"] + [f"pipeline_tag: {pipeline}"] * (config.image.output.kind == "image")
     lines.append(f"license: {json.dumps(config.license.lower() if known else 'other')}")
     if not known:
         lines.append(f"license_name: {json.dumps(_plain(config.license))}")
@@ -72,10 +91,13 @@ def _metadata(config: ModelConfig) -> str:
 
 def _summary(config: ModelConfig, variant: Variant | None, data: str) -> str:
     image = config.image
-    colours = {1: "grey", 3: "colour"}.get(image.channels, f"{image.channels}-channel")
+    colours = {1: "grey images", 3: "colour images", 4: "images with alpha"}
+    is_image = image.output.kind == "image"
+    what = colours.get(image.channels, f"{image.channels}-channel images") if is_image else image.output.kind
     kinds = f" of {image.classes} classes" if image.classes else ""
+    sources = f" made of a {' and a '.join(image.sources)} image" if image.sources else ""
     trained = f", trained on {_text(data)}" if data else ""
-    lines = [f"A generator of {image.size}x{image.size} {colours} images{kinds}, variant `{config.variant}`{trained}."]
+    lines = [f"A generator of {_size(config)} {what}{kinds}{sources}, variant `{config.variant}`{trained}."]
     if variant is not None:
         lines.append(f"{_text(variant.summary)} Paper: {_text(variant.paper)} ({variant.year}).")
     if config.classes:

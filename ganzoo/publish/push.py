@@ -22,6 +22,7 @@ from ganzoo.engine.build import build_part
 from ganzoo.errors import GanzooError, UsageError, did_you_mean
 from ganzoo.files import pictures
 from ganzoo.files.atomic import disk_errors, write_file
+from ganzoo.files.safe_open import open_regular
 from ganzoo.files.text import quoted
 from ganzoo.hub import client as hub
 from ganzoo.hub.cache import hash_like
@@ -34,6 +35,7 @@ from ganzoo.models.model import Model
 from ganzoo.models.pull import CONFIG_FILE, REPOSITORY, REVISION, Contents, pull, read_contents
 from ganzoo.models.source import Repository, parse_source
 from ganzoo.models.tensors import DTYPES, read_tensors
+from ganzoo.networks.inputs import select_inputs
 from ganzoo.publish.model_card import CARD_FILE, LIBRARY, SAMPLES_FILE, model_card
 from ganzoo.registry.registry import registry
 from ganzoo.variant import Part
@@ -45,6 +47,7 @@ HARMLESS = {".gitattributes", ".gitignore", "README.md", "LICENSE", *FILES}
 BRANCHES = ("main", "master", "head")
 REFERENCES = ("refs/", "heads/", "tags/", "remotes/")
 SAMPLES = 64
+PICTURE_BYTES = 8 * 2**20
 COMPARED = 8
 SECONDS = 60.0
 
@@ -89,7 +92,8 @@ def push(
     ):
         folder = Path(temporary) / "model"
         local = _write(folder, repo, replace(config, weights=None), model, dtype, part)
-        message = message or f"{local.variant}, {local.image.size}x{local.image.size}"
+        _write_card(folder, repo, local, source)
+        message = message or f"{local.variant}, {local.image.extent}"
         commit, address, changed = _publish(folder, target, private, message, tag)
         if tag is not None:
             _tag(target, commit, tag)
@@ -148,15 +152,32 @@ def _is_public(source: Any, *, hub: bool) -> bool:
 
 def _write(folder: Path, repo: str, config: ModelConfig, model: Model, dtype: str, discriminator: Any) -> Model:
     """Writes every file that is published, and returns the model loaded from them."""
-    written = write_model(folder, config, model.generator.state_dict(), dtype=dtype, discriminator=discriminator)
-    local = load_folder(folder, mmap=False)
-    columns = local.image.classes if 2 <= local.image.classes <= 12 else None
-    pictures.save_picture(
-        pictures.enlarged(pictures.grid(local.sample(SAMPLES, seed=0), columns)), folder / SAMPLES_FILE
-    )
+    write_model(folder, config, model.generator.state_dict(), dtype=dtype, discriminator=discriminator)
+    return load_folder(folder, mmap=False)
+
+
+def _write_card(folder: Path, repo: str, local: Model, source: Model | str | os.PathLike[str]) -> None:
+    """Writes README.md and a picture: of samples, or of a generator with a source the examples of its run, if any."""
+    path = folder / SAMPLES_FILE
+    if not local.image.sources:
+        columns = local.image.classes if 2 <= local.image.classes <= 12 else None
+        pictures.save_picture(pictures.enlarged(pictures.grid(local.sample(SAMPLES, seed=0), columns)), path)
+    elif not isinstance(source, Model) and (Path(source) / SAMPLES_FILE).is_file():
+        with open_regular(Path(source) / SAMPLES_FILE, follow=False) as file:
+            write_file(path, file.read(PICTURE_BYTES))
     known = {variant.name: variant for variant in registry().variants()}
-    write_file(folder / CARD_FILE, model_card(repo, written, known.get(written.variant)))
-    return local
+    card = model_card(repo, local.config, known.get(local.variant), picture=path.exists())
+    write_file(folder / CARD_FILE, card)
+
+
+def _compared(model: Model) -> Tensor:
+    """Returns the images of the first latents, and of made-up sources where the generator takes some."""
+    random = torch.Generator().manual_seed(0)
+    sources = {
+        name: torch.rand(COMPARED, *one.shape, generator=random) * 2 - 1 for name, one in model.image.sources.items()
+    }
+    given = select_inputs(model.generator, sources)
+    return model.generate(model.latent(COMPARED), model.labels(COMPARED), **given)
 
 
 def _discriminator(source: Model | str | os.PathLike[str], model: Model) -> tuple[Part, dict[str, Tensor]]:
@@ -288,7 +309,7 @@ def _tag(target: HubTarget, commit: str, tag: str) -> None:
 def _verify(local: Model, repo: str, commit: str) -> None:
     """HubError unless the commit, loaded from the Hub, gives the images of the local files."""
     published = load_folder(pull(repo, commit).folder)
-    if not torch.equal(published.sample(COMPARED, seed=0), local.sample(COMPARED, seed=0)):
+    if not torch.equal(_compared(published), _compared(local)):
         raise HubError(
             f"The model that the Hub returns for {repo} at commit {commit} gives other images "
             "than the one that was sent."

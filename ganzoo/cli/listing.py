@@ -66,6 +66,7 @@ def _row(found: Registry, variant: Variant) -> dict:
         "summary": variant.summary,
         "year": variant.year,
         "paper": variant.paper,
+        "kind": variant.kind,
         "sizes": list(variant.sizes),
         "labels": variant.labels,
         "tags": list(variant.tags),
@@ -82,7 +83,7 @@ def _print_table(found: Registry, variants: list[Variant]) -> None:
         (
             v.name,
             str(v.year),
-            "/".join(map(str, sorted(v.sizes))) + " px",
+            "/".join(map(str, sorted(v.sizes))) + " px" if v.sizes else v.kind,
             " ".join(sorted(v.weights)),
             v.summary + _provider(found, v),
         )
@@ -150,7 +151,8 @@ def _print_card(card: dict) -> None:
     click.secho(card["name"], fg="cyan", bold=True)
     click.echo(f"  {card['summary']}")
     click.echo(f"  paper     {card['paper']} ({card['year']})")
-    click.echo(f"  images    {' or '.join(map(str, card['sizes']))} pixels, grey or colour; labels {card['labels']}")
+    sizes = f"{' or '.join(map(str, card['sizes']))} pixels, grey or colour" if card["sizes"] else card["kind"]
+    click.echo(f"  {'images' if card['sizes'] else 'samples':<8}  {sizes}; labels {card['labels']}")
     click.echo(f"  tags      {', '.join(card['tags']) or '-'}")
     for number, (tag, facts) in enumerate(card["weights"].items() or {"-": None}.items()):
         place = (

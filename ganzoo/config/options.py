@@ -35,8 +35,7 @@ class TrainOptions:
         """Takes from an earlier run what these options leave open; length, settings and mix-ins stay as requested."""
         known: dict[str, Any] = {
             "data": run.data.source,
-            "image_size": run.image.size,
-            "channels": run.image.channels,
+            **({"image_size": run.image.size, "channels": run.image.channels} if run.variant.kind == "image" else {}),
             "conditional": run.image.classes > 0,
             "precision": run.precision,
             "threads": run.threads,

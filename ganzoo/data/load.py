@@ -13,7 +13,7 @@ from ganzoo.data.decode import Size, rectangle
 from ganzoo.data.memory import available_bytes
 from ganzoo.data.prepare import bad_images_line, checked, prepare, report_seen
 from ganzoo.data.resolve import find_source
-from ganzoo.data.sources import ArraySource, EncodedSource, HubSource, ImageData
+from ganzoo.data.sources import ArraySource, EncodedSource, HubSource, ImageData, Stream
 from ganzoo.errors import DataError, UsageError
 from ganzoo.files.text import quoted, reason
 
@@ -46,6 +46,9 @@ def load_images(
     """
     shape = check_request(size, channels, on_bad_image)
     found = find_source(source, datasets or {}, root)
+    if isinstance(found, Stream):
+        kind = found.spec.output.kind
+        raise UsageError(f"{quoted(source)} holds {kind}, not images: `ganzoo train points` takes it.")
     kept = cache_folder(cache)
     files = None
     if isinstance(found, HubSource):

@@ -15,13 +15,13 @@ from ganzoo.data.arrays import IDX_IMAGES, holds_idx, idx_source, npz_source
 from ganzoo.data.decode import SUFFIXES
 from ganzoo.data.image_files import archive_source, folder_source, shards_source
 from ganzoo.data.parquet import choose_split, parquet_source
-from ganzoo.data.sources import ArraySource, EncodedSource, HubSource
+from ganzoo.data.sources import ArraySource, EncodedSource, HubSource, Stream
 from ganzoo.errors import DataError, GanzooError, PluginError, UsageError, did_you_mean
 from ganzoo.files.text import quoted, reason
 
 log = logging.getLogger(__name__)
 
-Source = ArraySource | EncodedSource | HubSource
+Source = ArraySource | EncodedSource | HubSource | Stream
 REPOSITORY = r"[\w][\w.-]*/[\w][\w.-]*"
 HUB_ADDRESS = re.compile(
     rf"hf://datasets/(?P<repository>{REPOSITORY})"
@@ -96,7 +96,8 @@ def registered_source(name: str, split: str, factory: Callable, root: Path | Non
         raise PluginError(f"Data set {quoted(name)} failed: {type(error).__name__}: {reason(error)}.") from error
     if not isinstance(source, Source):
         raise PluginError(
-            f"Data set {quoted(name)} gave {type(source).__name__}; ArraySource, EncodedSource or HubSource is needed."
+            f"Data set {quoted(name)} gave {type(source).__name__}; "
+            "ArraySource, EncodedSource, HubSource or Stream is needed."
         )
     return source
 

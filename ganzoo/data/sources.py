@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from ganzoo.variant import SampleSpec
 
 if TYPE_CHECKING:
     import numpy
@@ -93,3 +97,27 @@ class ImageData:
 
     def __len__(self) -> int:
         return self.images.shape[0]
+
+
+class Stream:
+    """A data set without end: a distribution from which samples are drawn, such as points in the plane.
+
+    A subclass defines `draw`. `facts` are the plain numbers and names that determine the distribution; `fingerprint` is
+    their sha256. A mixture of Gaussians of one standard deviation states its `centres` (K, D) and `deviation`, so that
+    modes can be counted.
+    """
+
+    classes: tuple[str, ...] = ()
+    labels: None = None
+    revision: None = None
+    centres: torch.Tensor | None = None
+    deviation: float = 0.0
+
+    def __init__(self, name: str, spec: SampleSpec, facts: Mapping[str, Any]) -> None:
+        self.name, self.spec, self.facts = name, spec, dict(facts)
+        content = json.dumps([type(self).__name__, self.facts], sort_keys=True)
+        self.fingerprint = hashlib.sha256(content.encode("ascii")).hexdigest()
+
+    def draw(self, count: int, random: torch.Generator) -> torch.Tensor:
+        """Returns `count` samples (count, *shape), float32 on the CPU, by the numbers of `random` alone."""
+        raise TypeError(f"{type(self).__name__} must define draw(count, random)")

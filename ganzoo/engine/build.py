@@ -157,7 +157,7 @@ def check_single_images(trainer: Trainer) -> None:
             ) from None
 
 
-def warn_of_late_mixins(trainer: Trainer, images: int, batches_per_step: int) -> None:
+def warn_of_late_mixins(trainer: Trainer, images: float, batches_per_step: int) -> None:
     """Logs a warning for each mix-in that cannot change any step of the run; the data are `images` images."""
     training = trainer.training
     epoch = images / (training.batch_size * max(batches_per_step, 1))

@@ -20,7 +20,8 @@ class Loss(nn.Module):
     for runs of only a few hundred steps (`ganzoo check`). `real_is_low`: whether it gives real images the lower logits,
     as losses on energies do. `boundary`: the logit that separates real from fake images as the loss has it, None if it
     has no such number (Wasserstein, relativistic, energies). `needs_per_sample_gradients`: whether a penalty of its own
-    needs each image's own gradient, of which a discriminator with batch norm deprives it.
+    needs each image's own gradient, of which a discriminator with batch norm deprives it. `heads` are the keywords by
+    which it asks the discriminator for more than logits.
     """
 
     phases: tuple[Phase, ...] = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",)))
@@ -28,6 +29,7 @@ class Loss(nn.Module):
     real_is_low: bool = False
     boundary: float | None = None
     needs_per_sample_gradients: bool = False
+    heads: tuple[str, ...] = ()
 
 
 class Regularizer(nn.Module):

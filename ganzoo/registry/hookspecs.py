@@ -60,7 +60,7 @@ def register_augmentations(register: Register) -> None:
 def register_datasets(register: Register) -> None:
     """Registers data sets with `register(name, factory)`.
 
-    `factory(root, split)` returns an `ArraySource`, `EncodedSource` or `HubSource`.
+    `factory(root, split)` returns an `ArraySource`, `EncodedSource`, `HubSource`, or a `Stream` of samples without end.
     """
 
 

@@ -51,7 +51,9 @@ class Spread(NamedTuple):
 
 
 def spread(images: Tensor) -> Spread:
-    """Measures the mean distances between images (N, C, H, W)."""
+    """Measures the mean distances between images (N, C, H, W); other samples, such as points, have nothing coarse."""
+    if images.ndim != 4:
+        return Spread(mean_distance(images), mean_distance(images))
     side = min(COARSE_SIDE, *images.shape[2:])
     return Spread(mean_distance(images), mean_distance(functional.adaptive_avg_pool2d(images, side)))
 
@@ -121,9 +123,9 @@ class CollapseDetector:
         self.problem = f"the discriminator is saturated: all its terms are below {SATURATED_BELOW} since {steps} steps"
         return self.problem
 
-    def check_samples(self, step: int, diversity: float) -> str:
-        """Takes the diversity of samples; returns a line if two measurements in a row were too low, else ""."""
-        self.low_diversity = self.low_diversity + 1 if diversity < LEAST_DIVERSITY and step > WARM_UP else 0
+    def check_samples(self, step: int, diversity: float, least: float = LEAST_DIVERSITY) -> str:
+        """Takes the diversity of samples; returns a line if two measurements in a row were below `least`, else ""."""
+        self.low_diversity = self.low_diversity + 1 if diversity < least and step > WARM_UP else 0
         self.reported_collapse &= self.low_diversity > 0
         if self.low_diversity < 2 or self.reported_collapse:
             return ""
@@ -132,6 +134,6 @@ class CollapseDetector:
         self.problem = f"the generator has collapsed: sample diversity is {percent} of that of real images"
         return self.problem
 
-    def is_healthy(self, diversity: float) -> bool:
+    def is_healthy(self, diversity: float, least: float = LEAST_DIVERSITY) -> bool:
         """True if a rollback may return to a state of this diversity: no collapse, and no saturation has begun."""
-        return diversity >= LEAST_DIVERSITY and self.saturated_steps == 0
+        return diversity >= least and self.saturated_steps == 0

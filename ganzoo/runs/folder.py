@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ganzoo.config.recipe import Recipe
 from ganzoo.config.schema import DataFacts, Origin, PluginFacts, RunConfig, RunOptions, read_run_config
-from ganzoo.data import ImageData
+from ganzoo.data import ImageData, Stream
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, write_atomically
 from ganzoo.files.output_checks import check_new_folder
@@ -115,7 +115,7 @@ def _strict(value: Any) -> Any:
 def describe(
     recipe: Recipe,
     image: SampleSpec,
-    data: ImageData,
+    data: ImageData | Stream,
     *,
     source: str,
     seed: int,
@@ -142,7 +142,7 @@ def describe(
             name=data.name,
             fingerprint=data.fingerprint,
             revision=data.revision,
-            images=len(data),
+            images=0 if isinstance(data, Stream) else len(data),
             classes=tuple(data.classes),
         ),
         seed=seed,

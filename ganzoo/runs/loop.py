@@ -26,9 +26,10 @@ from ganzoo.files.text import one_line
 from ganzoo.runs.budget import EVENT, TrainingClock
 from ganzoo.runs.collapse import LARGEST_WEIGHT, CollapseDetector, check_finite, check_magnitudes
 from ganzoo.runs.folder import RunFolder
+from ganzoo.runs.modalities import RealImages, RealPoints
 from ganzoo.runs.progress import Progress
 from ganzoo.runs.request import Intervals
-from ganzoo.runs.sample_monitor import RealImages, SampleMonitor
+from ganzoo.runs.sample_monitor import SampleMonitor
 from ganzoo.runs.signals import GracefulShutdown, StepWatch
 
 CHECK_EVERY = 25
@@ -42,7 +43,7 @@ Result = TypeVar("Result")
 class TrainingLoop:
     """Trains until `trainer.training.steps`, and writes a run folder that can be resumed, sampled from and read.
 
-    Samples are compared with `real` images. `board` is a TensorBoard writer.
+    Samples are compared with `real` ones. `board` is a TensorBoard writer.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class TrainingLoop:
         trainer: Trainer,
         folder: RunFolder,
         intervals: Intervals,
-        real: RealImages,
+        real: RealImages | RealPoints,
         *,
         quiet: bool = False,
         board: Any = None,
@@ -87,6 +88,7 @@ class TrainingLoop:
                     over = self._advance()
             if self.main:
                 self._save_grid(self.folder.path / "samples.png")
+                self._record_final()
         except KeyboardInterrupt:
             if not self.shutdown.number:
                 raise
@@ -115,13 +117,14 @@ class TrainingLoop:
         stopping = trainer.processes.any(bool(self.shutdown.number))
         saving = step % intervals.checkpoint_every == 0 or last or is_point
         sampling = step % intervals.sample_every == 0 or last
-        if saving or sampling or stopping or self._is_fetch_due(step):
+        looking = saving or sampling or self._is_look_due(step)
+        if looking or stopping or self._is_fetch_due(step):
             self._fetch()
         if step % CHECK_EVERY == 0 or last:  # at the same steps in every run
             self._stop_if_diverged(check_magnitudes, step, trainer.magnitudes())
-        if (saving or sampling) and self._window:  # never because of a signal: a checkpoint keeps the window
+        if looking and self._window:  # never because of a signal: a checkpoint keeps the window
             self._log()
-        if saving or sampling:  # never because of a signal: a stopped run must measure at the same steps as any other
+        if looking:  # never because of a signal: a stopped run must measure at the same steps as any other
             self._measure(save_grid=sampling)
             self._act_on_collapse()
         if is_point and trainer.step_number == step:
@@ -136,6 +139,10 @@ class TrainingLoop:
                 self.shutdown.number or 15,
             )
         return last and trainer.step_number == step
+
+    def _is_look_due(self, step: int) -> bool:
+        every = self.monitor.modality.look_every
+        return every > 0 and step % every == 0
 
     def _ended(self) -> bool:
         return self.trainer.step_number >= self.trainer.training.steps or self.clock.is_over
@@ -270,14 +277,26 @@ class TrainingLoop:
         """Measures samples of fixed latents and detects a collapse; also saves a grid of them if `save_grid`."""
         if not self.main:
             return
-        step = self.trainer.step_number
+        step, least = self.trainer.step_number, self.monitor.least_diversity
         measured = self._stop_if_diverged(self.monitor.measure)
-        self._record({"images": self.trainer.images_seen, "seconds": self._seconds(), "samples": measured})
+        notes = self.monitor.notes
+        self._record({"images": self.trainer.images_seen, "seconds": self._seconds(), "samples": measured, **notes})
         self._add_curves({f"samples/{name}": value for name, value in measured.items()})
         if save_grid:
             self._save_grid(self.folder.samples / f"step-{step:09d}.png")
-        self._report_problem(step, self.detector.check_samples(step, measured["diversity"]))
-        self._measured = {"step": step, **measured, "healthy": self.detector.is_healthy(measured["diversity"])}
+        self._report_problem(step, self.detector.check_samples(step, measured["diversity"], least))
+        self._measured = {"step": step, **measured, "healthy": self.detector.is_healthy(measured["diversity"], least)}
+
+    def _record_final(self) -> None:
+        """Records and prints the numbers of a finished run, where its modality has some."""
+        records, step = self.folder.records(), self.trainer.step_number
+        numbers = self._stop_if_diverged(self.monitor.final, records)
+        if not numbers:
+            return
+        if not any("final" in record and record["step"] == step for record in records):
+            self._record({"final": numbers})
+        if not self.quiet:
+            self.progress.say(f"step {step}: " + "  ".join(f"{name} {value:.3g}" for name, value in numbers.items()))
 
     def _save_grid(self, path: Path) -> None:
         """Saves a grid of samples; one that cannot be written is a warning, because the training goes on."""

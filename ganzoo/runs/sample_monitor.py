@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from ganzoo.data import ImageData
+from ganzoo.data import ImageData, Stream
 from ganzoo.engine.randomness import seeded
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import DivergedError, PluginError, UsageError
@@ -20,10 +19,10 @@ from ganzoo.files.atomic import write_atomically
 from ganzoo.files.text import one_line
 from ganzoo.networks.latents import sample_latents
 from ganzoo.networks.precision import float32_by_default
-from ganzoo.runs.collapse import Spread, compare, spread
+from ganzoo.runs.collapse import spread
+from ganzoo.runs.modalities import MODALITIES, RealImages, RealPoints, modality_of, real_points
 
 MONITORED = 256
-LARGEST_MEASURED = 64
 BATCH = 64
 EXAMPLES = 8  # of a generator with inputs
 
@@ -32,14 +31,7 @@ def select_real(data: ImageData) -> Tensor:
     """Returns at most 256 real images (N, C, H, W) in [-1, 1] from all over the data set."""
     rows = torch.linspace(0, len(data) - 1, min(MONITORED, len(data)), dtype=torch.float32).long()
     parts = [data.images[part].permute(0, 3, 1, 2).float() / 127.5 - 1 for part in rows.split(BATCH)]
-    return torch.cat([measurable(part) for part in parts])
-
-
-class RealImages(NamedTuple):
-    """Real images (N, C, H, W) in [-1, 1] and the mean distances between them."""
-
-    images: Tensor
-    spread: Spread
+    return torch.cat([MODALITIES["image"].measurable(part) for part in parts])
 
 
 _CACHED: dict[str, RealImages] = {}
@@ -54,10 +46,9 @@ def real_images(data: ImageData) -> RealImages:
     return _CACHED[data.fingerprint]
 
 
-def measurable(images: Tensor) -> Tensor:
-    """Averages images of more than 64 pixels down to 64: distances change little, and memory stays small."""
-    size = (min(images.shape[2], LARGEST_MEASURED), min(images.shape[3], LARGEST_MEASURED))
-    return images if size == images.shape[2:] else functional.adaptive_avg_pool2d(images, size)
+def real_samples(data: ImageData | Stream) -> RealImages | RealPoints:
+    """Returns the real samples that those of a generator are compared with."""
+    return real_points(data) if isinstance(data, Stream) else real_images(data)
 
 
 class Evaluation(NamedTuple):
@@ -67,52 +58,81 @@ class Evaluation(NamedTuple):
     fields: Mapping[str, Tensor]
 
 
-def samples(trainer: Trainer, n: int) -> Iterator[Evaluation]:
+def samples(trainer: Trainer, n: int, *, average: bool = True) -> Iterator[Evaluation]:
     """Yields samples in batches: of the first `n` latents of the seed, all classes in turn.
 
-    A generator with inputs gets those of the evaluation view of the data, with their labels; `fields` holds the view.
+    They are those of the moving average if there is one, unless `average` is False. A generator with inputs gets those
+    of the evaluation view of the data, with their labels; `fields` holds the view.
     """
+    sampler = trainer.sampler if average else trainer.generator
     inputs = trainer.generator_inputs
     fields: Mapping[str, Tensor] = trainer.batches.evaluation(n) if inputs else {}  # type: ignore[attr-defined]
     n = min([n, *(len(fields[name]) for name in inputs)])
     classes = trainer.image.classes
     labels = (fields["label"] if inputs else torch.arange(n) % classes) if classes else None
-    with _evaluating(trainer.sampler), seeded(0), torch.no_grad(), float32_by_default():
-        latent = sample_latents(trainer.sampler, n, trainer.seed).to(trainer.device, trainer.dtype)
+    with _evaluating(sampler), seeded(0), torch.no_grad(), float32_by_default():
+        latent = sample_latents(sampler, n, trainer.seed).to(trainer.device, trainer.dtype)
         for start in range(0, n, BATCH):
             part = slice(start, start + BATCH)
             given = {name: fields[name][part].to(trainer.device, trainer.dtype) for name in inputs}
             label = None if labels is None else labels[part].to(trainer.device)
-            output = trainer.sampler(latent[part], label, **given)
+            output = sampler(latent[part], label, **given)
             yield Evaluation(output.float().cpu(), {name: fields[name][part].float().cpu() for name in fields})
 
 
 class SampleMonitor:
     """Samples the generator that a checkpoint would hold, from latents that stay the same during the whole run."""
 
-    def __init__(self, trainer: Trainer, real: RealImages, *, paired: bool = False):
+    def __init__(self, trainer: Trainer, real: RealImages | RealPoints, *, paired: bool = False):
         self.trainer, self.real, self.paired = trainer, real, paired and bool(trainer.generator_inputs)
+        self.modality = modality_of(trainer.image)
+        self.least_diversity = self.modality.least_diversity(real)
+        self.notes: dict[str, list[float]] = {}  # lists that belong to the last measurement
         self._saved: tuple[tuple[int, int], Path] | None = None
 
     def measure(self) -> dict[str, float]:
         """Returns "diversity" and "energy_distance" (see `compare`); DivergedError if samples are not finite.
 
         With paired data also "l1", the mean absolute difference from the truth: the energy distance of outputs that
-        belong to other sources would be 0.
+        belong to other sources would be 0. Points also have the numbers of `ganzoo.metrics.modes`, beside a moving
+        average with "raw-" those of the generator being trained.
         """
-        found = [(measurable(part.output), self._l1(part)) for part in samples(self.trainer, MONITORED)]
-        fake = torch.cat([output for output, _ in found])
+        found = [
+            (self.modality.measurable(part.output), self._l1(part))
+            for part in samples(self.trainer, self.modality.monitored)
+        ]
+        fake = self._finite(torch.cat([output for output, _ in found]))
+        paired = {"l1": sum(l1 * len(output) for output, l1 in found) / len(fake)} if self.paired else {}
+        self.notes = self.modality.notes(fake, self.real)
+        raw = {}
+        if self.modality.raw and self.trainer.ema is not None:
+            own = self._finite(self.sample(self.modality.monitored, average=False))
+            raw = {f"raw-{name}": value for name, value in self.modality.compare(own, self.real).items()}
+        return {**self.modality.compare(fake, self.real), **paired, **raw}
+
+    def final(self, looks: Sequence[dict[str, Any]]) -> dict[str, float]:
+        """Returns the numbers of the end of a run, empty for images; `looks` are the records of its measurements."""
+        numbers = self.modality.final(self.sample, self.real, looks)
+        if numbers and self.trainer.ema is not None:
+            own = self.modality.final(lambda n: self.sample(n, average=False), self.real, ())
+            numbers |= {f"raw-{name}": value for name, value in own.items()}
+        return numbers
+
+    def sample(self, n: int, *, average: bool = True) -> Tensor:
+        """Returns the samples of the first `n` latents of the seed, on the CPU."""
+        return torch.cat([part.output for part in samples(self.trainer, n, average=average)])
+
+    def _finite(self, fake: Tensor) -> Tensor:
         if not torch.isfinite(fake).all():
             step = self.trainer.step_number
             raise DivergedError(f"Training diverged at step {step}: samples of the generator are not finite.")
-        paired = {"l1": sum(l1 * len(output) for output, l1 in found) / len(fake)} if self.paired else {}
-        return {**compare(fake, *self.real), **paired}
+        return fake
 
     def _l1(self, part: Evaluation) -> float:
         return float((part.output - part.fields["output"]).abs().mean()) if self.paired else 0.0
 
     def save_grid(self, path: Path) -> None:
-        """Writes a grid of samples as PNG; a conditional generator's columns are its classes, if they are few.
+        """Writes a picture of samples as PNG, as the modality draws them.
 
         A generator with inputs has a column for each example: the inputs, its output, and the truth of paired data. A
         second grid of the same step is a copy of the first.
@@ -124,10 +144,7 @@ class SampleMonitor:
         if self.trainer.generator_inputs:
             sheet = self._examples()
         else:
-            classes = self.trainer.image.classes
-            columns = classes if 2 <= classes <= 12 else 8
-            images = torch.cat([part.output for part in samples(self.trainer, 8 * columns)])
-            sheet = pictures.enlarged(pictures.grid(images, columns))
+            sheet = self.modality.preview(self.trainer, self.sample, self.real)
         self._saved = moment, pictures.save_picture(sheet, path)
 
     def _examples(self) -> Any:

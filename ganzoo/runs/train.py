@@ -17,9 +17,10 @@ from ganzoo.config.options import TrainOptions
 from ganzoo.config.recipe import Recipe
 from ganzoo.config.schema import RunConfig
 from ganzoo.config.settings import resolve
-from ganzoo.data import ArraySource, Batches, EncodedSource, ImageData, load_images
+from ganzoo.data import ArraySource, Batches, EncodedSource, ImageData, Stream, load_images
 from ganzoo.data.batches import mean_image, spec_of, too_few_line
 from ganzoo.data.prepare import channels_of, count_of
+from ganzoo.data.streams import StreamBatches, load_stream, rows_of
 from ganzoo.engine.build import (
     build_part,
     build_trainer,
@@ -43,7 +44,7 @@ from ganzoo.registry.registry import Registry
 from ganzoo.runs.folder import RunFolder, check_same, describe
 from ganzoo.runs.loop import TrainingLoop
 from ganzoo.runs.request import INCOMPLETE, Request
-from ganzoo.runs.sample_monitor import dry_run, real_images
+from ganzoo.runs.sample_monitor import dry_run, real_samples
 from ganzoo.variant import ImageSpec, SampleSpec, Variant
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ NAMED = 6
 SETTLED = 999  # a step in which no loss warms up any more
 
 
-def train(request: Request, registry: Registry, data: ImageData | None = None) -> RunFolder:
+def train(request: Request, registry: Registry, data: ImageData | Stream | None = None) -> RunFolder:
     """Runs or resumes a training to its end and returns its folder.
 
     `data` are the images of the request, if they are loaded already. UsageError for a request that cannot be met,
@@ -98,7 +99,7 @@ def train(request: Request, registry: Registry, data: ImageData | None = None) -
     with _claimed(folder, config, processes, new=old is None):
         is_first = processes.rank == 0
         board = make_writer(str(folder.curves)) if make_writer and is_first else None
-        loop = TrainingLoop(trainer, folder, request.intervals, real_images(data), quiet=request.quiet, board=board)
+        loop = TrainingLoop(trainer, folder, request.intervals, real_samples(data), quiet=request.quiet, board=board)
         if old is not None and loop.resume() >= recipe.training.steps:
             log.info(f"{folder.path} already has its {recipe.training.steps} steps; ask for more with --steps.")
         loop.run()
@@ -133,9 +134,11 @@ def _resolved(request: Request, registry: Registry) -> Recipe:
     return resolve(variant, request.settings, registry)
 
 
-def _load_data(request: Request, recipe: Recipe, registry: Registry) -> ImageData:
+def _load_data(request: Request, recipe: Recipe, registry: Registry) -> ImageData | Stream:
     """Loads the images at a size that the variant supports; what can be refused is refused before they are decoded."""
     options, variant = request.options, recipe.variant
+    if variant.kind != "image":
+        return _load_stream(request, variant, registry)
     size = options.image_size or variant.sizes[0]
     if size not in variant.sizes:
         raise UsageError(_size_line(variant, size, registry))
@@ -160,6 +163,20 @@ def _load_data(request: Request, recipe: Recipe, registry: Registry) -> ImageDat
         on_bad_image=request.on_bad_image,
         check=check,
     )
+
+
+def _load_stream(request: Request, variant: Variant, registry: Registry) -> Stream:
+    """Looks up the stream that a variant of samples that are no images learns from."""
+    options = request.options
+    unused = {"--image-size": options.image_size, "--channels": options.channels, "--data-root": options.data_root}
+    for option, value in unused.items():
+        if value is not None:
+            raise UsageError(f"Variant '{variant.name}' draws {variant.kind}, which have no {option}: leave it out.")
+    found = load_stream(request.source, datasets=registry.table("datasets"))
+    kind = found.spec.output.kind
+    if kind != variant.kind:
+        raise UsageError(f"Variant '{variant.name}' draws {variant.kind}, and {found.name} holds {kind}.")
+    return found
 
 
 def _size_line(variant: Variant, size: int, registry: Registry) -> str:
@@ -191,12 +208,12 @@ def _no_labels_line(variant: Variant, name: str) -> str:
     )
 
 
-def _image_of(options: TrainOptions, variant: Variant, data: ImageData) -> SampleSpec:
+def _image_of(options: TrainOptions, variant: Variant, data: ImageData | Stream) -> SampleSpec:
     """The images to generate, with labels where `_is_conditional` says so."""
     conditional = _is_conditional(options, variant)
     if conditional and data.labels is None:
         raise UsageError(_no_labels_line(variant, data.name))
-    spec = spec_of(data)
+    spec = data.spec if isinstance(data, Stream) else spec_of(data)
     return spec if conditional else SampleSpec(spec.output, spec.sources)
 
 
@@ -207,16 +224,32 @@ def _absolute(source: str, registry: Registry) -> str:
     return str(Path(source).expanduser().absolute())
 
 
+def _batches(recipe: Recipe, config: RunConfig, data: ImageData | Stream, device: str) -> Batches | StreamBatches:
+    """Cuts the data into the minibatches of a run."""
+    training = recipe.training
+    if isinstance(data, Stream):
+        if training.mirror:
+            raise UsageError(f"training.mirror flips images, and {data.name} holds {data.spec.output.kind}.")
+        return StreamBatches(data, batch_size=training.batch_size, seed=config.seed, device=device)
+    return Batches(
+        data,
+        batch_size=training.batch_size,
+        seed=config.seed,
+        device=device,
+        mirror=training.mirror,
+        spec=config.image,
+    )
+
+
 def _build(
     recipe: Recipe,
     config: RunConfig,
-    data: ImageData,
+    data: ImageData | Stream,
     device: str,
     processes: Processes,
     start: StartWeights | None = None,
 ) -> Trainer:
     """Builds the trainer of a run, from the weights of another one if `start` is given, and samples it once."""
-    training = recipe.training
 
     def prepare(networks: Mapping[str, nn.Module]) -> None:
         if start is not None:
@@ -228,23 +261,15 @@ def _build(
                 )
             freeze_layers(networks.get(role), layers, role)
 
-    batches = Batches(
-        data,
-        batch_size=training.batch_size,
-        seed=config.seed,
-        device=device,
-        mirror=training.mirror,
-        spec=config.image,
-    )
     trainer = build_trainer(
         recipe,
         config.image,
-        batches,
+        _batches(recipe, config, data, device),
         seed=config.seed,
         device=device,
         precision=config.precision,
         processes=processes,
-        mean_image=lambda: mean_image(data),
+        mean_image=None if isinstance(data, Stream) else lambda: mean_image(data),
         prepare=prepare,
     )
     dry_run(trainer, recipe.variant.generator.name)
@@ -252,7 +277,7 @@ def _build(
     if processes.rank == 0:
         warn_of_batch_norm(trainer.discriminator, trainer.regularizers, trainer.loss)
         warn_of_class_names(data.classes if config.image.classes else ())
-        warn_of_late_mixins(trainer, len(data), batches_in_step(trainer.phases, SETTLED))
+        warn_of_late_mixins(trainer, rows_of(data), batches_in_step(trainer.phases, SETTLED))
     return trainer
 
 

@@ -48,6 +48,9 @@ def call(*words) -> int:
 
 def words_for(workplace: Path, name: str, out: Path, steps: int, *more: str) -> list[str]:
     variant = registry().get("variants", name)
+    if variant.kind == "points":
+        options = ["--checkpoint-every", "2", "--batch-size", "8", "--threads", "1", "--device", "cpu"]
+        return ["train", name, "--data", "ring", "--steps", str(steps), "--out", str(out), *options, *more]
     size = min(variant.sizes)
     data = (
         small.images(workplace / f"{size}.npz", 24, size)

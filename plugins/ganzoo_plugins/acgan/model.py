@@ -122,6 +122,7 @@ class AuxiliaryClassifier(Loss):
     """
 
     boundary = 0.0
+    heads = ("classes",)
     phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",), fresh=False))
 
     def __init__(self, image: SampleSpec, class_weight: float = 1.0, classify_fakes: bool = True):

@@ -74,6 +74,7 @@ class Energy(Loss):
     def __init__(self, image: SampleSpec, margin: float = 10.0, pulling: float = 0.1):
         super().__init__()
         self.margin, self.pulling = margin, pulling
+        self.heads = ("codes",)
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
         real, fake = turn.logits(turn.real), turn.logits(turn.fake)

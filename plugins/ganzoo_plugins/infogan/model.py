@@ -175,6 +175,7 @@ class InfoGAN(Loss):
     """
 
     boundary = 0.0
+    heads = ("codes",)
 
     def __init__(self, image: SampleSpec, information: float = 1.0):
         super().__init__()

@@ -388,6 +388,13 @@ def _check_inputs(trainer: Trainer) -> None:
         if kind not in mixin.kinds:
             kinds = " and ".join(mixin.kinds)
             raise UsageError(f"{type(mixin).__name__} ({name}) works on samples of kind {kinds}, and these are {kind}.")
+    if trainer.discriminator is not None:
+        given = accepted_inputs(trainer.discriminator, trainer.loss.heads)
+        if missing := [head for head in trainer.loss.heads if head not in given]:
+            raise UsageError(
+                f"The loss {type(trainer.loss).__name__} asks the discriminator for {' and '.join(missing)}, which "
+                f"{type(trainer.discriminator).__name__} does not give: choose another loss or discriminator."
+            )
     needed = trainer.generator_inputs or trainer.discriminator_inputs
     multiplied = next((phase for phase in trainer.phases if phase.batch != 1), None)
     if needed and multiplied is not None:

@@ -11,8 +11,9 @@ from torch import Tensor
 EXTENT = 1.6  # the window of every picture, from the origin
 CELLS = 120  # of the field on a side
 SIDE = 480  # pixels
-COLOURS = 64  # of a picture's palette: a smooth field has thousands, and its file would be eight times as large
+COLOURS = 61  # of the field: it has thousands, and the file would be eight times as large
 SHOWN = 600
+PALE = 0.75  # dots must stand out from the strongest colour
 QUANTILE = 0.9
 REAL, FAKE, NEUTRAL = (59, 108, 178), (196, 60, 57), (247, 247, 247)
 INK, GHOST, RING = (20, 20, 20), (255, 255, 255), (150, 150, 150)
@@ -62,20 +63,33 @@ def scatter(
     outside = float((fake.abs() > EXTENT).any(1).double().mean())
     if outside > 0:
         draw.text((6, SIDE - 18), f"{100 * outside:.3g} % of the samples are outside", INK, ImageFont.load_default(12))
-    return picture.quantize(COLOURS, dither=Image.Dither.NONE)
+    return picture.quantize(palette=_palette(), dither=Image.Dither.NONE)
+
+
+def _colours(field: Tensor) -> Tensor:
+    """The colours (..., 3), uint8, of numbers in [-1, 1]: red below 0, blue above."""
+    ends = torch.tensor([FAKE, NEUTRAL, REAL], dtype=torch.float32)
+    above, below = field.clamp(0, 1)[..., None], (-field).clamp(0, 1)[..., None]
+    mixed = ends[1] + PALE * (above * (ends[2] - ends[1]) + below * (ends[0] - ends[1]))
+    return mixed.round().to(torch.uint8)
 
 
 def _coloured(field: Tensor) -> Any:
-    """A picture of a field in [-1, 1]: red below 0, blue above, enlarged smoothly."""
+    """A picture of a field in [-1, 1], enlarged smoothly."""
     from PIL import Image
 
-    ends = torch.tensor([FAKE, NEUTRAL, REAL], dtype=torch.float32)
-    above = field.clamp(0, 1)[..., None]
-    below = (-field).clamp(0, 1)[..., None]
-    pale = 0.75  # dots must stand out from the strongest colour
-    colours = ends[1] + pale * (above * (ends[2] - ends[1]) + below * (ends[0] - ends[1]))
-    small = Image.fromarray(colours.round().to(torch.uint8).numpy())
+    small = Image.fromarray(_colours(field).numpy())
     return small.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+
+
+def _palette() -> Any:
+    """An image with the palette of every picture: the same colours in each frame of an animation."""
+    from PIL import Image
+
+    ramp = _colours(torch.linspace(-1, 1, COLOURS)).flatten().tolist()
+    holder = Image.new("P", (1, 1))
+    holder.putpalette([*ramp, *INK, *GHOST, *RING])
+    return holder
 
 
 def _place(x: float, y: float) -> tuple[float, float]:

@@ -107,7 +107,8 @@ class DRAGAN(Loss):
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
         real, fake = turn.logits(turn.real), turn.logits(turn.fake)
         around = perturbed(turn.real, turn.uniform(*turn.real.shape[1:]), self.perturbation)
-        between = torch.lerp(turn.real, around, turn.uniform(1, 1, 1))
+        mix = turn.uniform(*[1] * (turn.real.ndim - 1))  # one number for a sample
+        between = torch.lerp(turn.real, around, mix)
         squared = squared_gradient_norm(lambda images: self.gradient_scale * turn.logits(images), between)
         # ReLUs can all be off at a point, and the root has no slope at 0
         penalty = (squared.clamp_min(TINY).sqrt() - 1).square().mean()

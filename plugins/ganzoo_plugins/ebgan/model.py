@@ -70,11 +70,11 @@ class Energy(Loss):
 
     phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",), fresh=False))
     real_is_low = True
+    heads = ("codes",)
 
     def __init__(self, image: SampleSpec, margin: float = 10.0, pulling: float = 0.1):
         super().__init__()
         self.margin, self.pulling = margin, pulling
-        self.heads = ("codes",)
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
         real, fake = turn.logits(turn.real), turn.logits(turn.fake)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ganzoo.data import Stream
 
 DEEP = {"depth": 3, "activation": "relu"}
-CARDS = (
+CARDS: tuple[tuple[str, str, dict, int], ...] = (
     ("points", "Perceptrons of 2 x 64 tanh units on points in the plane: any loss, on a CPU in seconds.", {}, 3000),
     ("points-grid", "As points, with 3 x 64 ReLUs, for distributions of many modes such as grid.", DEEP, 4000),
 )

@@ -155,7 +155,7 @@ class SNGAN(Loss):
 
     `objective`: "hinge" or "non-saturating". The generator steps first if `generator_first`, on `generator_batch` times
     the discriminator's batch; then the discriminator steps `critic_steps` times, each on fresh images. `dequantize`
-    adds noise to the real images.
+    adds noise to the real images; other samples are not of 8 bits and get none.
     """
 
     boundary = 0.0
@@ -170,7 +170,7 @@ class SNGAN(Loss):
         dequantize: bool = True,
     ):
         super().__init__()
-        self.hinge, self.dequantize = objective == "hinge", dequantize
+        self.hinge, self.dequantize = objective == "hinge", dequantize and image.output.kind == "image"
         phases = [
             Phase("generator", ("generator",), batch=generator_batch),
             Phase("discriminator", ("discriminator",), repeats=critic_steps),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ganzoo.registry.hookspecs import API_VERSION, hookimpl
 from ganzoo.variant import (
+    Asset,
     Field,
     ImageSpec,
     Part,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "API_VERSION",
+    "Asset",
     "Field",
     "ImageSpec",
     "Part",

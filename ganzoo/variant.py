@@ -234,6 +234,33 @@ class Training:
         return self.ema is not None or self.ema_images is not None
 
 
+def _check_location(what: str, package_file: str | None, repo: str | None, revision: str | None) -> None:
+    """ValueError unless exactly one place is given, and that of the Hub at a commit."""
+    if (package_file is None) == (repo is None):
+        raise ValueError(f"{what} need exactly one of package_file and repo")
+    if repo is not None and not re.fullmatch(r"[0-9a-f]{40}", revision or ""):
+        raise ValueError(f"the revision of {repo} must be a commit of 40 hex digits, got {revision!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asset:
+    """Location and hash of a pretrained network that a part needs while it trains, such as a perceptual loss's.
+
+    Give exactly one of `package_file` ("package:path/inside") and `repo`; `revision` is a commit (40 hex digits) and
+    `file` a safetensors file there. `sha256` is the hash of that file.
+    """
+
+    sha256: str
+    license: str
+    package_file: str | None = None
+    repo: str | None = None
+    revision: str | None = None
+    file: str = "model.safetensors"
+
+    def __post_init__(self) -> None:
+        _check_location("assets", self.package_file, self.repo, self.revision)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Weights:
     """Location and hash of a pretrained generator: a file in the plugin's package, or a Hub repository at a commit.
@@ -250,10 +277,7 @@ class Weights:
     revision: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.package_file is None) == (self.repo is None):
-            raise ValueError("weights need exactly one of package_file and repo")
-        if self.repo is not None and not re.fullmatch(r"[0-9a-f]{40}", self.revision or ""):
-            raise ValueError(f"the revision of {self.repo} must be a commit of 40 hex digits, got {self.revision!r}")
+        _check_location("weights", self.package_file, self.repo, self.revision)
 
 
 @dataclass(frozen=True, kw_only=True)

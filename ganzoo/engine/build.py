@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ganzoo.config.recipe import BoundPart, Recipe
+from ganzoo.engine.assets import provide_assets
 from ganzoo.engine.distributed import ALONE, Processes
 from ganzoo.engine.randomness import process_randomness, seeded
 from ganzoo.errors import GanzooError, PluginError, UsageError
@@ -78,6 +79,8 @@ def build_trainer(
 
     with seeded(seed):
         built = {path: build_part(part, image) for path, part in recipe.parts.items()}
+    for path, module in built.items():
+        provide_assets(module, f"the {path} '{recipe.parts[path].name}'", device, dtype)
     if mean_image is not None and overrides_init_from_data(built["generator"]):
         built["generator"].init_from_data(mean_image())
     check_boundary(recipe, built["loss"], built.get("augmentation"))

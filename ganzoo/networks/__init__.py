@@ -1,9 +1,10 @@
 """Networks that variants share: the generator's base class, layers, image sizes and functions of images."""
 
+from ganzoo.networks.frozen import FrozenNetwork
 from ganzoo.networks.generator import Code, Generator, UniformGenerator
 from ganzoo.networks.images import dequantized, shifted
 from ganzoo.networks.layers import LeakyReLU, Maxout, Reshape, logits_of_mean, second_order
 from ganzoo.networks.sizes import doublings, halvings
 
-__all__ = ["Code", "Generator", "LeakyReLU", "Maxout", "Reshape", "UniformGenerator", "dequantized", "doublings"]
-__all__ += ["halvings", "logits_of_mean", "second_order", "shifted"]
+__all__ = ["Code", "FrozenNetwork", "Generator", "LeakyReLU", "Maxout", "Reshape", "UniformGenerator", "dequantized"]
+__all__ += ["doublings", "halvings", "logits_of_mean", "second_order", "shifted"]

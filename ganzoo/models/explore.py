@@ -61,6 +61,7 @@ def explore(
         or (reach is not None and not 0 < reach < float("inf"))
     ):
         raise UsageError("Explore at least one sample and one direction in at least two steps, over a range above 0.")
+    model.refuse_sources()
     latent = model.latent(samples, seed)
     codes = model.generator.codes
     if codes and directions is None:

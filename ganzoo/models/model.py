@@ -72,7 +72,7 @@ class Model:
             raise UsageError(f"Truncation is a number above 0, such as 0.7, not {truncation!r}.")
         return self.generator.truncate(latent, truncation)
 
-    def _refuse_sources(self) -> None:
+    def refuse_sources(self) -> None:
         """UsageError if the generator needs an image to start from."""
         if self.image.sources:
             names = " and ".join(self.image.sources)
@@ -140,7 +140,7 @@ class Model:
             raise UsageError(
                 f"Ask for at least one image in batches of at least one, got n={n} and batch_size={batch_size}."
             )
-        self._refuse_sources()
+        self.refuse_sources()
         latent, labels = self.latent(n, seed, truncation), self.labels(n, label)
         batch_size = self.batch_of(batch_size)
         for start in range(0, n, batch_size):
@@ -160,7 +160,7 @@ class Model:
         """
         if self.image.classes == 0:
             raise UsageError(f"This {self.variant} generator is unconditional: it has no classes.")
-        self._refuse_sources()
+        self.refuse_sources()
         self._refuse_too_many(n * self.image.classes)
         latent, labels = (
             self.latent(n, seed, truncation).repeat(self.image.classes, 1),
@@ -277,7 +277,7 @@ class Model:
             anchors = stops
         else:
             anchors = torch.cat([self.latent(1, one, truncation) for one in stops])
-        self._refuse_sources()
+        self.refuse_sources()
         if len(anchors) < 2 or frames < 1:
             raise UsageError(
                 f"A walk needs at least two stops and one frame a stretch, got {len(anchors)} and {frames}."

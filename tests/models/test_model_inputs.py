@@ -9,6 +9,7 @@ from contract.harness import contract_registry, trainer_for
 from ganzoo import Field, SampleSpec
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.models.config import ModelConfig, Provider, checked_config
+from ganzoo.models.explore import explore
 from ganzoo.models.export import export, input_names
 from ganzoo.models.load import load_folder
 from ganzoo.models.model import Model
@@ -57,7 +58,12 @@ def test_a_translator_is_saved_loaded_and_gives_the_same(parts, tmp_path):
 
 def test_sampling_a_translator_is_refused_with_what_to_use(parts):
     model = model_of("cyclegan", parts)
-    for ask in (lambda: model.sample(2), lambda: next(model.interpolate(2)), lambda: model.sample_pil(2)):
+    for ask in (
+        lambda: explore(model),
+        lambda: model.sample(2),
+        lambda: next(model.interpolate(2)),
+        lambda: model.sample_pil(2),
+    ):
         with pytest.raises(UsageError, match="cyclegan generator .* source .*ganzoo apply"):
             ask()
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "check": "check:check",
     "train": "train:train",
     "sample": "sample:sample",
+    "apply": "apply:apply",
     "bench": "bench:bench",
     "compare": "compare:compare",
     "convert": "convert:convert",

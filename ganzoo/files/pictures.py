@@ -77,6 +77,34 @@ def grid(images: Tensor, columns: int | None = None, padding: int = 2) -> Any:
     return to_pillow(sheet)
 
 
+def beside(left: Any, right: Any) -> Any:
+    """Puts two Pillow images side by side, the smaller one enlarged to the height of the other.
+
+    Alpha is shown over a checkerboard.
+    """
+    from PIL import Image
+
+    height = max(left.height, right.height)
+    shown = []
+    for picture in (left, right):
+        width = round(picture.width * height / picture.height)
+        picture = picture if picture.height == height else picture.resize((width, height), Image.Resampling.NEAREST)
+        shown.append(_over_board(picture))
+    whole = Image.new("RGB", (sum(picture.width for picture in shown), height))
+    whole.paste(shown[0], (0, 0))
+    whole.paste(shown[1], (shown[0].width, 0))
+    return whole
+
+
+def _over_board(picture: Any) -> Any:
+    """Converts a Pillow image to RGB; transparent parts show a checkerboard."""
+    if picture.mode not in ("LA", "RGBA"):
+        return picture.convert("RGB")
+    pixels = torch.tensor(bytearray(picture.convert("RGBA").tobytes()), dtype=torch.uint8)
+    image = pixels.view(picture.height, picture.width, 4).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return to_pillow(to_uint8(opaque(image))[0])
+
+
 def check_sheet(images: int, columns: int, size: int) -> None:
     """UsageError if a sheet of so many images has more pixels than Pillow opens without a warning."""
     pixels = math.ceil(images / columns) * columns * size**2

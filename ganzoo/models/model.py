@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
     from ganzoo.models.config import ModelConfig
+    from ganzoo.models.geometry import Geometry
 
 BATCH_PIXELS = 64 * 256**2  # at once: activations of a generator grow with them
 LISTED = 30  # classes in a message
+
+Images = TypeVar("Images", Tensor, "PillowImage", "list[PillowImage]")
 
 
 class Model:
@@ -109,7 +113,44 @@ class Model:
 
     def batch_of(self, batch_size: int) -> int:
         """Returns the samples that are generated at once: `batch_size`, but no more pixels than 64 images of 256."""
-        return max(1, min(batch_size, BATCH_PIXELS // math.prod(self.image.output.shape[1:])))
+        return self.pixels_of(batch_size, math.prod(self.image.output.shape[1:]))
+
+    def pixels_of(self, batch_size: int, pixels: int) -> int:
+        """Returns `batch_size`, or how many samples of so many pixels are as large as 64 images of 256, at least 1."""
+        return max(1, min(batch_size, BATCH_PIXELS // pixels))
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """The sizes of source images that the generator takes; UsageError if it makes its images of latents alone."""
+        from ganzoo.models.geometry import Geometry
+
+        return Geometry(self.generator, self.image, self.variant)
+
+    def apply(
+        self,
+        images: Images,
+        *,
+        batch_size: int = 8,
+        tile: int | None = None,
+        seed: int = 0,
+        label: int | str | None = None,
+        keep_alpha: bool = False,
+    ) -> Images:
+        """Makes images of source images of any size: a Pillow image, a list of them, or a tensor (N, C, H, W).
+
+        The same kind comes back; tensors are float in [-1, 1]. Images become grey, RGB or RGBA as the generator takes
+        them. Transparent ones are put on white, as in training, and come back opaque, or with `keep_alpha` with the
+        transparency of their source; a generator with four channels gets it and makes its own. Sides are extended by
+        reflection to the multiple that the generator needs, and cut off after. `tile` works on squares of that many
+        pixels and their surroundings, for less memory and the same images; UsageError if a pixel depends on all others,
+        as with instance norm or attention. The i-th image gets the i-th latent of `seed`, if the generator takes one,
+        and the class `label`, a name or position, which a conditional generator needs. UsageError for a generator
+        without a source.
+        """
+        from ganzoo.models.apply import Application
+
+        application = Application(self, batch_size=batch_size, tile=tile, seed=seed, label=label, keep_alpha=keep_alpha)
+        return application(images)
 
     def sample_pil(
         self,
@@ -251,8 +292,9 @@ class Model:
         except RuntimeError as error:
             if "allocate" not in str(error) or "memory" not in str(error):
                 raise
+            remedy = "--tile, --batch-size" if inputs else "--batch-size"
             raise UsageError(
-                f"{len(latent)} image(s) of {self.image.extent} at once do not fit into memory (--batch-size): "
+                f"{len(latent)} image(s) of {self.image.extent} at once do not fit into memory ({remedy}): "
                 f"{one_line(error)[:120]}"
             ) from None
 

@@ -33,7 +33,7 @@ COMMANDS = [
     "explore",
     "export",
 ]
-COMMANDS += ["pull", "push", "search"]
+COMMANDS += ["apply", "pull", "push", "search"]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,118 @@
+"""Which sizes a generator with a source image takes, and how far a source pixel reaches, both found by trying it."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ganzoo.engine.randomness import process_randomness
+from ganzoo.errors import UsageError
+from ganzoo.networks import Generator
+from ganzoo.networks.precision import float32_by_default
+from ganzoo.variant import Field, SampleSpec
+
+FARTHEST = 1024  # pixels: a generator whose outputs depend on sources farther away gains nothing from tiles
+LEAST = 64  # pixels of the images of which sizes are tried
+NARROW = 16  # pixels across the strips in which influence is followed
+
+
+class Geometry:
+    """The geometry of a generator that makes images of source images, whatever its layers are.
+
+    `scale` is the size of an output in sizes of its source. UsageError unless the generator has one source and both are
+    images of the same proportions.
+    """
+
+    def __init__(self, generator: Generator, spec: SampleSpec, variant: str):
+        self.generator, self.variant = generator, variant
+        if not spec.sources:
+            raise UsageError(
+                f"This {variant} generator makes its images of latents alone, not of other images: "
+                "use `ganzoo sample` (Model.sample)."
+            )
+        images = [name for name, one in spec.sources.items() if one.kind == "image"]
+        if len(spec.sources) != 1 or not images or spec.output.kind != "image":
+            names = ", ".join(spec.sources)
+            raise UsageError(f"This {variant} generator maps {names} to {spec.output.kind}: call Model.generate.")
+        self.name, self.classes = images[0], spec.classes
+        self.source: Field = spec.sources[self.name]
+        scales = [Fraction(after, before) for after, before in zip(spec.output.shape, self.source.shape, strict=True)]
+        if scales[1] != scales[2]:
+            raise UsageError(f"This {variant} generator changes the proportions of its source: call Model.generate.")
+        self.scale = scales[1]
+
+    @cached_property
+    def multiple(self) -> int:
+        """The number of which sides of sources must be multiples: the generator's attribute of that name, or found.
+
+        It is the smallest power of two that divides the sides of the generator's own sources and whose odd multiples
+        give outputs of the right size.
+        """
+        if known := getattr(self.generator, "multiple", 0):
+            return int(known)
+        own = math.gcd(*self.source.shape[1:])
+        powers = [1 << power for power in range((own & -own).bit_length())]
+        return next((power for power in powers[:-1] if self._takes(power)), powers[-1])
+
+    def _takes(self, multiple: int) -> bool:
+        """True if sides that are multiples of this number, and of no greater power of two, work."""
+        side = multiple * (max(1, -(-LEAST // multiple)) | 1)
+        found = self._output(torch.zeros(self.source.shape[0], side, side))
+        return found is not None and found.shape[1:] == torch.Size([math.ceil(side * self.scale)] * 2)
+
+    @cached_property
+    def overlap(self) -> int:
+        """The pixels of a source around a tile that the output of the tile depends on, a multiple of `multiple`.
+
+        UsageError if there is no end to them, as with instance norm or attention.
+        """
+        return max(self._reach(axis) for axis in (1, 2))
+
+    def _reach(self, axis: int) -> int:
+        """The pixels to either side of a band of a source, `multiple` wide, that change with it along an axis."""
+        step = self.multiple
+        far, narrow = -(-FARTHEST // step) * step, -(-NARROW // step) * step
+        output = self._marked(axis, far, narrow)
+        if output is None:  # too narrow for the padding of inner layers
+            output = self._marked(axis, far, 4 * narrow)
+        if output is None:
+            own = " x ".join(map(str, self.source.shape[1:]))
+            raise UsageError(f"This {self.variant} generator takes images of {own} pixels alone: leave out --tile.")
+        touched = output.any(1 if axis == 1 else 0).nonzero().flatten()
+        first, last = (int(touched[0]), int(touched[-1])) if len(touched) else (far, far)
+        before, after = far - math.floor(first / self.scale), math.ceil((last + 1) / self.scale) - far - step
+        reach = step * max(0, -(-before // step), -(-after // step))
+        if reach >= far:
+            raise UsageError(
+                f"This {self.variant} generator cannot work on tiles: each pixel depends on others that are {far} "
+                "pixels away or farther, as with instance norm or attention. Leave out the tiles (--tile)."
+            )
+        return reach
+
+    def _marked(self, axis: int, far: int, narrow: int) -> Tensor | None:
+        """Returns which output pixels (H, W) depend on a band across a source, `multiple` wide, `far` from both ends.
+
+        The band is NaN, and so is every output that depends on it, through any layer and whatever the weights are.
+        None if the generator takes no such source.
+        """
+        sides = [narrow, narrow]
+        sides[axis - 1] = 2 * far + self.multiple
+        source = torch.zeros(self.source.shape[0], *sides)
+        source.narrow(axis, far, self.multiple).fill_(math.nan)
+        found = self._output(source)
+        return None if found is None else found.isnan().any(0)
+
+    def _output(self, image: Tensor) -> Tensor | None:
+        """Returns the output (C, H, W) of the generator for one source (C, H, W), None if it fails on this size."""
+        weight = next(self.generator.parameters())
+        label = torch.zeros(1, dtype=torch.int64, device=weight.device) if self.classes else None
+        latent = torch.zeros(1, self.generator.latent_dim, device=weight.device, dtype=weight.dtype)
+        with torch.inference_mode(), process_randomness(weight.device), float32_by_default():
+            try:
+                return self.generator(latent, label, **{self.name: image[None].to(weight)})[0]
+            except (RuntimeError, ValueError, IndexError):
+                return None

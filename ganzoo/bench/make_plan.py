@@ -20,14 +20,14 @@ from ganzoo.bench.cells import (
     training_cells,
 )
 from ganzoo.bench.protocol import protocol_of, ranking_metric
-from ganzoo.bench.scorer import Scorer, default_reference, load_prepared, unsuited
+from ganzoo.bench.scorer import Scorer, default_reference, load_prepared
 from ganzoo.bench.trainable import refuse_untrainable
 from ganzoo.data import ArraySource, EncodedSource, ImageData
 from ganzoo.data.prepare import channels_of
 from ganzoo.engine.device import choose_device
 from ganzoo.errors import GanzooError, PluginError, UsageError
 from ganzoo.files.text import quoted
-from ganzoo.metrics.features import Extractor, load_extractor, needs_classes
+from ganzoo.metrics.features import Extractor, load_extractor, needs_classes, unsuited
 from ganzoo.models.load import load
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import Variant

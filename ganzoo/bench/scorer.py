@@ -19,7 +19,7 @@ from ganzoo.data import ArraySource, EncodedSource, ImageData, load_images
 from ganzoo.errors import GanzooError, InterruptedRun, PluginError, UsageError
 from ganzoo.files import pictures
 from ganzoo.files.pictures import to_uint8
-from ganzoo.files.text import one_line, quoted
+from ganzoo.files.text import one_line
 from ganzoo.metrics import named
 from ganzoo.metrics.features import (
     Extractor,
@@ -29,6 +29,7 @@ from ganzoo.metrics.features import (
     load_extractor,
     needs_classes,
     needs_of,
+    unsuited,
 )
 from ganzoo.metrics.score import measure, reference_features, with_codes_and_labels
 from ganzoo.models.model import Model
@@ -139,18 +140,6 @@ class Scorer:
             scores |= found
             errors += failed
         return Evaluation(scores, watch.seconds, tuple(errors))
-
-
-def unsuited(extractor: Extractor, reference: ImageData) -> str:
-    """Says why an extractor's classes mean nothing for these images; empty if it was made for them."""
-    if extractor.suits(reference):
-        return ""
-    colour = "in colour" if reference.channels == 3 else "grey"
-    names = f" of classes {quoted(', '.join(reference.classes[:3]))}" if reference.classes else ""
-    return (
-        f"the extractor '{extractor.name}' is for {extractor.purpose}, and the images{names} in "
-        f"{quoted(reference.name)} are {colour}, {reference.size} pixels."
-    )
 
 
 def _measured(

@@ -114,6 +114,18 @@ def needs_of(metrics: Mapping[str, Callable], extractor: Extractor) -> tuple[str
     return tuple(sorted(found))
 
 
+def unsuited(extractor: Extractor, reference: ImageData) -> str:
+    """Says why an extractor's classes mean nothing for these images; empty if it was made for them."""
+    if extractor.suits(reference):
+        return ""
+    colour = "in colour" if reference.channels == 3 else "grey"
+    names = f" of classes {quoted(', '.join(reference.classes[:3]))}" if reference.classes else ""
+    return (
+        f"the extractor '{extractor.name}' is for {extractor.purpose}, and the images{names} in "
+        f"{quoted(reference.name)} are {colour}, {reference.size} pixels."
+    )
+
+
 def needs_classes(metric: Callable) -> bool:
     """Returns True if a metric needs the classes that a classifier finds."""
     return "logits" in getattr(metric, "needs", ())

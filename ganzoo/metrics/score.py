@@ -21,7 +21,17 @@ from ganzoo.files.pictures import to_uint8
 from ganzoo.files.strict_json import read_bytes
 from ganzoo.files.text import quoted
 from ganzoo.metrics import named
-from ganzoo.metrics.features import Extractor, FeatureSet, as_images, extract_features, failure, needs_of, real_batches
+from ganzoo.metrics.features import (
+    Extractor,
+    FeatureSet,
+    as_images,
+    extract_features,
+    failure,
+    needs_classes,
+    needs_of,
+    real_batches,
+    unsuited,
+)
 from ganzoo.metrics.moments import Moments
 from ganzoo.models.model import Model
 from ganzoo.networks.precision import float32_by_default
@@ -47,18 +57,32 @@ def score(
     """Scores `images` samples of `seed` against all `real` images; returns {"metric[extractor]": value}.
 
     Samples are rounded to 8 bits first, as in an image file. The features of the real images are kept in `cache`
-    ($GANZOO_CACHE, else ~/.cache/ganzoo) and verified when they are read. UsageError if the real images do not have the
-    model's shape.
+    ($GANZOO_CACHE, else ~/.cache/ganzoo) and verified when they are read. Where the extractor was not made for such
+    images, metrics of classes are left out with a warning. UsageError if the real images do not have the model's shape,
+    or no metric is left.
     """
     if (real.size, real.channels) != (model.image.size, model.image.channels):
         raise UsageError(
             f"The model's images have {model.image.size} pixels and {model.image.channels} channels, "
             f"those of '{real.name}' {real.size} and {real.channels}: prepare the real images for the model."
         )
+    metrics = _meaningful(metrics, extractor, real)
     needs = needs_of(metrics, extractor)
     reference = reference_features(real, extractor, needs, cache)
     fake = extract_features(samples(model, images, seed, batch_size), extractor, needs)
     return measure(reference, with_codes_and_labels(fake, model, seed, extractor), extractor, metrics, seed)
+
+
+def _meaningful(metrics: Mapping[str, Callable], extractor: Extractor, real: ImageData) -> Mapping[str, Callable]:
+    """Returns the metrics without those of classes that mean nothing for the images, which a warning names."""
+    left_out = [name for name, metric in metrics.items() if needs_classes(metric)]
+    if not left_out or not (trouble := unsuited(extractor, real)):
+        return metrics
+    line = f"metrics of classes ({', '.join(left_out)}) say nothing, because {trouble}"
+    if len(left_out) == len(metrics):
+        raise UsageError(f"{line[:1].upper()}{line[1:]} Choose another extractor or other metrics.")
+    log.warning(f"left out: {line}")
+    return {name: metric for name, metric in metrics.items() if name not in left_out}
 
 
 def samples(model: Model, images: int, seed: int, batch_size: int) -> Iterator[Tensor]:

@@ -270,3 +270,18 @@ def test_the_cache_is_where_the_environment_says(real, plain, tmp_path, monkeypa
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path))
     reference_features(real, plain, ())
     assert len(os.listdir(tmp_path / "statistics")) == 2
+
+
+def test_classes_of_images_that_the_extractor_was_not_made_for_are_left_out(real, all_metrics, cache):
+    """fashion-cnn finds garments in anything; distances between its features are still numbers."""
+    digits = replace(real, classes=tuple(f"digit {digit}" for digit in range(10)), name="digits")
+    model, extractor = playback(as_images(real.images[:200])), load_extractor("fashion-cnn")
+    wanted = {name: all_metrics[name] for name in ("frechet", "classes")}
+    with logged() as lines:
+        assert set(score(model, digits, extractor, wanted, images=200, cache=cache)) == {"frechet[fashion-cnn]"}
+    assert len(lines) == 1 and "metrics of classes (classes)" in lines[0] and "'digits'" in lines[0]
+    with pytest.raises(UsageError, match="Choose another extractor"):
+        score(model, digits, extractor, {"classes": all_metrics["classes"]}, images=200, cache=cache)
+    with logged() as lines:
+        assert len(score(model, real, extractor, wanted, images=200, cache=cache)) > 2
+    assert lines == []

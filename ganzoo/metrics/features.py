@@ -12,6 +12,7 @@ from torch import Tensor
 from ganzoo.data import ImageData
 from ganzoo.errors import GanzooError, PluginError, UsageError
 from ganzoo.files.text import quoted
+from ganzoo.metrics.directions import stated_directions
 from ganzoo.metrics.moments import Moments
 from ganzoo.networks.precision import float32_by_default
 from ganzoo.variant import ImageSpec
@@ -110,6 +111,7 @@ def needs_of(metrics: Mapping[str, Callable], extractor: Extractor) -> tuple[str
             raise UsageError(
                 f"The metric '{name}' needs a classifier; the extractor '{extractor.name}' has no classes."
             )
+        stated_directions(name, metric)
         found |= set(needs)
     return tuple(sorted(found))
 

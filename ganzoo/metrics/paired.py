@@ -15,24 +15,27 @@ from torch import Tensor
 from torch.nn import functional
 
 from ganzoo.errors import UsageError
+from ganzoo.metrics import directions
 from ganzoo.metrics.lpips import default_network
 
 WINDOW, SIGMA, K1, K2 = 11, 1.5, 0.01, 0.03  # Wang et al. 2004, section III-B
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, section III
 Paired = Callable[..., Tensor]
+PAIRED: dict[str, Any] = {}  # by name, in the order of this module
 
 
-def directed(*, lower_is_better: bool, least: int = 1) -> Callable[[Paired], Any]:
-    """States the direction of a metric and the shortest side of its images."""
+def known_as(name: str, *, least: int = 1) -> Callable[[Paired], Any]:
+    """Puts a metric into the table, with its direction and the shortest side of its images."""
 
     def state(metric: Any) -> Any:
-        metric.lower_is_better, metric.least = lower_is_better, least
+        metric.lower_is_better, metric.least = directions.PAIRED[name], least
+        PAIRED[name] = metric
         return metric
 
     return state
 
 
-@directed(lower_is_better=False)
+@known_as("psnr")
 def psnr(images: Tensor, truth: Tensor, *, low: float = -1.0, high: float = 1.0) -> Tensor:
     """Returns the peak signal-to-noise ratio of each image in dB, the peak being high − low; infinity for equal images.
 
@@ -42,14 +45,14 @@ def psnr(images: Tensor, truth: Tensor, *, low: float = -1.0, high: float = 1.0)
     return -10 * torch.log10((images - truth).square().flatten(1).mean(1))
 
 
-@directed(lower_is_better=True)
+@known_as("l1")
 def l1(images: Tensor, truth: Tensor, *, low: float = -1.0, high: float = 1.0) -> Tensor:
     """Returns the mean absolute difference of each image from its truth, as a share of high − low."""
     images, truth = _in_unit_range(images, truth, low, high)
     return (images - truth).abs().flatten(1).mean(1)
 
 
-@directed(lower_is_better=False, least=WINDOW)
+@known_as("ssim", least=WINDOW)
 def ssim(images: Tensor, truth: Tensor, *, low: float = -1.0, high: float = 1.0) -> Tensor:
     """Returns the structural similarity of each image, at most 1 (Wang et al. 2004).
 
@@ -62,7 +65,7 @@ def ssim(images: Tensor, truth: Tensor, *, low: float = -1.0, high: float = 1.0)
     return similarity
 
 
-@directed(lower_is_better=False, least=WINDOW * 2 ** (len(SCALES) - 1))
+@known_as("ms-ssim", least=WINDOW * 2 ** (len(SCALES) - 1))
 def ms_ssim(images: Tensor, truth: Tensor, *, low: float = -1.0, high: float = 1.0) -> Tensor:
     """Returns the structural similarity of each image over five scales, from 0 to 1 (Wang et al. 2003).
 
@@ -79,7 +82,7 @@ def ms_ssim(images: Tensor, truth: Tensor, *, low: float = -1.0, high: float = 1
     return product
 
 
-@directed(lower_is_better=True, least=32)
+@known_as("lpips", least=32)
 def lpips(images: Tensor, truth: Tensor, *, low: float = -1.0, high: float = 1.0) -> Tensor:
     """Returns the distance of the deep features of each image from those of its truth (Zhang et al. 2018), 0 if equal.
 
@@ -87,9 +90,6 @@ def lpips(images: Tensor, truth: Tensor, *, low: float = -1.0, high: float = 1.0
     """
     images, truth = _in_unit_range(images, truth, low, high)
     return default_network()((images * 2 - 1).float(), (truth * 2 - 1).float()).double()
-
-
-PAIRED: dict[str, Paired] = {"psnr": psnr, "ssim": ssim, "ms-ssim": ms_ssim, "l1": l1, "lpips": lpips}
 
 
 def _in_unit_range(images: Tensor, truth: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:

@@ -82,7 +82,8 @@ def register_metrics(register: Register) -> None:
     `real` and `fake` are `ganzoo.metrics.features.FeatureSet`s: always `moments`; `features` (N, D) and `logits` (N,
     K) if the metric's attribute `needs`, a tuple of these two names, asks for them (without it: ("features",)). `fake`
     may also have the `codes` and `labels` that its images were generated from. `random` is a `torch.Generator` of the
-    metric's own, its only source of randomness.
+    metric's own, its only source of randomness. The attribute `lower_is_better` is True or False, or these by the name
+    of the number.
     """
 
 

@@ -12,8 +12,9 @@ from bench_rows import PROTOCOL, other_protocol, plausible, row
 from scipy import stats
 
 from ganzoo.bench.report import statistics, tables
-from ganzoo.bench.report.summary import better, direction, metrics_of, sections
+from ganzoo.bench.report.summary import better, metrics_of, sections
 from ganzoo.bench.row import Row, changes, differences
+from ganzoo.metrics.directions import direction
 
 FRECHET = "frechet[fashion-cnn]"
 

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from ganzoo.errors import CheckpointError, UsageError
+from ganzoo.metrics import directions
 from ganzoo.metrics.lpips import DIGEST, FILE, LPIPS, SCALE, SHIFT
 from ganzoo.metrics.paired import PAIRED, l1, lpips, ms_ssim, psnr, ssim
 
@@ -172,3 +173,7 @@ def test_without_weights_lpips_says_what_it_needs(monkeypatch):
     monkeypatch.delenv(FILE, raising=False)
     with pytest.raises(UsageError, match=FILE):
         lpips(torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32))
+
+
+def test_the_table_of_directions_names_all_of_them():
+    assert set(PAIRED) == set(directions.PAIRED)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.bench.report.statistics import deviation, hedges_g, holm, mean, permutation_test, smallest_p, welch_interval
-from ganzoo.bench.report.summary import direction, metrics_of, value_of
+from ganzoo.bench.report.summary import metrics_of, value_of
 from ganzoo.bench.row import Row, differences, fingerprint, read_protocols, read_rows
 from ganzoo.errors import UsageError, did_you_mean
+from ganzoo.metrics.directions import direction
 
 SIGNIFICANT = 0.05
 SETTINGS = "no variant with the same settings in common"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ganzoo.bench.report.statistics import kendall
-from ganzoo.bench.report.summary import Section, direction
+from ganzoo.bench.report.summary import Section
+from ganzoo.metrics.directions import direction
 
 LEAST_VARIANTS = 3  # of two there is one pair, which says nothing about a ranking
 MOST_MOVES = 3  # that are named

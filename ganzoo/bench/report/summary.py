@@ -9,9 +9,11 @@ from functools import cached_property
 
 from ganzoo.bench.report.statistics import deviation, mean, mean_interval
 from ganzoo.bench.row import Row, Score
+from ganzoo.metrics.directions import direction
 
-LOWER = ("frechet", "kid", "class-divergence")
-HIGHER = (
+ORDER = (  # of columns; other numbers follow
+    "frechet",
+    "kid",
     "precision",
     "recall",
     "density",
@@ -21,16 +23,11 @@ HIGHER = (
     "modes-tenth",
     "code-agreement",
     "label-agreement",
+    "class-divergence",
 )
 FIRST = "frechet"  # ranks where the protocol names no metric
 MINUTES = (1 / 60, 1 / 12, 1 / 6, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 240, 480, 960, 1440, 2880)
 COLUMNS = 5
-
-
-def direction(metric: str) -> int:
-    """Returns -1 if lower is better, 1 if higher is, 0 if unknown; `metric` may carry its extractor."""
-    name = metric.partition("[")[0]
-    return -1 if name in LOWER else int(name in HIGHER)
 
 
 def better(metric: str, values: Iterable[float]) -> float:
@@ -217,7 +214,7 @@ def metrics_of(rows: Iterable[Row]) -> list[str]:
         if score is not None
         for name in score.scores
     )
-    order = {name: place for place, name in enumerate((*LOWER[:2], *HIGHER, *LOWER[2:]))}
+    order = {name: place for place, name in enumerate(ORDER)}
     kept = [name for name in found if not name.partition("[")[0].endswith("-deviation")]
     return sorted(kept, key=lambda name: order.get(name.partition("[")[0], len(order)))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ganzoo.bench.report.summary import Estimate, Section, Summary, direction
+from ganzoo.bench.report.summary import Estimate, Section, Summary
+from ganzoo.metrics.directions import direction
 
 SIGNS = {-1: "lower is better", 0: "", 1: "higher is better"}
 ARROWS = {-1: "↓", 0: "", 1: "↑"}

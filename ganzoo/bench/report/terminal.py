@@ -7,9 +7,10 @@ from statistics import mean, stdev
 from typing import Literal
 
 from ganzoo.bench.report.sentences import on_extractors
-from ganzoo.bench.report.summary import direction, extractors_in_order, sections
+from ganzoo.bench.report.summary import extractors_in_order, sections
 from ganzoo.bench.row import Row
 from ganzoo.files.text import printable
+from ganzoo.metrics.directions import direction
 
 SHOWN = ("frechet", "kid", "precision", "recall", "coverage", "modes", "code-agreement", "label-agreement")
 LISTED = 3  # cells that a line names; it counts the others

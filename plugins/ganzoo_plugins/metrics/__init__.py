@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 # Subsets and splits of the papers' size need this many images; of fewer, the largest possible are taken.
 SUBSET, SPLITS, LEAST_SHARE = 1000, 10, 0.1
+# Which numbers are better when they are lower, of metrics that give several.
+SHARES = dict.fromkeys(("precision", "recall", "density", "coverage"), False)
+CLASSES = {
+    "class-divergence": True,
+    **dict.fromkeys(("modes", "modes-tenth", "code-agreement", "label-agreement"), False),
+}
 
 
 @hookimpl
@@ -37,17 +43,19 @@ def random_cnn() -> RandomCNN:
     return RandomCNN()
 
 
-def needing(*needs: str, least: int = 1) -> Callable[[Callable[..., Any]], Any]:
-    """States the needs of a metric beside moments, and the least number of images."""
+def needing(
+    *needs: str, least: int = 1, lower_is_better: bool | dict[str, bool]
+) -> Callable[[Callable[..., Any]], Any]:
+    """States the needs of a metric beside moments, the least number of images, and which numbers are better."""
 
     def state(metric: Any) -> Any:
-        metric.needs, metric.least = needs, least
+        metric.needs, metric.least, metric.lower_is_better = needs, least, lower_is_better
         return metric
 
     return state
 
 
-@needing(least=2)  # images of which there is a covariance
+@needing(least=2, lower_is_better=True)  # images of which there is a covariance
 def frechet(real: Any, fake: Any, random: Generator) -> float:
     """Computes the Fréchet distance (Heusel et al. 2017); 0 is best. FID with the extractor `inception`."""
     from ganzoo.metrics.frechet import frechet_distance
@@ -61,7 +69,7 @@ def _smaller(found: Any) -> Any:
     return found.features if few else found.moments
 
 
-@needing("features", least=2)
+@needing("features", least=2, lower_is_better={"kid": True})
 def kid(real: Any, fake: Any, random: Generator) -> dict[str, float]:
     """Computes the kernel inception distance (Bińkowski et al.
 
@@ -74,7 +82,7 @@ def kid(real: Any, fake: Any, random: Generator) -> dict[str, float]:
     return {"kid": mean, "kid-deviation": deviation}
 
 
-@needing("features", least=6)  # images of which each has a fifth nearest neighbour
+@needing("features", least=6, lower_is_better=SHARES)  # images of which each has a fifth nearest neighbour
 def precision_recall(real: Any, fake: Any, random: Generator) -> dict[str, float]:
     """Computes precision and recall (Kynkäänniemi et al. 2019, k = 3), density and coverage (Naeem et al.
 
@@ -85,7 +93,7 @@ def precision_recall(real: Any, fake: Any, random: Generator) -> dict[str, float
     return precision_recall(real.features, fake.features)
 
 
-@needing("logits")
+@needing("logits", lower_is_better={"inception-score": False})
 def inception_score(real: Any, fake: Any, random: Generator) -> dict[str, float]:
     """Computes the inception score (Salimans et al.
 
@@ -97,7 +105,7 @@ def inception_score(real: Any, fake: Any, random: Generator) -> dict[str, float]
     return {"inception-score": mean, "inception-score-deviation": deviation}
 
 
-@needing("logits")
+@needing("logits", lower_is_better=CLASSES)
 def classes(real: Any, fake: Any, random: Generator) -> dict[str, float]:
     """Counts the classes among samples, those with a tenth of their real share, and KL(fake ‖ real) of the shares.
 

@@ -201,6 +201,8 @@ class Training:
         ema_images: half-life of the moving average in images, instead of `ema`: a step counts as `batch_size` images.
         ema_ramp: with `ema_images`, the half-life is at most this share of the images so far (0.05 in StyleGAN2-ADA).
         mirror: flips half of the real images horizontally, paired fields together.
+        load_ratio: keeps images this many times as large as samples, and crops them at random, paired fields together
+            (286 / 256 in pix2pix and CycleGAN); None for no crops.
         schedules: by setting: `generator_lr`, `discriminator_lr`, `loss_lr`, `beta2`, `momentum`, `ema`,
             `ema_half_life` (as a fraction of all steps, so that it scales with the length of the run), or a numeric
             attribute of a part (`generator.<name>`, `discriminator.<name>`, `loss.<name>`, `augmentation.<name>`,
@@ -226,6 +228,7 @@ class Training:
     ema_images: float | None = None
     ema_ramp: float | None = None
     mirror: bool = False
+    load_ratio: float | None = None
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
 
     @property

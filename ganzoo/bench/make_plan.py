@@ -65,6 +65,8 @@ def plan_training(request: Request, registry: Registry) -> Planned:
     budgets = [budget for budget in (options.steps, options.images, request.minutes) if budget is not None]
     if options.data is None:
         raise UsageError("Say what to train on: ganzoo bench VARIANT... --train --data DATA --images N --out FOLDER.")
+    if isinstance(options.image_size, tuple) or options.channels == 4:
+        raise UsageError("A bench scores squares of 1 or 3 channels: give one number to --image-size, 1 or 3 channels.")
     if len(budgets) != 1:
         raise UsageError("Every variant gets the same budget: give exactly one of --steps, --images and --minutes.")
     seeds = parse_seeds(request.seeds or "1")

@@ -121,11 +121,11 @@ def show(name: str, as_json: bool) -> None:
         show_parts(found, name, error, as_json)
         report_warnings(found)
         return
-    from ganzoo.config.parts import KIND_OF, options_of, parts_of
+    from ganzoo.config.parts import KIND_OF, conditions_of, options_of, parts_of
     from ganzoo.config.schema import as_json as plain
 
     parts = {}
-    for path, part in parts_of(variant).items():
+    for path, part in {**parts_of(variant), **conditions_of(variant)}.items():
         options = options_of(found.get(KIND_OF[path.partition(".")[0]], part.name))
         defaults = {key: None if option.default is option.empty else option.default for key, option in options.items()}
         parts[path] = {"name": part.name, "options": {**defaults, **part.options}}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganzoo.cli.types import DataName, MixinName
+from ganzoo.cli.types import DataName, ImageSize, MixinName, SourceName
 from ganzoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +18,41 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 
+def as_number(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Turns a choice of numbers into one."""
+    return int(value) if value else None
+
+
+SOURCE_OPTIONS = (
+    click.option(
+        "--source",
+        type=SourceName(),
+        help="What the generator turns into --data: a folder of partners by name, a data set, or a condition that "
+        "computes it (`ganzoo list --parts conditions`). [default: the variant's own condition]",
+    ),
+    click.option(
+        "--pairs",
+        type=click.Path(),
+        help="Instead of --data and --source: a folder of pictures that hold A and B side by side.",
+    ),
+    click.option(
+        "--direction",
+        type=click.Choice(["AtoB", "BtoA"]),
+        help="Which side of --pairs, or of folders trainA and trainB, is the source. [default: AtoB]",
+    ),
+    click.option(
+        "--unpaired/--paired",
+        default=None,
+        help="Whether --source is a set of its own. [default: as the variant learns]",
+    ),
+    click.option("--source-size", type=ImageSize(), help="Size of the sources, if it is smaller. [default: the same]"),
+    click.option(
+        "--source-channels",
+        type=click.Choice(["1", "3", "4"]),
+        callback=as_number,
+        help="Channels of the sources. [default: as they are]",
+    ),
+)
 OPTIONS = (
     click.option(
         "--data",
@@ -33,14 +68,14 @@ OPTIONS = (
     click.option("--data-root", type=click.Path(path_type=Path), help="Folder with the files of registered data sets."),
     click.option(
         "--image-size",
-        type=click.IntRange(1),
-        help="Image size in pixels. [default: the variant's own, or the first that all variants have]",
+        type=ImageSize(),
+        help="Image size in pixels, or HEIGHTxWIDTH. [default: the variant's own, or the first that all variants have]",
     ),
     click.option(
         "--channels",
-        type=click.Choice(["1", "3"]),
-        callback=lambda context, parameter, value: int(value) if value else None,
-        help="1 grey, 3 colour. [default: as the images are]",
+        type=click.Choice(["1", "3", "4"]),
+        callback=as_number,
+        help="1 grey, 3 colour, 4 colour with transparency. [default: as the images are, on white]",
     ),
     click.option(
         "--conditional/--unconditional",
@@ -103,18 +138,34 @@ def training_options(*, device: str, threads: int | None) -> Callable[[Command],
     return add
 
 
-def train_options(asked: dict[str, Any]) -> TrainOptions:
-    """Removes the options of `TrainOptions` from `asked` and returns them; `--split` becomes a part of the source."""
+def source_options(command: Command) -> Command:
+    """Adds the options of inputs, which `ganzoo train` takes, to a command."""
+    for option in reversed(SOURCE_OPTIONS):
+        command = option(command)
+    return command
+
+
+def train_options(asked: dict[str, Any], conditions: Sequence[str] = ()) -> TrainOptions:
+    """Removes the options of `TrainOptions` from `asked` and returns them.
+
+    `--pairs` becomes the data; `--split` becomes a part of the data and of a source that is none of the `conditions`.
+    """
     from ganzoo.config.options import TrainOptions
 
-    split = asked.pop("split")
+    split, pairs = asked.pop("split"), asked.pop("pairs", None)
     options = taken_by(TrainOptions, asked)
+    if pairs is not None:
+        if options["data"] is not None:
+            raise UsageError("--pairs holds both sides: leave out --data.")
+        options |= {"data": pairs, "side_by_side": True}
     if split is not None:
         from ganzoo.data.resolve import with_split
 
         if options["data"] is None:
             raise UsageError("--split chooses a split of --data: give --data too.")
         options["data"] = with_split(options["data"], split)
+        if options.get("source") not in (None, *conditions):
+            options["source"] = with_split(options["source"], split)
     return TrainOptions(**options)
 
 

@@ -19,6 +19,7 @@ SETTINGS = {
     "losses": "loss",
     "regularizers": "regularizers.{name}",
     "augmentations": "augmentation",
+    "conditions": "source",
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ganzoo.cli.options import taken_by, train_options, training_options
+from ganzoo.cli.options import source_options, taken_by, train_options, training_options
 from ganzoo.cli.types import VariantName
 from ganzoo.errors import UsageError
 
@@ -34,6 +34,7 @@ def frozen_layers(texts: tuple[str, ...]) -> dict[str, int]:
     type=click.Path(path_type=Path),
     help="The new run folder, or with --resume the one to continue.",
 )
+@source_options
 @training_options(device="auto", threads=None)
 @click.option(
     "--batch-size", type=click.IntRange(1), help="Images in a batch, over all processes. [default: the paper's]"
@@ -95,7 +96,8 @@ def train(**asked: Any) -> None:
     names = [field.name for field in fields(RunOptions) if field.name in asked]
     unset = frozenset(name for name in names if asked[name] is None and name != "data_root")
     asked = {name: value for name, value in asked.items() if name not in unset}
-    options, intervals = train_options(asked), Intervals(**taken_by(Intervals, asked))
+    options = train_options(asked, registry.names("conditions"))
+    intervals = Intervals(**taken_by(Intervals, asked))
     request = Request(options=options, intervals=intervals, unset=unset, **asked)
     folder = run(request, registry)
     if not request.quiet and os.environ.get("RANK", "0") == "0":

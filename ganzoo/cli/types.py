@@ -35,6 +35,37 @@ class DataName(click.ParamType):
         return names or [CompletionItem(incomplete, type="file")]
 
 
+class ImageSize(click.ParamType):
+    """A number of pixels, or HEIGHTxWIDTH."""
+
+    name = "pixels"
+
+    def convert(
+        self, value: object, parameter: click.Parameter | None, context: click.Context | None
+    ) -> int | tuple[int, int]:
+        """Returns one number for squares, else (height, width)."""
+        sides = [int(side) for side in str(value).lower().split("x") if side.isascii() and side.isdigit()]
+        if len(sides) != 1 + str(value).lower().count("x") or len(sides) > 2 or min(sides) < 1:
+            self.fail(f"{value!r} is no size: write 64, or HEIGHTxWIDTH as 64x128.", parameter, context)
+        return sides[0] if len(set(sides)) == 1 else (sides[0], sides[1])
+
+
+class SourceName(click.ParamType):
+    """A registered condition or data set, or a path."""
+
+    name = "source"
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Completes names of registered conditions and data sets, or else files."""
+        from ganzoo.registry.registry import registry
+
+        known = [name for kind in ("conditions", "datasets") for name in registry().names(kind)]
+        names = [CompletionItem(name) for name in known if name.startswith(incomplete)]
+        return names or [CompletionItem(incomplete, type="file")]
+
+
 class MixinName(click.ParamType):
     """The name of a registered regularizer or augmentation."""
 

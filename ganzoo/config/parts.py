@@ -1,4 +1,4 @@
-"""The parts of a variant and their options, checked against signatures without building anything."""
+"""The parts of a variant, its conditions, and their options, checked against signatures without building anything."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ KIND_OF = {
     "loss": "losses",
     "regularizers": "regularizers",
     "augmentation": "augmentations",
+    "inputs": "conditions",
 }
 
 
@@ -27,8 +28,13 @@ def parts_of(variant: Variant) -> dict[str, Part]:
     return {role: part for role, part in parts.items() if part is not None}
 
 
+def conditions_of(variant: Variant) -> dict[str, Part]:
+    """Returns the conditions that compute a variant's inputs by their paths in the settings: "inputs.source", ..."""
+    return {f"inputs.{name}": part for name, part in variant.inputs.items() if part is not None}
+
+
 def options_of(factory: Callable) -> dict[str, inspect.Parameter]:
-    """Returns the options of a part's factory by name: all its parameters after the image."""
+    """Returns the options of a part's factory by name: all its parameters after the first."""
     parameters = list(inspect.signature(factory).parameters.values())[1:]
     return {parameter.name: parameter for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL}
 
@@ -64,7 +70,7 @@ def _hints(factory: Callable) -> dict[str, Any]:
 def part_mistakes(variant: Variant, registry: Registry) -> list[str]:
     """Lists unknown names and wrong options of a variant's parts, with the nearest known ones."""
     mistakes = []
-    for path, part in parts_of(variant).items():
+    for path, part in {**parts_of(variant), **conditions_of(variant)}.items():
         try:
             factory = registry.get(KIND_OF[path.partition(".")[0]], part.name)
         except GanzooError as error:

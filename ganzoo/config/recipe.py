@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ganzoo.config.parts import KIND_OF, parts_of
+from ganzoo.config.parts import KIND_OF, conditions_of, parts_of
 from ganzoo.registry.discovery import Plugin
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import Part, Training, Variant
@@ -28,11 +28,15 @@ class BoundPart:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A resolved variant and all that building it needs: its parts by path, and the plugin that provides it."""
+    """A resolved variant and all that building it needs: its parts by path, and the plugin that provides it.
+
+    `conditions` compute inputs, by the name of the input.
+    """
 
     variant: Variant
     parts: Mapping[str, BoundPart]
     plugin: Plugin
+    conditions: Mapping[str, BoundPart] = field(default_factory=dict)
 
     @property
     def training(self) -> Training:
@@ -41,8 +45,8 @@ class Recipe:
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
-        """The plugins of the variant and of its parts."""
-        return (self.plugin, *(part.plugin for part in self.parts.values()))
+        """The plugins of the variant, of its parts and of its conditions."""
+        return (self.plugin, *(part.plugin for part in (*self.parts.values(), *self.conditions.values())))
 
     def with_training(self, **changes: Any) -> Recipe:
         """The same recipe with some training settings replaced."""
@@ -58,4 +62,6 @@ def bind_part(path: str, part: Part, registry: Registry) -> BoundPart:
 def bind(variant: Variant, registry: Registry) -> Recipe:
     """Looks up the parts of a variant as it is; `resolve` applies settings and checks options first."""
     parts = {path: bind_part(path, part, registry) for path, part in parts_of(variant).items()}
-    return Recipe(variant, parts, registry.claim("variants", variant.name).plugin)
+    conditions = {path: bind_part(path, part, registry) for path, part in conditions_of(variant).items()}
+    inputs = {path.partition(".")[2]: part for path, part in conditions.items()}
+    return Recipe(variant, parts, registry.claim("variants", variant.name).plugin, inputs)

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from ganzoo.config.parts import parts_of
+from ganzoo.config.parts import conditions_of, parts_of
 from ganzoo.errors import CheckpointError, did_you_mean
 from ganzoo.files.strict_json import read_json
 from ganzoo.files.text import in_path, one_line, quoted
@@ -27,6 +27,7 @@ BOUNDS = {
     "ema_start": (0, None),
     "ema_images": (0, None),
     "ema_ramp": (0, None),
+    "load_ratio": (1, 9),
 }
 FORMAT = 1
 CONFIG_BYTES = 2**20
@@ -38,8 +39,34 @@ ROLES = ("generator", "discriminator", "loss", "augmentation")
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourceFacts:
+    """The sources of a run: where they were read and how they belong to its images, or which images were stored.
+
+    Attributes:
+        source: of `--source`; None for pairs in one place, and for sources that conditions compute.
+        side_by_side: whether `--pairs` holds both sides in one picture.
+        direction: "AtoB" if A is the source.
+        unpaired: whether the sources are a set of their own, of which `images` and `fingerprint` say more.
+        size: [height, width] of the sources.
+        channels: of the outputs as they are stored, before conditions, and `source_channels` of the sources.
+        conditions: fingerprints of what conditions read, by the name of the input.
+    """
+
+    source: str | None = None
+    side_by_side: bool = False
+    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    unpaired: bool = False
+    size: tuple[int, int] | None = None
+    channels: int
+    source_channels: int | None = None
+    images: int | None = None
+    fingerprint: str | None = None
+    conditions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataFacts:
-    """The images of a run: where they were read, and what identifies them."""
+    """The images of a run: where they were read, and what identifies them; `sources` if the variant has inputs."""
 
     source: str
     name: str
@@ -47,6 +74,7 @@ class DataFacts:
     revision: str | None
     images: int
     classes: tuple[str, ...]
+    sources: SourceFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +141,8 @@ class RunConfig:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, in the order of the fields."""
         plain = {**asdict(self), "variant": as_json(self.variant), "image": spec_as_json(self.image)}
+        if self.data.sources is None:
+            del plain["data"]["sources"]
         return {key: value for key, value in plain.items() if value or key not in ("options", "origin", "freeze")}
 
 
@@ -172,7 +202,7 @@ def _optimizer_options(name: str) -> tuple[str, ...]:
 
 def option_bounds(variant: Variant) -> list[str]:
     """Lists numbers in the options of a variant's parts that are far out of range."""
-    return option_bounds_of(parts_of(variant))
+    return option_bounds_of({**parts_of(variant), **conditions_of(variant)})
 
 
 def option_bounds_of(parts: Mapping[str, Part]) -> list[str]:

@@ -25,8 +25,9 @@ def resolve(variant: Variant, settings: Sequence[str], registry: Registry) -> Re
     UsageError lists all mistakes at once, each with the nearest known key.
 
     Paths: `training.<field>`, `training.optimizer_options.<option>`, `training.schedules.<what>.<field>`,
-    `generator=<name>`, `generator.<option>` (likewise discriminator, loss, augmentation) and
-    `regularizers.<name>.<option>`. A value is JSON, or else a plain string.
+    `generator=<name>`, `generator.<option>` (likewise discriminator, loss, augmentation),
+    `regularizers.<name>.<option>` and `<input>.<option>` of the condition that computes an input, as `source.factor`
+    (also `inputs.source.factor`). A value is JSON, or else a plain string.
     """
     mistakes = []
     for setting in settings:
@@ -77,15 +78,30 @@ def _apply(variant: Variant, path: list[str], value: Any) -> Variant:
             changed = _with_option(part, rest, value)
         fields: dict[str, Any] = {head: changed}
         return replace(variant, **fields)
+    if head == "inputs" and rest:
+        head, rest = rest[0], rest[1:]
+    if head in variant.inputs:
+        return replace(variant, inputs={**variant.inputs, head: _with_input(variant, head, rest, value)})
     if head == "regularizers":
         parts = {part.name: part for part in variant.regularizers}
         if rest[0] not in parts:
             raise ValueError(f"variant '{variant.name}' has no regularizer '{rest[0]}'." + did_you_mean(rest[0], parts))
         parts[rest[0]] = _with_option(parts[rest[0]], rest[1:], value)
         return replace(variant, regularizers=tuple(parts.values()))
-    known = ["training.<field>", *(f"{role}.<option>" for role in ROLES), "regularizers.<name>.<option>"]
-    near = did_you_mean(head, ["training", "regularizers", *ROLES])
+    heads = [*ROLES, *variant.inputs]
+    known = ["training.<field>", *(f"{one}.<option>" for one in heads), "regularizers.<name>.<option>"]
+    near = did_you_mean(head, ["training", "regularizers", *heads])
     raise ValueError(f"unknown key.{near}" if near.startswith(" Did") else f"unknown key. Known: {', '.join(known)}.")
+
+
+def _with_input(variant: Variant, name: str, path: list[str], value: Any) -> Part | None:
+    """The condition of an input with a setting applied; None says that the input comes with the data."""
+    part = variant.inputs[name]
+    if not path:
+        return None if value is None else Part(str(value))
+    if part is None:
+        raise ValueError(f"the {name} comes with the data; choose a condition with --source NAME or {name}=<name>")
+    return _with_option(part, path, value)
 
 
 def _with_option(part: Part, path: list[str], value: Any) -> Part:

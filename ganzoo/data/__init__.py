@@ -1,14 +1,26 @@
 """Prepares images for training and evaluation, and cuts them into minibatches.
 
 `load_images` turns a source into `ImageData`, `Batches` cuts it into minibatches. The data set factory of a plugin
-returns an `ArraySource`, an `EncodedSource` or a `HubSource`, or a `Stream` of samples without end.
+returns an `ArraySource`, an `EncodedSource` or a `HubSource`, or a `Stream` of samples without end. A `Condition`
+computes the inputs of a generator.
 """
 
 from typing import Any
 
+from ganzoo.data.conditions import Condition
 from ganzoo.data.sources import ArraySource, EncodedSource, HubSource, ImageData, Stream
 
-__all__ = ["ArraySource", "Batches", "EncodedSource", "HubSource", "ImageData", "Stream", "load_images", "read_idx"]
+__all__ = [
+    "ArraySource",
+    "Batches",
+    "Condition",
+    "EncodedSource",
+    "HubSource",
+    "ImageData",
+    "Stream",
+    "load_images",
+    "read_idx",
+]
 
 
 def __getattr__(name: str) -> Any:

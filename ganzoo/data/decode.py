@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 
 import numpy
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -101,18 +100,16 @@ def rectangle(size: Size) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
-def decode(data: bytes, size: Size, channels: int, cropped: Callable[[], object] = bool) -> numpy.ndarray:
-    """Decodes an image to uint8 (H, W, channels), with its EXIF rotation applied; raises BadImage.
+def open_picture(data: bytes) -> Image.Image:
+    """Opens an image with its EXIF rotation applied; the errors of Pillow's decoders are of nearly every type."""
+    return ImageOps.exif_transpose(open_header(data))
 
-    `cropped` is called for an image of other proportions.
-    """
+
+def decode(data: bytes, size: Size, channels: int) -> numpy.ndarray:
+    """Decodes an image to uint8 (H, W, channels), with its EXIF rotation applied; raises BadImage."""
     try:
-        height, width = rectangle(size)
-        image = ImageOps.exif_transpose(open_header(data))
-        if image.width * height != image.height * width:
-            cropped()
-        return fit(image, size, channels)
-    except Exception as error:  # Pillow's decoders raise nearly every type there is on damaged files
+        return fit(open_picture(data), size, channels)
+    except Exception as error:
         raise as_bad_image(error) from error
 
 
@@ -124,7 +121,7 @@ def as_bad_image(error: Exception) -> BadImage:
     return BadImage(reason(error))
 
 
-def fit(image: Image.Image, size: Size, channels: int) -> numpy.ndarray:
+def fit(image: Image.Image, size: Size, channels: int, exact: bool = False) -> numpy.ndarray:
     """Returns uint8 (H, W, channels): the largest part in the middle that has the proportions of `size`, resized.
 
     One and three channels are opaque, four keep the alpha. Shrinks with Lanczos, which keeps the most detail without
@@ -137,7 +134,7 @@ def fit(image: Image.Image, size: Size, channels: int) -> numpy.ndarray:
         image, mode = opaque(image), "L" if channels == 1 else "RGB"
     image = image if image.mode == mode else image.convert(mode)
     height, width = rectangle(size)
-    middle = middle_part(image.size, height, width)
+    middle = middle_part(image.size, height, width, exact)
     wide, tall = middle[2] - middle[0], middle[3] - middle[1]
     if tall > height or wide > width:
         image = image.resize((width, height), Image.Resampling.LANCZOS, box=middle, reducing_gap=3.0)
@@ -150,12 +147,15 @@ def fit(image: Image.Image, size: Size, channels: int) -> numpy.ndarray:
     return pixels * (pixels[..., 3:] > 0) if channels == 4 else pixels
 
 
-def middle_part(size: tuple[int, int], height: int, width: int) -> tuple[float, float, float, float]:
+def middle_part(
+    size: tuple[int, int], height: int, width: int, exact: bool = False
+) -> tuple[float, float, float, float]:
     """The largest box (left, top, right, bottom) in the middle of an image that has the proportions of a size.
 
-    Squares begin at whole pixels; others may not, so that they are exactly in the middle and of these proportions.
+    Squares begin at whole pixels. Others, and all that are `exact`, may not: they are exactly in the middle, so that
+    the part of an image is that of a copy of another size.
     """
-    if height == width:
+    if height == width and not exact:
         side = min(size)
         left, top = (size[0] - side) // 2, (size[1] - side) // 2
         return left, top, left + side, top + side

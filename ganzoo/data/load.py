@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ganzoo.data import hub, store
 from ganzoo.data.decode import Size, rectangle
 from ganzoo.data.memory import available_bytes
-from ganzoo.data.prepare import bad_images_line, checked, prepare, report_seen
+from ganzoo.data.prepare import Target, bad_images_line, checked, prepare, report_seen, targets_of
 from ganzoo.data.resolve import find_source
-from ganzoo.data.sources import ArraySource, EncodedSource, HubSource, ImageData, Stream
+from ganzoo.data.sources import ArraySource, EncodedSource, HubSource, ImageData, PairedSource, Stream
 from ganzoo.errors import DataError, UsageError
 from ganzoo.files.text import quoted, reason
 
@@ -44,11 +45,38 @@ def load_images(
     not read. `check` is called with the source before its images are decoded. Raises UsageError and DataError of one
     line.
     """
-    shape = check_request(size, channels, on_bad_image)
-    found = find_source(source, datasets or {}, root)
+    check_request(size, channels, on_bad_image)
+    found = find_images(source, datasets or {}, root)
+    options: dict[str, Any] = {"on_bad_image": on_bad_image, "cache": cache, "limit_memory": limit_memory}
+    return load_found(found, size=rectangle(size), channels=channels, check=check, **options)
+
+
+def find_images(
+    source: str, datasets: Mapping[str, Callable], root: Path | None
+) -> ArraySource | EncodedSource | HubSource:
+    """Finds a source of images; UsageError for one of other samples."""
+    found = find_source(source, datasets, root)
     if isinstance(found, Stream):
         kind = found.spec.output.kind
         raise UsageError(f"{quoted(source)} holds {kind}, not images: `ganzoo train points` takes it.")
+    return found
+
+
+def load_found(
+    found: ArraySource | EncodedSource | HubSource,
+    *,
+    size: tuple[int, int],
+    channels: int | None,
+    larger: tuple[int, int] | None = None,
+    on_bad_image: str = "error",
+    cache: Path | None = None,
+    limit_memory: int | None = None,
+    check: Callable[[ArraySource | EncodedSource], object] | None = None,
+) -> ImageData:
+    """Does the work of `load_images` for a source that was found.
+
+    With `larger`, images are kept at that size, for random crops of `size`, and at `size` as the field "images.view".
+    """
     kept = cache_folder(cache)
     files = None
     if isinstance(found, HubSource):
@@ -59,10 +87,11 @@ def load_images(
         if check is not None:
             check(found)
         identity = found.identity
-    folder = kept / "datasets" / store.key_of(identity=identity, size=size_key(shape), channels=channels)
-    limit = available_bytes() // 4 if limit_memory is None else limit_memory
+    facts: dict[str, Any] = {"larger": list(larger)} if larger else {}
+    key = store.key_of(identity=identity, size=size_key(size), channels=channels, **facts)
+    limit = memory_limit(limit_memory)
     skip = on_bad_image == "skip"
-    data = read_kept(folder, limit, skip)
+    data = read_kept(kept / "datasets" / key, limit, skip)
     if data is not None:
         return data
     revision = None
@@ -71,12 +100,12 @@ def load_images(
         found = checked(hub.download(found, files))
         if check is not None:
             check(found)
-    options = dict(size=shape, channels=channels, revision=revision, skip=skip)
-    return build(found, folder, limit, options)
+    targets = targets_of(found, size, channels, larger)
+    return build(found, kept / "datasets" / key, limit, targets, revision=revision, skip=skip)
 
 
-def check_request(size: Size, channels: int | None, on_bad_image: str) -> tuple[int, int]:
-    """Returns (height, width); UsageError for a request that is out of range."""
+def check_request(size: Size, channels: int | None, on_bad_image: str) -> None:
+    """UsageError for a request that is out of range."""
     shape = rectangle(size)
     if len(shape) != 2 or not all(1 <= side <= LARGEST_SIZE for side in shape):
         named = f"{size} pixels wide" if isinstance(size, int) else f"{' x '.join(map(str, size))} pixels"
@@ -87,7 +116,6 @@ def check_request(size: Size, channels: int | None, on_bad_image: str) -> tuple[
         )
     if on_bad_image not in ("error", "skip"):
         raise UsageError(f"Bad images cannot be treated as {quoted(on_bad_image)}; known are 'error' and 'skip'.")
-    return shape
 
 
 def size_key(shape: tuple[int, int]) -> int | list[int]:
@@ -98,6 +126,11 @@ def size_key(shape: tuple[int, int]) -> int | list[int]:
 def cache_folder(cache: Path | None) -> Path:
     """Returns the cache folder: the argument, $GANZOO_CACHE, or ~/.cache/ganzoo."""
     return Path(os.path.expanduser(cache or os.environ.get("GANZOO_CACHE") or "~/.cache/ganzoo")).absolute()
+
+
+def memory_limit(limit: int | None) -> int:
+    """The bytes of images that are read into memory: the argument, or a quarter of the free memory."""
+    return available_bytes() // 4 if limit is None else limit
 
 
 def read_kept(folder: Path, limit: int, skip: bool) -> ImageData | None:
@@ -123,12 +156,20 @@ def read_kept(folder: Path, limit: int, skip: bool) -> ImageData | None:
     return data
 
 
-def build(found: ArraySource | EncodedSource, folder: Path, limit: int, options: dict) -> ImageData:
+def build(
+    found: ArraySource | EncodedSource | PairedSource,
+    folder: Path,
+    limit: int,
+    targets: Sequence[Target],
+    *,
+    revision: str | None,
+    skip: bool,
+) -> ImageData:
     """Prepares the images in the folder, or only in memory if the folder cannot be written."""
-    skip = options["skip"]
+    names = [target.name for target in targets]
     try:
-        with store.writing(folder) as writer:
-            prepare(found, writer, **options)
+        with store.writing(folder, names) as writer:
+            prepare(found, writer, targets, revision=revision, skip=skip)
         data = read_kept(folder, limit, skip)
         if data is not None:
             return data
@@ -138,8 +179,8 @@ def build(found: ArraySource | EncodedSource, folder: Path, limit: int, options:
     log.warning(f"images cannot be kept in {quoted(folder)} ({problem}): preparing them for this run alone")
     try:
         with tempfile.TemporaryDirectory(prefix="ganzoo-") as temporary:
-            with store.writing(Path(temporary) / "images") as writer:
-                prepare(found, writer, **options)
+            with store.writing(Path(temporary) / "images", names) as writer:
+                prepare(found, writer, targets, revision=revision, skip=skip)
             kept = store.read(Path(temporary) / "images", limit=2**63)
             assert kept is not None  # it was just written
             report_seen(kept[1])

@@ -7,15 +7,16 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy
 from PIL import Image
 
-from ganzoo.data.decode import BadImage, as_bad_image, decode, fit, is_grey
+from ganzoo.data.decode import BadImage, as_bad_image, fit, is_grey, open_picture
 from ganzoo.data.labels import checked_labels
-from ganzoo.data.sources import ArraySource, EncodedSource
+from ganzoo.data.sources import ArraySource, EncodedSource, PairedSource
 from ganzoo.data.store import Writer
 from ganzoo.errors import DataError
 from ganzoo.files.text import quoted
@@ -48,7 +49,7 @@ def checked(source: ArraySource | EncodedSource) -> ArraySource | EncodedSource:
     return source
 
 
-def count_of(source: ArraySource | EncodedSource) -> int:
+def count_of(source: ArraySource | EncodedSource | PairedSource) -> int:
     return len(source.images if isinstance(source, ArraySource) else source.names)
 
 
@@ -62,29 +63,74 @@ def channels_of(source: ArraySource | EncodedSource) -> int:
     count = len(source.names)
     looked_at = min(count, LOOKED_AT)
     grey = []
-    for position in range(looked_at):
-        try:
-            grey.append(is_grey(source.read(position * count // looked_at)))
-        except Exception:  # whatever it is, decoding will meet it again and report it
-            continue
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in `prepare`
+        for position in range(looked_at):
+            try:
+                grey.append(is_grey(source.read(position * count // looked_at)))
+            except Exception:  # whatever it is, decoding will meet it again and report it
+                continue
     return 1 if grey and all(grey) else 3
 
 
-def converter(source: ArraySource | EncodedSource, size: tuple[int, int], channels: int, cropped: set[int]) -> Callable:
-    """Returns a function from the number of an image to its uint8 (*size, channels) pixels, or its BadImage.
+@dataclass(frozen=True)
+class Target:
+    """A field to prepare: its name, which of a row's pictures it is made of, (height, width) and channels.
 
-    Numbers of images of other proportions are added to `cropped`.
+    `exact` pictures are cut in the same place whatever their size.
     """
 
-    def convert(number: int) -> numpy.ndarray | BadImage:
+    name: str
+    picture: int
+    size: tuple[int, int]
+    channels: int
+    exact: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (*self.size, self.channels)
+
+
+def targets_of(
+    source: ArraySource | EncodedSource, size: tuple[int, int], channels: int | None, larger: tuple[int, int] | None
+) -> list[Target]:
+    """The fields of images without pairs: with `larger`, they are kept at that size, and at `size` as their view."""
+    channels = channels or channels_of(source)
+    images = Target("images", 0, larger or size, channels)
+    return [images, Target("images.view", 0, size, channels)] if larger else [images]
+
+
+def opener(source: ArraySource | EncodedSource | PairedSource) -> Callable[[int], tuple[Image.Image, ...]]:
+    """Returns a function from the number of a row to its decoded pictures: the output last, after its source."""
+    if isinstance(source, PairedSource):
+        return source.open
+    if isinstance(source, EncodedSource):
+        return lambda number: (open_picture(source.read(number)),)
+    return lambda number: (array_picture(source, number),)
+
+
+def array_picture(source: ArraySource, number: int) -> Image.Image:
+    image = source.images[number]
+    image = image[..., 0] if image.shape[-1] == 1 and image.ndim == 3 else image
+    return Image.fromarray(numpy.ascontiguousarray(image))
+
+
+def converter(
+    source: ArraySource | EncodedSource | PairedSource, targets: Sequence[Target], cropped: set[int]
+) -> Callable:
+    """Returns a function from the number of a row to its uint8 (H, W, C) arrays by target, or its BadImage.
+
+    Numbers of rows with pictures of other proportions are added to `cropped`.
+    """
+    pictures_of = opener(source)
+
+    def convert(number: int) -> list[numpy.ndarray] | BadImage:
         try:
-            if isinstance(source, EncodedSource):
-                return decode(source.read(number), size, channels, lambda: cropped.add(number))
-            image = source.images[number]
-            image = image[..., 0] if image.shape[-1] == 1 and image.ndim == 3 else image
-            if image.shape[1] * size[0] != image.shape[0] * size[1]:
+            pictures = pictures_of(number)
+            (height, width), last = targets[0].size, pictures[-1]
+            if last.width * height != last.height * width:
                 cropped.add(number)
-            return fit(Image.fromarray(numpy.ascontiguousarray(image)), size, channels)
+            return [fit(pictures[one.picture], one.size, one.channels, one.exact) for one in targets]
         except Exception as error:  # `read` may be a plugin's; one image must not end the scan of all
             return as_bad_image(error)
 
@@ -92,36 +138,39 @@ def converter(source: ArraySource | EncodedSource, size: tuple[int, int], channe
 
 
 def prepare(
-    source: ArraySource | EncodedSource,
+    source: ArraySource | EncodedSource | PairedSource,
     writer: Writer,
+    targets: Sequence[Target],
     *,
-    size: tuple[int, int],
-    channels: int | None,
     revision: str | None,
     skip: bool,
 ) -> None:
-    """Decodes all images into the writer; DataError after the last one if some are bad and `skip` is False."""
+    """Decodes all rows into the writer; DataError after the last one if some are bad and `skip` is False.
+
+    A pair is one row: if either picture is bad, both are left out.
+    """
     count = count_of(source)
     with warnings.catch_warnings(), ThreadPoolExecutor(threads()) as pool:
         # Pillow warns about large images before the limit here refuses them, and about harmless metadata.
         warnings.simplefilter("ignore")
-        channels = channels or channels_of(source)
-        log.info(f"preparing {count} images of {quoted(source.name)} at {size[0]} x {size[1]} x {channels}")
+        named = " and ".join(" x ".join(map(str, target.shape)) for target in targets if ".view" not in target.name)
+        kind = "pairs" if isinstance(source, PairedSource) else "images"
+        log.info(f"preparing {count} {kind} of {quoted(source.name)} at {named}")
         cropped: set[int] = set()
-        kept, bad = convert_all(source, pool, converter(source, size, channels, cropped), writer)
+        kept, bad = convert_all(count, pool, converter(source, targets, cropped), writer)
     if bad and (not skip or not kept):
         raise DataError(bad_images_line(bad_facts(source, bad), count, source.name))
     labels = None if source.labels is None else numpy.asarray(source.labels, dtype=numpy.int64)[kept]
     facts = {"name": source.name, "classes": list(source.classes), "revision": revision, "count": count}
     seen = {"cropped": len(cropped.intersection(kept)), "distinct": writer.distinct}
-    writer.finish((*size, channels), labels, {**facts, **seen, "bad": bad_facts(source, bad)})
+    further = [target.shape for target in targets[1:]]
+    writer.finish(targets[0].shape, labels, {**facts, **seen, "bad": bad_facts(source, bad)}, further)
 
 
 def convert_all(
-    source: ArraySource | EncodedSource, pool: ThreadPoolExecutor, convert: Callable, writer: Writer
+    count: int, pool: ThreadPoolExecutor, convert: Callable, writer: Writer
 ) -> tuple[list[int], list[tuple[int, BadImage]]]:
-    """Writes every good image in order; returns the numbers of these, and the bad ones with their reasons."""
-    count = count_of(source)
+    """Writes every good row in order; returns the numbers of these, and the bad ones with their reasons."""
     kept, bad, last_report, reported = [], [], time.monotonic(), False
     for start in range(0, count, WINDOW):
         end = min(start + WINDOW, count)
@@ -131,7 +180,7 @@ def convert_all(
             if isinstance(result, BadImage):
                 bad.append((number, result))
             else:
-                writer.add(result)
+                writer.add(*result)
                 kept.append(number)
         if time.monotonic() - last_report > SECONDS_BETWEEN_REPORTS or (reported and end == count):
             last_report, reported = time.monotonic(), True
@@ -144,7 +193,7 @@ def threads() -> int:
     return min(available, 16)
 
 
-def bad_facts(source: ArraySource | EncodedSource, bad: list[tuple[int, BadImage]]) -> dict:
+def bad_facts(source: ArraySource | EncodedSource | PairedSource, bad: list[tuple[int, BadImage]]) -> dict:
     """Returns the number of bad images, and the first five as "'name' (reason)"."""
     names = range(count_of(source)) if isinstance(source, ArraySource) else source.names
     return {"count": len(bad), "first": [f"{quoted(names[number])} ({error})" for number, error in bad[:NAMED]]}

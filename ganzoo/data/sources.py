@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.variant import SampleSpec
+from ganzoo.data.conditions import Condition
+from ganzoo.variant import Field, SampleSpec
 
 if TYPE_CHECKING:
     import numpy
     import torch
+    from PIL import Image
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +64,30 @@ class HubSource:
 
 
 @dataclass(frozen=True, eq=False)
+class PairedSource:
+    """Pairs of pictures: their names, and a function that decodes both pictures of number i, the source first.
+
+    `open` may be called from several threads; an exception in it makes that one pair a bad one. `channels` are those
+    that the pictures are stored with, of the source and of the output. Labels are the output's.
+    """
+
+    names: Sequence[str]
+    open: Callable[[int], tuple[Image.Image, Image.Image]]
+    channels: tuple[int, int]
+    labels: numpy.ndarray | None
+    classes: tuple[str, ...]
+    identity: str
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
 class ImageData:
     """Prepared images: uint8 (N, H, W, C), contiguous, all of one size, with int64 labels (N,) or None.
 
     C is 1 (grey), 3 (RGB) or 4 (RGBA: colours not multiplied by alpha, 0 where alpha is). `fingerprint` is the sha256,
-    in hex, of pixels, labels and shape; `revision` is the Hub commit or None.
+    in hex, of pixels, labels and shape; `revision` is the Hub commit or None. `fields` are further pictures of the same
+    rows, each uint8 (N, H, W, C): "source" is the other side of pairs, and "images.view" and "source.view" are what
+    evaluation sees where the others are larger, to be cropped at random.
     """
 
     images: torch.Tensor
@@ -75,6 +96,7 @@ class ImageData:
     name: str
     fingerprint: str
     revision: str | None = None
+    fields: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -97,6 +119,60 @@ class ImageData:
 
     def __len__(self) -> int:
         return self.images.shape[0]
+
+    @property
+    def view(self) -> torch.Tensor:
+        """The images as evaluation sees them: at the size of samples, uncropped."""
+        return self.fields.get("images.view", self.images)
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """The data of a training: prepared images, their sources, and the conditions that compute more.
+
+    `output` holds the outputs and, of pairs, the sources beside them (`fields["source"]`); `source` holds sources that
+    are a set of their own, and is None otherwise. `source_name` is the name of the input that they are. `conditions`
+    map the names of inputs to what computes them, and `condition_names` to their registered names.
+    """
+
+    output: ImageData
+    source: ImageData | None = None
+    source_name: str = "source"
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    condition_names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def paired(self) -> bool:
+        """Whether each source belongs to the output of its row."""
+        return self.source is None and bool(self.spec.sources)
+
+    @property
+    def stored(self) -> SampleSpec:
+        """The stored fields at the size of samples: what conditions are built for."""
+        fields = {}
+        if "source" in self.output.fields:
+            fields[self.source_name] = image_field(self.output.fields.get("source.view", self.output.fields["source"]))
+        elif self.source is not None:
+            fields[self.source_name] = image_field(self.source.view)
+        if self.output.labels is not None:
+            fields["label"] = Field((), "class", len(self.output.classes))
+        return SampleSpec(image_field(self.output.view), fields)
+
+    @property
+    def spec(self) -> SampleSpec:
+        """The fields of a sample: the stored ones, and those that conditions compute."""
+        output, inputs = self.stored.output, {}
+        for name, condition in self.conditions.items():
+            made = {name if own == "source" else own: one for own, one in condition.fields.items()}
+            output = made.pop("output", output)
+            inputs.update(made)
+        return SampleSpec(output, {**self.stored.inputs, **inputs})
+
+
+def image_field(images: torch.Tensor) -> Field:
+    """The field that images (N, H, W, C) are rows of."""
+    height, width, channels = images.shape[1:]
+    return Field((channels, height, width))
 
 
 class Stream:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,7 @@ from ganzoo.data.sources import ImageData
 from ganzoo.files.atomic import move_aside, new_folder, remove, write_file
 
 FORMAT = 1
+FIELDS = ("images", "source", "images.view", "source.view")  # see ImageData.fields
 ABANDONED_SECONDS = 24 * 3600
 
 
@@ -35,61 +37,81 @@ def canonical(value: Any) -> bytes:
 
 
 class Writer:
-    """Writes images, then labels and facts, into a folder that nothing reads yet."""
+    """Writes rows of images, then labels and facts, into a folder that nothing reads yet.
 
-    def __init__(self, folder: Path, pixels: BinaryIO):
+    `files` takes the pixels of each field; the first field is "images".
+    """
+
+    def __init__(self, folder: Path, files: Mapping[str, BinaryIO]):
         self.folder = folder
-        self.pixels = pixels
-        self.digest = hashlib.sha256()
+        self.files = files
+        self.digests = {name: hashlib.sha256() for name in files}
         self.count = 0
         self.hashes: set[int] = set()
 
     @property
     def distinct(self) -> int:
-        """How many different images were added."""
+        """How many different rows were added."""
         return len(self.hashes)
 
-    def add(self, image: numpy.ndarray) -> None:
-        """Appends one uint8 (H, W, C) image."""
-        data = image.tobytes()
-        self.pixels.write(data)
-        self.digest.update(data)
-        self.hashes.add(hash(data))
+    def add(self, *images: numpy.ndarray) -> None:
+        """Appends one row: a uint8 (H, W, C) image of each field."""
+        row = [image.tobytes() for image in images]
+        for (name, file), data in zip(self.files.items(), row, strict=True):
+            file.write(data)
+            self.digests[name].update(data)
+        self.hashes.add(hash(row[0]) if len(row) == 1 else hash(tuple(row)))
         self.count += 1
 
-    def finish(self, shape: tuple[int, int, int], labels: numpy.ndarray | None, facts: dict) -> None:
-        """Adds the labels (N,) of the images so far, and the facts, which must be plain JSON."""
-        self.pixels.flush()
-        os.fsync(self.pixels.fileno())
+    def finish(
+        self,
+        shape: tuple[int, int, int],
+        labels: numpy.ndarray | None,
+        facts: dict,
+        further: Sequence[tuple[int, int, int]] = (),
+    ) -> None:
+        """Adds the labels (N,) of the rows so far, and the facts, which must be plain JSON.
+
+        `shape` is (H, W, C) of the first field, `further` are those of the others.
+        """
+        for file in self.files.values():
+            file.flush()
+            os.fsync(file.fileno())
         label_bytes = b"" if labels is None else labels.astype("<i8").tobytes()
         write_file(self.folder / "labels.bin", label_bytes)
-        whole = [self.count, *shape]
-        facts = {**facts, "shape": whole, "labelled": labels is not None}
-        facts["fingerprint"] = fingerprint(self.digest, label_bytes, whole)
+        whole = {name: [self.count, *shape] for name, shape in zip(self.files, (shape, *further), strict=True)}
+        facts = {**facts, "shape": whole.pop("images"), "labelled": labels is not None}
+        if whole:
+            facts["fields"] = whole
+        facts["fingerprint"] = fingerprint(self.digests, label_bytes, facts)
         record = {"facts": facts, "sha256": hashlib.sha256(canonical(facts)).hexdigest()}
         write_file(self.folder / "meta.json", canonical(record))
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[Writer]:
-    """Yields a Writer whose files become `folder` at the end, whole; an exception removes them.
+def writing(folder: Path, fields: Sequence[str] = ("images",)) -> Iterator[Writer]:
+    """Yields a Writer of these fields whose files become `folder` at the end, whole; an exception removes them.
 
     Of two processes that prepare the same images the first one wins; the files of the other are dropped.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(folder.parent)
     try:
-        with new_folder(folder) as temporary, open(temporary / "images.bin", "xb") as pixels:
-            yield Writer(temporary, pixels)
+        with new_folder(folder) as temporary, contextlib.ExitStack() as files:
+            opened = {name: files.enter_context(open(temporary / f"{name}.bin", "xb")) for name in fields}
+            yield Writer(temporary, opened)
     except OSError:
         if not (folder / "meta.json").is_file():
             raise
 
 
-def fingerprint(digest: hashlib._Hash, label_bytes: bytes, shape: list[int]) -> str:
-    """Returns the sha256 of the pixels (in `digest`), labels and shape."""
-    digest = digest.copy()
-    digest.update(label_bytes + canonical([shape, bool(label_bytes)]))
+def fingerprint(digests: Mapping[str, hashlib._Hash], label_bytes: bytes, facts: dict) -> str:
+    """Returns the sha256 of the pixels (in `digests`), labels and shapes."""
+    digest = digests["images"].copy()
+    digest.update(label_bytes + canonical([facts["shape"], bool(label_bytes)]))
+    if "fields" in facts:
+        more = {name: [digests[name].hexdigest(), shape] for name, shape in facts["fields"].items()}
+        digest.update(canonical(more))
     return digest.hexdigest()
 
 
@@ -118,29 +140,34 @@ def read(folder: Path, limit: int) -> tuple[ImageData, dict] | None:
         facts = record["facts"]
         if record["sha256"] != hashlib.sha256(canonical(facts)).hexdigest():
             raise Damaged("meta.json was changed")
-        pixels = read_pixels(folder / "images.bin", facts["shape"], limit)
+        shapes = {"images": facts["shape"], **facts.get("fields", {})}
+        if not shapes.keys() <= set(FIELDS):
+            raise Damaged("meta.json names other fields")
+        whole = sum(math.prod(shape) for shape in shapes.values())
+        pixels = {name: read_pixels(folder / f"{name}.bin", shape, whole > limit) for name, shape in shapes.items()}
         label_bytes = (folder / "labels.bin").read_bytes()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{type(error).__name__} in {folder.name}") from error
-    if fingerprint(hashlib.sha256(pixels.data), label_bytes, facts["shape"]) != facts["fingerprint"]:
+    digests = {name: hashlib.sha256(flat.data) for name, flat in pixels.items()}
+    if fingerprint(digests, label_bytes, facts) != facts["fingerprint"]:
         raise Damaged("the sha256 differs")
     labels = None
     if facts["labelled"]:
         labels = torch.from_numpy(numpy.frombuffer(label_bytes, "<i8").astype(numpy.int64))
-    images = torch.from_numpy(pixels).view(facts["shape"])
-    classes = tuple(facts["classes"])
-    return ImageData(images, labels, classes, facts["name"], facts["fingerprint"], facts["revision"]), facts
+    fields = {name: torch.from_numpy(flat).view(shapes[name]) for name, flat in pixels.items()}
+    images, classes = fields.pop("images"), tuple(facts["classes"])
+    return ImageData(images, labels, classes, facts["name"], facts["fingerprint"], facts["revision"], fields), facts
 
 
-def read_pixels(path: Path, shape: list[int], limit: int) -> numpy.ndarray:
-    """Reads the file as flat uint8, as many as the shape says."""
+def read_pixels(path: Path, shape: list[int], mapped: bool) -> numpy.ndarray:
+    """Reads the file as flat uint8, as many as the shape says, or maps it."""
     size = int(numpy.prod(shape, dtype=numpy.int64))
     if path.stat().st_size != size:
-        raise Damaged(f"images.bin has {path.stat().st_size} bytes instead of {size}")
-    if size > limit:
+        raise Damaged(f"{path.name} has {path.stat().st_size} bytes instead of {size}")
+    if mapped:
         return numpy.memmap(path, dtype=numpy.uint8, mode="c", shape=(size,))
     pixels = numpy.empty(size, dtype=numpy.uint8)
     with open(path, "rb") as file:
         if file.readinto(pixels.data) != size:
-            raise Damaged("images.bin ended early")
+            raise Damaged(f"{path.name} ended early")
     return pixels

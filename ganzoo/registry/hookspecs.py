@@ -65,6 +65,14 @@ def register_datasets(register: Register) -> None:
 
 
 @hookspec
+def register_conditions(register: Register) -> None:
+    """Registers conditions with `register(name, factory)`, which compute the inputs of generators.
+
+    `factory(stored: SampleSpec, **options)` returns a `ganzoo.data.Condition` for samples with these stored fields.
+    """
+
+
+@hookspec
 def register_extractors(register: Register) -> None:
     """Registers feature extractors for metrics with `register(name, factory)`; the factory returns a callable.
 

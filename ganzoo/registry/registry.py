@@ -24,6 +24,7 @@ KINDS = (
     "regularizers",
     "augmentations",
     "datasets",
+    "conditions",
     "extractors",
     "metrics",
     "layouts",

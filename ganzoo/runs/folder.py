@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ganzoo.config.recipe import Recipe
-from ganzoo.config.schema import DataFacts, Origin, PluginFacts, RunConfig, RunOptions, read_run_config
+from ganzoo.config.schema import DataFacts, Origin, PluginFacts, RunConfig, RunOptions, SourceFacts, read_run_config
 from ganzoo.data import ImageData, Stream
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, write_atomically
@@ -125,6 +125,7 @@ def describe(
     options: RunOptions | None = None,
     origin: Origin | None = None,
     freeze: Mapping[str, int] = MappingProxyType({}),
+    sources: SourceFacts | None = None,
 ) -> RunConfig:
     """Returns the config.json of a run of this recipe on these images, read from `source`, with the versions in use."""
     import numpy
@@ -144,6 +145,7 @@ def describe(
             revision=data.revision,
             images=0 if isinstance(data, Stream) else len(data),
             classes=tuple(data.classes),
+            sources=sources,
         ),
         seed=seed,
         precision=precision,
@@ -173,6 +175,7 @@ def check_same(old: RunConfig, new: RunConfig) -> None:
             del config["variant"]["training"]["steps"]
         for name in NAMES_OF_DATA:  # the same pixels and labels, by their fingerprint, may have other names
             del config["data"][name]
+        config["data"].get("sources", {}).pop("source", None)
     changes = [change for key in SETTINGS for change in _differences(key, before[key], now[key])]
     if changes:
         raise UsageError("This run was started with other settings:\n  " + "\n  ".join(changes))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from ganzoo.config.options import TrainOptions
 from ganzoo.config.recipe import Recipe
 from ganzoo.config.schema import RunConfig
 from ganzoo.config.settings import resolve
-from ganzoo.data import ArraySource, Batches, EncodedSource, ImageData, Stream, load_images
-from ganzoo.data.batches import mean_image, spec_of, too_few_line
-from ganzoo.data.prepare import channels_of, count_of
+from ganzoo.config.source import with_source
+from ganzoo.data import Batches, ImageData, Stream
+from ganzoo.data.batches import mean_image
+from ganzoo.data.request import load_data
+from ganzoo.data.sources import ArraySource, Data, EncodedSource, PairedSource
 from ganzoo.data.streams import StreamBatches, load_stream, rows_of
 from ganzoo.engine.build import (
     build_part,
@@ -41,15 +44,15 @@ from ganzoo.losses import Loss, Phase
 from ganzoo.models.config import check_class_names, warn_of_class_names
 from ganzoo.models.start import StartWeights, freeze_layers, read_start
 from ganzoo.registry.registry import Registry
+from ganzoo.runs.data import check_count, data_request, found_spec, source_facts
 from ganzoo.runs.folder import RunFolder, check_same, describe
 from ganzoo.runs.loop import TrainingLoop
 from ganzoo.runs.request import INCOMPLETE, Request
-from ganzoo.runs.sample_monitor import dry_run, real_samples
-from ganzoo.variant import ImageSpec, SampleSpec, Variant
+from ganzoo.runs.sample_monitor import MONITORED, dry_run, real_samples
+from ganzoo.variant import SampleSpec, Variant
 
 log = logging.getLogger(__name__)
 
-NAMED = 6
 SETTLED = 999  # a step in which no loss warms up any more
 
 
@@ -74,17 +77,19 @@ def train(request: Request, registry: Registry, data: ImageData | Stream | None 
     recipe = _resolved(request, registry)
     processes = join(torch.device(device).type)
     with _in_turn(processes):
-        data = data or _load_data(request, recipe, registry)
+        loaded = _load_data(request, recipe, registry, data)
         start = None if request.start_from is None else read_start(request.start_from, registry)
-    image = _image_of(options, recipe.variant, data)
+    rows = loaded.output if isinstance(loaded, Data) else loaded
+    image = _image_of(options, recipe.variant, loaded)
     if old is None and image.classes:
-        check_class_names(data.classes)
+        check_class_names(rows.classes)
     recipe = _with_length(options, recipe, image)
     config = describe(
         recipe,
         image,
-        data,
+        rows,
         source=_absolute(request.source, registry),
+        sources=source_facts(request, loaded, recipe.variant, partial(_absolute, registry=registry)),
         seed=request.seed or 0,
         precision=options.precision or "fp32",
         device=torch.device(device).type,
@@ -95,11 +100,12 @@ def train(request: Request, registry: Registry, data: ImageData | Stream | None 
     )
     if old is not None:
         check_same(old, config)
-    trainer = _build(recipe, config, data, device, processes, start)
+    trainer = _build(recipe, config, loaded, device, processes, start)
     with _claimed(folder, config, processes, new=old is None):
         is_first = processes.rank == 0
         board = make_writer(str(folder.curves)) if make_writer and is_first else None
-        loop = TrainingLoop(trainer, folder, request.intervals, real_samples(data), quiet=request.quiet, board=board)
+        real = real_samples(trainer.batches.monitored(MONITORED) if isinstance(trainer.batches, Batches) else rows)
+        loop = TrainingLoop(trainer, folder, request.intervals, real, quiet=request.quiet, board=board)
         if old is not None and loop.resume() >= recipe.training.steps:
             log.info(f"{folder.path} already has its {recipe.training.steps} steps; ask for more with --steps.")
         loop.run()
@@ -131,38 +137,36 @@ def _resolved(request: Request, registry: Registry) -> Recipe:
         check_kept(variant, options.mixins, registry)
     else:
         variant = mixed_in(registry.get("variants", request.variant), options.mixins, registry)
+    variant = with_source(variant, options.source, bool(options.side_by_side), registry)
     return resolve(variant, request.settings, registry)
 
 
-def _load_data(request: Request, recipe: Recipe, registry: Registry) -> ImageData | Stream:
-    """Loads the images at a size that the variant supports; what can be refused is refused before they are decoded."""
-    options, variant = request.options, recipe.variant
+def _load_data(request: Request, recipe: Recipe, registry: Registry, given: ImageData | Stream | None) -> Data | Stream:
+    """Loads the data at a size that the variant supports; what can be refused is refused before it is decoded.
+
+    Data that are `given` are taken as they are, unless sources or larger images are needed.
+    """
+    variant = recipe.variant
+    if isinstance(given, Stream):
+        return given
     if variant.kind != "image":
         return _load_stream(request, variant, registry)
-    size = options.image_size or variant.sizes[0]
-    if size not in variant.sizes:
-        raise UsageError(_size_line(variant, size, registry))
-    conditional = _is_conditional(options, variant)
+    if given is not None and not variant.inputs and recipe.training.load_ratio is None:
+        return Data(given)
+    conditional = _is_conditional(request.options, variant)
+    wanted = data_request(request, recipe, registry)
 
-    def check(source: ArraySource | EncodedSource) -> None:
-        if conditional and source.labels is None:
+    def check(source: ArraySource | EncodedSource | PairedSource, side: str) -> None:
+        needs_labels = conditional and side == "output"
+        if needs_labels and source.labels is None:
             raise UsageError(_no_labels_line(variant, source.name))
-        if recipe.training.batch_size > count_of(source):
-            raise UsageError(too_few_line(recipe.training.batch_size, count_of(source), source.name))
-        if conditional and not request.resume:
+        check_count(source, recipe.training.batch_size)
+        if needs_labels and not request.resume:
             check_class_names(source.classes)
-        classes = len(source.classes) if conditional else 0
-        check_augmentation(recipe, lambda: ImageSpec(size, options.channels or channels_of(source), classes))
+        if not variant.inputs:  # or a loss may need more than what is known of the source
+            check_augmentation(recipe, lambda: found_spec(wanted, source, conditional))
 
-    return load_images(
-        request.source,
-        size=size,
-        channels=options.channels,
-        datasets=registry.table("datasets"),
-        root=options.data_root,
-        on_bad_image=request.on_bad_image,
-        check=check,
-    )
+    return load_data(wanted, check=check)
 
 
 def _load_stream(request: Request, variant: Variant, registry: Registry) -> Stream:
@@ -177,16 +181,6 @@ def _load_stream(request: Request, variant: Variant, registry: Registry) -> Stre
     if kind != variant.kind:
         raise UsageError(f"Variant '{variant.name}' draws {variant.kind}, and {found.name} holds {kind}.")
     return found
-
-
-def _size_line(variant: Variant, size: int, registry: Registry) -> str:
-    """One line for a size that the variant has not: its nearest one, and the variants that have it."""
-    nearest = min(sorted(variant.sizes, reverse=True), key=lambda own: abs(own - size))
-    able = sorted(other.name for other in registry.variants() if size in other.sizes)
-    others = f"a variant that draws {size}: {', '.join(able[:NAMED])}" + (" ..." if len(able) > NAMED else "")
-    return f"Variant '{variant.name}' draws {_list(variant.sizes)} pixels, not {size}: use --image-size {nearest}" + (
-        f", or {others}." if able else f"; no variant here draws {size}."
-    )
 
 
 def _is_conditional(options: TrainOptions, variant: Variant) -> bool:
@@ -208,12 +202,13 @@ def _no_labels_line(variant: Variant, name: str) -> str:
     )
 
 
-def _image_of(options: TrainOptions, variant: Variant, data: ImageData | Stream) -> SampleSpec:
-    """The images to generate, with labels where `_is_conditional` says so."""
+def _image_of(options: TrainOptions, variant: Variant, data: Data | Stream) -> SampleSpec:
+    """The samples to generate and their inputs, with labels where `_is_conditional` says so."""
     conditional = _is_conditional(options, variant)
-    if conditional and data.labels is None:
-        raise UsageError(_no_labels_line(variant, data.name))
-    spec = data.spec if isinstance(data, Stream) else spec_of(data)
+    rows = data.output if isinstance(data, Data) else data
+    if conditional and rows.labels is None:
+        raise UsageError(_no_labels_line(variant, rows.name))
+    spec = data.spec
     return spec if conditional else SampleSpec(spec.output, spec.sources)
 
 
@@ -224,7 +219,7 @@ def _absolute(source: str, registry: Registry) -> str:
     return str(Path(source).expanduser().absolute())
 
 
-def _batches(recipe: Recipe, config: RunConfig, data: ImageData | Stream, device: str) -> Batches | StreamBatches:
+def _batches(recipe: Recipe, config: RunConfig, data: Data | Stream, device: str) -> Batches | StreamBatches:
     """Cuts the data into the minibatches of a run."""
     training = recipe.training
     if isinstance(data, Stream):
@@ -244,7 +239,7 @@ def _batches(recipe: Recipe, config: RunConfig, data: ImageData | Stream, device
 def _build(
     recipe: Recipe,
     config: RunConfig,
-    data: ImageData | Stream,
+    data: Data | Stream,
     device: str,
     processes: Processes,
     start: StartWeights | None = None,
@@ -276,8 +271,9 @@ def _build(
     check_single_images(trainer)
     if processes.rank == 0:
         warn_of_batch_norm(trainer.discriminator, trainer.regularizers, trainer.loss)
-        warn_of_class_names(data.classes if config.image.classes else ())
-        warn_of_late_mixins(trainer, rows_of(data), batches_in_step(trainer.phases, SETTLED))
+        rows = data.output if isinstance(data, Data) else data
+        warn_of_class_names(rows.classes if config.image.classes else ())
+        warn_of_late_mixins(trainer, rows_of(rows), batches_in_step(trainer.phases, SETTLED))
     return trainer
 
 
@@ -359,7 +355,3 @@ def _in_turn(processes: Processes) -> Iterator[None]:
     finally:
         if processes.rank == 0:
             processes.barrier()
-
-
-def _list(numbers: Iterable[int]) -> str:
-    return " or ".join(map(str, sorted(numbers)))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from urllib.parse import urlsplit
 
-from ganzoo.config.parts import KIND_OF, option_mistakes, options_of, part_mistakes, parts_of
+from ganzoo.config.parts import KIND_OF, conditions_of, option_mistakes, options_of, part_mistakes, parts_of
 from ganzoo.config.schema import LARGEST_SIZE, option_bounds, training_mistakes
 from ganzoo.testing.checks import CheckFailed, CheckSkipped, check
 from ganzoo.testing.subject import Subject
@@ -94,7 +94,7 @@ def parts(subject: Subject) -> None:
     """Checks names and options of all parts, defaults included."""
     mistakes = part_mistakes(subject.variant, subject.registry)
     if not mistakes:
-        for path, part in parts_of(subject.variant).items():
+        for path, part in {**parts_of(subject.variant), **conditions_of(subject.variant)}.items():
             options = options_of(subject.registry.get(KIND_OF[path.partition(".")[0]], part.name))
             mistakes += [
                 f"{path}.{name}: has no default and the card does not set it"

@@ -374,6 +374,7 @@ def test_parts_are_listed_and_shown(run):
         "regularizer",
         "augmentation",
         "data set",
+        "condition",
         "extractor",
         "metric",
         "layout",

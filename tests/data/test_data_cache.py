@@ -235,3 +235,12 @@ def test_rectangles_and_transparency_are_kept_apart_from_squares(tmp_path):
     assert (
         Source(images).load(tmp_path, size=(6, 6))[1] == lines.partition("preparing")[0] + lines[lines.index("4 of") :]
     )
+
+
+def test_only_images_of_other_proportions_count_as_cropped(tmp_path):
+    (tmp_path / "set").mkdir()
+    for number, shape in enumerate([(10, 20), (20, 40), (20, 20)]):
+        Image.fromarray(numpy.full(shape, number, numpy.uint8)).save(tmp_path / "set" / f"{number}.png")
+    with logged() as lines:
+        load_images(str(tmp_path / "set"), size=(5, 10), cache=tmp_path / "cache")
+    assert any("1 of 3 images are of other proportions" in line for line in lines)

@@ -159,13 +159,6 @@ def test_a_rectangle_is_the_largest_part_in_the_middle(given, wanted):
     assert abs((pixels.max() - pixels.min()) / 255 - share) < 0.2
 
 
-def test_only_other_proportions_count_as_cropped():
-    cropped = []
-    for shape in ((10, 20), (20, 40), (20, 20)):
-        decode(encoded(Image.fromarray(numpy.zeros(shape, numpy.uint8))), (5, 10), 1, lambda: cropped.append(1))
-    assert len(cropped) == 1
-
-
 @pytest.mark.parametrize(
     ("image", "options", "pixel"),
     [

@@ -211,6 +211,10 @@ class Batches(Rows):
                 self.data.source, batch_size=batch_size, seed=seed, device=own, mirror=mirror, name=("source",)
             )
 
+    def __len__(self) -> int:
+        """Returns the number of outputs, of which an epoch takes each once."""
+        return len(self.kept)
+
     def labels(self, number: int, part: slice = EVERY) -> Tensor | None:
         """Returns the labels of minibatch `number`, int64 (n,) on the device; None if there are none."""
         return self._labels_of(self.indices(number)[part])

@@ -310,8 +310,8 @@ class Turn:
     @property
     def epoch(self) -> int:
         """The number of full passes over the images so far; 0 for data without an end."""
-        count = getattr(getattr(self._trainer.batches, "data", None), "images", ())
-        return self._trainer.images_seen // len(count) if len(count) else 0
+        batches = self._trainer.batches
+        return self._trainer.images_seen // len(batches) if hasattr(batches, "__len__") else 0
 
     def uniform(self, *shape: int) -> Tensor:
         """Returns uniform numbers in [0, 1) of shape (N, *shape), the same however the batch is split."""

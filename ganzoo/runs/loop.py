@@ -43,7 +43,7 @@ Result = TypeVar("Result")
 class TrainingLoop:
     """Trains until `trainer.training.steps`, and writes a run folder that can be resumed, sampled from and read.
 
-    Samples are compared with `real` ones. `board` is a TensorBoard writer.
+    Samples are compared with `real` ones, of `paired` data also with the truth. `board` is a TensorBoard writer.
     """
 
     def __init__(
@@ -53,12 +53,13 @@ class TrainingLoop:
         intervals: Intervals,
         real: RealImages | RealPoints,
         *,
+        paired: bool = False,
         quiet: bool = False,
         board: Any = None,
     ):
         self.trainer, self.folder, self.intervals, self.board, self.quiet = trainer, folder, intervals, board, quiet
         self.main = trainer.processes.rank == 0
-        self.monitor = SampleMonitor(trainer, real)
+        self.monitor = SampleMonitor(trainer, real, paired=paired)
         self.detector = CollapseDetector()
         self.shutdown = GracefulShutdown()
         self._teaching = {

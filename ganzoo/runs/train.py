@@ -105,7 +105,8 @@ def train(request: Request, registry: Registry, data: ImageData | Stream | None 
         is_first = processes.rank == 0
         board = make_writer(str(folder.curves)) if make_writer and is_first else None
         real = real_samples(trainer.batches.monitored(MONITORED) if isinstance(trainer.batches, Batches) else rows)
-        loop = TrainingLoop(trainer, folder, request.intervals, real, quiet=request.quiet, board=board)
+        paired = isinstance(loaded, Data) and loaded.paired
+        loop = TrainingLoop(trainer, folder, request.intervals, real, paired=paired, quiet=request.quiet, board=board)
         if old is not None and loop.resume() >= recipe.training.steps:
             log.info(f"{folder.path} already has its {recipe.training.steps} steps; ask for more with --steps.")
         loop.run()
@@ -301,7 +302,13 @@ def _with_length(options: TrainOptions, recipe: Recipe, image: SampleSpec) -> Re
     """The recipe with the number of steps that `--images` amounts to: see `batches_in_step`."""
     if options.images is None:
         return recipe
-    return recipe.with_training(steps=steps_for(options.images, recipe, image))
+    longer = recipe.with_training(steps=steps_for(options.images, recipe, image))
+    if image.sources:
+        log.info(
+            f"--images {options.images} counts the outputs that the discriminator learns from: {longer.training.steps} "
+            f"steps. Phases of the generator alone that ask for another batch take more."
+        )
+    return longer
 
 
 def steps_for(images: int, recipe: Recipe, image: SampleSpec) -> int:

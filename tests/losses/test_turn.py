@@ -7,6 +7,7 @@ from contract.parts import NonSaturating
 from torch import nn
 from torch.nn.functional import softplus
 
+from ganzoo.data import Batches, ImageData
 from ganzoo.losses import Regularizer
 from ganzoo.variant import ImageSpec
 
@@ -163,3 +164,19 @@ def test_images_stand_for_real_ones_or_fakes_alone():
 
     with pytest.raises(ValueError, match="'real' or 'fake', not 'reel'"):
         make(Wrong(IMAGE)).step()
+
+
+def test_an_epoch_is_a_pass_over_the_images():
+    seen = []
+
+    class Counting(NonSaturating):
+        def discriminator(self, turn):
+            seen.append(turn.epoch)
+            return super().discriminator(turn)
+
+    images = torch.randint(256, (6, 8, 8, 1), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    trainer = make(Counting(IMAGE), batch_size=4)
+    trainer.batches = Batches(ImageData(images, None, (), "six", "0"), batch_size=4, seed=0)
+    for _ in range(4):
+        trainer.step()
+    assert seen == [0, 0, 1, 2]

@@ -22,6 +22,7 @@ COMMANDS = {
     "apply": "apply:apply",
     "bench": "bench:bench",
     "compare": "compare:compare",
+    "score": "score:score",
     "convert": "convert:convert",
     "explore": "explore:explore",
     "export": "export:export",

@@ -33,7 +33,7 @@ COMMANDS = [
     "explore",
     "export",
 ]
-COMMANDS += ["apply", "pull", "push", "search"]
+COMMANDS += ["apply", "score", "pull", "push", "search"]
 
 
 @pytest.fixture(scope="module")

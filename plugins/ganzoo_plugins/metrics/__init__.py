@@ -33,10 +33,10 @@ def register_metrics(register: Callable[..., None]) -> None:
 
 @hookimpl
 def register_extractors(register: Register) -> None:
-    register("random-cnn", random_cnn)
+    register("random-cnn", build_random_cnn)
 
 
-def random_cnn() -> RandomCNN:
+def build_random_cnn() -> RandomCNN:
     """256 features of a network with fixed random weights, for images of any size in grey or RGB; no classes."""
     from ganzoo_plugins.metrics.random_cnn import RandomCNN
 

@@ -182,3 +182,15 @@ def test_images_that_are_loaded_already_are_not_taken_where_sources_are_needed(f
     loaded = load_images(str(folder / "output"), size=8)
     run(folder, registry, given=loaded, steps=2)
     assert config(folder)["data"]["fingerprint"] != loaded.fingerprint
+
+
+def test_pairs_are_measured_and_shown_with_the_truth(folder, registry):
+    run(folder, registry, out="paired")
+    run(folder, registry, "unpaired", out="apart")
+    looks = {
+        out: [one["samples"] for one in small.records(folder / out) if "samples" in one] for out in ("paired", "apart")
+    }
+    assert looks["paired"] and all("l1" in look for look in looks["paired"])
+    assert looks["apart"] and not any("l1" in look for look in looks["apart"])
+    tall, flat = (Image.open(folder / out / "samples.png") for out in ("paired", "apart"))
+    assert tall.height / tall.width > 1.3 * flat.height / flat.width, "three rows, and two"

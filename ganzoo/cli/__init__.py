@@ -85,6 +85,8 @@ def group() -> None:
     ganzoo train dcgan --data fashion-mnist-test --image-size 32 --steps 500 --out runs/first
     ganzoo sample ./runs/first -n 64 --out own.png      sample from your run
     ganzoo explore infogan.fashion-mnist --out codes.png
+    ganzoo apply ./runs/edges photo.jpg --out drawn.png make images of images
+    ganzoo score drawn/ truth/ --paired                 PSNR, SSIM and others, without a model
     ganzoo check my-gan                                 run the conformance checks
     ganzoo push ./runs/first owner/name                 publish on the Hugging Face Hub
 

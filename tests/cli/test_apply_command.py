@@ -174,3 +174,25 @@ def test_a_model_of_latents_says_what_to_use(photos, tmp_path, capsys):
 def test_a_fresh_process_with_the_built_in_plugins_names_the_missing_one(model, photos, tmp_path):
     done = small.ganzoo("apply", str(model), str(photos), "--out", str(tmp_path / "out"))
     assert done.returncode == 1 and NAME in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_run_is_trained_applied_scored_and_trained_on(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
+    for number in range(6):
+        for side, channels in (("truth", "RGB"), ("lines", "L")):
+            (tmp_path / side).mkdir(exist_ok=True)
+            picture(16, 16, channels, seed=number).save(tmp_path / side / f"{number}.png")
+    data = ("--data", tmp_path / "truth", "--source", tmp_path / "lines", "--batch-size", 2, "--device", "cpu")
+    assert call("train", NAME, *data, "--out", tmp_path / "run", "--steps", 2, "--quiet") == 0
+    assert call("apply", tmp_path / "run", tmp_path / "lines", "--out", tmp_path / "made") == 0
+    assert {path.name for path in (tmp_path / "made").iterdir()} == {f"{number}.png" for number in range(6)}
+    assert call("apply", tmp_path / "run", photos, "--out", tmp_path / "others", "--tile", 8) == 0
+    assert pixels(tmp_path / "others" / "b.png").shape == (17, 11, 3)
+    capsys.readouterr()
+    assert call("score", tmp_path / "made", tmp_path / "truth", "--paired", "--json") == 0
+    assert set(json.loads(capsys.readouterr().out)["metrics"]) == {"psnr", "ssim", "l1"}
+    more = ("--from", tmp_path / "run", "--freeze", "generator:1", "--steps", 1, "--quiet")
+    assert call("train", NAME, *data, "--out", tmp_path / "more", *more) == 0
+    first, then = small.newest(tmp_path / "run")["generator"], small.newest(tmp_path / "more")["generator"]
+    changed = [name for name in first if name.endswith("weight") and not small.same(first[name], then[name])]
+    assert "layers.0.weight" not in changed and "last.weight" in changed

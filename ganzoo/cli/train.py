@@ -90,6 +90,7 @@ def train(**asked: Any) -> None:
     registry = loaded_registry()
     show_messages(asked["quiet"])
     from ganzoo.config.schema import RunOptions
+    from ganzoo.engine.distributed import leave
     from ganzoo.runs.request import Intervals, Request
     from ganzoo.runs.train import train as run
 
@@ -100,5 +101,6 @@ def train(**asked: Any) -> None:
     intervals = Intervals(**taken_by(Intervals, asked))
     request = Request(options=options, intervals=intervals, unset=unset, **asked)
     folder = run(request, registry)
+    leave()
     if not request.quiet and os.environ.get("RANK", "0") == "0":
         click.echo(f"Samples: {folder.path / 'samples.png'}", err=True)

@@ -103,6 +103,16 @@ def join(device_type: str) -> Processes:
     return Processes(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
 
 
+def leave() -> None:
+    """Leaves the group that `join` made: call it at the end of a process whose work is done, not after an error.
+
+    Without it the threads of the group outlive the interpreter. After an error another process may never arrive, and
+    NCCL would wait for it.
+    """
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def parts(training: Training, processes: Processes) -> list[slice]:
     """Returns this process's slices of the whole batch, one for each micro-batch; UsageError if they are uneven."""
     pieces = training.accumulate * processes.size

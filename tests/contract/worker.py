@@ -17,7 +17,7 @@ from ganzoo import Part
 from ganzoo.config.parts import parts_of
 from ganzoo.config.recipe import bind_part
 from ganzoo.engine.build import build_part
-from ganzoo.engine.distributed import Processes, join
+from ganzoo.engine.distributed import Processes, join, leave
 from ganzoo.engine.randomness import seeded
 from ganzoo.engine.trainer import Trainer
 from ganzoo.losses import Regularizer
@@ -109,7 +109,8 @@ def main(folder: Path) -> None:
         save_file(watch(case, processes), folder / f"{case}-{processes.rank}.safetensors")
     assert processes.any(processes.rank == 1) and not processes.any(False)
     processes.barrier()
-    torch.distributed.destroy_process_group()
+    leave()
+    assert not torch.distributed.is_initialized()
 
 
 if __name__ == "__main__":

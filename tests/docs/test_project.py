@@ -53,3 +53,17 @@ def test_one_version():
     package = (ROOT / "ganzoo" / "__init__.py").read_text(encoding="utf-8")
     assert f"\nversion: {PROJECT['version']}\n" in citation
     assert f'__version__ = "{PROJECT["version"]}"' in package
+
+
+def test_the_install_page_says_what_every_extra_is_for():
+    page = (ROOT / "docs" / "get-started.md").read_text(encoding="utf-8")
+    named = {name for row in re.findall(r"^\| (`[^|]+) \|", page, re.M) for name in re.findall(r"`(\w+)`", row)}
+    assert named == PROJECT["optional-dependencies"].keys()
+
+
+def test_no_page_promises_bitwise_training_on_cuda_while_a_test_there_is_not_named():
+    status = (ROOT / "docs" / "status.md").read_text(encoding="utf-8")
+    assert "One of the 149 failed and is not yet named" in status
+    for name in ("README.md", "docs/index.md"):
+        text = " ".join((ROOT / name).read_text(encoding="utf-8").split())
+        assert text.count("resumes bit for bit") == text.count("resumes bit for bit on a CPU") == 1

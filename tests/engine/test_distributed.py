@@ -3,9 +3,9 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+import small
 import torch
 from contract import worker
 from paths import TESTS
@@ -19,13 +19,14 @@ def two(tmp_path_factory):
     """The records of two processes for every case, started with torchrun's environment and a store like its own."""
     folder = tmp_path_factory.mktemp("two")
     store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    running = [start(rank, store.port, folder) for rank in (0, 1)]
+    command = [str(TESTS / "contract" / "worker.py"), str(folder)]
+    running = [start(rank, store.port, command) for rank in (0, 1)]
     outputs = [process.communicate()[0] for process in running]
     assert [process.returncode for process in running] == [0, 0], "\n".join(outputs)[-4000:]
     return {case: [load_file(folder / f"{case}-{rank}.safetensors") for rank in (0, 1)] for case in worker.CASES}
 
 
-def start(rank: int, port: int, folder: Path) -> subprocess.Popen:
+def start(rank: int, port: int, arguments: list[str]) -> subprocess.Popen:
     paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {
         "RANK": str(rank),
@@ -38,8 +39,9 @@ def start(rank: int, port: int, folder: Path) -> subprocess.Popen:
     }
     if sys.platform == "linux":
         environment["GLOO_SOCKET_IFNAME"] = "lo"
-    command = [sys.executable, str(TESTS / "contract" / "worker.py"), str(folder)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        [sys.executable, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,16 @@ def test_each_part_is_put_to_the_test(one, two):
         two["dcgan"][0]["generator_ema.main.2.running_var"], two["dcgan"][1]["generator_ema.main.2.running_var"]
     )
     assert two["ada"][0]["augmentation.p"].dtype == torch.float64
+
+
+def test_the_command_trains_in_two_processes_and_leaves_their_group(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
+    words = ["-m", "ganzoo", *small.arguments(small.images(tmp_path / "grey.npz"), tmp_path / "run", steps=2)]
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    running = [start(rank, store.port, words) for rank in (0, 1)]
+    outputs = [process.communicate()[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0], "\n".join(outputs)[-4000:]
+    assert small.steps_of(tmp_path / "run") == [2] and "destroy_process_group" not in "".join(outputs)
 
 
 def test_alone_nothing_is_reduced():

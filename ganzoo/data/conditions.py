@@ -21,7 +21,8 @@ class Condition:
     Attributes:
         stored_channels: the channels that the stored output must have, or None for any.
         fields: the fields that `compute` returns. "source" is the input that the condition was chosen for, whatever
-            its name on the card; "output" replaces the stored output.
+            its name on the card; "output" replaces the stored output. The last of 2 or 4 channels of a source is a
+            mask: 1 where a pixel is seen, -1 where it is hidden, and then its colours are 0.
         fingerprint: changes with files that the condition reads; "" for none.
     """
 

@@ -19,6 +19,8 @@ from ganzoo.variant import SampleSpec
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
+    from ganzoo.models.config import ModelConfig
+
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow converts RGB to L
 LISTED = 30  # classes in a message
 Made = Callable[..., Tensor]
@@ -29,6 +31,7 @@ class Translator(Protocol):
 
     variant: str
     image: SampleSpec
+    config: ModelConfig
 
     @property
     def class_names(self) -> list[str]: ...
@@ -59,6 +62,7 @@ class Application:
         if batch_size < 1 or (tile is not None and tile < 1):
             raise UsageError(f"Batches and tiles have a size of 1 or more, got {batch_size} and {tile}.")
         self.model, self.geometry, self.channels = model, model.geometry, model.geometry.source.shape[0]
+        self.masked = self.channels in (2, 4) and model.config.inputs.get(self.geometry.name) is not None
         self.batch_size, self.seed, self.label, self.keep_alpha = batch_size, seed, label, keep_alpha
         if model.image.classes and label is None:
             known = ", ".join(model.class_names[:LISTED])
@@ -139,6 +143,8 @@ class Application:
     def _made(self, source: Tensor, latent: Tensor) -> Tensor:
         """Returns the outputs (n, C, H, W) of sources (n, C, h, w) of any size, within [-1, 1]."""
         height, width = source.shape[2:]
+        if self.masked:
+            source = with_mask(source)
         source = padded(source, self.geometry.multiple)
         labels = self.model.labels(len(source), self.label)
         name, size = self.geometry.name, tuple(source.shape[2:])
@@ -238,6 +244,16 @@ def with_channels(images: Tensor, channels: int) -> Tensor:
     if channels in (1, 3):
         return colours
     return torch.cat([colours, torch.ones_like(colours[:, :1]) if alpha is None else alpha], 1)
+
+
+def with_mask(images: Tensor) -> Tensor:
+    """Makes sources as conditions with a mask make them: the last channel is 1 where a pixel is seen, -1 where hidden.
+
+    More than half transparent pixels are hidden, and their colours are 0.
+    """
+    hidden = images[:, -1:] < 0
+    mask = torch.where(hidden, -torch.ones_like(images[:, -1:]), torch.ones_like(images[:, -1:]))
+    return torch.cat([images[:, :-1].masked_fill(hidden, 0.0), mask], 1)
 
 
 def as_tensor(picture: PillowImage, channels: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The commands that docs/variants and docs/mixins.md show: options exist and settings resolve, without training."""
+"""The commands that docs/variants and pages by task show: options exist and settings resolve, without training."""
 
 import re
 import shlex
@@ -11,7 +11,8 @@ from ganzoo.config.mixins import mixed_in
 from ganzoo.config.settings import resolve
 from ganzoo.registry.registry import registry
 
-PAGES = [*sorted((ROOT / "docs" / "variants").glob("*.md")), ROOT / "docs" / "mixins.md"]
+PAGES = sorted((ROOT / "docs" / "variants").glob("*.md"))
+PAGES += [ROOT / "docs" / f"{name}.md" for name in ("mixins", "applying", "metrics")]
 
 
 def commands(page) -> list[list[str]]:

@@ -11,11 +11,12 @@ from torch import nn
 from translators import COUPLING, sources, spec, translator
 
 import ganzoo
-from ganzoo import ImageSpec
+from ganzoo import ImageSpec, Part
 from ganzoo.errors import UsageError
 from ganzoo.files.pictures import to_pillow, to_uint8
 from ganzoo.models.apply import padded, with_channels
 from ganzoo.models.geometry import FARTHEST
+from ganzoo.registry.registry import registry
 from ganzoo.variant import Field, SampleSpec
 
 
@@ -127,6 +128,25 @@ def test_a_generator_of_four_channels_sees_transparency():
     assert (pixels(model.apply(given)) != pixels(model.apply(opaque))).any()
 
 
+def test_a_hole_is_what_a_condition_makes_of_it():
+    """A transparent part is hidden as `mask` hides it in training: grey, and -1 in the mask."""
+    model = translator(spec(source=4))
+    model.config.inputs["source"] = Part("mask")
+    given = picture(16, 16)
+    clear = given.copy()
+    clear.putalpha(Image.fromarray(numpy.repeat(numpy.uint8([255, 200, 100, 0]), 4)[None].repeat(16, 0)))
+    hidden = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
+    hidden[..., 8:] = True
+    condition = registry().get("conditions", "mask")(ImageSpec(16, 3), shape="right")
+    colours = torch.tensor(numpy.array(given)).permute(2, 0, 1)[None] / 127.5 - 1
+    source = condition.compute({"output": colours}, {"places": torch.zeros(1, 4)})["source"]
+    assert torch.equal(source[:, 3:] < 0, hidden)
+    expected = model.generate(torch.zeros(1, 0), source=source).clamp(-1, 1)
+    assert abs(pixels(model.apply(clear)) - pixels(to_pillow(to_uint8(expected)[0]))).max() <= 1
+    model.config.inputs["source"] = None
+    assert abs(pixels(model.apply(clear)) - pixels(to_pillow(to_uint8(expected)[0]))).max() > 1
+
+
 def test_tensors_change_their_channels():
     grey, colour = sources(1, 4, 4, 1), sources(1, 4, 4, 3)
     assert torch.equal(with_channels(grey, 3), grey.expand(-1, 3, -1, -1))
@@ -213,6 +233,37 @@ def test_the_overlap_is_what_the_layers_reach(halvings, overlap):
     near[:, :, : start - overlap + 2**halvings] += 1
     differs = (model.generator(torch.zeros(1, 0), source=near) - whole).abs().amax((0, 1, 3)) > 1e-12
     assert differs[start:].any()
+
+
+class UNet(ganzoo.networks.Generator):
+    """Halves the size down to 1 of 32 pixels, with skips, and doubles it again."""
+
+    latent_dim = 0
+
+    def __init__(self, width: int = 4):
+        super().__init__()
+        self.down = nn.ModuleList(nn.Conv2d(width if n else 3, width, 4, 2, 1) for n in range(5))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for _ in range(5))
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(width * (1 + bool(n)), width if n < 4 else 3, 4, 2, 1) for n in range(5)
+        )
+
+    def forward(self, latent, label=None, *, source):
+        skips = [source]
+        for layer, norm in zip(self.down, self.norms, strict=True):
+            skips.append(norm(layer(skips[-1]).relu()))
+        hidden = skips.pop()
+        for number, layer in enumerate(self.up):
+            hidden = layer(torch.cat([hidden, skips.pop()], 1) if number else hidden).relu()
+        return hidden.tanh()
+
+
+@pytest.mark.parametrize("tile", [32, 64])
+def test_tiles_of_a_u_net_reach_twice_its_own_size(tile):
+    torch.manual_seed(0)
+    model, given = tiny.model_of(UNet(), spec(32)), sources(1, 200, 170)
+    assert (model.geometry.multiple, model.geometry.overlap) == (32, 64)
+    assert (model.apply(given) - model.apply(given, tile=tile)).abs().max() <= 2e-7
 
 
 @pytest.mark.parametrize("coupling", COUPLING)

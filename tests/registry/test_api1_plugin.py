@@ -79,6 +79,7 @@ def test_everything_is_listed_without_a_warning(seen):
         "extractors": ["api1-thumbnails"],
         "metrics": ["api1-mean-gap"],
         "layouts": ["api1-renamed"],
+        "conditions": [],
     }
     assert seen["warnings"] == []
 

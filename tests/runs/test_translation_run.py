@@ -9,6 +9,7 @@ import small
 from PIL import Image
 from translation import noise, translators
 
+from ganzoo.cli import main
 from ganzoo.cli.options import train_options
 from ganzoo.config.options import TrainOptions
 from ganzoo.data import load_images
@@ -194,3 +195,56 @@ def test_pairs_are_measured_and_shown_with_the_truth(folder, registry):
     assert looks["apart"] and not any("l1" in look for look in looks["apart"])
     tall, flat = (Image.open(folder / out / "samples.png") for out in ("paired", "apart"))
     assert tall.height / tall.width > 1.3 * flat.height / flat.width, "three rows, and two"
+
+
+@pytest.fixture
+def command(folder, registry, monkeypatch, capsys):
+    """Calls the command line with these variants; returns the exit code and what it said."""
+    monkeypatch.setattr("ganzoo.cli.common.loaded_registry", lambda: registry)
+
+    def call(*words) -> tuple[int, str]:
+        fixed = ["--out", str(folder / "run"), "--device", "cpu", "--threads", "1", "--steps", "2", "--quiet"]
+        with pytest.raises(SystemExit) as ended:
+            main(["train", *map(str, words), *fixed])
+        return ended.value.code, capsys.readouterr().err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("variant", "words", "inputs"),
+    [
+        ("translator", ["--source", "source"], None),
+        ("unpaired", ["--source", "source", "--source-channels", "3"], None),
+        (
+            "translator",
+            ["--source", "mask", "--set", "source.shape=top"],
+            {"name": "mask", "options": {"shape": "top"}},
+        ),
+        ("enlarger", [], {"name": "downscale", "options": {"factor": 2}}),
+        ("enlarger", ["--source", "source"], None),
+    ],
+)
+def test_sources_on_the_command_line(command, folder, variant, words, inputs):
+    words = [str(folder / word) if word == "source" else word for word in words]
+    code, said = command(variant, "--data", folder / "output", *words)
+    assert code == 0, said
+    assert config(folder)["variant"]["inputs"] == {"source": inputs}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "part"),
+    [
+        (["--image-size", "0x8"], 2, "'0x8' is no size"),
+        (["--image-size", "8x8x8"], 2, "is no size"),
+        (["--image-size", "8x16"], 2, "draws squares, not 8 x 16"),
+        (["--channels", "2"], 2, "'2' is not one of '1', '3', '4'"),
+        (["--source", "nowhere/at/all"], 2, "There is no file or folder"),
+        (["--pairs", "joined"], 2, "--pairs holds both sides"),
+        (["--direction", "AtoB", "--source", "mask"], 2, "--direction is for sources that come with the data"),
+    ],
+)
+def test_wrong_words_are_one_line(command, folder, words, code, part):
+    found, said = command("translator", "--data", folder / "output", *words)
+    assert (found, part in said) == (code, True), said
+    assert "Traceback" not in said and not (folder / "run").exists()

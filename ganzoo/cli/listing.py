@@ -131,6 +131,12 @@ def show(name: str, as_json: bool) -> None:
         parts[path] = {"name": part.name, "options": {**defaults, **part.options}}
     weights = {tag: _weights(variant.weights[tag]) for tag in sorted(variant.weights)}
     card = {**_row(found, variant), "weights": weights, "parts": parts, "training": plain(variant)["training"]}
+    if variant.inputs:
+        how = "from a set of its own" if variant.pairing == "independent" else "paired"
+        card["inputs"] = {
+            name: f"computed by {part.name}" if part else f"comes with the data, {how}"
+            for name, part in variant.inputs.items()
+        }
     click.echo(json.dumps(card, indent=2, default=str)) if as_json else _print_card(card)
 
 
@@ -153,6 +159,8 @@ def _print_card(card: dict) -> None:
     click.echo(f"  paper     {card['paper']} ({card['year']})")
     sizes = f"{' or '.join(map(str, card['sizes']))} pixels, grey or colour" if card["sizes"] else card["kind"]
     click.echo(f"  {'images' if card['sizes'] else 'samples':<8}  {sizes}; labels {card['labels']}")
+    for name, origin in card.get("inputs", {}).items():
+        click.echo(f"  {name:<8}  {origin}; --source gives another")
     click.echo(f"  tags      {', '.join(card['tags']) or '-'}")
     for number, (tag, facts) in enumerate(card["weights"].items() or {"-": None}.items()):
         place = (

@@ -200,7 +200,8 @@ def test_pairs_are_measured_and_shown_with_the_truth(folder, registry):
 @pytest.fixture
 def command(folder, registry, monkeypatch, capsys):
     """Calls the command line with these variants; returns the exit code and what it said."""
-    monkeypatch.setattr("ganzoo.cli.common.loaded_registry", lambda: registry)
+    for place in ("common", "listing"):
+        monkeypatch.setattr(f"ganzoo.cli.{place}.loaded_registry", lambda: registry)
 
     def call(*words) -> tuple[int, str]:
         fixed = ["--out", str(folder / "run"), "--device", "cpu", "--threads", "1", "--steps", "2", "--quiet"]
@@ -248,3 +249,17 @@ def test_wrong_words_are_one_line(command, folder, words, code, part):
     found, said = command("translator", "--data", folder / "output", *words)
     assert (found, part in said) == (code, True), said
     assert "Traceback" not in said and not (folder / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("variant", "part"),
+    [
+        ("translator", "source    comes with the data, paired"),
+        ("unpaired", "source    comes with the data, from a set of its own"),
+        ("enlarger", "source    computed by downscale"),
+    ],
+)
+def test_show_says_where_the_source_comes_from(command, variant, part, capsys):
+    with pytest.raises(SystemExit):
+        main(["show", variant])
+    assert f"  {part}; --source gives another\n" in capsys.readouterr().out

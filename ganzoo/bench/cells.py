@@ -107,18 +107,23 @@ def is_pattern(text: str) -> bool:
 def chosen_variants(patterns: Sequence[str], everything: bool, size: int | None, registry: Registry) -> list[Variant]:
     """Returns the variants of names and shell patterns, each once, in order.
 
-    Those of a pattern only if they have the size.
+    Those of a pattern only if they have the size and make images of latents; UsageError if a named one does not.
     """
     found: dict[str, Variant] = {}
     for pattern in ["*", *patterns] if everything else patterns:
         if not is_pattern(pattern):
-            found[pattern] = registry.get("variants", pattern)
+            variant = registry.get("variants", pattern)
+            if trouble := _unscorable(variant):
+                raise UsageError(f"A bench compares samples of generators: {trouble}.")
+            found[pattern] = variant
             continue
         matching = [variant for variant in registry.variants() if fnmatch(variant.name, pattern)]
         if not matching:
             raise UsageError(f"No variant matches '{pattern}'.{did_you_mean(pattern, registry.names('variants'))}")
         for variant in matching:
-            if size is not None and size not in variant.sizes:
+            if trouble := _unscorable(variant):
+                log.info(f"left out: {trouble}")
+            elif size is not None and size not in variant.sizes:
                 sizes = " or ".join(map(str, sorted(variant.sizes)))
                 log.info(f"left out: '{variant.name}' has {sizes} pixels, not {size}")
             else:
@@ -126,6 +131,15 @@ def chosen_variants(patterns: Sequence[str], everything: bool, size: int | None,
     if not found:
         raise UsageError("No variant is left to bench: name some that `ganzoo list` shows, or use --all.")
     return list(found.values())
+
+
+def _unscorable(variant: Variant) -> str:
+    """Says why samples of a variant have no score in a bench, and what has one; empty if they have."""
+    if variant.kind != "image":
+        return f"'{variant.name}' makes {variant.kind}, no images"
+    if variant.inputs:
+        return f"'{variant.name}' makes images of others, which `ganzoo apply` and `ganzoo score --paired` measure"
+    return ""
 
 
 def common_size(variants: Sequence[Variant], size: int | None) -> int:

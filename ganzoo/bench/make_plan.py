@@ -30,7 +30,7 @@ from ganzoo.files.text import quoted
 from ganzoo.metrics.features import Extractor, load_extractor, needs_classes, unsuited
 from ganzoo.models.load import load
 from ganzoo.registry.registry import Registry
-from ganzoo.variant import Variant
+from ganzoo.variant import SampleSpec, Variant
 
 log = logging.getLogger(__name__)
 
@@ -262,10 +262,20 @@ class GeneratorInfo(NamedTuple):
     macs: int
 
 
+def _has_samples(image: SampleSpec) -> bool:
+    """True for images that are made of latents alone, of which a bench scores samples."""
+    return image.output.kind == "image" and not image.sources
+
+
 @cache
 def inspect_generator(source: str, registry: Registry) -> GeneratorInfo:
-    """Loads a trained generator and describes it."""
+    """Loads a trained generator and describes it; UsageError if its samples have no score."""
     model = load(source)
+    if not _has_samples(model.image):
+        raise UsageError(
+            f"{source} makes {'images of others' if model.image.sources else model.image.output.kind}, and a bench "
+            "compares images of latents: measure it with `ganzoo apply` and `ganzoo score --paired`."
+        )
     cost = costs.macs(model.generator, model.latent(1), model.labels(1)) or 0
     return GeneratorInfo(model.variant, (model.image.size, model.image.channels), cost)
 
@@ -276,7 +286,7 @@ def _embedded(registry: Registry) -> dict[str, tuple[str, GeneratorInfo]]:
         (tag, variant.name)
         for variant in registry.variants()
         for tag, weights in sorted(variant.weights.items())
-        if weights.package_file
+        if weights.package_file and _has_samples(weights.image)
     ]
     found, trouble = {}, None
     for tag, variant in tags:

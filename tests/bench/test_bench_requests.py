@@ -11,6 +11,7 @@ from dataclasses import replace
 import benches
 import pytest
 import small
+import translators
 from benches import data  # noqa: F401  a fixture
 from messages import logged
 
@@ -24,6 +25,7 @@ from ganzoo.bench.cells import (
     split_settings,
     training_cells,
 )
+from ganzoo.bench.make_plan import inspect_generator
 from ganzoo.bench.protocol import difference_lines
 from ganzoo.bench.results import merged_plans
 from ganzoo.errors import UsageError
@@ -405,3 +407,18 @@ def test_a_bench_scores_squares_without_transparency(data, tmp_path, words):
         "bench", "infogan", *benches.TRAINING, "--data", str(data), "--out", "bench", *words, cwd=tmp_path
     )
     assert done.returncode == 2 and "squares of 1 or 3 channels" in done.stderr and not (tmp_path / "bench").exists()
+
+
+def test_what_makes_images_of_images_or_points_has_no_samples_to_score(tmp_path):
+    with translators.installed_plugin():
+        known = registry.registry()
+        with logged() as lines:
+            found = {variant.name for variant in chosen_variants([], True, 32, known)}
+        assert {"dcgan", translators.NAME, "points"} & found == {"dcgan"}
+        assert any(f"'{translators.NAME}'" in line and "apply" in line for line in lines)
+        for name in (translators.NAME, "points"):
+            with pytest.raises(UsageError, match=name):
+                chosen_variants(["dcgan", name], False, 32, known)
+        translators.translator().save(tmp_path / "model")
+        with pytest.raises(UsageError, match="ganzoo score --paired"):
+            inspect_generator(str(tmp_path / "model"), known)

@@ -1,6 +1,8 @@
-"""Image sizes that repeated doubling or halving reaches."""
+"""Image sizes that repeated doubling or halving reaches, and sources of the output's size."""
 
 from __future__ import annotations
+
+from ganzoo.variant import SampleSpec
 
 
 def doublings(size: int, *starts: int, least: int = 1) -> tuple[int, int]:
@@ -27,3 +29,19 @@ def halvings(size: int, end: int = 4, least: int = 2) -> list[int]:
     if sizes[0] != end or len(sizes) <= least:
         raise ValueError(f"the image size must end at {end} pixels after {least} or more halvings, not {size}")
     return sizes
+
+
+def source_channels(image: SampleSpec, multiple: int = 1) -> int:
+    """Returns the channels of the source image that a translator gets.
+
+    ValueError unless the data has a source of the output's height and width, and these are multiples of `multiple`.
+    """
+    source = image.inputs.get("source")
+    if source is None:
+        raise ValueError("it translates a source image, and the data has none (--source gives one)")
+    if source.kind != "image" or source.shape[1:] != (image.height, image.width):
+        shape = " x ".join(map(str, source.shape))
+        raise ValueError(f"it needs sources of {image.height} x {image.width} pixels like the output, not {shape}")
+    if image.height % multiple or image.width % multiple:
+        raise ValueError(f"sides must be multiples of {multiple} pixels, not {image.height} x {image.width}")
+    return source.shape[0]

@@ -28,3 +28,19 @@ def numbers(name: str, shape: tuple[int, ...], outputs: int = -1) -> numpy.ndarr
     elif normal.ndim > 1:
         normal = normal * (1.4 * (shape[outputs] / normal.size) ** 0.5)
     return numpy.asarray(normal, numpy.float32)
+
+
+def state(official: dict[str, tuple[int, ...]], prefix: str) -> dict[str, numpy.ndarray]:
+    """Numbers for the tensors of a torch network by their official names and shapes; counters and filters are left out.
+
+    `prefix` tells networks of one script apart.
+    """
+    kinds = {"running_mean": "mean", "running_var": "var"}
+    made = {}
+    for name, shape in official.items():
+        ending = name.rpartition(".")[2]
+        if ending in ("num_batches_tracked", "filt"):
+            continue
+        kind = "gamma" if ending == "weight" and len(shape) == 1 else kinds.get(ending, ending)
+        made[name] = numbers(f"{prefix}.{name}.{kind}", shape, outputs=0)
+    return made

@@ -1,0 +1,146 @@
+"""The networks and the loss of pix2pixHD: a residual translator, discriminators of several scales, feature matching.
+
+Followed: NVIDIA/pix2pixHD `models/networks.py`, `models/pix2pixHD_model.py` and `train.py`; tensors have the same
+names. With 3 channels in source and output, the generator has 182,443,267 parameters and two discriminators 5,535,618.
+Left out is the perceptual term on VGG-19, as with the official --no_vgg_loss.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ganzoo import SampleSpec
+from ganzoo.losses import Loss, Phase, Turn
+from ganzoo.networks import Generator, LeakyReLU, source_channels
+
+
+def initialize(module: nn.Module) -> None:
+    """Draws weights of convolutions from N(0, 0.02); biases stay as PyTorch draws them."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(layer.weight, 0.0, 0.02)
+
+
+def normalized(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
+    """Returns the convolution, instance norm without parameters, and ReLU."""
+    return [convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU(inplace=True)]
+
+
+class Block(nn.Module):
+    """Adds to its input two 3 × 3 convolutions with instance norm; edges are reflected."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        first = normalized(nn.Conv2d(channels, channels, 3))
+        last = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels)]
+        self.conv_block = nn.Sequential(nn.ReflectionPad2d(1), *first, *last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv_block(x)
+
+
+class GlobalGenerator(Generator):
+    """Translates sources (N, C, H, W) to images of the same size, whose sides are multiples of 2 to the `halvings`.
+
+    A 7 × 7 convolution to `width` channels, which double with each halving, `blocks` residual blocks, doublings, 7 × 7,
+    tanh.
+    """
+
+    latent_dim = 0
+
+    def __init__(self, image: SampleSpec, width: int = 64, blocks: int = 9, halvings: int = 4):
+        super().__init__()
+        inputs = source_channels(image, 2**halvings)
+        layers = [nn.ReflectionPad2d(3), *normalized(nn.Conv2d(inputs, width, 7))]
+        widths = [width * 2**number for number in range(halvings + 1)]
+        for narrow, wide in zip(widths, widths[1:], strict=False):
+            layers += normalized(nn.Conv2d(narrow, wide, 3, 2, 1))
+        layers += [Block(widths[-1]) for _ in range(blocks)]
+        for wide, narrow in zip(widths[::-1], widths[-2::-1], strict=False):
+            layers += normalized(nn.ConvTranspose2d(wide, narrow, 3, 2, 1, output_padding=1))
+        self.model = nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, image.channels, 7), nn.Tanh())
+        initialize(self)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None, *, source: Tensor) -> Tensor:
+        return self.model(source)
+
+
+class MultiscaleDiscriminator(nn.Module):
+    """Images beside their sources to logits (N, P): of the patches of `scales` networks, each on half the size.
+
+    `features=True` also returns, for each network from the full size down, the features of all its layers
+    (N, channels, h, w), of which the last is its map of logits. `layers` convolutions halve the size, two more keep it.
+    """
+
+    def __init__(self, image: SampleSpec, width: int = 64, layers: int = 3, scales: int = 2):
+        super().__init__()
+        self.scales, self.layers = scales, layers
+        inputs = source_channels(image) + image.channels
+        widths = [width * min(2**number, 8) for number in range(layers + 1)]
+        for scale in range(scales):
+            stages = [[nn.Conv2d(inputs, width, 4, 2, 2), LeakyReLU(0.2)]]
+            for number, (before, after) in enumerate(zip(widths, widths[1:], strict=False), 1):
+                convolution = nn.Conv2d(before, after, 4, 2 if number < layers else 1, 2)
+                stages.append([convolution, nn.InstanceNorm2d(after), LeakyReLU(0.2)])
+            stages.append([nn.Conv2d(widths[-1], 1, 4, 1, 2)])
+            for number, stage in enumerate(stages):
+                self.add_module(f"scale{scale}_layer{number}", nn.Sequential(*stage))
+        initialize(self)
+
+    def forward(
+        self, images: Tensor, label: Tensor | None = None, *, source: Tensor, features: bool = False
+    ) -> Tensor | tuple[Tensor, list[list[Tensor]]]:
+        x, found = torch.cat([source, images], 1), []
+        for scale in reversed(range(self.scales)):
+            hidden, outputs = x, []
+            for number in range(self.layers + 2):
+                hidden = self.get_submodule(f"scale{scale}_layer{number}")(hidden)
+                outputs.append(hidden)
+            found.append(outputs)
+            if scale:
+                x = functional.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
+        logits = torch.cat([outputs[-1].flatten(1) for outputs in found], 1)
+        return (logits, found) if features else logits
+
+
+class Pix2PixHD(Loss):
+    """Wang et al. 2018, section 3.2: least squares at every scale, and `matching` times the distance of features.
+
+    The features are those of the discriminators' layers, for images and for translations. The generator steps first.
+    """
+
+    phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",), fresh=False))
+    boundary = 0.5
+
+    def __init__(self, image: SampleSpec, matching: float = 10.0):
+        super().__init__()
+        self.matching = matching
+
+    def generator(self, turn: Turn) -> dict[str, Tensor]:
+        logits, fake = turn.logits(turn.fake, features=True)
+        with torch.no_grad():
+            _, real = turn.logits(turn.real, features=True)
+        distances = [
+            (ours - theirs).abs().mean() * 4 / len(outputs[1:])
+            for outputs, targets in zip(fake, real, strict=True)
+            for ours, theirs in zip(outputs[:-1], targets[:-1], strict=True)
+        ]
+        matching = self.matching * torch.stack(distances).sum() / len(fake)
+        return {"fake": toward(logits, fake, 1), "features": matching}
+
+    def discriminator(self, turn: Turn) -> dict[str, Tensor]:
+        terms = {}
+        for name, images, target in (("fake", turn.fake, 0), ("real", turn.real, 1)):
+            logits, found = turn.logits(images, features=True)
+            terms[name] = toward(logits, found, target) / 2
+        return terms
+
+
+def toward(logits: Tensor, features: list[list[Tensor]], target: float) -> Tensor:
+    """Returns the mean square of the distances from the target, summed over the scales."""
+    maps: Any = logits.split([outputs[-1][0].numel() for outputs in features], 1)
+    return torch.stack([(one - target).square().mean() for one in maps]).sum()

@@ -1,0 +1,52 @@
+"""pix2pixHD against the official code (tests/golden/pix2pixhd.py): networks, and steps through the engine."""
+
+import pytest
+import torch
+from golden_values import golden
+from stepping import count_parameters
+from translations import images, load_named, pairs
+
+from ganzoo import ImageSpec
+from ganzoo_plugins.pix2pixhd.model import GlobalGenerator, MultiscaleDiscriminator
+
+NONE = torch.empty(2, 0)
+
+
+def test_parameter_counts_are_those_of_the_official_networks():
+    with torch.device("meta"):
+        assert count_parameters(GlobalGenerator(pairs(512))) == 182_443_267
+        assert count_parameters(GlobalGenerator(pairs(512, source=36))) == 182_546_755
+        assert count_parameters(MultiscaleDiscriminator(pairs(512))) == 5_535_618
+
+
+@torch.no_grad()
+def test_networks_give_the_official_images_and_logits():
+    tensors, spec = golden("pix2pixhd"), pairs(48, 40, source=2)
+    generator = load_named(GlobalGenerator(spec, width=2, blocks=2, halvings=3), "G")
+    drawn = generator(NONE, source=images("hd", 2, 2, 48, 40))
+    assert torch.allclose(drawn[:, :, ::4, ::4], tensors["drawn"], rtol=0, atol=1e-9)
+    for name, layers, scales in (("D", 3, 2), ("D3", 2, 3)):
+        network = load_named(MultiscaleDiscriminator(spec, width=2, layers=layers, scales=scales), name)
+        shown = images(f"hd.{name}", 2, 5, 48, 40)
+        logits, features = network(shown[:, 2:], source=shown[:, :2], features=True)
+        expected = [tensors[f"{name}.{number}"] for number in range(scales)]
+        assert torch.allclose(logits, torch.cat([one.flatten(1) for one in expected], 1), rtol=0, atol=1e-9)
+        assert [len(outputs) for outputs in features] == [layers + 2] * scales
+        assert [outputs[-1].shape for outputs in features] == [one.shape for one in expected]
+        assert torch.equal(network(shown[:, 2:], source=shown[:, :2]), logits)
+
+
+def test_names_are_the_official_ones():
+    with torch.device("meta"):
+        judged = list(MultiscaleDiscriminator(pairs(64)).state_dict())
+        drawn = list(GlobalGenerator(pairs(64)).state_dict())
+    assert judged[:2] == ["scale0_layer0.0.weight", "scale0_layer0.0.bias"] and judged[-1] == "scale1_layer4.0.bias"
+    assert [name for name in drawn if "block" not in name and name.endswith("weight")] == [
+        f"model.{place}.weight" for place in (1, 4, 7, 10, 13, 25, 28, 31, 34, 38)
+    ]
+
+
+@pytest.mark.parametrize("spec, facts", [(ImageSpec(64, 3), "--source"), (pairs(64, 40), "multiples of 16 .*64 x 40")])
+def test_what_cannot_be_built_is_refused(spec, facts):
+    with pytest.raises(ValueError, match=facts):
+        GlobalGenerator(spec)

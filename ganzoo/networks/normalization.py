@@ -83,6 +83,24 @@ class BatchNorm(nn.BatchNorm2d):
         return super().forward(x)
 
 
+class InstanceNorm(nn.Module):
+    """Normalizes each channel of each image (N, C, H, W) by its own mean and variance, without parameters.
+
+    It computes what `nn.InstanceNorm2d` does, as group norm, which keeps channels last in memory. On a CPU
+    torch's own gives wrong gradients for a batch of one image whose layers have channels last (torch 2.13).
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5):
+        super().__init__()
+        self.channels, self.eps = channels, eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.group_norm(x, self.channels, eps=self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, eps={self.eps}"
+
+
 class ConditionalBatchNorm(nn.Module):
     """Batch norm whose scale is 1 + `gain(condition)` and whose shift is `shift(condition)`, both (N, channels).
 

@@ -4,6 +4,9 @@
 networks and CycleGAN's model of junyanz/pytorch-CycleGAN-and-pix2pix. Of the latter's `models/pix2pix_model.py` the
 lines of one step are repeated here around its networks. Weights and images follow from their names (`from_names.py`).
 torchvision and apex, which the steps do not use, are replaced by empty modules.
+
+CUT's projections permute features, so gradients reach instance norm with channels last in memory, and torch 2.13 on a
+CPU then computes wrong ones for a batch of one image. Here gradients are made contiguous before they reach it.
 """
 
 import random
@@ -50,6 +53,16 @@ def moved(networks):
 def save(name, tensors):
     tensors = {key: torch.as_tensor(value).detach().contiguous().clone() for key, value in tensors.items()}
     save_file(tensors, HERE / f"{name}.safetensors")
+
+
+def with_contiguous_gradients(instance_norm):
+    def normalized(*arguments, **more):
+        result = instance_norm(*arguments, **more)
+        if result.requires_grad:
+            result.register_hook(lambda gradient: gradient.contiguous())
+        return result
+
+    return normalized
 
 
 def options(**more):
@@ -188,6 +201,7 @@ if __name__ == "__main__":
     for name in ("torchvision", "torchvision.transforms", "apex"):
         sys.modules[name] = ModuleType(name)
     sys.modules["apex"].amp = None
+    nn.functional.instance_norm = with_contiguous_gradients(nn.functional.instance_norm)
     from models import cut_model, cycle_gan_model, networks
 
     pix2pix(networks)

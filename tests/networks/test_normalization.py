@@ -12,6 +12,7 @@ from ganzoo import ImageSpec
 from ganzoo.networks.normalization import (
     BatchNorm,
     ConditionalBatchNorm,
+    InstanceNorm,
     SpectralConv2d,
     SpectralEmbedding,
     SpectralLinear,
@@ -147,3 +148,21 @@ def test_attention_starts_as_nothing_and_mixes_by_likeness():
             share = torch.einsum("nc,nck->nk", query[:, :, i, j], pooled[0]).softmax(1)
             mixed[:, :, i, j] = torch.einsum("nck,nk->nc", pooled[1], share)
     assert torch.allclose(attention(x), x + 0.5 * attention.output(mixed), atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_instance_norm_is_torchs_and_its_gradient_is_right_for_one_image_with_channels_last(count, layout):
+    x, weight = torch.randn(count, 4, 5, 6).double(), torch.randn(count, 4, 5, 6).double()
+
+    def of(norm, x, weight):
+        x = x.clone(memory_format=torch.preserve_format).requires_grad_()
+        made = norm(x)
+        made.backward(weight)
+        return made.detach(), x.grad
+
+    expected, gradient = of(nn.InstanceNorm2d(4), x, weight)
+    found, ours = of(InstanceNorm(4), x.contiguous(memory_format=layout), weight.contiguous(memory_format=layout))
+    assert torch.allclose(found, expected) and torch.allclose(ours, gradient)
+    assert found.is_contiguous(memory_format=layout)
+    assert torch.autograd.gradgradcheck(InstanceNorm(4), x[:1, :, :2, :2].clone().requires_grad_())

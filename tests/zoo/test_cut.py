@@ -3,8 +3,8 @@
 import pytest
 import torch
 from golden_values import golden
-from stepping import count_parameters
-from translations import images, load_named, pairs
+from stepping import count_calls, count_parameters, names_of, step_by_phase
+from translations import NamedBatches, images, load_named, pairs, trace, translation_trainer
 
 from ganzoo import ImageSpec
 from ganzoo_plugins.cut.model import CUT, AntialiasedTranslator, PatchGAN, contrast
@@ -109,3 +109,56 @@ def test_half_of_the_steps_mirror_and_only_if_asked():
 def test_what_cannot_be_built_is_refused(build, spec, facts):
     with pytest.raises(ValueError, match=facts):
         build(spec)
+
+
+def small(variant, spec, batches, **more):
+    width = {"width": 2}
+    return translation_trainer(variant, spec, batches, generator=width, discriminator=width, loss=width | more)
+
+
+@pytest.mark.parametrize("variant", ["cut", "fastcut"])
+def test_steps_are_the_official_ones(variant, monkeypatch):
+    """FastCUT's golden run tossed the coin of `mirrors`; the places are the official run's."""
+    tensors, spec = golden(variant), pairs(32)
+    trainer = small(variant, spec, NamedBatches(spec, 1, "cut"), patches=5)
+    networks = {"generator": trainer.generator, "discriminator": trainer.discriminator, "loss": trainer.loss}
+    load_named(networks["generator"], "G"), load_named(networks["discriminator"], "D")
+    projections = trainer.loss.projections
+    official = {name: name.replace("layers.", "mlp_") for name in projections.state_dict()}
+    named = torch.nn.ModuleDict({f"mlp_{number}": layer for number, layer in enumerate(projections.layers)})
+    load_named(named, "F")
+    assert list(official.values()) == list(named.state_dict())
+    places = []
+    monkeypatch.setattr(CUT, "places", lambda *_: places.pop(0)[None])
+    names = ["fake", "nce"] + (["nce_identity"] if variant == "cut" else [])
+    for step in range(3):
+        places[:] = tensors[f"places.{step}"]
+        terms = trainer.step()
+        ours = [2 * terms["discriminator.fake"], 2 * terms["discriminator.real"]]
+        ours += [terms[f"generator.{name}"] * (2 if variant == "cut" and "nce" in name else 1) for name in names]
+        assert torch.allclose(torch.stack(ours).double(), tensors[f"step.{step}"], rtol=1e-6, atol=0)
+    for role, network in (networks | {"loss": named}).items():
+        assert torch.allclose(trace(network, role), tensors[f"moved.{role}"], rtol=0, atol=1e-7)
+
+
+def test_the_projections_step_with_the_generator():
+    trainer = small("cut", pairs(32), NamedBatches(pairs(32), 2, "cut"))
+    calls = count_calls(trainer.generator)
+    visits, _ = step_by_phase(trainer)
+    assert [visit.phase for visit in visits] == ["discriminator", "generator"]
+    assert len(calls) == 2, "sources and outputs are translated once"
+    assert visits[0].changed <= names_of(trainer, "discriminator")
+    stepped = names_of(trainer, "generator") | names_of(trainer, "loss")
+    assert visits[1].changed <= stepped and {name for name in stepped if name.endswith("weight")} <= visits[1].changed
+
+
+def test_places_are_distinct_and_as_many_as_there_are():
+    trainer = small("cut", pairs(32), NamedBatches(pairs(32), 2, "cut"), patches=50)
+    seen = []
+    original = trainer.loss.places
+    trainer.loss.places = lambda feature, turn: seen.append((feature, original(feature, turn))) or seen[-1][1]
+    trainer.step()
+    for feature, places in seen:
+        pixels = feature.shape[2] * feature.shape[3]
+        assert places.shape == (2, min(50, pixels)) and 0 <= places.min() and places.max() < pixels
+        assert all(len(set(row.tolist())) == len(row) for row in places) and not torch.equal(places[0], places[1])

@@ -3,10 +3,11 @@
 import pytest
 import torch
 from golden_values import golden
-from stepping import count_parameters
-from translations import images, load_named, pairs
+from stepping import count_calls, count_parameters, names_of, step_by_phase
+from translations import NamedBatches, images, load_named, pairs, trace, translation_trainer
 
 from ganzoo import ImageSpec
+from ganzoo.losses import Turn
 from ganzoo_plugins.cyclegan.model import Cycle, Judge, Judges, Pool, Translator, Translators
 
 NONE = torch.empty(2, 0)
@@ -98,3 +99,60 @@ def test_what_cannot_be_built_is_refused(build, spec, facts):
     with pytest.raises(ValueError, match=facts):
         build(spec)
     assert Cycle(pairs(32, source=1), identity=0).pools["source"].images.shape == (50, 1, 32, 32)
+
+
+def small(spec, batches, pool=2, blocks=6, **more):
+    generator = {"width": 2, "blocks": blocks}
+    return translation_trainer(
+        "cyclegan", spec, batches, generator=generator, discriminator={"width": 2}, loss={"pool": pool}, **more
+    )
+
+
+def test_steps_are_the_official_ones(monkeypatch):
+    tensors, spec = golden("cyclegan"), pairs(32)
+    trainer = small(spec, NamedBatches(spec, 1, "cyclegan"))
+    networks = {"there": trainer.generator.there, "back": trainer.generator.back}
+    networks |= {"output": trainer.discriminator.output, "source": trainer.discriminator.source}
+    for role, network in networks.items():
+        load_named(network, role)
+    draws = []
+    monkeypatch.setattr(Turn, "uniform", lambda turn, count: draws.pop(0)[None])
+    names = ["fake", "fake_source", "cycle_source", "cycle_output", "identity_source", "identity_output"]
+    for step in range(6):
+        recorded = tensors[f"draws.{step}"].clone()  # a chance and a place of two images for either pool, once full
+        if len(recorded):
+            recorded[:, 1] /= 2
+        draws[:] = recorded if len(recorded) else torch.zeros(2, 2)
+        terms = trainer.step()
+        ours = [terms[f"generator.{name}"] for name in names]
+        ours += [terms["discriminator.real"] + terms["discriminator.fake"]]
+        ours += [terms["discriminator.real_source"] + terms["discriminator.fake_source"]]
+        assert torch.allclose(torch.stack(ours).double(), tensors[f"step.{step}"], rtol=1e-6, atol=0)
+    for role, network in networks.items():
+        assert torch.allclose(trace(network, role), tensors[f"moved.{role}"], rtol=0, atol=1e-7)
+
+
+def test_the_generators_step_first_and_the_judges_see_images_from_before():
+    spec = pairs(32)
+    trainer = small(spec, NamedBatches(spec, 2, "cyclegan"), pool=0, blocks=1)
+    calls = [count_calls(one) for one in (trainer.generator.there.model, trainer.generator.back.model)]
+    visits, _ = step_by_phase(trainer)
+    assert [visit.phase for visit in visits] == ["generator", "discriminator"]
+    assert [len(made) for made in calls] == [3, 3], "a translation, a cycle and an identity each, for both phases"
+    for visit in visits:
+        assert visit.changed <= names_of(trainer, visit.phase)
+        assert {name for name in names_of(trainer, visit.phase) if name.endswith("weight")} <= visit.changed
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_micro_batches_feed_the_pool_as_the_whole_batch_does(accumulate):
+    spec = pairs(32)
+    trainers = [
+        small(spec, NamedBatches(spec, 4, "cyclegan"), pool=6, blocks=1, accumulate=pieces)
+        for pieces in (1, accumulate)
+    ]
+    for _ in range(4):
+        whole, split = (trainer.step() for trainer in trainers)
+        assert all(torch.allclose(whole[name], split[name], rtol=1e-6) for name in whole)
+    for pool, other in zip(*(trainer.loss.pools.values() for trainer in trainers), strict=True):
+        assert pool.count == 6 and torch.allclose(pool.images, other.images, rtol=0, atol=1e-9)

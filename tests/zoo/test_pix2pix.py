@@ -3,8 +3,8 @@
 import pytest
 import torch
 from golden_values import golden
-from stepping import count_parameters
-from translations import images, load_named, pairs
+from stepping import count_calls, count_parameters, names_of, step_by_phase
+from translations import NamedBatches, images, load_named, pairs, trace, translation_trainer
 
 from ganzoo import ImageSpec
 from ganzoo_plugins.pix2pix.model import PatchGAN, PixelGAN, TranslatorDropout, UNet
@@ -119,3 +119,40 @@ def test_shapes_and_range(norm, size, source, output):
 def test_images_that_a_unet_cannot_halve_are_refused(spec, facts):
     with pytest.raises(ValueError, match=facts):
         UNet(spec)
+
+
+def small(spec, batches, **more):
+    return translation_trainer(
+        "pix2pix", spec, batches, generator={"width": 2, "dropout": 0.0}, discriminator={"width": 2}, **more
+    )
+
+
+def test_steps_are_the_official_ones():
+    tensors, spec = golden("pix2pix"), pairs(32)
+    trainer = small(spec, NamedBatches(spec, 2, "pix2pix"))
+    networks = {"generator": trainer.generator, "discriminator": trainer.discriminator}
+    load_named(networks["generator"], "G"), load_named(networks["discriminator"], "D")
+    for step in range(3):
+        terms = trainer.step()
+        ours = [2 * terms["discriminator.fake"], 2 * terms["discriminator.real"]]
+        ours += [terms["generator.fake"], terms["generator.l1"]]
+        assert torch.allclose(torch.stack(ours).double(), tensors[f"step.{step}"], rtol=1e-6, atol=0)
+    for role, network in networks.items():
+        assert torch.allclose(trace(network, role), tensors[f"moved.{role}"], rtol=0, atol=1e-7)
+
+
+def test_the_discriminator_steps_first_and_one_pass_makes_the_images_of_both():
+    trainer = small(pairs(32), NamedBatches(pairs(32), 2, "pix2pix"))
+    calls = count_calls(trainer.generator)
+    visits, terms = step_by_phase(trainer)
+    assert [visit.phase for visit in visits] == ["discriminator", "generator"] and len(calls) == 1
+    for visit in visits:
+        assert visit.changed == names_of(trainer, visit.phase)
+    assert set(terms) == {"discriminator.fake", "discriminator.real", "generator.fake", "generator.l1"}
+
+
+def test_learning_rates_fall_in_the_second_half():
+    trainer = small(pairs(32), NamedBatches(pairs(32), 1, "pix2pix"))
+    for setting in ("generator_lr", "discriminator_lr"):
+        rates = [trainer._schedules.at(step)[setting] for step in (0, 40_000, 60_000, 80_000)]
+        assert rates == pytest.approx([2e-4, 2e-4, 1e-4, 0])

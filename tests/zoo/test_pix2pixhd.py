@@ -3,8 +3,8 @@
 import pytest
 import torch
 from golden_values import golden
-from stepping import count_parameters
-from translations import images, load_named, pairs
+from stepping import count_calls, count_parameters, names_of, step_by_phase
+from translations import NamedBatches, images, load_named, pairs, trace, translation_trainer
 
 from ganzoo import ImageSpec
 from ganzoo_plugins.pix2pixhd.model import GlobalGenerator, MultiscaleDiscriminator
@@ -50,3 +50,31 @@ def test_names_are_the_official_ones():
 def test_what_cannot_be_built_is_refused(spec, facts):
     with pytest.raises(ValueError, match=facts):
         GlobalGenerator(spec)
+
+
+def test_steps_are_the_official_ones():
+    tensors, spec = golden("pix2pixhd"), pairs(32, source=2)
+    generator = {"width": 2, "blocks": 2, "halvings": 3}
+    trainer = translation_trainer(
+        "pix2pixhd", spec, NamedBatches(spec, 2, "hd"), generator=generator, discriminator={"width": 2}
+    )
+    networks = {"generator": trainer.generator, "discriminator": trainer.discriminator}
+    load_named(networks["generator"], "G"), load_named(networks["discriminator"], "D")
+    for step in range(3):
+        terms = trainer.step()
+        ours = [2 * terms["discriminator.fake"], 2 * terms["discriminator.real"]]
+        ours += [terms["generator.fake"], terms["generator.features"]]
+        assert torch.allclose(torch.stack(ours).double(), tensors[f"step.{step}"], rtol=1e-6, atol=0)
+    for role, network in networks.items():
+        assert torch.allclose(trace(network, role), tensors[f"moved.{role}"], rtol=0, atol=1e-7)
+
+
+def test_the_generator_steps_first_on_images_that_both_see():
+    spec = pairs(32, source=1)
+    width = {"width": 2}
+    trainer = translation_trainer("pix2pixhd", spec, NamedBatches(spec, 1, "hd"), generator=width, discriminator=width)
+    calls = count_calls(trainer.generator)
+    visits, _ = step_by_phase(trainer)
+    assert [visit.phase for visit in visits] == ["generator", "discriminator"] and len(calls) == 1
+    for visit in visits:
+        assert visit.changed <= names_of(trainer, visit.phase)

@@ -14,6 +14,7 @@ from torch.nn import functional
 from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator, LeakyReLU, source_channels
+from ganzoo.networks.normalization import InstanceNorm
 
 DIAGONAL = -10.0  # in place of a patch's similarity with itself among the negatives
 
@@ -62,7 +63,7 @@ class Doubling(nn.Module):
 
 def normalized(convolution: nn.Conv2d) -> list[nn.Module]:
     """Returns the convolution, instance norm without parameters, and ReLU."""
-    return [convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU(inplace=True)]
+    return [convolution, InstanceNorm(convolution.out_channels), nn.ReLU(inplace=True)]
 
 
 class Block(nn.Module):
@@ -71,7 +72,7 @@ class Block(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         first = normalized(nn.Conv2d(channels, channels, 3))
-        last = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels)]
+        last = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), InstanceNorm(channels)]
         self.conv_block = nn.Sequential(nn.ReflectionPad2d(1), *first, *last)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,7 +125,7 @@ class PatchGAN(nn.Module):
         modules: list[nn.Module] = [nn.Conv2d(image.channels, width, 4, padding=1), LeakyReLU(0.2), Halving(width)]
         for times in (2, 4, 8):
             convolution = nn.Conv2d(width * times // 2, width * times, 4, padding=1)
-            modules += [convolution, nn.InstanceNorm2d(width * times), LeakyReLU(0.2)]
+            modules += [convolution, InstanceNorm(width * times), LeakyReLU(0.2)]
             modules += [Halving(width * times)] if times < 8 else []
         self.model = nn.Sequential(*modules, nn.Conv2d(8 * width, 1, 4, padding=1))
         initialize(self)

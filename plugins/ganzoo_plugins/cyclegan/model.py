@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator, LeakyReLU, source_channels
+from ganzoo.networks.normalization import InstanceNorm
 
 Side = Literal["output", "source"]
 
@@ -30,7 +31,7 @@ def initialize(module: nn.Module) -> None:
 
 def normalized(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
     """Returns the convolution, instance norm without parameters, and ReLU."""
-    return [convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU(inplace=True)]
+    return [convolution, InstanceNorm(convolution.out_channels), nn.ReLU(inplace=True)]
 
 
 class Block(nn.Module):
@@ -39,7 +40,7 @@ class Block(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         first = normalized(nn.Conv2d(channels, channels, 3))
-        last = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels)]
+        last = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), InstanceNorm(channels)]
         self.conv_block = nn.Sequential(nn.ReflectionPad2d(1), *first, *last)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,7 +94,7 @@ class Judge(nn.Module):
         modules: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), LeakyReLU(0.2)]
         for times, stride in ((2, 2), (4, 2), (8, 1)):
             convolution = nn.Conv2d(width * times // 2, width * times, 4, stride, 1)
-            modules += [convolution, nn.InstanceNorm2d(width * times), LeakyReLU(0.2)]
+            modules += [convolution, InstanceNorm(width * times), LeakyReLU(0.2)]
         self.model = nn.Sequential(*modules, nn.Conv2d(8 * width, 1, 4, 1, 1))
         initialize(self)
 

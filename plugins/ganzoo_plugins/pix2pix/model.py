@@ -16,6 +16,7 @@ from torch.nn import functional
 from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator, LeakyReLU, doublings, source_channels
+from ganzoo.networks.normalization import InstanceNorm
 
 Norm = Literal["batch", "instance"]
 
@@ -43,7 +44,7 @@ class TranslatorNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if self.training or not self.own:
             return super().forward(x)
-        return functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+        return functional.group_norm(x, self.num_features, self.weight, self.bias, self.eps)
 
 
 class TranslatorDropout(nn.Dropout):
@@ -117,7 +118,7 @@ class UNet(Generator):
 
     def normalization(self, channels: int) -> nn.Module:
         """Returns the norm that the option chooses."""
-        return TranslatorNorm(channels, self.own) if self.norm == "batch" else nn.InstanceNorm2d(channels)
+        return TranslatorNorm(channels, self.own) if self.norm == "batch" else InstanceNorm(channels)
 
     def forward(self, latent: Tensor, label: Tensor | None = None, *, source: Tensor) -> Tensor:
         return self.model(source)
@@ -138,7 +139,7 @@ class PatchGAN(nn.Module):
             before, after = (width * min(2**power, 8) for power in (number - 1, number))
             stride = 2 if number < layers else 1
             modules.append(nn.Conv2d(before, after, 4, stride, 1, bias=norm == "instance"))
-            modules += [nn.BatchNorm2d(after) if norm == "batch" else nn.InstanceNorm2d(after), LeakyReLU(0.2)]
+            modules += [nn.BatchNorm2d(after) if norm == "batch" else InstanceNorm(after), LeakyReLU(0.2)]
         self.model = nn.Sequential(*modules, nn.Conv2d(width * min(2**layers, 8), 1, 4, 1, 1))
         initialize(self)
 
@@ -154,7 +155,7 @@ class PixelGAN(nn.Module):
         inputs, bias = source_channels(image) + image.channels, norm == "instance"
         self.net = nn.Sequential(
             *[nn.Conv2d(inputs, width, 1), LeakyReLU(0.2), nn.Conv2d(width, 2 * width, 1, bias=bias)],
-            *[nn.BatchNorm2d(2 * width) if norm == "batch" else nn.InstanceNorm2d(2 * width), LeakyReLU(0.2)],
+            *[nn.BatchNorm2d(2 * width) if norm == "batch" else InstanceNorm(2 * width), LeakyReLU(0.2)],
             nn.Conv2d(2 * width, 1, 1, bias=bias),
         )
         initialize(self)

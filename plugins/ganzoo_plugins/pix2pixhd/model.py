@@ -16,6 +16,7 @@ from torch.nn import functional
 from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator, LeakyReLU, source_channels
+from ganzoo.networks.normalization import InstanceNorm
 
 
 def initialize(module: nn.Module) -> None:
@@ -27,7 +28,7 @@ def initialize(module: nn.Module) -> None:
 
 def normalized(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
     """Returns the convolution, instance norm without parameters, and ReLU."""
-    return [convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU(inplace=True)]
+    return [convolution, InstanceNorm(convolution.out_channels), nn.ReLU(inplace=True)]
 
 
 class Block(nn.Module):
@@ -36,7 +37,7 @@ class Block(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         first = normalized(nn.Conv2d(channels, channels, 3))
-        last = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels)]
+        last = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), InstanceNorm(channels)]
         self.conv_block = nn.Sequential(nn.ReflectionPad2d(1), *first, *last)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,7 +86,7 @@ class MultiscaleDiscriminator(nn.Module):
             stages = [[nn.Conv2d(inputs, width, 4, 2, 2), LeakyReLU(0.2)]]
             for number, (before, after) in enumerate(zip(widths, widths[1:], strict=False), 1):
                 convolution = nn.Conv2d(before, after, 4, 2 if number < layers else 1, 2)
-                stages.append([convolution, nn.InstanceNorm2d(after), LeakyReLU(0.2)])
+                stages.append([convolution, InstanceNorm(after), LeakyReLU(0.2)])
             stages.append([nn.Conv2d(widths[-1], 1, 4, 1, 2)])
             for number, stage in enumerate(stages):
                 self.add_module(f"scale{scale}_layer{number}", nn.Sequential(*stage))

@@ -86,8 +86,8 @@ class BatchNorm(nn.BatchNorm2d):
 class InstanceNorm(nn.Module):
     """Normalizes each channel of each image (N, C, H, W) by its own mean and variance, without parameters.
 
-    It computes what `nn.InstanceNorm2d` does, as group norm, which keeps channels last in memory. On a CPU
-    torch's own gives wrong gradients for a batch of one image whose layers have channels last (torch 2.13).
+    It computes what `nn.InstanceNorm2d` does and keeps channels last in memory. Torch's own gives wrong gradients on a
+    CPU for a batch of one image if the gradient that it gets has channels last (torch 2.13).
     """
 
     def __init__(self, channels: int, eps: float = 1e-5):
@@ -95,7 +95,8 @@ class InstanceNorm(nn.Module):
         self.channels, self.eps = channels, eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.group_norm(x, self.channels, eps=self.eps)
+        # Group norm squares before it averages, which loses digits where a mean is large. Shifts change nothing else.
+        return functional.group_norm(x - x.detach().mean((2, 3), keepdim=True), self.channels, eps=self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.channels}, eps={self.eps}"

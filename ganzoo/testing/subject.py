@@ -29,13 +29,14 @@ from ganzoo.registry.registry import registry as installed_registry
 from ganzoo.testing.checks import PATIENCE
 from ganzoo.testing.instrumented import InstrumentedTraining
 from ganzoo.testing.side_effects import SideEffects
-from ganzoo.variant import Field, Part, SampleSpec, Variant
+from ganzoo.variant import Field, Part, SampleSpec, Sizes, Variant
 
 BATCH = 4
 CLASSES = 3
 STEPS = 3  # WGAN-GP's generator skips the first step, and weights initialized to zero block gradients for one
 WIDTHS = (8, 16, 32)
 STEP_SECONDS = 20
+SMALL, LARGEST = 32, 64  # pixels: the size of checks, and the largest own size that they train at
 
 
 class SmoothImages(ImageBatches):
@@ -92,6 +93,13 @@ def spec_of(variant: Variant, size: int, channels: int = 1, classes: int = 0) ->
     return SampleSpec(output, {**labels, **dict.fromkeys(variant.inputs, output)})
 
 
+def small_size(variant: Variant) -> int:
+    """Returns the smallest own size of a card, or if that is above 64 pixels the size nearest 32 that its rule adds."""
+    sizes = variant.sizes
+    smallest = min(sizes, default=0)
+    return sizes.nearest(SMALL) if isinstance(sizes, Sizes) and smallest > LARGEST else smallest
+
+
 class Subject:
     """One variant with the networks and trainers that checks build of it.
 
@@ -108,8 +116,7 @@ class Subject:
             )
         self.variant, self.registry, self.folder, self.patience = variant, registry, folder, patience
         self.plugin = registry.claim("variants", variant.name).plugin
-        smallest = size or min(variant.sizes, default=0)
-        self.image = spec_of(variant, smallest, 1, 0 if variant.labels == "unused" else CLASSES)
+        self.image = spec_of(variant, size or small_size(variant), 1, 0 if variant.labels == "unused" else CLASSES)
 
     @classmethod
     @contextmanager

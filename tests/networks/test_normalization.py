@@ -165,4 +165,6 @@ def test_instance_norm_is_torchs_and_its_gradient_is_right_for_one_image_with_ch
     found, ours = of(InstanceNorm(4), x.contiguous(memory_format=layout), weight.contiguous(memory_format=layout))
     assert torch.allclose(found, expected) and torch.allclose(ours, gradient)
     assert found.is_contiguous(memory_format=layout)
+    far = (x * 0.01 + 30).float().contiguous(memory_format=layout)
+    assert torch.allclose(InstanceNorm(4)(far), nn.InstanceNorm2d(4)(far.double()).float(), atol=1e-2), "digits"
     assert torch.autograd.gradgradcheck(InstanceNorm(4), x[:1, :, :2, :2].clone().requires_grad_())

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import forks
 import pytest
@@ -15,6 +16,7 @@ from distributions import install, run, simple, variant
 from paths import DOCS
 from tiny_variant import NAME, tiny
 
+from ganzoo import Sizes
 from ganzoo.errors import UsageError
 from ganzoo.testing import (
     CHECKS,
@@ -24,6 +26,7 @@ from ganzoo.testing import (
     run_checks,
 )
 from ganzoo.testing.checks import FUNCTIONS
+from ganzoo.testing.subject import Subject, small_size
 
 
 def identify(mistake) -> str:
@@ -194,3 +197,19 @@ def test_pytest_loads_nothing_heavy_when_unused():
     )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+@pytest.mark.parametrize(
+    "sizes, size",
+    [
+        ((64, 32), 32),
+        ((128, 256), 128),
+        (Sizes(own=(256, 64), powers=True, least=16), 64),
+        (Sizes(own=(256, 128), powers=True, least=16), 32),
+        (Sizes(own=(256,), multiple=4, least=80), 80),
+    ],
+)
+def test_networks_are_built_small(sizes, size, monkeypatch, tmp_path):
+    registry = tiny(monkeypatch)
+    card = replace(registry.get("variants", NAME), sizes=sizes)
+    assert small_size(card) == size and Subject(card, registry, tmp_path).image.size == size

@@ -71,7 +71,7 @@ def test_projections_need_the_width_of_the_generator():
     loss, translator = CUT(pairs(32), width=4), AntialiasedTranslator(pairs(32), width=2, blocks=1)
     features = translator.features(torch.rand(2, 3, 32, 32))
     places = [torch.zeros(2, 1, dtype=torch.int64)] * 5
-    with pytest.raises(ValueError, match=r"4 channels .* 8 .*loss\.width"):
+    with pytest.raises(ValueError, match=r"\(3, 4, 8, 8, 8\) .*\(3, 8, 16, 16, 16\).*loss\.width"):
         loss.projections(features, places)
     vectors = load_named(CUT(pairs(32), width=2).projections, "F").float()(features, places)
     assert all(torch.allclose(vector.norm(dim=2), torch.ones(2, 1), atol=1e-5) for vector in vectors)

@@ -111,7 +111,7 @@ class AntialiasedTranslator(Generator):
         """
         places = (0, 4, 8, 12, 11 + min(5, self.blocks))
         found = []
-        for number, layer in enumerate(self.model[: places[-1] + 1]):
+        for number, layer in enumerate(list(self.model)[: places[-1] + 1]):
             images = layer(images)
             found += [images] * places.count(number)
         return found
@@ -144,21 +144,22 @@ class Projections(nn.Module):
 
     def __init__(self, channels: int, width: int):
         super().__init__()
+        self.widths = (channels, 2 * width, 4 * width, 4 * width, 4 * width)
         self.layers = nn.ModuleList(
-            nn.Sequential(nn.Linear(inputs, 256), nn.ReLU(), nn.Linear(256, 256))
-            for inputs in (channels, 2 * width, 4 * width, 4 * width, 4 * width)
+            nn.Sequential(nn.Linear(inputs, 256), nn.ReLU(), nn.Linear(256, 256)) for inputs in self.widths
         )
         initialize(self)
 
     def forward(self, features: list[Tensor], places: list[Tensor]) -> list[Tensor]:
         """Returns vectors (N, P, 256) of each layer at its places (N, P), numbered row by row."""
+        widths = tuple(feature.shape[1] for feature in features)
+        if widths != self.widths:
+            raise ValueError(
+                f"the generator's features have {widths} channels and not {self.widths}: "
+                "set loss.width to the width of the generator"
+            )
         found = []
         for layer, feature, place in zip(self.layers, features, places, strict=True):
-            if feature.shape[1] != layer[0].in_features:
-                raise ValueError(
-                    f"the generator's features have {feature.shape[1]} channels where {layer[0].in_features} are "
-                    "expected: set loss.width to the width of the generator"
-                )
             feature = feature.flatten(2).transpose(1, 2)
             found.append(unit(layer(feature.gather(1, place[:, :, None].expand(-1, -1, feature.shape[2])))))
         return found

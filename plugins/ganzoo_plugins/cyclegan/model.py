@@ -7,7 +7,7 @@ Followed: junyanz/pytorch-CycleGAN-and-pix2pix `models/networks.py`, `models/cyc
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -168,7 +168,7 @@ class Cycle(Loss):
             )
         shapes = {side: (count, image.height, image.width) for side, count in channels.items()}
         self.cycle, self.identity = cycle, identity
-        self.pools = nn.ModuleDict({side: Pool(pool, shape) for side, shape in shapes.items()}) if pool else None
+        self.pools = nn.ModuleDict({side: Pool(pool, shape) for side, shape in shapes.items() if pool})
 
     def generator(self, turn: Turn) -> dict[str, Tensor]:
         output, source = turn.real, turn["source"]
@@ -200,10 +200,11 @@ class Cycle(Loss):
 
     def pooled(self, side: Side, images: Tensor, turn: Turn) -> Tensor:
         """Returns images from the pool of this side, which every process feeds with the images of all."""
-        if self.pools is None:
+        if side not in self.pools:
             return images
         own = turn.uniform(2)
         chances = turn.gather(own)
-        exchanged = self.pools[side].exchange(turn.gather(images), chances)
+        pool = cast(Pool, self.pools[side])
+        exchanged = pool.exchange(turn.gather(images), chances)
         start = int((chances == own[0]).all(1).nonzero()[0])  # this process's rows among those of all
         return exchanged[start : start + len(own)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ class OfficialUNet(Layout):
         norm = "instance" if "model.model.0.bias" in shapes else "batch"
         size = (1 << halvings, 1 << halvings)
         image = SampleSpec(Field((last[1], *size)), {"source": Field((first[1], *size))})
-        options = {"width": first[0], "norm": norm}
+        options: dict[str, Any] = {"width": first[0], "norm": norm}
         with torch.device("meta"):
             ours = {name: tuple(value.shape) for name, value in UNet(image, **options).state_dict().items()}
         left_out = STATISTICS if norm == "instance" else STATISTICS[2:]  # files from before torch 0.4.1 count nothing

@@ -44,7 +44,8 @@ class TranslatorNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if self.training or not self.own:
             return super().forward(x)
-        return functional.group_norm(x, self.num_features, self.weight, self.bias, self.eps)
+        centred = x - x.detach().mean((2, 3), keepdim=True)  # as in InstanceNorm
+        return functional.group_norm(centred, self.num_features, self.weight, self.bias, self.eps)
 
 
 class TranslatorDropout(nn.Dropout):

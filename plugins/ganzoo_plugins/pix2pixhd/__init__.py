@@ -14,7 +14,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("pix2pixhd"),
             discriminator=Part("pix2pixhd"),
             loss=Part("pix2pixhd"),
-            sizes=Sizes(own=(512, 1024, 256), multiple=16, least=32, most=2048, square=False),
+            sizes=Sizes(own=(512,), multiple=16, least=64, most=2048, square=False),
             task="translation",
             inputs={"source": None},
             pairing="paired",

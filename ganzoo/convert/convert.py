@@ -94,9 +94,14 @@ def _unsaid(model: Model) -> str:
     """Says what no file of weights holds, so that a user compares it with the old code."""
     prior = str(model.config.generator.options.get("prior", "")) or "its own"
     latents = "standard normal" if type(model.generator).latent is Generator.latent else prior
+    taken = (
+        f"activations, strides and the prior of the latents ({latents})"
+        if model.config.latent_dim
+        else "activations and strides"
+    )
     return (
-        f"Not in the file, so taken as those of the part '{model.config.generator.name}': activations, strides and "
-        f"the prior of the latents ({latents}). Compare some images with those of the old code."
+        f"Not in the file, so taken as those of the part '{model.config.generator.name}': {taken}. "
+        "Compare some images with those of the old code."
     )
 
 
@@ -311,7 +316,12 @@ class _Conversion:
         sizes = [request.image_size] if request.image_size else self.variant.sizes
         channels = [request.channels] if request.channels else [3, 1]
         side: Literal["generator", "discriminator"] = "generator" if role == "generator" else "discriminator"
-        return [Match(part, ImageSpec(size, count, request.classes or 0), side) for size in sizes for count in channels]
+        specs = [ImageSpec(size, count, request.classes or 0) for size in sizes for count in channels]
+        sources = [dict.fromkeys(self.variant.inputs, spec.output) for spec in specs]
+        return [
+            Match(part, SampleSpec(spec.output, {**spec.inputs, **inputs}), side)
+            for spec, inputs in zip(specs, sources, strict=True)
+        ]
 
     def _built(self, match: Match) -> dict[str, Tensor]:
         """Returns the tensors of the network of a match, without memory for their numbers."""

@@ -18,6 +18,7 @@ def training(steps: int, decay_from: float) -> Training:
         batch_size=1,
         steps=steps,
         mirror=True,
+        load_ratio=286 / 256,
         schedules={"generator_lr": fall, "discriminator_lr": fall, "loss_lr": fall},
     )
 

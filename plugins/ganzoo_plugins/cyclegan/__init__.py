@@ -27,6 +27,7 @@ def register_variants(register: RegisterVariant) -> None:
                 batch_size=1,
                 steps=266_800,  # 200 epochs of horse2zebra, whose larger side has 1,334 images
                 mirror=True,
+                load_ratio=286 / 256,
                 schedules={
                     "generator_lr": Schedule(to_value=0.0, from_fraction=0.5),
                     "discriminator_lr": Schedule(to_value=0.0, from_fraction=0.5),

@@ -16,6 +16,7 @@ import torch
 
 from ganzoo.cli import main
 from ganzoo.registry.registry import registry
+from ganzoo.testing.subject import small_size
 
 SMALLEST = {
     "dcgan": (),
@@ -51,7 +52,7 @@ def words_for(workplace: Path, name: str, out: Path, steps: int, *more: str) -> 
     if variant.kind == "points":
         options = ["--checkpoint-every", "2", "--batch-size", "8", "--threads", "1", "--device", "cpu"]
         return ["train", name, "--data", "ring", "--steps", str(steps), "--out", str(out), *options, *more]
-    size = min(variant.sizes)
+    size = small_size(variant)
     data = (
         small.images(workplace / f"{size}.npz", 24, size)
         if not (workplace / f"{size}.npz").exists()
@@ -60,6 +61,10 @@ def words_for(workplace: Path, name: str, out: Path, steps: int, *more: str) -> 
     options = [word for option in SMALLEST.get(name, ()) for word in ("--set", f"discriminator.{option}")]
     options += ["--set", "generator.label_size=4"] if name == "lsgan-conditional" else []
     options += ["--set", "loss.width=8"] if name == "vae" else []
+    options += ["--set", "loss.width=4"] if variant.loss.name == "cut" else []
+    if variant.inputs:
+        other = small.images(workplace / f"{size}-other.npz", 20, size, seed=1)
+        options += ["--source", str(other) if variant.pairing == "independent" else "edges"]
     options += ["--set", "training.accumulate=2"] if variant.training.accumulate > 1 else []
     return small.arguments(data, out, *options, *more, "--checkpoint-every", "2", variant=name, steps=steps, size=size)
 

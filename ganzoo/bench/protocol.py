@@ -9,7 +9,7 @@ from typing import Any
 
 from ganzoo.bench.cells import Job
 from ganzoo.bench.row import differences
-from ganzoo.config.parts import KIND_OF, parts_of
+from ganzoo.config.parts import KIND_OF, conditions_of, parts_of
 from ganzoo.data import ImageData
 from ganzoo.errors import UsageError
 from ganzoo.metrics import named
@@ -87,7 +87,8 @@ def _measuring_plugins(job: Job, registry: Registry) -> dict[str, str]:
 
 def plugins_of(variant: Variant, registry: Registry) -> dict[str, str]:
     """Returns the versions of third-party plugins that a variant and its parts come from; empty if all are built in."""
-    parts = [(KIND_OF[path.partition(".")[0]], part.name) for path, part in parts_of(variant).items()]
+    named = {**parts_of(variant), **conditions_of(variant)}
+    parts = [(KIND_OF[path.partition(".")[0]], part.name) for path, part in named.items()]
     return _versions([("variants", variant.name), *parts], registry)
 
 

@@ -55,6 +55,8 @@ RUNS = {
     "condition": {"source": "mask", "settings": ["source.shape=half", "training.load_ratio=1.5"]},
     "the card's condition": {"variant": "enlarger", "source": None},
     "cut-outs": {"source": "composite"},
+    "rectangles": {"variant": "wide", "image_size": (8, 12), "settings": ["training.mirror=true"]},
+    "micro-batches": {"settings": ["training.accumulate=2", "training.load_ratio=1.5"]},
     "another size": {"variant": "translator", "source": "downscale", "image_size": 16},
 }
 
@@ -91,6 +93,17 @@ def test_the_configuration_says_where_the_sources_are_and_what_they_were(folder,
     run(folder, registry, out="paired")
     assert config(folder, "paired")["data"]["sources"]["fingerprint"] is None
     assert config(folder, "paired")["image"]["inputs"]["source"]["shape"] == [1, 8, 8]
+
+
+def test_smaller_sources_are_found_again(folder, registry):
+    for number in range(6):
+        noise(folder / "small" / f"{number}.png", number, (4, 4))
+    options = {"source": str(folder / "small"), "source_size": 4, "settings": ["training.load_ratio=1.25"]}
+    run(folder, registry, steps=2, **options)
+    facts = config(folder)
+    assert facts["data"]["sources"]["size"] == [4, 4] and facts["image"]["inputs"]["source"]["shape"] == [3, 4, 4]
+    run(folder, registry, resume=True)
+    assert small.steps_of(folder / "run")[0] == 4
 
 
 @pytest.mark.parametrize("variant", ["translator", "unpaired"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy
 from PIL import Image
 
-from ganzoo import Part, Training, Variant, hookimpl
+from ganzoo import Part, Sizes, Training, Variant, hookimpl
 from ganzoo.data.request import ConditionPart, DataRequest, load_data
 from ganzoo.registry.discovery import Plugin
 from ganzoo.registry.registry import Registry, registry
@@ -62,7 +62,7 @@ def translators() -> Registry:
     )
 
 
-def card(name: str, **fields) -> Variant:
+def card(name: str, sizes=(8, 16), **fields) -> Variant:
     return Variant(
         name=name,
         summary="Makes an output of a source.",
@@ -71,7 +71,7 @@ def card(name: str, **fields) -> Variant:
         generator=Part("translator"),
         discriminator=Part("judge"),
         loss=Part("pairs"),
-        sizes=(8, 16),
+        sizes=sizes,
         tags=("translation",),
         task="translation",
         training=Training(batch_size=2, steps=4),
@@ -83,6 +83,7 @@ def card(name: str, **fields) -> Variant:
 def register_variants(register):
     register(card("translator", inputs={"source": None}))
     register(card("unpaired", inputs={"source": None}, pairing="independent"))
+    register(card("wide", Sizes((8,), multiple=4, least=4, square=False), inputs={"source": None}))
     register(card("enlarger", inputs={"source": Part("downscale", {"factor": 2})}))
 
 

@@ -11,6 +11,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 LABELS = ("unused", "optional", "required")
 KINDS = ("image", "points", "class")  # of fields
 PAIRINGS = ("paired", "independent")
+ImageSize = int | tuple[int, int]  # pixels of a square, or (height, width)
 SHAPES = ("linear", "cosine", "exponential")  # of schedules
 OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}  # names in torch.optim
 
@@ -85,6 +86,11 @@ class SampleSpec:
         return self.width
 
     @property
+    def image_size(self) -> ImageSize:
+        """The size of the output as `ImageSpec` takes it: one number for squares, else (height, width)."""
+        return self.width if self.height == self.width else (self.height, self.width)
+
+    @property
     def extent(self) -> str:
         """The size of the output in words: "64 pixels", "48 x 64 pixels" or "2 numbers"."""
         if self.output.kind != "image":
@@ -101,10 +107,20 @@ class SampleSpec:
         return self.output.shape
 
 
-def ImageSpec(size: int, channels: int, classes: int = 0) -> SampleSpec:
-    """Returns the specification of square images of `size` pixels with 1 to 4 channels; `classes` 0 without labels."""
+def size_text(size: ImageSize) -> str:
+    """Writes a size as `--image-size` takes it: "64", or "48x64" for a height of 48 and a width of 64."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return str(width) if height == width else f"{height}x{width}"
+
+
+def ImageSpec(size: ImageSize, channels: int, classes: int = 0) -> SampleSpec:
+    """Returns the specification of square images of `size` pixels with 1 to 4 channels; `classes` 0 without labels.
+
+    `size` may also be (height, width).
+    """
     labels = {"label": Field((), "class", classes)} if classes else {}
-    return SampleSpec(Field((channels, size, size)), labels)
+    height, width = (size, size) if isinstance(size, int) else size
+    return SampleSpec(Field((channels, height, width)), labels)
 
 
 @dataclass(frozen=True)
@@ -150,13 +166,15 @@ class Sizes:
         rules = ["powers of two"] * self.powers + [f"multiples of {self.multiple}"] * (self.multiple > 0)
         return own + (f", and {' and '.join(rules)} from {self.least} to {self.most}" if rules else "")
 
+    def every(self) -> list[int]:
+        """Returns all supported sizes: its own, then those that the rule adds, from the smallest."""
+        steps = [1 << power for power in range(16)] if self.powers else []
+        steps += range(self.multiple, self.most + 1, self.multiple) if self.multiple else []
+        return [*self.own, *sorted({one for one in steps if one in self}.difference(self.own))]
+
     def nearest(self, size: int) -> int:
         """Returns the supported size that is closest to `size`, the smaller of two."""
-        steps = [1 << power for power in range(1, 16)] if self.powers else []
-        if self.multiple:
-            steps += [self.multiple * (size // self.multiple + more) for more in (0, 1)]
-            steps += [self.multiple * -(-self.least // self.multiple), self.multiple * (self.most // self.multiple)]
-        return min(sorted({*self.own, *(one for one in steps if one in self)}), key=lambda one: abs(one - size))
+        return min(sorted(self.every()), key=lambda one: abs(one - size))
 
 
 @dataclass(frozen=True)
@@ -325,6 +343,16 @@ class Variant:
         for tag in self.weights:  # names of variants are unique, so tags that begin with them are too
             if not tag.startswith(f"{self.name}.") or not NAME.fullmatch(tag):
                 raise ValueError(f"weights of variant '{self.name}' must be tagged '{self.name}.<what>', not {tag!r}")
+
+    @property
+    def size_rule(self) -> Sizes:
+        """The supported image sizes as a rule, which a tuple of sizes is too."""
+        return self.sizes if isinstance(self.sizes, Sizes) else Sizes(tuple(self.sizes))
+
+    def supports(self, height: int, width: int) -> bool:
+        """True if images of this height and width are among the supported sizes."""
+        rule = self.size_rule
+        return height in rule and width in rule and (height == width or not rule.square)
 
 
 RegisterVariant = Callable[[Variant], None]  # the argument of the hook register_variants

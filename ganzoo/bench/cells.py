@@ -124,8 +124,7 @@ def chosen_variants(patterns: Sequence[str], everything: bool, size: int | None,
             if trouble := _unscorable(variant):
                 log.info(f"left out: {trouble}")
             elif size is not None and size not in variant.sizes:
-                sizes = " or ".join(map(str, sorted(variant.sizes)))
-                log.info(f"left out: '{variant.name}' has {sizes} pixels, not {size}")
+                log.info(f"left out: '{variant.name}' has {variant.size_rule} pixels, not {size}")
             else:
                 found.setdefault(variant.name, variant)
     if not found:
@@ -144,7 +143,7 @@ def _unscorable(variant: Variant) -> str:
 
 def common_size(variants: Sequence[Variant], size: int | None) -> int:
     """Returns the pixels at which all variants are trained: `size`, or the first variant's first size that all have."""
-    known = "; ".join(f"{variant.name}: {', '.join(map(str, variant.sizes))}" for variant in variants)
+    known = "; ".join(f"{variant.name}: {variant.size_rule}" for variant in variants)
     wanted = [size] if size is not None else variants[0].sizes
     common = [pixels for pixels in wanted if all(pixels in variant.sizes for variant in variants)]
     if not common:

@@ -30,7 +30,7 @@ from ganzoo.files.text import quoted
 from ganzoo.metrics.features import Extractor, load_extractor, needs_classes, unsuited
 from ganzoo.models.load import load
 from ganzoo.registry.registry import Registry
-from ganzoo.variant import SampleSpec, Variant
+from ganzoo.variant import SampleSpec, Variant, size_text
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,8 @@ def plan_training(request: Request, registry: Registry) -> Planned:
     if len(budgets) != 1:
         raise UsageError("Every variant gets the same budget: give exactly one of --steps, --images and --minutes.")
     seeds = parse_seeds(request.seeds or "1")
+    if isinstance(options.image_size, tuple):
+        raise UsageError(f"A bench compares square images, not {size_text(options.image_size)}: give one number.")
     variants = chosen_variants(request.sources, request.everything, options.image_size, registry)
     size = common_size(variants, options.image_size)
     reference = request.reference or default_reference(options.data, registry, options.data_root)
@@ -276,6 +278,8 @@ def inspect_generator(source: str, registry: Registry) -> GeneratorInfo:
             f"{source} makes {'images of others' if model.image.sources else model.image.output.kind}, and a bench "
             "compares images of latents: measure it with `ganzoo apply` and `ganzoo score --paired`."
         )
+    if model.image.height != model.image.width:
+        raise UsageError(f"'{source}' generates images of {model.image.extent}, and a bench compares square ones.")
     cost = costs.macs(model.generator, model.latent(1), model.labels(1)) or 0
     return GeneratorInfo(model.variant, (model.image.size, model.image.channels), cost)
 

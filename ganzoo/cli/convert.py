@@ -41,7 +41,9 @@ from ganzoo.cli.types import VariantName
 @click.option(
     "--image-size", type=click.IntRange(1, 4096), help="Image size in pixels, if the tensors do not determine it."
 )
-@click.option("--channels", type=click.Choice(["1", "3"]), help="1 grey, 3 colour, if the tensors do not determine it.")
+@click.option(
+    "--channels", type=click.Choice(["1", "3", "4"]), help="1 grey, 3 RGB, 4 RGBA, if the tensors do not determine it."
+)
 @click.option("--classes", type=click.IntRange(1, 1_000_000), help="Number of classes of a conditional generator.")
 @click.option(
     "--set",

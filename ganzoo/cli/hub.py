@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ganzoo.cli.types import ImageSize
 from ganzoo.errors import UsageError
 from ganzoo.files.output_checks import check_new_folder
 from ganzoo.files.text import printable
@@ -129,10 +130,12 @@ def push(
 @click.command()
 @click.argument("words", nargs=-1)
 @click.option("--variant", help="Only models of this variant.")
-@click.option("--image-size", "size", type=click.IntRange(1), help="Only models of this image size in pixels.")
+@click.option("--image-size", "size", type=ImageSize(), help="Only models of this image size, as 64 or 48x64.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Maximum number of models.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def search(words: tuple[str, ...], variant: str | None, size: int | None, limit: int, as_json: bool) -> None:
+def search(
+    words: tuple[str, ...], variant: str | None, size: int | tuple[int, int] | None, limit: int, as_json: bool
+) -> None:
     """Search the Hugging Face Hub for ganzoo models.
 
     Lists the most downloaded models first.
@@ -149,13 +152,15 @@ def search(words: tuple[str, ...], variant: str | None, size: int | None, limit:
     if as_json:
         click.echo(json.dumps([asdict(model) for model in found], indent=2))
         return
-    rows = [
-        (m.name, m.variant or "-", f"{m.size}x{m.size}" if m.size else "-", str(m.downloads), m.modified or "-")
-        for m in found
-    ]
+    rows = [(m.name, m.variant or "-", _pixels(m.size), str(m.downloads), m.modified or "-") for m in found]
     table = [("name", "variant", "pixels", "downloads", "modified"), *rows] if rows else []
     widths = [max(len(row[column]) for row in table) for column in range(5)] if rows else []
     for row in table:
         click.echo(printable("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()))
     if not rows:
         click.echo("No model on the Hub matches.", err=True)
+
+
+def _pixels(size: int | tuple[int, int] | None) -> str:
+    """Returns "64x64" for 64, "48x64" for a height of 48 and a width of 64, and "-" for None."""
+    return "-" if size is None else "x".join(map(str, (size, size) if isinstance(size, int) else size))

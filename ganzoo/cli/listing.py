@@ -13,7 +13,7 @@ from ganzoo.cli.parts import PART_KINDS, list_parts, show_parts
 from ganzoo.cli.types import VariantName
 from ganzoo.errors import UsageError
 from ganzoo.registry.registry import Registry, registry
-from ganzoo.variant import Variant, Weights
+from ganzoo.variant import Variant, Weights, size_text
 
 
 @click.command("list")
@@ -68,12 +68,28 @@ def _row(found: Registry, variant: Variant) -> dict:
         "paper": variant.paper,
         "kind": variant.kind,
         "sizes": list(variant.sizes),
+        "size_rule": _size_rule(variant),
         "labels": variant.labels,
         "tags": list(variant.tags),
         "weights": sorted(variant.weights),
         "distribution": plugin.distribution,
         "version": plugin.version,
     }
+
+
+def _size_rule(variant: Variant) -> dict | None:
+    """Returns the sizes that a card's rule adds to its own; None for a card without a rule."""
+    rule = variant.size_rule
+    if not rule.powers and not rule.multiple:
+        return None
+    return {name: getattr(rule, name) for name in ("powers", "multiple", "least", "most", "square")}
+
+
+def _sizes(variant: Variant) -> str:
+    """Returns its own sizes, and the range of those that its rule adds: "32/64 px (16-256)"."""
+    rule = variant.size_rule
+    more = f" ({rule.least}-{rule.most})" if rule.powers or rule.multiple else ""
+    return "/".join(map(str, sorted(rule))) + " px" + more
 
 
 def _print_table(found: Registry, variants: list[Variant]) -> None:
@@ -83,7 +99,7 @@ def _print_table(found: Registry, variants: list[Variant]) -> None:
         (
             v.name,
             str(v.year),
-            "/".join(map(str, sorted(v.sizes))) + " px" if v.sizes else v.kind,
+            _sizes(v) if v.sizes else v.kind,
             " ".join(sorted(v.weights)),
             v.summary + _provider(found, v),
         )
@@ -137,13 +153,13 @@ def show(name: str, as_json: bool) -> None:
             name: f"computed by {part.name}" if part else f"comes with the data, {how}"
             for name, part in variant.inputs.items()
         }
-    click.echo(json.dumps(card, indent=2, default=str)) if as_json else _print_card(card)
+    click.echo(json.dumps(card, indent=2, default=str)) if as_json else _print_card(variant, card)
 
 
 def _weights(weights: Weights) -> dict:
     """Returns the image shape, location and license of a pretrained generator."""
     where = f"{weights.repo}@{weights.revision}" if weights.repo else weights.package_file
-    image = {"size": weights.image.size, "channels": weights.image.channels, "classes": weights.image.classes}
+    image = {"size": weights.image.image_size, "channels": weights.image.channels, "classes": weights.image.classes}
     return {
         "where": where,
         "embedded": weights.repo is None,
@@ -153,21 +169,21 @@ def _weights(weights: Weights) -> dict:
     }
 
 
-def _print_card(card: dict) -> None:
+def _print_card(variant: Variant, card: dict) -> None:
     click.secho(card["name"], fg="cyan", bold=True)
     click.echo(f"  {card['summary']}")
     click.echo(f"  paper     {card['paper']} ({card['year']})")
-    sizes = f"{' or '.join(map(str, card['sizes']))} pixels, grey or colour" if card["sizes"] else card["kind"]
+    apart = "" if variant.size_rule.square else ", height and width apart"
+    sizes = f"{variant.size_rule} pixels{apart}; grey, RGB or RGBA" if card["sizes"] else card["kind"]
     click.echo(f"  {'images' if card['sizes'] else 'samples':<8}  {sizes}; labels {card['labels']}")
     for name, origin in card.get("inputs", {}).items():
         click.echo(f"  {name:<8}  {origin}; --source gives another")
     click.echo(f"  tags      {', '.join(card['tags']) or '-'}")
     for number, (tag, facts) in enumerate(card["weights"].items() or {"-": None}.items()):
-        place = (
-            f"{facts['image']['size']} px, {'embedded' if facts['embedded'] else facts['where']}, {facts['license']}"
-            if facts
-            else ""
-        )
+        place = ""
+        if facts:
+            where = "embedded" if facts["embedded"] else facts["where"]
+            place = f"{size_text(facts['image']['size'])} px, {where}, {facts['license']}"
         click.echo(f"  {'' if number else 'weights':<8}  {tag}{f'  ({place})' if place else ''}")
     click.echo(f"  provider  {card['distribution']} {card['version']}")
     for path, part in card["parts"].items():

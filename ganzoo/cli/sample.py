@@ -133,7 +133,7 @@ def _write_grid(
 ) -> None:
     from ganzoo.files import pictures
 
-    pictures.check_sheet(count, 1, model.image.size)
+    pictures.check_sheet(count, 1, model.image.image_size)
     images = model.sample(count, label=label, **sampling)
     if columns is None and 2 <= model.image.classes <= 12 and label is None:
         columns = model.image.classes
@@ -143,7 +143,7 @@ def _write_grid(
 def _write_classes(model: Model, out: Path, count: int, *, label: None, **sampling: Any) -> None:
     from ganzoo.files import pictures
 
-    pictures.check_sheet(count * model.image.classes, count, model.image.size)
+    pictures.check_sheet(count * model.image.classes, count, model.image.image_size)
     sheet = pictures.enlarged(pictures.grid(model.each_class(count, **sampling), count))
     pictures.save_picture(pictures.with_rows_named(sheet, model.class_names), out)
 
@@ -216,7 +216,7 @@ def _write_interpolations(
 
     if columns < 2:
         raise UsageError("Interpolation needs at least two --columns, a start and an end.")
-    pictures.check_sheet(count * columns, columns, model.image.size)
+    pictures.check_sheet(count * columns, columns, model.image.image_size)
     pairs = model.latent(2 * count, seed, truncation).split(2)
     labels = model.labels(count, label)
     rows = [

@@ -313,7 +313,7 @@ class _Conversion:
         part, request = getattr(self.variant, role), self.request
         if part is None:
             raise UsageError(f"The variant {self.variant.name} has no {role}.")
-        sizes = [request.image_size] if request.image_size else self.variant.sizes
+        sizes = [request.image_size] if request.image_size else self.variant.size_rule.every()
         channels = [request.channels] if request.channels else [3, 1]
         side: Literal["generator", "discriminator"] = "generator" if role == "generator" else "discriminator"
         specs = [ImageSpec(size, count, request.classes or 0) for size in sizes for count in channels]
@@ -402,7 +402,8 @@ def _digest(path: Path) -> str:
 
 def _images(image: SampleSpec) -> str:
     classes = f" of {image.classes} classes" if image.classes else ""
-    return f"{image.size}×{image.size} {'colour' if image.channels == 3 else 'grey'} images{classes}"
+    colours = {1: "grey", 3: "colour", 4: "RGBA"}.get(image.channels, f"{image.channels}-channel")
+    return f"{image.size}×{image.size} {colours} images{classes}"
 
 
 def _options(match: Match) -> str:

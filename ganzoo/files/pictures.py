@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganzoo.errors import UsageError
 from ganzoo.files.atomic import write_atomically
+from ganzoo.variant import ImageSize, size_text
 
 LARGEST_SHEET = 178_956_970  # pixels: Pillow's MAX_IMAGE_PIXELS
 CHECKER = 8  # pixels of a square of the board behind images with alpha
@@ -105,12 +106,13 @@ def _over_board(picture: Any) -> Any:
     return to_pillow(to_uint8(opaque(image))[0])
 
 
-def check_sheet(images: int, columns: int, size: int) -> None:
+def check_sheet(images: int, columns: int, size: ImageSize) -> None:
     """UsageError if a sheet of so many images has more pixels than Pillow opens without a warning."""
-    pixels = math.ceil(images / columns) * columns * size**2
+    height, width = (size, size) if isinstance(size, int) else size
+    pixels = math.ceil(images / columns) * columns * height * width
     if pixels > LARGEST_SHEET:
         raise UsageError(
-            f"A sheet of {images:,} images of {size} pixels has {pixels / 1e6:,.0f} megapixels, at most "
+            f"A sheet of {images:,} images of {size_text(size)} pixels has {pixels / 1e6:,.0f} megapixels, at most "
             f"{LARGEST_SHEET / 1e6:,.0f}: ask for fewer (-n), or write a folder."
         )
 

@@ -39,7 +39,7 @@ class Extractor:
         if judge is None:
             return True
         try:
-            return bool(judge(ImageSpec(data.size, data.channels, len(data.classes)), data.classes))
+            return bool(judge(ImageSpec((data.height, data.width), data.channels, len(data.classes)), data.classes))
         except Exception as error:
             raise failure("extractor", self.name, error) from error
 

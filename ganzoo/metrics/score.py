@@ -35,6 +35,7 @@ from ganzoo.metrics.features import (
 from ganzoo.metrics.moments import Moments
 from ganzoo.models.model import Model
 from ganzoo.networks.precision import float32_by_default
+from ganzoo.variant import ImageSpec
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +62,11 @@ def score(
     images, metrics of classes are left out with a warning. UsageError if the real images do not have the model's shape,
     or no metric is left.
     """
-    if (real.size, real.channels) != (model.image.size, model.image.channels):
+    shape = (real.channels, real.height, real.width)
+    if shape != model.image.output.shape:
         raise UsageError(
-            f"The model's images have {model.image.size} pixels and {model.image.channels} channels, "
-            f"those of '{real.name}' {real.size} and {real.channels}: prepare the real images for the model."
+            f"The model's images have {model.image.extent} and {model.image.channels} channels, those of '{real.name}' "
+            f"{ImageSpec(shape[1:], shape[0]).extent} and {real.channels}: prepare the real images for the model."
         )
     metrics = _meaningful(metrics, extractor, real)
     needs = needs_of(metrics, extractor)

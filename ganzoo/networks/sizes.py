@@ -18,6 +18,22 @@ def doublings(size: int, *starts: int, least: int = 1) -> tuple[int, int]:
     raise ValueError(f"the image size must be {' ... or '.join(known)} ... pixels, not {size}")
 
 
+def rectangle_doublings(height: int, width: int, start: int = 4, least: int = 2) -> tuple[tuple[int, int], int]:
+    """Returns ((h, w), n) with height = h · 2ⁿ and width = w · 2ⁿ, h and w at least `start`, for the largest such n.
+
+    ValueError if n is less than `least`.
+    """
+    count = (min(height, width) // start).bit_length() - 1
+    while count >= least and (height % (1 << count) or width % (1 << count)):
+        count -= 1
+    unit = start << least
+    if count < least or height % unit or width % unit:
+        known = ", ".join(str(unit * times) for times in range(1, 9))
+        came = str(width) if height == width else f"{height} x {width}"
+        raise ValueError(f"height and width must be {known} ... pixels, not {came}")
+    return (height >> count, width >> count), count
+
+
 def halvings(size: int, end: int = 4, least: int = 2) -> list[int]:
     """Returns the sizes from `end` to `size`, each half of the next, rounded up: 4, 7, 14, 28.
 

@@ -15,9 +15,10 @@ from ganzoo.hub.errors import HubTarget
 from ganzoo.models.pull import REPOSITORY
 from ganzoo.publish.model_card import GENERIC, LIBRARY
 from ganzoo.registry.registry import registry
+from ganzoo.variant import ImageSize
 
 MOST = 1000
-RESOLUTION = re.compile(r"([1-9][0-9]{0,4})x\1")
+RESOLUTION = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
 TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -27,22 +28,25 @@ class Found:
 
     name: str
     variant: str | None
-    size: int | None
+    size: ImageSize | None
     downloads: int
     modified: str | None
 
 
-def search(words: str = "", *, variant: str | None = None, size: int | None = None, limit: int = 20) -> list[Found]:
+def search(
+    words: str = "", *, variant: str | None = None, size: ImageSize | None = None, limit: int = 20
+) -> list[Found]:
     """Returns at most `limit` models whose library is ganzoo, the most downloaded first.
 
-    `words` are searched in the names, `variant` is one variant, `size` one resolution in pixels. Raises UsageError,
-    HubError.
+    `words` are searched in the names, `variant` is one variant, `size` one resolution in pixels, or (height, width).
+    Raises UsageError, HubError.
     """
     if not 1 <= limit <= MOST:
         raise UsageError(f"limit is {limit}: ask for 1 to {MOST} models.")
     if variant is not None and not TAG.fullmatch(variant):
         raise UsageError(f"{quoted(variant)} is no name of a variant.")
-    wanted = [LIBRARY, *([variant] if variant else []), *([f"{size}x{size}"] if size else [])]
+    sides = (size, size) if isinstance(size, int) else size
+    wanted = [LIBRARY, *([variant] if variant else []), *(["x".join(map(str, sides))] if sides else [])]
 
     def ask() -> list[Found]:
         from huggingface_hub import HfApi
@@ -61,7 +65,8 @@ def _found(model: Any, known: set[str], variant: str | None) -> Found | None:
     if not isinstance(model.id, str) or not REPOSITORY.fullmatch(model.id):
         return None
     tags = [tag for tag in model.tags or [] if isinstance(tag, str) and TAG.fullmatch(tag)]
-    sizes = [int(match[1]) for tag in tags if (match := RESOLUTION.fullmatch(tag))]
+    found = [(int(match[1]), int(match[2])) for tag in tags if (match := RESOLUTION.fullmatch(tag))]
+    sizes: list[ImageSize] = [height if height == width else (height, width) for height, width in found]
     modified = model.last_modified
     return Found(
         name=model.id,

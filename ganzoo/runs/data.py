@@ -15,7 +15,7 @@ from ganzoo.data.sources import ArraySource, Data, EncodedSource, PairedSource, 
 from ganzoo.errors import UsageError
 from ganzoo.registry.registry import Registry
 from ganzoo.runs.request import Request
-from ganzoo.variant import Field, SampleSpec, Sizes, Variant
+from ganzoo.variant import Field, ImageSize, SampleSpec, Variant, size_text
 
 NAMED = 6
 
@@ -83,28 +83,24 @@ def check_sides(options: TrainOptions, variant: Variant) -> None:
         raise UsageError("Both sides of --pairs have one size: leave out --source-size.")
 
 
-def check_size(variant: Variant, size: int | tuple[int, int], registry: Registry) -> None:
+def check_size(variant: Variant, size: ImageSize, registry: Registry) -> None:
     """UsageError for a size that the variant does not draw."""
-    if isinstance(size, tuple) and size[0] != size[1]:
-        if not isinstance(variant.sizes, Sizes) or variant.sizes.square:
-            raise UsageError(f"Variant '{variant.name}' draws squares, not {size[0]} x {size[1]} pixels.")
-    for side in (size,) if isinstance(size, int) else size:
-        if side not in variant.sizes:
-            raise UsageError(_size_line(variant, side, registry))
+    if not variant.supports(*rectangle(size)):
+        raise UsageError(_size_line(variant, size, registry))
 
 
-def _size_line(variant: Variant, size: int, registry: Registry) -> str:
+def _size_line(variant: Variant, size: ImageSize, registry: Registry) -> str:
     """One line for a size that the variant has not: its nearest one, and the variants that have it."""
-    sizes = variant.sizes
-    if isinstance(sizes, Sizes):
-        nearest, drawn = sizes.nearest(size), str(sizes)
-    else:
-        nearest = min(sorted(sizes, reverse=True), key=lambda own: abs(own - size))
-        drawn = " or ".join(map(str, sorted(sizes)))
-    able = sorted(other.name for other in registry.variants() if size in other.sizes)
-    others = f"a variant that draws {size}: {', '.join(able[:NAMED])}" + (" ..." if len(able) > NAMED else "")
-    return f"Variant '{variant.name}' draws {drawn} pixels, not {size}: use --image-size {nearest}" + (
-        f", or {others}." if able else f"; no variant here draws {size}."
+    height, width = rectangle(size)
+    came, rule = size_text(size), variant.size_rule
+    nearest = size_text(rule.nearest(width) if rule.square else (rule.nearest(height), rule.nearest(width)))
+    able = sorted(other.name for other in registry.variants() if other.supports(height, width))
+    others = f"a variant that draws {came}: {', '.join(able[:NAMED])}" + (" ..." if len(able) > NAMED else "")
+    drawn = f"{rule} pixels, not {came}"
+    if rule.square and height != width:
+        drawn = f"squares, not {height} x {width} pixels"
+    return f"Variant '{variant.name}' draws {drawn}: use --image-size {nearest}" + (
+        f", or {others}." if able else f"; no variant here draws {came}."
     )
 
 

@@ -208,7 +208,7 @@ def test_patterns_leave_out_what_cannot_draw_the_size():
     assert [variant.name for variant in found] == ["vae", "wgan-gp", "wgan-gp-resnet-64"]
     assert told == [
         "left out: 'wgan-gp-mnist' has 28 pixels, not 64",
-        "left out: 'wgan-gp-resnet' has 32 pixels, not 64",
+        "left out: 'wgan-gp-resnet' has 32, and powers of two from 16 to 32 pixels, not 64",
     ]
     assert common_size(found, None) == 64
     with pytest.raises(UsageError, match="No variant matches 'wgn\\*'"):

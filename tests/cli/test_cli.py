@@ -181,7 +181,7 @@ WRONG = {
     "no variant": (2, "Say what to train and on what", ["train", "--out", "{new}"]),
     "data": (2, "absent.npz", ["train", "dcgan", "--data", "absent.npz", "--out", "{new}"]),
     "data kind": (2, "text.txt", ["train", "dcgan", "--data", "{place}/text.txt", "--out", "{new}"]),
-    "size": (2, "draws 32 or 64 pixels, not 48", [*TRAIN, "--image-size", "48"]),
+    "size": (2, "draws 64, 32, and multiples of 16 from 16 to 256 pixels, not 40", [*TRAIN, "--image-size", "40"]),
     "huge batch": (2, "1000", [*TRAIN, "--batch-size", "1000"]),
     "batch of none": (2, "'--batch-size'", [*TRAIN, "--batch-size", "0"]),
     "seed": (2, "'--seed'", [*TRAIN, "--seed", "99999999999999999999"]),

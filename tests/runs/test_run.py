@@ -385,7 +385,10 @@ EARLY = {
     "labels that are not taken": (["--conditional"], "'dcgan' takes no labels: leave out --conditional"),
     "batch": (["--batch-size", "50"], "Batches of 50 cannot be drawn from 48 images of 'grey': use --batch-size 48"),
     "steps and images": (["--images", "8"], "--steps or --images, not both"),
-    "size": (["--image-size", "128"], "'dcgan' draws 32 or 64 pixels, not 128: use --image-size 64; no variant"),
+    "size": (
+        ["--image-size", "101"],
+        "multiples of 16 from 16 to 256 pixels, not 101: use --image-size 96; no variant",
+    ),
     "augmentation": (
         ["--with", "ada", "--set", "loss=wasserstein-clipped"],
         "'wasserstein-clipped' states no boundary",

@@ -90,7 +90,7 @@ def test_shapes_and_range(name, channels):
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("wgan-gp", 24), ("wgan-gp", 8), ("wgan-gp-resnet", 64), ("wgan-gp-resnet-64", 32)]
+    ("name", "size"), [("wgan-gp", 24), ("wgan-gp", 8), ("wgan-gp-resnet", 48), ("wgan-gp-resnet-64", 40)]
 )
 def test_sizes_that_the_networks_cannot_reach_are_refused(name, size):
     for kind in ("generators", "discriminators"):

@@ -1,6 +1,6 @@
 """AC-GAN (Odena, Olah and Shlens 2016): the paper's CIFAR-10 networks; no official code was published."""
 
-from ganzoo import Part, Register, RegisterVariant, Training, Variant, hookimpl
+from ganzoo import Part, Register, RegisterVariant, Sizes, Training, Variant, hookimpl
 
 
 @hookimpl
@@ -14,7 +14,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("acgan"),
             discriminator=Part("acgan"),
             loss=Part("auxiliary-classifier"),
-            sizes=(32, 28, 64),
+            sizes=Sizes((32, 28, 64), powers=True, least=16, most=256),
             labels="required",
             tags=("conditional", "convolutional"),
             training=Training(

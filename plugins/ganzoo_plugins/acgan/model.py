@@ -2,7 +2,8 @@
 
 Followed: the paper, appendix (CIFAR-10, 32 px); for what it leaves open, clvrai/ACGAN-PyTorch, whose discriminator is
 the same: no bias in convolutions, padding of one pixel on every side. 28 and 64 px are ganzoo's adaptation: the same
-layers with the odd pixel cropped, or one stage more, twice as wide.
+layers with the odd pixel cropped, or one stage more, twice as wide; 128 and 256 px have further stages as wide as that
+one, 16 px one stage less.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from torch.nn import functional
 from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator, Reshape, halvings
+
+GENERATOR_WIDEST, DISCRIMINATOR_WIDEST = 8, 128  # times the width, as 64 px have: more would be billions of weights
 
 
 def require_labels(image: SampleSpec) -> None:
@@ -66,7 +69,7 @@ class ACGANGenerator(Generator):
         require_labels(image)
         sizes = halvings(image.size)
         self.latent_dim, self.classes = latent_dim, image.classes
-        widths = [width * 2**i for i in reversed(range(len(sizes) - 1))]
+        widths = [width * min(2**i, GENERATOR_WIDEST) for i in reversed(range(len(sizes) - 1))]
         layers: list[nn.Module] = [
             nn.Linear(latent_dim + image.classes, widths[0] * 16),
             nn.ReLU(),
@@ -94,7 +97,7 @@ class ACGANDiscriminator(nn.Module):
         super().__init__()
         require_labels(image)
         stages = len(halvings(image.size)) - 1
-        widths = [image.channels] + [width * 2**i for i in range(2 * stages)]
+        widths = [image.channels] + [width * min(2**i, DISCRIMINATOR_WIDEST) for i in range(2 * stages)]
         layers: list[nn.Module] = []
         for number, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False)):
             layers += [nn.Conv2d(narrow, wide, 3, 1 if number % 2 else 2, 1, bias=False)]

@@ -1,6 +1,6 @@
 """BEGAN (Berthelot, Schumm and Metz 2017), after carpedm20/BEGAN-tensorflow; the authors published no code."""
 
-from ganzoo import Part, Register, RegisterVariant, Schedule, Training, Variant, hookimpl
+from ganzoo import Part, Register, RegisterVariant, Schedule, Sizes, Training, Variant, hookimpl
 
 HALVINGS = Schedule(to_value=2e-5, to_fraction=0.4, shape="exponential")
 
@@ -16,7 +16,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("began"),
             discriminator=Part("began"),
             loss=Part("began"),
-            sizes=(64, 32, 28),
+            sizes=Sizes((64, 32, 28), powers=True, least=16, most=256),
             tags=("unconditional", "convolutional", "autoencoder", "energy"),
             training=Training(
                 optimizer="adam",

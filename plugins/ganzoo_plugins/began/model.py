@@ -1,7 +1,8 @@
 """The networks and the loss of BEGAN.
 
 Followed: carpedm20/BEGAN-tensorflow `models.py` and `trainer.py`, which agree with the paper's table of layers and
-generate 64 and 32 px. 28 px is ganzoo's adaptation, with a start of 7×7 instead of 8×8.
+generate 64 and 32 px. 128 and 256 px have a stage more each, as the paper says; 16 px, with one less, and 28 px, with
+a start of 7×7 instead of 8×8, are ganzoo's adaptation.
 """
 
 from __future__ import annotations

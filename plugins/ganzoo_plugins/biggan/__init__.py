@@ -1,6 +1,6 @@
 """BigGAN (Brock, Donahue and Simonyan 2018), after ajbrock/BigGAN-PyTorch: settings for ImageNet and CIFAR-10."""
 
-from ganzoo import Part, Register, RegisterVariant, Training, Variant, hookimpl
+from ganzoo import Part, Register, RegisterVariant, Sizes, Training, Variant, hookimpl
 
 PAPER = "https://arxiv.org/abs/1809.11096"
 TAGS = ("conditional", "resnet", "residual", "hinge", "spectral-norm", "projection")
@@ -24,7 +24,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("biggan"),
             discriminator=Part("biggan"),
             loss=hinge(1),
-            sizes=(64, 32),
+            sizes=Sizes((64, 32), powers=True, least=16, most=256),
             labels="required",
             tags=(*TAGS, "attention"),
             training=Training(
@@ -50,7 +50,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("biggan", {**plain, "latent_dim": 128, "hierarchical": False, "shared_dim": 0}),
             discriminator=Part("biggan", plain),
             loss=hinge(4),
-            sizes=(32, 64),
+            sizes=Sizes((32, 64), powers=True, least=16, most=256),
             labels="required",
             tags=TAGS,
             training=Training(

@@ -12,7 +12,7 @@ from torch import Tensor
 from ganzoo import ImageSpec, Part, SampleSpec
 from ganzoo.layouts import Layout, Match, Shapes
 
-from .model import GENERATOR, BigGANDiscriminator, BigGANGenerator
+from .model import DISCRIMINATOR, GENERATOR, BigGANDiscriminator, BigGANGenerator
 
 LAYERS = {"conv1": "convolution1", "conv2": "convolution2", "conv_sc": "shortcut", "bn1": "norm1", "bn2": "norm2"}
 ATTENTION = {"theta": "query", "phi": "key", "g": "value", "o": "output", "gamma": "scale"}
@@ -59,10 +59,10 @@ def our_name(name: str, role: str) -> str:
 
 
 class AjbrockBigGAN(Layout):
-    """`G_ema.pth`, `G.pth` and `D.pth` of the official PyTorch code, 32 and 64 px, with any kind of embedding."""
+    """`G_ema.pth`, `G.pth` and `D.pth` of the official PyTorch code, 32 to 256 px, with any kind of embedding."""
 
     variants = ("biggan", "biggan-cifar")
-    summary = "ajbrock/BigGAN-PyTorch, 32 and 64 px (G, G_ema and D)"
+    summary = "ajbrock/BigGAN-PyTorch, 32 to 256 px (G, G_ema and D)"
 
     def recognize(self, shapes: Shapes) -> Match | None:
         match = self._generator(shapes) or self._discriminator(shapes)
@@ -105,11 +105,12 @@ class AjbrockBigGAN(Layout):
 
     def _discriminator(self, shapes: Shapes) -> Match | None:
         first, table = shapes.get("blocks.0.0.conv1.weight", ()), shapes.get("embed.weight", ())
-        size = {4: 32, 5: 64}.get(sum(1 for name in shapes if re.fullmatch(r"blocks\.\d\.0\.conv1\.weight", name)))
+        blocks = sum(1 for name in shapes if re.fullmatch(r"blocks\.\d\.0\.conv1\.weight", name))
+        size = {len(times): size for size, (times, _) in DISCRIMINATOR.items()}.get(blocks)
         if size is None or len(first) != 4 or first[1] not in (1, 3) or len(table) != 2:
             return None
         attention = self._attention(shapes, lambda number: max(size >> number + 1, 16 if size == 32 else 4))
-        options = {"width": first[0] // (4 if size == 32 else 1), "attention": attention}
+        options = {"width": first[0] // DISCRIMINATOR[size][0][0], "attention": attention}
         return Match(Part("biggan", options), ImageSpec(size, first[1], table[0]), role="discriminator")
 
     @staticmethod

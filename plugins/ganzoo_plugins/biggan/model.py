@@ -1,7 +1,7 @@
 """The networks of BigGAN.
 
-Followed: ajbrock/BigGAN-PyTorch, `BigGAN.py`, `layers.py`, at 32 and 64 pixels. The loss is the hinge loss of `sngan`;
-`utils.ortho` is the regularizer `orthogonal`.
+Followed: ajbrock/BigGAN-PyTorch, `BigGAN.py`, `layers.py`, from 32 to 256 pixels. The loss is the hinge loss of
+`sngan`; `utils.ortho` is the regularizer `orthogonal`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,21 @@ from ganzoo.networks.normalization import (
 )
 from ganzoo.networks.residual import DiscriminatorBlock, GeneratorBlock, SelfAttention
 
-GENERATOR = {32: (4, 4, 4, 4), 64: (16, 16, 8, 4, 2)}
-DISCRIMINATOR = {32: ((4, 4, 4, 4), 2), 64: ((1, 2, 4, 8, 16), 4)}
+# Times the width: `G_arch` and `D_arch`, with the number of halvings. 16 px are ganzoo's: 32 px with one stage less.
+GENERATOR = {
+    16: (4, 4, 4),
+    32: (4, 4, 4, 4),
+    64: (16, 16, 8, 4, 2),
+    128: (16, 16, 8, 4, 2, 1),
+    256: (16, 16, 8, 8, 4, 2, 1),
+}
+DISCRIMINATOR = {
+    16: ((4, 4, 4), 1),
+    32: ((4, 4, 4, 4), 2),
+    64: ((1, 2, 4, 8, 16), 4),
+    128: ((1, 2, 4, 8, 16, 16), 5),
+    256: ((1, 2, 4, 8, 8, 16, 16), 6),
+}
 EPSILON = 1e-5
 
 
@@ -51,9 +64,9 @@ def initialize(module: nn.Module, kind: str) -> None:
 
 
 def check(image: SampleSpec) -> None:
-    """Raises ValueError unless the images have labels and one of the two sizes."""
+    """Raises ValueError unless the images have labels and a size of the tables."""
     if image.size not in GENERATOR:
-        raise ValueError(f"BigGAN's networks here are for {' and '.join(map(str, GENERATOR))} pixels, not {image.size}")
+        raise ValueError(f"BigGAN's networks here are for {', '.join(map(str, GENERATOR))} pixels, not {image.size}")
     if not image.classes:
         raise ValueError("BigGAN is class-conditional and needs labelled images, not 0 classes")
 
@@ -61,9 +74,9 @@ def check(image: SampleSpec) -> None:
 def attention_size(image: SampleSpec, attention: int | None) -> int:
     """Returns the image size at which attention is, in pixels; 0 for none.
 
-    Unless given, it is half the image's size from 64 pixels on, and 0 below.
+    Unless given, it is 64, or 32 in images of 64 pixels, and 0 in smaller ones.
     """
-    return (image.size // 2 if image.size >= 64 else 0) if attention is None else attention
+    return (min(64, image.size // 2) if image.size >= 64 else 0) if attention is None else attention
 
 
 class BigGANGenerator(Generator):
@@ -72,7 +85,7 @@ class BigGANGenerator(Generator):
     `hierarchical` splits the latent into equal chunks, one for the start and one for each block; `latent_dim` loses the
     remainder, as in the official code. `shared_dim` is the size of the class embedding that all blocks share; with 0
     each norm has its own table per class and receives no chunk. `attention` is the image size in pixels after which
-    attention follows (0: none; None: half the image from 64 px on).
+    attention follows (0: none; None: 64, at 64 px 32, below none).
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """CGAN (Mirza and Osindero 2014): the paper's MNIST experiment; no official code was published."""
 
-from ganzoo import ImageSpec, Part, Register, RegisterVariant, Schedule, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Schedule, Sizes, Training, Variant, Weights, hookimpl
 
 STEPS = 250 * 500  # epochs of 50,000 images in batches of 100
 
@@ -17,7 +17,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("cgan"),
             discriminator=Part("cgan"),
             loss=Part("gan"),
-            sizes=(28, 32),
+            sizes=Sizes((28, 32), multiple=4, least=16, most=128, square=False),
             labels="required",
             tags=("conditional", "mlp"),
             training=Training(

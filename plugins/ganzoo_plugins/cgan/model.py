@@ -71,9 +71,9 @@ class CGANGenerator(UniformGenerator):
                 nn.Dropout(dropout),
             ],
             *[
-                nn.Linear(width, image.channels * image.size**2),
+                nn.Linear(width, image.channels * image.height * image.width),
                 nn.Sigmoid(),
-                Reshape(image.channels, image.size, image.size),
+                Reshape(image.channels, image.height, image.width),
             ],
         )
         self.initialize(math.sqrt(50 / label_width) if label_reach is None else label_reach)
@@ -125,7 +125,7 @@ class CGANDiscriminator(nn.Module):
         super().__init__()
         check_labels(image)
         self.classes = image.classes
-        self.from_image = Maxout(image.channels * image.size**2, units, pieces)
+        self.from_image = Maxout(image.channels * image.height * image.width, units, pieces)
         self.from_label = Maxout(image.classes, label_units, label_pieces)
         self.main = nn.Sequential(
             *[nn.Dropout(dropout), Maxout(units + label_units, joint_units, joint_pieces)],

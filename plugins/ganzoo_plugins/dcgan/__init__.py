@@ -1,6 +1,6 @@
 """DCGAN (Radford, Metz and Chintala 2015), after pytorch/examples `dcgan/main.py`, and the authors' own generator."""
 
-from ganzoo import ImageSpec, Part, Register, RegisterVariant, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Sizes, Training, Variant, Weights, hookimpl
 
 
 @hookimpl
@@ -14,7 +14,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("dcgan"),
             discriminator=Part("dcgan"),
             loss=Part("non-saturating"),
-            sizes=(64, 32),
+            sizes=Sizes((64, 32), multiple=16, least=16, most=256, square=False),
             tags=("unconditional", "convolutional"),
             training=Training(
                 optimizer="adam",

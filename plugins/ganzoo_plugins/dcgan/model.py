@@ -1,7 +1,8 @@
 """The networks and the loss of DCGAN.
 
 Followed: pytorch/examples `dcgan/main.py`, which at 64 px and 3 channels has 3,576,704 and 2,765,568 parameters. Other
-sizes (any power of two from 16) are ganzoo's adaptation: one stage fewer or more, so 32 px leaves out the widest stage.
+sizes (multiples of 16, height and width apart) are ganzoo's adaptation: one stage fewer or more, so 32 px leaves out
+the widest stage, and a start that is not 4×4 where doubling does not lead back to 4 pixels.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from torch.nn import functional
 
 from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
-from ganzoo.networks import Generator, doublings
+from ganzoo.networks import Generator, rectangle_doublings
 
 
 def initialize(module: nn.Module) -> None:
@@ -36,9 +37,9 @@ class DCGANGenerator(Generator):
     def __init__(self, image: SampleSpec, latent_dim: int = 100, width: int = 64):
         super().__init__()
         self.latent_dim = latent_dim
-        _, stages = doublings(image.size, 4, least=2)
+        start, stages = rectangle_doublings(image.height, image.width)
         widths = [width * 2**i for i in reversed(range(stages))]
-        layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, widths[0], 4, 1, 0, bias=False)]
+        layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, widths[0], start, 1, 0, bias=False)]
         for wide, narrow in zip(widths, widths[1:], strict=False):
             layers += [nn.BatchNorm2d(wide), nn.ReLU(True), nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False)]
         layers += [
@@ -62,12 +63,12 @@ class DCGANDiscriminator(nn.Module):
 
     def __init__(self, image: SampleSpec, width: int = 64):
         super().__init__()
-        _, stages = doublings(image.size, 4, least=2)
+        end, stages = rectangle_doublings(image.height, image.width)
         widths = [width * 2**i for i in range(stages)]
         layers: list[nn.Module] = [nn.Conv2d(image.channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
         for narrow, wide in zip(widths, widths[1:], strict=False):
             layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2, True)]
-        layers += [nn.Conv2d(widths[-1], 1, 4, 1, 0, bias=False)]
+        layers += [nn.Conv2d(widths[-1], 1, end, 1, 0, bias=False)]
         self.main = nn.Sequential(*layers)
         initialize(self)
 

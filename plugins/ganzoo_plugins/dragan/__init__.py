@@ -1,6 +1,6 @@
 """DRAGAN (Kodali et al. 2017): the notebook of kodalinaveen3/DRAGAN, and its loss on DCGAN's networks."""
 
-from ganzoo import Part, Register, RegisterVariant, Training, Variant, hookimpl
+from ganzoo import Part, Register, RegisterVariant, Sizes, Training, Variant, hookimpl
 
 PAPER = "https://arxiv.org/abs/1705.07215"
 
@@ -24,7 +24,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("dragan"),
             discriminator=Part("dragan"),
             loss=Part("dragan", {"unit_range": True}),
-            sizes=(28, 32),
+            sizes=Sizes((28, 32), multiple=4, least=16, most=128, square=False),
             tags=("unconditional", "mlp", "gradient-penalty"),
             training=training,
         )
@@ -38,7 +38,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("dcgan"),
             discriminator=Part("dragan-dcgan"),
             loss=Part("dragan"),
-            sizes=(64, 32),
+            sizes=Sizes((64, 32), multiple=16, least=16, most=256, square=False),
             tags=("unconditional", "convolutional", "gradient-penalty"),
             training=training,
         )

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Turn, squared_gradient_norm
-from ganzoo.networks import LeakyReLU, Reshape, UniformGenerator, doublings
+from ganzoo.networks import LeakyReLU, Reshape, UniformGenerator, rectangle_doublings
 
 TINY = 1e-12
 
@@ -33,7 +33,8 @@ class DRAGANGenerator(UniformGenerator):
     def __init__(self, image: SampleSpec, latent_dim: int = 100, width: int = 128):
         super().__init__()
         self.latent_dim = latent_dim
-        pixels, shape = image.channels * image.size**2, (image.channels, image.size, image.size)
+        shape = image.channels, image.height, image.width
+        pixels = math.prod(shape)
         self.main = nn.Sequential(
             nn.Linear(latent_dim, width), nn.ReLU(), nn.Linear(width, pixels), nn.Sigmoid(), Reshape(*shape)
         )
@@ -49,7 +50,10 @@ class DRAGANDiscriminator(nn.Module):
     def __init__(self, image: SampleSpec, width: int = 128):
         super().__init__()
         self.main = nn.Sequential(
-            nn.Flatten(), nn.Linear(image.channels * image.size**2, width), LeakyReLU(0.0), nn.Linear(width, 1)
+            nn.Flatten(),
+            nn.Linear(image.channels * image.height * image.width, width),
+            LeakyReLU(0.0),
+            nn.Linear(width, 1),
         )
         initialize(self)
 
@@ -65,12 +69,12 @@ class ConvolutionalDiscriminator(nn.Module):
 
     def __init__(self, image: SampleSpec, width: int = 64):
         super().__init__()
-        _, stages = doublings(image.size, 4, least=2)
+        end, stages = rectangle_doublings(image.height, image.width)
         widths = [image.channels] + [width * 2**i for i in range(stages)]
         layers: list[nn.Module] = []
         for narrow, wide in zip(widths, widths[1:], strict=False):
             layers += [nn.Conv2d(narrow, wide, 4, 2, 1), LeakyReLU(0.2)]
-        self.main = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4))
+        self.main = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, end))
         for layer in self.main:
             if isinstance(layer, nn.Conv2d):
                 nn.init.normal_(layer.weight, 0.0, 0.02)

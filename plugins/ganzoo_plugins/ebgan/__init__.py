@@ -1,6 +1,6 @@
 """EBGAN (Zhao, Mathieu and LeCun 2016): an autoencoder's error as energy. There is no official code."""
 
-from ganzoo import Part, Register, RegisterVariant, Training, Variant, hookimpl
+from ganzoo import Part, Register, RegisterVariant, Sizes, Training, Variant, hookimpl
 
 
 @hookimpl
@@ -14,7 +14,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("dcgan"),
             discriminator=Part("ebgan"),
             loss=Part("ebgan"),
-            sizes=(32, 64),
+            sizes=Sizes((32, 64), multiple=16, least=16, most=256, square=False),
             tags=("unconditional", "convolutional", "autoencoder", "energy"),
             training=Training(
                 optimizer="adam",

@@ -6,6 +6,8 @@ of the widespread port hwalsuklee/tensorflow-generative-model-collections for MN
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -25,14 +27,14 @@ class EnergyAutoencoder(nn.Module):
 
     def __init__(self, image: SampleSpec, width: int = 64, code_size: int = 32):
         super().__init__()
-        if image.size % 2:
-            raise ValueError(f"EBGAN's autoencoder halves the image: its size must be even, not {image.size}")
-        side = image.size // 2
-        features = width * side**2
+        if image.height % 2 or image.width % 2:
+            raise ValueError(f"EBGAN's autoencoder halves the image: its size must be even, not {image.extent}")
+        half = width, image.height // 2, image.width // 2
+        features = math.prod(half)
         self.encoder = nn.Sequential(
             nn.Conv2d(image.channels, width, 4, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(features, code_size)
         )
-        start = [nn.Linear(code_size, features), nn.BatchNorm1d(features), nn.ReLU(), Reshape(width, side, side)]
+        start = [nn.Linear(code_size, features), nn.BatchNorm1d(features), nn.ReLU(), Reshape(*half)]
         self.decoder = nn.Sequential(*start, nn.ConvTranspose2d(width, image.channels, 4, 2, 1), nn.Sigmoid())
         self.apply(initialize)
 

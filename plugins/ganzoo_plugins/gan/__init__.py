@@ -1,6 +1,6 @@
 """GAN (Goodfellow et al. 2014): the MNIST experiment of goodfeli/adversarial, and present-day perceptrons."""
 
-from ganzoo import ImageSpec, Part, Register, RegisterVariant, Schedule, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Schedule, Sizes, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/1406.2661"
 EPOCHS, UPDATES = 250, 500  # of 50,000 images in batches of 100
@@ -18,7 +18,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("gan"),
             discriminator=Part("gan"),
             loss=Part("gan"),
-            sizes=(28, 32),
+            sizes=Sizes((28, 32), multiple=4, least=16, most=128, square=False),
             tags=("unconditional", "mlp"),
             training=Training(
                 optimizer="sgd",
@@ -52,7 +52,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("mlp"),
             discriminator=Part("mlp"),
             loss=Part("non-saturating"),
-            sizes=(28, 32),
+            sizes=Sizes((28, 32), multiple=4, least=16, most=128, square=False),
             tags=("unconditional", "mlp", "modern"),
             training=Training(
                 optimizer="adam", optimizer_options={"betas": (0.5, 0.999)}, batch_size=64, steps=100_000

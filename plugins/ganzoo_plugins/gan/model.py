@@ -40,9 +40,9 @@ class GANGenerator(UniformGenerator):
         self.main = nn.Sequential(
             *[nn.Linear(latent_dim, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()],
             *[
-                nn.Linear(width, image.channels * image.size**2),
+                nn.Linear(width, image.channels * image.height * image.width),
                 nn.Sigmoid(),
-                Reshape(image.channels, image.size, image.size),
+                Reshape(image.channels, image.height, image.width),
             ],
         )
         initialize(self, 0.05)
@@ -67,7 +67,11 @@ class GANDiscriminator(nn.Module):
     ):
         super().__init__()
         self.main = nn.Sequential(
-            *[nn.Flatten(), nn.Dropout(input_dropout), Maxout(image.channels * image.size**2, units, pieces)],
+            *[
+                nn.Flatten(),
+                nn.Dropout(input_dropout),
+                Maxout(image.channels * image.height * image.width, units, pieces),
+            ],
             *[nn.Dropout(dropout), Maxout(units, units, pieces), nn.Dropout(dropout), nn.Linear(units, 1)],
         )
         initialize(self, 0.005)
@@ -97,8 +101,8 @@ class PerceptronGenerator(Generator):
             layers += [nn.Linear(inputs, outputs)]
             layers += [nn.BatchNorm1d(outputs)] if normalize and number else []
             layers += [nn.LeakyReLU(slope)]
-        layers += [nn.Linear([latent_dim, *hidden][-1], image.channels * image.size**2), nn.Tanh()]
-        self.main = nn.Sequential(*layers, Reshape(image.channels, image.size, image.size))
+        layers += [nn.Linear([latent_dim, *hidden][-1], image.channels * image.height * image.width), nn.Tanh()]
+        self.main = nn.Sequential(*layers, Reshape(image.channels, image.height, image.width))
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         return self.main(latent)
@@ -109,7 +113,7 @@ class PerceptronDiscriminator(nn.Module):
 
     def __init__(self, image: SampleSpec, hidden: tuple[int, ...] = (512, 256), slope: float = 0.2):
         super().__init__()
-        sizes = [image.channels * image.size**2, *hidden]
+        sizes = [image.channels * image.height * image.width, *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
         for inputs, outputs in zip(sizes, hidden, strict=False):
             layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(slope)]

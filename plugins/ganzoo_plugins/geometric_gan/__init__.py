@@ -1,6 +1,6 @@
 """Geometric GAN (Lim and Ye 2017), the first GAN with the hinge loss, after lim0606/pytorch-geometric-gan."""
 
-from ganzoo import Part, Register, RegisterVariant, Training, Variant, hookimpl
+from ganzoo import Part, Register, RegisterVariant, Sizes, Training, Variant, hookimpl
 
 
 @hookimpl
@@ -14,7 +14,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("dcgan"),
             discriminator=Part("dcgan"),
             loss=Part("geometric"),
-            sizes=(64, 32),
+            sizes=Sizes((64, 32), multiple=16, least=16, most=256, square=False),
             tags=("unconditional", "convolutional", "hinge"),
             training=Training(
                 optimizer="rmsprop", generator_lr=2e-4, discriminator_lr=2e-4, batch_size=64, steps=50 * 3166

@@ -1,6 +1,6 @@
 """InfoGAN (Chen et al. 2016): the MNIST experiment of openai/InfoGAN."""
 
-from ganzoo import ImageSpec, Part, Register, RegisterVariant, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Sizes, Training, Variant, Weights, hookimpl
 
 
 @hookimpl
@@ -14,7 +14,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("infogan"),
             discriminator=Part("infogan"),
             loss=Part("infogan"),
-            sizes=(28, 32, 64),
+            sizes=Sizes((28, 32, 64), powers=True, least=32, most=256),
             tags=("unconditional", "convolutional", "disentangled"),
             training=Training(
                 optimizer="adam",

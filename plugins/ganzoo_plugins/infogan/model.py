@@ -1,9 +1,9 @@
 """The networks and the loss of InfoGAN.
 
 Followed: openai/InfoGAN, `models/regularized_gan.py`, `algos/infogan_trainer.py`, `misc/distributions.py` and
-`launchers/run_mnist_exp.py`, 28 px. At 32 and 64 px the networks are ganzoo's adaptation: 32 px start at 8×8 pixels, 64
-px have one stage more, twice as wide. Linear features are ordered channel first, there channel last. The paper's leak
-is 0.1; the default follows the code with 0.01.
+`launchers/run_mnist_exp.py`, 28 px. Other sizes are ganzoo's adaptation: 32 px start at 8×8 pixels, each larger power
+of two has one stage more, twice as wide. Linear features are ordered channel first, there channel last. The paper's
+leak is 0.1; the default follows the code with 0.01.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """LSGAN (Mao et al. 2016): the networks of xudonmao/LSGAN for scenes and, conditional, for characters."""
 
-from ganzoo import ImageSpec, Part, Register, RegisterVariant, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Sizes, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/1611.04076"
 
@@ -28,7 +28,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("lsgan"),
             discriminator=Part("lsgan"),
             loss=Part("least-squares"),
-            sizes=(112, 64, 32, 28),
+            sizes=Sizes((112, 64, 32, 28), powers=True, least=16, most=256),
             tags=("unconditional", "convolutional", "least-squares"),
             training=adam(1e-3),
             weights={
@@ -50,7 +50,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("lsgan-conditional"),
             discriminator=Part("lsgan-conditional"),
             loss=Part("least-squares"),
-            sizes=(28, 32),
+            sizes=Sizes((28, 32), multiple=4, least=16, most=64),
             labels="required",
             tags=("conditional", "convolutional", "least-squares"),
             training=adam(2e-4),

@@ -2,8 +2,8 @@
 
 Followed: xudonmao/LSGAN, `vgg.py` with `train_lsun.py` (112 px) and `mcgan.py` with `train_chn.py` (28 px,
 conditional). Other sizes are ganzoo's adaptation: `vgg.py` starts at 7×7 pixels and doubles four times; here 28 px
-leave out the first two doublings, 64 px start at 4×4 and 32 px leave out the first doubling too. Linear features are
-ordered channel first, there channel last.
+leave out the first two doublings, 64 px start at 4×4, 32 px leave out the first doubling too and 16 px the first two,
+128 px start at 8×8 and 256 px double once more. Linear features are ordered channel first, there channel last.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Reshape, UniformGenerator
 
-STAGES = {112: 4, 64: 4, 32: 3, 28: 2}
+STAGES = {16: 2, 28: 2, 32: 3, 64: 4, 112: 4, 128: 4, 256: 5}
 
 
 def stages(image: SampleSpec) -> int:
@@ -66,14 +66,15 @@ class Doubling(nn.Module):
 class LSGANGenerator(UniformGenerator):
     """Latents (N, latent_dim), uniform in [-1, 1), to images: 3×3 transposed convolutions, batch norm, ReLU, tanh.
 
-    A convolution that keeps the size follows each of the first two doublings. `width` is that of the last doubling.
+    A convolution that keeps the size follows each doubling but the last two. `width` is that of the last doubling.
     """
 
     def __init__(self, image: SampleSpec, latent_dim: int = 1024, width: int = 64):
         super().__init__()
         self.latent_dim = latent_dim
         start = image.size // 2 ** stages(image)
-        doublings = [(4 * width, True), (4 * width, True), (2 * width, False), (width, False)][-stages(image) :]
+        wide = [(4 * width, True)] * max(2, stages(image) - 2)
+        doublings = [*wide, (2 * width, False), (width, False)][-stages(image) :]
         layers = [
             nn.Linear(latent_dim, 4 * width * start**2),
             Reshape(4 * width, start, start),

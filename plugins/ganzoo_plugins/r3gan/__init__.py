@@ -1,6 +1,6 @@
 """R3GAN (Huang et al. 2024): a modern baseline without tricks, after brownvc/R3GAN for CIFAR-10 and FFHQ at 64 px."""
 
-from ganzoo import ImageSpec, Part, Register, RegisterVariant, Schedule, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Schedule, Sizes, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/2501.05441"
 IMAGES = 20_000_000  # every schedule ends here; the official runs may continue with the final values
@@ -38,7 +38,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("r3gan"),
             discriminator=Part("r3gan"),
             loss=Part("relativistic-r1-r2", {"gamma": 0.05}),
-            sizes=(32, 28),
+            sizes=Sizes((32, 28), powers=True, least=16, most=32),
             labels="optional",
             tags=("conditional", "unconditional", "residual", "relativistic", "gradient-penalty", "modern"),
             training=training(batch_size=512, half_life=0.25),
@@ -61,7 +61,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("r3gan"),
             discriminator=Part("r3gan"),
             loss=Part("relativistic-r1-r2", {"gamma": 2.0}),
-            sizes=(64,),
+            sizes=Sizes((64,), powers=True, least=64, most=256),
             labels="optional",
             tags=("conditional", "unconditional", "residual", "relativistic", "gradient-penalty", "modern"),
             training=training(batch_size=256, half_life=0.025),

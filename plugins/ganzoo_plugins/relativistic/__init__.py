@@ -1,6 +1,6 @@
 """Relativistic GANs (Jolicoeur-Martineau 2018): four losses that score real images relative to fakes."""
 
-from ganzoo import Part, Register, RegisterVariant, Training, Variant, hookimpl
+from ganzoo import Part, Register, RegisterVariant, Sizes, Training, Variant, hookimpl
 
 SUMMARIES = {
     "rsgan": "A real image should look more real than a fake: cross-entropy of the difference of paired logits.",
@@ -23,7 +23,7 @@ def register_variants(register: RegisterVariant) -> None:
                 generator=Part("sndcgan"),
                 discriminator=Part("relativistic"),
                 loss=Part(name),
-                sizes=(32, 64),
+                sizes=Sizes((32, 64), multiple=8, least=16, most=256, square=False),
                 tags=("unconditional", "convolutional", "spectral-norm", "relativistic", *average),
                 training=Training(
                     optimizer="adam",

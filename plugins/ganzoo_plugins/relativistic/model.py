@@ -32,10 +32,10 @@ class RelativisticDiscriminator(nn.Module):
         self, image: SampleSpec, width: int = 64, normalization: Literal["spectral", "batch", "none"] = "spectral"
     ):
         super().__init__()
-        if image.size % 8 or image.size < 16:
+        if any(side % 8 or side < 16 for side in (image.height, image.width)):
             raise ValueError(
-                "this discriminator takes squares whose size is a multiple of 8 and at least 16 pixels, "
-                f"not {image.size}"
+                "this discriminator takes images whose height and width are each a multiple of 8 from 16 on, "
+                f"not {image.extent}"
             )
         if normalization not in ("spectral", "batch", "none"):
             raise ValueError(f"normalization must be spectral, batch or none, not {normalization!r}")
@@ -52,7 +52,8 @@ class RelativisticDiscriminator(nn.Module):
                 nn.init.normal_(norm.weight, 1.0, 0.02)
                 layers.append(norm)
             layers.append(LeakyReLU(0.1))
-        self.main = nn.Sequential(*layers, nn.Flatten(), nn.Linear(inputs * (image.size // 8) ** 2, 1))
+        features = inputs * (image.height // 8) * (image.width // 8)
+        self.main = nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, 1))
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         return self.main(images).flatten()

@@ -1,6 +1,6 @@
 """SAGAN (Zhang et al. 2018), after brain-research/self-attention-gan, at 64 and 32 pixels."""
 
-from ganzoo import ImageSpec, Part, Register, RegisterVariant, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Sizes, Training, Variant, Weights, hookimpl
 
 
 @hookimpl
@@ -16,7 +16,7 @@ def register_variants(register: RegisterVariant) -> None:
             loss=Part(
                 "sngan", {"critic_steps": 1, "generator_first": False, "generator_batch": 1, "dequantize": False}
             ),
-            sizes=(64, 32),
+            sizes=Sizes((64, 32), powers=True, least=16, most=256),
             labels="optional",
             tags=(
                 "conditional",

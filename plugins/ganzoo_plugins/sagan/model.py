@@ -2,7 +2,7 @@
 
 Followed: brain-research/self-attention-gan, `generator_test` and `discriminator_test`, which are for 128 pixels. Other
 sizes are ganzoo's adaptation: the widest stages are left out, and attention moves to half the image's size below 64
-pixels.
+pixels; 256 pixels have the widest stage twice.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from ganzoo.networks.normalization import (
     SpectralLinear,
 )
 from ganzoo.networks.residual import DiscriminatorBlock, GeneratorBlock, SelfAttention
+
+WIDEST = 16  # times the width: the official networks' first block, which larger images have twice
 
 
 def attention_size(image: SampleSpec, attention: int | None) -> int:
@@ -61,7 +63,7 @@ class SAGANGenerator(Generator):
         super().__init__()
         self.latent_dim = latent_dim
         _, stages = doublings(image.size, 4, least=2)
-        widths = [width * 2**number for number in reversed(range(stages))]
+        widths = [width * min(2**number, WIDEST) for number in reversed(range(stages))]
         widths = [widths[0], *widths]
 
         def norm(channels: int) -> nn.Module:
@@ -100,7 +102,7 @@ class SAGANDiscriminator(nn.Module):
     def __init__(self, image: SampleSpec, width: int = 64, attention: int | None = None):
         super().__init__()
         _, stages = doublings(image.size, 4, least=2)
-        widths = [image.channels, *(width * 2**number for number in range(stages))]
+        widths = [image.channels, *(width * min(2**number, WIDEST) for number in range(stages))]
         layers: list[nn.Module] = []
         size, at = image.size, attention_size(image, attention)
         for number, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False)):

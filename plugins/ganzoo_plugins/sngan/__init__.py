@@ -1,6 +1,6 @@
 """SNGAN (Miyato et al. 2018) and cGAN-PD (Miyato and Koyama 2018), after pfnet-research/sngan_projection."""
 
-from ganzoo import ImageSpec, Part, Register, RegisterVariant, Schedule, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Schedule, Sizes, Training, Variant, Weights, hookimpl
 
 CIFAR = Training(
     optimizer="adam",
@@ -34,7 +34,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("sngan"),
             discriminator=Part("sngan"),
             loss=Part("sngan"),
-            sizes=(32, 64),
+            sizes=Sizes((32, 64), powers=True, least=16, most=256),
             tags=("unconditional", "resnet", "residual", "hinge", "spectral-norm"),
             training=CIFAR,
         )
@@ -48,7 +48,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("sndcgan"),
             discriminator=Part("sndcgan"),
             loss=Part("sngan", {"critic_steps": 1, "dequantize": False, "generator_batch": 1}),
-            sizes=(32, 64),
+            sizes=Sizes((32, 64), multiple=8, least=16, most=256, square=False),
             tags=("unconditional", "convolutional", "hinge", "spectral-norm"),
             training=PLAIN,
             weights={
@@ -70,7 +70,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("sngan"),
             discriminator=Part("sngan"),
             loss=Part("sngan"),
-            sizes=(32, 64),
+            sizes=Sizes((32, 64), powers=True, least=16, most=256),
             labels="required",
             tags=("conditional", "resnet", "residual", "hinge", "spectral-norm", "projection"),
             training=CIFAR,

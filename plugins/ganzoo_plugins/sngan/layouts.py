@@ -14,7 +14,7 @@ from ganzoo.layouts import Layout, Match, Shapes
 
 from .model import DISCRIMINATOR, GENERATOR, SNGANDiscriminator, SNGANGenerator
 
-SIZES = {3: 32, 4: 64}  # by the number of the generator's blocks; mimicry's other sizes have other networks
+SIZES = {3: 32, 4: 64, 5: 128}  # by the number of the generator's blocks; mimicry's other sizes have other networks
 LAYERS = {"c1": "convolution1", "c2": "convolution2", "c_sc": "shortcut", "b1": "norm1", "b2": "norm2"}
 ENDINGS = {"weight_orig": "weight", "weight_u": "u", "sn_u": "u", "embed.weight": "embed"}
 FORGOTTEN = ("weight_v", "sn_sigma")  # follow from the others
@@ -49,15 +49,15 @@ def our_name(name: str, role: str) -> str:
         if role == "generator"
         else {"l": "output", "l_y": "embedding"}
     )
-    kind = layer if layer in ends else layer.rstrip("56")
+    kind = layer if layer in ends else layer.rstrip("567")
     return f"{ends.get(kind, layer)}.{ENDINGS.get(ending, ending)}"
 
 
 class MimicrySNGAN(Layout):
-    """`l1`, `block2` ... of torch_mimicry's SNGAN for 32 and 64 pixels, which doubles pixels bilinearly."""
+    """`l1`, `block2` ... of torch_mimicry's SNGAN for 32, 64 and 128 pixels, which doubles pixels bilinearly."""
 
     variants: tuple[str, ...] = ("sngan",)
-    summary = "kwotsin/mimicry SNGAN, 32 and 64 px (generator and discriminator)"
+    summary = "kwotsin/mimicry SNGAN, 32, 64 and 128 px (generator and discriminator)"
     conditional = False
     note = "Pixels are doubled bilinearly and batch norm adds 1e-5, as in mimicry."
 
@@ -104,7 +104,7 @@ class MimicrySNGAN(Layout):
     def _discriminator(self, shapes: Shapes) -> Match | None:
         blocks = sum(1 for name in shapes if re.fullmatch(r"block\d\.c1\.weight_orig", name))
         first = shapes.get("block1.c1.weight_orig", ())
-        size = {len(times): size for size, times in DISCRIMINATOR.items()}.get(blocks)
+        size = {len(DISCRIMINATOR[size]): size for size in SIZES.values()}.get(blocks)
         if size is None or len(first) != 4 or first[1] not in (1, 3):
             return None
         classes = shapes.get("l_y.weight", (0,))[0]

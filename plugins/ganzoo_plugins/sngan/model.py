@@ -1,8 +1,8 @@
 """The residual networks of SNGAN and the projection discriminator, and their loss.
 
-Followed: pfnet-research/sngan_projection, `gen_models/resnet_32.py` and `resnet_64.py`, `dis_models/snresnet_32.py` and
-`snresnet_64.py`, `updater.py`. With `image.classes` the generator's norms and the discriminator's last layer are
-conditional: Miyato and Koyama 2018.
+Followed: pfnet-research/sngan_projection, `updater.py`, `resnet_32.py`, `resnet_64.py`, `resnet.py` (128 px) and
+`resnet_dog_and_cat_256.py` of `gen_models`, `snresnet_32.py` to `snresnet_256.py` of `dis_models`. With
+`image.classes` the generator's norms and the discriminator's last layer are conditional: Miyato and Koyama 2018.
 """
 
 from __future__ import annotations
@@ -27,15 +27,28 @@ from ganzoo.networks.normalization import (
 )
 from ganzoo.networks.residual import DiscriminatorBlock, GeneratorBlock
 
-GENERATOR = {32: (4, 4, 4, 4), 64: (16, 8, 4, 2, 1)}  # times the width: channels before and after each block
-DISCRIMINATOR = {32: (2, 2, 2, 2), 64: (1, 2, 4, 8, 16)}
-HALVINGS = {32: 2, 64: 5}
+# Times the width: channels before and after each block. 16 px are ganzoo's: those of 32 px with one stage less.
+GENERATOR = {
+    16: (4, 4, 4),
+    32: (4, 4, 4, 4),
+    64: (16, 8, 4, 2, 1),
+    128: (16, 16, 8, 4, 2, 1),
+    256: (16, 16, 8, 8, 4, 2, 1),
+}
+DISCRIMINATOR = {
+    16: (2, 2, 2),
+    32: (2, 2, 2, 2),
+    64: (1, 2, 4, 8, 16),
+    128: (1, 2, 4, 8, 16, 16),
+    256: (1, 2, 4, 8, 8, 16, 16),
+}
+HALVINGS = {16: 1, 32: 2, 64: 5, 128: 5, 256: 6}
 
 
 def widths_of(image: SampleSpec, table: dict[int, tuple[int, ...]], width: int) -> list[int]:
-    """Returns the channels of each stage at the image's size; ValueError for sizes that have no official code."""
+    """Returns the channels of each stage at the image's size; ValueError for sizes that the table lacks."""
     if image.size not in table:
-        raise ValueError(f"SNGAN's residual networks are for {' and '.join(map(str, table))} pixels, not {image.size}")
+        raise ValueError(f"SNGAN's residual networks are for {', '.join(map(str, table))} pixels, not {image.size}")
     return [width * times for times in table[image.size]]
 
 
@@ -70,8 +83,8 @@ def spectral_convolution(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
 class SNGANGenerator(Generator):
     """Latents (N, latent_dim) to images: a linear 4×4 start, doubling blocks, batch norm, a 3×3 convolution.
 
-    `width` is that of the last block at 64 px; at 32 px all blocks have four times as many channels (official: 64, so
-    256). `upsampling` "bilinear" and `epsilon` 1e-5 (of batch norm) are those of kwotsin/mimicry.
+    `width` is that of the last block from 64 px on; below, all blocks have four times as many channels (official: 64,
+    so 256). `upsampling` "bilinear" and `epsilon` 1e-5 (of batch norm) are those of kwotsin/mimicry.
     """
 
     def __init__(
@@ -117,8 +130,8 @@ class SNGANGenerator(Generator):
 class SNGANDiscriminator(nn.Module):
     """Images to logits (N,): residual blocks, the sum over all pixels, a linear layer, all spectrally normalized.
 
-    `width` is that of the first block at 64 px; at 32 px all blocks have twice as many channels. `bias` is that of the
-    last layer (None: the official code's, which has one at 64 px only). With `activated_shortcut`, shortcuts start
+    `width` is that of the first block from 64 px on; below, all blocks have twice as many channels. `bias` is that of
+    the last layer (None: the official code's, which has one from 64 px on). With `activated_shortcut`, shortcuts start
     after the ReLU, as in kwotsin/mimicry. With `image.classes` the inner product of the features and the label's
     embedding is added: Miyato and Koyama 2018, equation 3.
     """
@@ -140,7 +153,7 @@ class SNGANDiscriminator(nn.Module):
             for number, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False))
         ]
         self.blocks = nn.Sequential(*blocks, LeakyReLU(0.0))
-        self.output = SpectralLinear(widths[-1], 1, bias=image.size != 32 if bias is None else bias)
+        self.output = SpectralLinear(widths[-1], 1, bias=image.size > 32 if bias is None else bias)
         self.embedding = SpectralEmbedding(image.classes, widths[-1]) if image.classes else None
         initialize(self)
 

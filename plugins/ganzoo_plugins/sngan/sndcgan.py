@@ -5,6 +5,7 @@ pfnet-research/chainer-gan-lib differs from them in places.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from torch import Tensor, nn
@@ -20,13 +21,14 @@ STAGES = {
 }
 
 
-def start_size(image: SampleSpec) -> int:
-    """Returns the pixels before the three doublings; ValueError if the image cannot be halved three times."""
-    if image.size % 8 or image.size < 16:
+def start_size(image: SampleSpec) -> tuple[int, int]:
+    """Returns height and width before the three doublings; ValueError if the image cannot be halved three times."""
+    if any(side % 8 or side < 16 for side in (image.height, image.width)):
         raise ValueError(
-            f"SNDCGAN generates squares whose size is a multiple of 8 and at least 16 pixels, not {image.size}"
+            "SNDCGAN generates images whose height and width are each a multiple of 8 from 16 pixels on, "
+            f"not {image.extent}"
         )
-    return image.size // 8
+    return image.height // 8, image.width // 8
 
 
 def initialize(module: nn.Module) -> None:
@@ -48,9 +50,9 @@ class SNDCGANGenerator(Generator):
     def __init__(self, image: SampleSpec, latent_dim: int = 128, width: int = 64, normalize_start: bool = False):
         super().__init__()
         self.latent_dim = latent_dim
-        start = start_size(image)
         widths = [width * times for times in (8, 4, 2, 1)]
-        layers: list[nn.Module] = [nn.Linear(latent_dim, widths[0] * start**2), Reshape(widths[0], start, start)]
+        start = widths[0], *start_size(image)
+        layers: list[nn.Module] = [nn.Linear(latent_dim, math.prod(start)), Reshape(*start)]
         layers += [nn.BatchNorm2d(widths[0]), nn.ReLU()] if normalize_start else []
         for wide, narrow in zip(widths, widths[1:], strict=False):
             layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1), nn.BatchNorm2d(narrow), nn.ReLU()]
@@ -70,12 +72,12 @@ class SNDCGANDiscriminator(nn.Module):
 
     def __init__(self, image: SampleSpec, width: int = 64, order: Literal["paper", "compare-gan"] = "paper"):
         super().__init__()
-        end, inputs = start_size(image), image.channels
+        inputs = image.channels
         layers: list[nn.Module] = []
         for kernel, times in STAGES[order]:
             layers += [SpectralConv2d(inputs, width * times, kernel, 2 if kernel == 4 else 1, 1), LeakyReLU(0.1)]
             inputs = width * times
-        self.main = nn.Sequential(*layers, nn.Flatten(), SpectralLinear(inputs * end**2, 1))
+        self.main = nn.Sequential(*layers, nn.Flatten(), SpectralLinear(math.prod((inputs, *start_size(image))), 1))
         initialize(self)
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:

@@ -1,6 +1,6 @@
 """The variational autoencoder (Kingma and Welling 2013), after pytorch/examples `vae/main.py`: a baseline for GANs."""
 
-from ganzoo import ImageSpec, Part, Register, RegisterVariant, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Sizes, Training, Variant, Weights, hookimpl
 
 
 @hookimpl
@@ -14,7 +14,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("vae"),
             discriminator=None,
             loss=Part("evidence-lower-bound"),
-            sizes=(28, 32, 64),
+            sizes=Sizes((28, 32, 64), multiple=4, least=16, most=128, square=False),
             tags=("unconditional", "mlp", "likelihood", "baseline"),
             training=Training(optimizer="adam", generator_lr=1e-3, loss_lr=1e-3, batch_size=128, steps=10 * 469),
             weights={

@@ -25,9 +25,9 @@ class Decoder(Generator):
 
     def __init__(self, image: SampleSpec, latent_dim: int = 20, width: int = 400):
         super().__init__()
-        self.latent_dim, self.shape = latent_dim, (image.channels, image.size, image.size)
+        self.latent_dim, self.shape = latent_dim, (image.channels, image.height, image.width)
         self.fc3 = nn.Linear(latent_dim, width)
-        self.fc4 = nn.Linear(width, image.channels * image.size**2)
+        self.fc4 = nn.Linear(width, image.channels * image.height * image.width)
 
     def forward(self, latent: Tensor, label: Tensor | None = None, logits: bool = False) -> Tensor:
         x = self.fc4(functional.relu(self.fc3(latent))).unflatten(1, self.shape)
@@ -39,7 +39,7 @@ class Encoder(nn.Module):
 
     def __init__(self, image: SampleSpec, latent_dim: int, width: int):
         super().__init__()
-        self.fc1 = nn.Linear(image.channels * image.size**2, width)
+        self.fc1 = nn.Linear(image.channels * image.height * image.width, width)
         self.fc21 = nn.Linear(width, latent_dim)
         self.fc22 = nn.Linear(width, latent_dim)
 

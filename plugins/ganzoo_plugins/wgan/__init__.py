@@ -1,6 +1,6 @@
 """WGAN (Arjovsky, Chintala and Bottou 2017), after martinarjovsky/WassersteinGAN: DCGAN's networks, and perceptrons."""
 
-from ganzoo import ImageSpec, Part, Register, RegisterVariant, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Sizes, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/1701.07875"
 TRAINING = Training(optimizer="rmsprop", generator_lr=5e-5, discriminator_lr=5e-5, batch_size=64, steps=100_000)
@@ -17,7 +17,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("dcgan"),
             discriminator=Part("dcgan"),
             loss=Part("wasserstein-clipped"),
-            sizes=(64, 32),
+            sizes=Sizes((64, 32), multiple=16, least=16, most=256, square=False),
             tags=("unconditional", "convolutional", "wasserstein"),
             training=TRAINING,
             weights={
@@ -39,7 +39,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("wgan-mlp"),
             discriminator=Part("wgan-mlp"),
             loss=Part("wasserstein-clipped"),
-            sizes=(64, 32, 28),
+            sizes=Sizes((64, 32, 28), multiple=4, least=16, most=128, square=False),
             tags=("unconditional", "mlp", "wasserstein"),
             training=TRAINING,
         )

@@ -6,6 +6,8 @@ are DCGAN's without the last sigmoid, which ganzoo's DCGAN leaves to the loss, s
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -32,8 +34,8 @@ class PerceptronGenerator(Generator):
     def __init__(self, image: SampleSpec, latent_dim: int = 100, width: int = 512):
         super().__init__()
         self.latent_dim = latent_dim
-        shape = image.channels, image.size, image.size
-        self.main = nn.Sequential(*perceptron(latent_dim, width, image.channels * image.size**2), Reshape(*shape))
+        shape = image.channels, image.height, image.width
+        self.main = nn.Sequential(*perceptron(latent_dim, width, math.prod(shape)), Reshape(*shape))
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         images = self.main(latent)
@@ -45,7 +47,7 @@ class PerceptronCritic(nn.Module):
 
     def __init__(self, image: SampleSpec, width: int = 512):
         super().__init__()
-        self.main = nn.Sequential(*perceptron(image.channels * image.size**2, width, 1))
+        self.main = nn.Sequential(*perceptron(image.channels * image.height * image.width, width, 1))
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         return self.main(images.flatten(1)).flatten()

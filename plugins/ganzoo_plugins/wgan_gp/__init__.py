@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ganzoo import ImageSpec, Part, Register, RegisterVariant, Schedule, Training, Variant, Weights, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Schedule, Sizes, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/1704.00028"
 
@@ -31,7 +31,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("wgan-gp"),
             discriminator=Part("wgan-gp"),
             loss=Part("wasserstein-gp"),
-            sizes=(32, 64),
+            sizes=Sizes((32, 64), powers=True, least=16, most=256),
             tags=("unconditional", "convolutional", "wasserstein", "gradient-penalty"),
             training=adam(1e-4, 0.5, batch_size=64, steps=200_000),
             weights={
@@ -71,7 +71,7 @@ def register_variants(register: RegisterVariant) -> None:
                 "wasserstein-gp",
                 {"generator_batch": 2, "dequantize": True, "class_weight": 1.0, "generator_class_weight": 0.1},
             ),
-            sizes=(32,),
+            sizes=Sizes((32,), powers=True, least=16, most=32),
             labels="optional",
             tags=("conditional", "unconditional", "residual", "wasserstein", "gradient-penalty"),
             training=adam(
@@ -92,7 +92,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("wgan-gp-resnet-64"),
             discriminator=Part("wgan-gp-resnet-64"),
             loss=Part("wasserstein-gp"),
-            sizes=(64,),
+            sizes=Sizes((64,), powers=True, least=64, most=256),
             tags=("unconditional", "residual", "wasserstein", "gradient-penalty"),
             training=adam(1e-4, 0.0, batch_size=64, steps=200_000),
         )

@@ -2,8 +2,8 @@
 
 Followed: igul222/improved_wgan_training, `gan_cifar.py` (width 128, 32 px) and `gan_mnist.py` (width 64, 28 px, no
 batch norm, pixels in [0, 1]). Their batch norm always uses batch statistics; here evaluation uses running averages, so
-that an image does not depend on the others of its batch. Other sizes, such as 64 px, are ganzoo's adaptation: one stage
-more, twice as wide.
+that an image does not depend on the others of its batch. Other sizes are ganzoo's adaptation: at 64 px one stage more,
+twice as wide, beyond it further stages as wide as that one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ganzoo.losses import Loss, Phase, Turn, gradient_penalty
 from ganzoo.networks import Generator, LeakyReLU, Reshape, dequantized, halvings
 
 KERNEL = 5
+WIDEST = 8  # times the width, as 64 px have; further stages stay as wide
 
 
 def uniform_weight(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, deviation: float) -> None:
@@ -87,7 +88,7 @@ class ConvolutionalGenerator(Generator):
         super().__init__()
         self.latent_dim, self.unit_range = latent_dim, unit_range
         sizes = halvings(image.size)
-        widths = [width * 2**i for i in reversed(range(len(sizes) - 1))]
+        widths = [width * min(2**i, WIDEST) for i in reversed(range(len(sizes) - 1))]
         features = widths[0] * sizes[0] ** 2
         layers: list[nn.Module] = [linear(latent_dim, features)]
         layers += [nn.BatchNorm1d(features)] if normalize else []
@@ -114,7 +115,7 @@ class ConvolutionalCritic(nn.Module):
         super().__init__()
         self.unit_range = unit_range
         sizes = halvings(image.size)
-        widths = [image.channels] + [width * 2**i for i in range(len(sizes) - 1)]
+        widths = [image.channels] + [width * min(2**i, WIDEST) for i in range(len(sizes) - 1)]
         layers: list[nn.Module] = []
         for narrow, wide in zip(widths, widths[1:], strict=False):
             layers += [HalvingConvolution(narrow, wide), LeakyReLU(0.2)]

@@ -2,7 +2,8 @@
 
 Followed: igul222/improved_wgan_training, `gan_cifar_resnet.py` (32 px) and `GoodGenerator`, `GoodDiscriminator` of
 `gan_64x64.py`. A 1×1 convolution commutes with pooling and with doubling of pixels, so shortcuts apply it on the
-smaller side: the same function, cheaper. Batch norm as in `model.py`.
+smaller side: the same function, cheaper. Batch norm as in `model.py`. Other sizes are ganzoo's adaptation: a stage more
+or less, which ends at 8×8 and 4×4 pixels as theirs do.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ganzoo import SampleSpec
-from ganzoo.networks import Generator, LeakyReLU, Reshape
+from ganzoo.networks import Generator, LeakyReLU, Reshape, doublings
 from ganzoo.networks.residual import doubled, halved
 
 from .model import initialize_convolution, linear
@@ -25,10 +26,14 @@ def convolution(inputs: int, outputs: int, kernel: int, he: bool = True, bias: b
     return layer
 
 
-def require_size(image: SampleSpec, size: int) -> None:
-    """Raises ValueError unless the images have the one size that the networks are made for."""
-    if image.size != size:
-        raise ValueError(f"this residual network of WGAN-GP is for {size}×{size} pixels, not {image.size}×{image.size}")
+def stages(image: SampleSpec) -> int:
+    """Returns how often 4×4 pixels are doubled; ValueError for sizes that doubling misses."""
+    return doublings(image.size, 4, least=2)[1]
+
+
+def growing_widths(image: SampleSpec, width: int) -> list[int]:
+    """Returns the channels at each size from the image's to 4 pixels: doubled at each halving, at most 8 times."""
+    return [width * min(2**stage, 8) for stage in range(stages(image) + 1)]
 
 
 def unchanged(x: Tensor) -> Tensor:
@@ -136,30 +141,28 @@ class ResNetGenerator(Generator):
 
 
 def resnet_generator(image: SampleSpec, latent_dim: int = 128, width: int = 128) -> ResNetGenerator:
-    """`Generator` of gan_cifar_resnet.py, for 32 pixels; conditional if `image` has classes."""
-    require_size(image, 32)
-    return ResNetGenerator(image, latent_dim, [width] * 4, image.classes, bias=True, he_output=False)
+    """`Generator` of gan_cifar_resnet.py, a block for each doubling; conditional if `image` has classes."""
+    return ResNetGenerator(image, latent_dim, [width] * (stages(image) + 1), image.classes, bias=True, he_output=False)
 
 
 def resnet_generator_64(image: SampleSpec, latent_dim: int = 128, width: int = 64) -> ResNetGenerator:
-    """`GoodGenerator` of gan_64x64.py, for 64 pixels; `width` is that of its last block."""
-    require_size(image, 64)
-    widths = [width * times for times in (8, 8, 4, 2, 1)]
+    """`GoodGenerator` of gan_64x64.py (64 px); `width` is that of its last block."""
+    widths = growing_widths(image, width)[::-1]
     return ResNetGenerator(image, latent_dim, widths, classes=0, bias=False, he_output=True)
 
 
 class ResNetCritic(nn.Module):
-    """32-pixel images to scores (N,), and with `classes=True` to (scores, class logits (N, image.classes)).
+    """Images to scores (N,), and with `classes=True` to (scores, class logits (N, image.classes)).
 
-    `Discriminator` of gan_cifar_resnet.py: no normalization, the mean over all pixels, labels only as a target.
+    `Discriminator` of gan_cifar_resnet.py: halved to 8×8 pixels, two more blocks, no normalization, the mean over all
+    pixels, labels only as a target.
     """
 
     def __init__(self, image: SampleSpec, width: int = 128):
         super().__init__()
-        require_size(image, 32)
-        down = ResidualBlock(width, width, "down", "none")
+        down = [ResidualBlock(width, width, "down", "none") for _ in range(stages(image) - 2)]
         plain = [ResidualBlock(width, width, "none", "none") for _ in range(2)]
-        self.blocks = nn.Sequential(FirstBlock(image.channels, width), down, *plain, LeakyReLU(0.0))
+        self.blocks = nn.Sequential(FirstBlock(image.channels, width), *down, *plain, LeakyReLU(0.0))
         self.output = linear(width, 1)
         self.classes = linear(width, image.classes) if image.classes else None
 
@@ -175,12 +178,11 @@ class ResNetCritic(nn.Module):
 
 
 class ResNetCritic64(nn.Module):
-    """64-pixel images to scores (N,): `GoodDiscriminator` of gan_64x64.py, four halving blocks with layer norm."""
+    """Images to scores (N,): `GoodDiscriminator` of gan_64x64.py, halving blocks with layer norm, four at 64 px."""
 
     def __init__(self, image: SampleSpec, width: int = 64):
         super().__init__()
-        require_size(image, 64)
-        widths = [width * times for times in (1, 2, 4, 8, 8)]
+        widths = growing_widths(image, width)
         blocks = [ResidualBlock(a, b, "down", "layer", bias=False) for a, b in zip(widths, widths[1:], strict=False)]
         first = convolution(image.channels, width, 3, he=False)
         self.main = nn.Sequential(first, *blocks, nn.Flatten(), linear(widths[-1] * 16, 1))

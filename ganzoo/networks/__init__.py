@@ -2,10 +2,10 @@
 
 from ganzoo.networks.frozen import FrozenNetwork
 from ganzoo.networks.generator import Code, Generator, UniformGenerator
-from ganzoo.networks.images import dequantized, shifted
+from ganzoo.networks.images import dequantized, enlarged, shifted
 from ganzoo.networks.layers import LeakyReLU, Maxout, Reshape, logits_of_mean, second_order
 from ganzoo.networks.sizes import doublings, halvings, rectangle_doublings, source_channels
 
 __all__ = ["Code", "FrozenNetwork", "Generator", "LeakyReLU", "Maxout", "Reshape", "UniformGenerator", "dequantized"]
-__all__ += ["doublings", "halvings", "logits_of_mean", "rectangle_doublings", "second_order", "shifted"]
+__all__ += ["doublings", "enlarged", "halvings", "logits_of_mean", "rectangle_doublings", "second_order", "shifted"]
 __all__ += ["source_channels"]

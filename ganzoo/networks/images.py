@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+
+def enlarged(source: Tensor, size: Sequence[int]) -> Tensor:
+    """Enlarges smaller images (N, C, h, w) to `size` (height, width), bicubic; others stay as they are."""
+    if tuple(source.shape[2:]) == tuple(size):
+        return source
+    return functional.interpolate(source, size=tuple(size), mode="bicubic", align_corners=False).clamp(-1, 1)
 
 
 def dequantized(images: Tensor, noise: Tensor) -> Tensor:

@@ -47,15 +47,18 @@ def halvings(size: int, end: int = 4, least: int = 2) -> list[int]:
     return sizes
 
 
-def source_channels(image: SampleSpec, multiple: int = 1) -> int:
+def source_channels(image: SampleSpec, multiple: int = 1, *, enlarges: bool = False) -> int:
     """Returns the channels of the source image that a translator gets.
 
-    ValueError unless the data has a source of the output's height and width, and these are multiples of `multiple`.
+    ValueError unless the data has a source of the output's height and width, and these are multiples of `multiple`. A
+    network that `enlarges` its source also takes one that is smaller by a whole factor.
     """
     source = image.inputs.get("source")
     if source is None:
         raise ValueError("it translates a source image, and the data has none (--source gives one)")
-    if source.kind != "image" or source.shape[1:] != (image.height, image.width):
+    height, width = source.shape[1:] if source.kind == "image" else (0, 0)
+    factor = image.height // max(height, 1) if enlarges else 1
+    if (factor * height, factor * width) != (image.height, image.width):
         shape = " x ".join(map(str, source.shape))
         raise ValueError(f"it needs sources of {image.height} x {image.width} pixels like the output, not {shape}")
     if image.height % multiple or image.width % multiple:

@@ -6,7 +6,7 @@ from golden_values import golden
 from stepping import count_calls, count_parameters, names_of, step_by_phase
 from translations import NamedBatches, images, load_named, pairs, trace, translation_trainer
 
-from ganzoo import ImageSpec
+from ganzoo import Field, ImageSpec, SampleSpec
 from ganzoo_plugins.pix2pix.model import PatchGAN, PixelGAN, TranslatorDropout, UNet
 
 NONE = torch.empty(2, 0)
@@ -156,3 +156,15 @@ def test_learning_rates_fall_in_the_second_half():
     for setting in ("generator_lr", "discriminator_lr"):
         rates = [trainer._schedules.at(step)[setting] for step in (0, 40_000, 60_000, 80_000)]
         assert rates == pytest.approx([2e-4, 2e-4, 1e-4, 0])
+
+
+def test_a_smaller_source_is_enlarged_for_all_networks():
+    """ganzoo's adaptation: so pix2pix learns super-resolution of what `downscale` makes."""
+    small = SampleSpec(Field((3, 32, 32)), {"source": Field((3, 8, 8))})
+    source, images = torch.rand(2, 3, 8, 8) * 2 - 1, torch.rand(2, 3, 32, 32)
+    generator = UNet(small, width=4).eval()
+    assert translate(generator, source).shape == (2, 3, 32, 32)
+    for judge in (PatchGAN(small, width=4), PixelGAN(small, width=4)):
+        assert judge(images, source=source).shape[0] == 2
+    with pytest.raises(ValueError, match="like the output"):
+        UNet(SampleSpec(Field((3, 32, 32)), {"source": Field((3, 8, 16))}), width=4)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
-from ganzoo.networks import Generator, LeakyReLU, doublings, source_channels
+from ganzoo.networks import Generator, LeakyReLU, doublings, enlarged, source_channels
 from ganzoo.networks.normalization import InstanceNorm
 
 Norm = Literal["batch", "instance"]
@@ -77,7 +77,7 @@ class UNet(Generator):
     "batch" as in the published models, or "instance". The levels of full width but the two outer and the innermost
     have `dropout`. In evaluation, batch norm uses running statistics and nothing is dropped. With `evaluate_as_trained`
     dropout stays, and each image is normalized by its own statistics, as in the official test script, whose batches
-    hold one image.
+    hold one image. A source that is smaller by a whole factor is enlarged first, which is ganzoo's adaptation.
     """
 
     latent_dim = 0
@@ -91,7 +91,8 @@ class UNet(Generator):
         evaluate_as_trained: bool = False,
     ):
         super().__init__()
-        inputs, outputs = source_channels(image), image.channels
+        inputs, outputs = source_channels(image, enlarges=True), image.channels
+        self.factor = image.height // image.inputs["source"].shape[1]
         _, halvings = doublings(image.size, 1, least=5)
         self.norm, self.own = norm, evaluate_as_trained
         widths = [width * min(2**number, 8) for number in range(halvings)]
@@ -122,7 +123,7 @@ class UNet(Generator):
         return TranslatorNorm(channels, self.own) if self.norm == "batch" else InstanceNorm(channels)
 
     def forward(self, latent: Tensor, label: Tensor | None = None, *, source: Tensor) -> Tensor:
-        return self.model(source)
+        return self.model(enlarged(source, [side * self.factor for side in source.shape[2:]]))
 
 
 class PatchGAN(nn.Module):
@@ -134,7 +135,7 @@ class PatchGAN(nn.Module):
 
     def __init__(self, image: SampleSpec, width: int = 64, layers: int = 3, norm: Norm = "batch"):
         super().__init__()
-        inputs = source_channels(image) + image.channels
+        inputs = source_channels(image, enlarges=True) + image.channels
         modules: list[nn.Module] = [nn.Conv2d(inputs, width, 4, 2, 1), LeakyReLU(0.2)]
         for number in range(1, layers + 1):
             before, after = (width * min(2**power, 8) for power in (number - 1, number))
@@ -145,7 +146,7 @@ class PatchGAN(nn.Module):
         initialize(self)
 
     def forward(self, images: Tensor, label: Tensor | None = None, *, source: Tensor) -> Tensor:
-        return self.model(torch.cat([source, images], 1))
+        return self.model(torch.cat([enlarged(source, images.shape[2:]), images], 1))
 
 
 class PixelGAN(nn.Module):
@@ -153,7 +154,7 @@ class PixelGAN(nn.Module):
 
     def __init__(self, image: SampleSpec, width: int = 64, norm: Norm = "batch"):
         super().__init__()
-        inputs, bias = source_channels(image) + image.channels, norm == "instance"
+        inputs, bias = source_channels(image, enlarges=True) + image.channels, norm == "instance"
         self.net = nn.Sequential(
             *[nn.Conv2d(inputs, width, 1), LeakyReLU(0.2), nn.Conv2d(width, 2 * width, 1, bias=bias)],
             *[nn.BatchNorm2d(2 * width) if norm == "batch" else InstanceNorm(2 * width), LeakyReLU(0.2)],
@@ -162,7 +163,7 @@ class PixelGAN(nn.Module):
         initialize(self)
 
     def forward(self, images: Tensor, label: Tensor | None = None, *, source: Tensor) -> Tensor:
-        return self.net(torch.cat([source, images], 1))
+        return self.net(torch.cat([enlarged(source, images.shape[2:]), images], 1))
 
 
 class Pix2Pix(Loss):

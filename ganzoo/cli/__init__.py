@@ -20,6 +20,8 @@ COMMANDS = {
     "train": "train:train",
     "sample": "sample:sample",
     "apply": "apply:apply",
+    "animate": "animate:animate",
+    "dirac": "dirac:dirac",
     "bench": "bench:bench",
     "compare": "compare:compare",
     "score": "score:score",

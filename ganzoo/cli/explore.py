@@ -90,6 +90,8 @@ def explore(
     from ganzoo.models.load import load
 
     model = load(source, device=choose_device(device))
+    if model.image.output.kind != "image":
+        raise UsageError(f"explore shows images, and the samples of '{model.variant}' are {model.image.output.kind}.")
     codes = bool(model.generator.codes) and directions is None
     samples, steps = samples or (4 if codes else 2), steps or (25 if moves else 10 if codes else 7)
     rows = explore.explore(model, directions=directions, samples=samples, steps=steps, reach=reach, seed=seed)

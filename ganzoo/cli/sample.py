@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 ANIMATIONS = (".gif", ".webp")
 ROWS, COLUMNS = 8, 8
+POINTS = 600
 
 
 @click.command()
@@ -87,6 +88,7 @@ def sample(
     ganzoo sample ./runs/first -n 8 --out walk.gif
     ganzoo sample ./runs/first -n 4 --interpolate --truncation 0.7 --out walks.png
     ganzoo sample ./runs/labelled -n 8 --classes --out classes.png
+    ganzoo sample ./runs/ring -n 1000 --out points.npz
     """
     kind = out.suffix.lower()
     if kind and kind not in (*PICTURES, ".npz", ".gif"):
@@ -112,6 +114,12 @@ def sample(
     from ganzoo.models.load import load
 
     model = load(source, device=choose_device(device), average=average)
+    if model.image.output.kind != "image":
+        given = {"--interpolate": interpolate, "--classes": classes, "--columns": columns}
+        used = [option for option, value in given.items() if value]
+        _write_numbers(model, out, count or POINTS, used, **sampling)
+        click.echo(f"{out}", err=True)
+        return
     count = count or (ROWS if interpolate or classes else 64)
     if classes:
         _write_classes(model, out, count, **sampling)
@@ -126,6 +134,22 @@ def sample(
     else:
         _write_folder(model, out, count, **sampling)
     click.echo(f"{out}", err=True)
+
+
+def _write_numbers(model: Model, out: Path, count: int, used: list[str], *, label: str | None, **sampling: Any) -> None:
+    """Writes samples that are no images: the numbers themselves, or a picture of points in the plane."""
+    kind, shape = model.image.output.kind, model.image.output.shape
+    if used:
+        raise UsageError(f"The samples of '{model.variant}' are {kind}: leave out {', '.join(used)}.")
+    if out.suffix.lower() == ".npz":
+        _save_arrays(out, {kind: model.sample(count, label=label, **sampling).numpy()})
+    elif out.suffix.lower() in PICTURES and shape == (2,):
+        from ganzoo.files import pictures, scatter
+
+        pictures.save_picture(scatter.scatter(model.sample(count, label=label, **sampling)), out)
+    else:
+        known = f".npz, {', '.join(PICTURES)}" if shape == (2,) else ".npz"
+        raise UsageError(f"The samples of '{model.variant}' are {kind}, so --out is a file of one kind: {known}.")
 
 
 def _write_grid(
@@ -149,13 +173,10 @@ def _write_classes(model: Model, out: Path, count: int, *, label: None, **sampli
 
 
 def _write_arrays(model: Model, out: Path, count: int, *, label: str | None, **sampling: Any) -> None:
-    import io
-
     import numpy
     import torch
 
     from ganzoo.files import pictures
-    from ganzoo.files.atomic import write_atomically
 
     parts = model.stream(count, label=label, **sampling)
     arrays: dict[str, Any] = {"images": torch.cat([pictures.to_uint8(part) for part in parts]).numpy()}
@@ -163,6 +184,16 @@ def _write_arrays(model: Model, out: Path, count: int, *, label: str | None, **s
     if labels is not None:
         arrays["labels"] = labels.numpy()
         arrays["classes"] = numpy.array(model.class_names)
+    _save_arrays(out, arrays)
+
+
+def _save_arrays(out: Path, arrays: dict[str, Any]) -> None:
+    import io
+
+    import numpy
+
+    from ganzoo.files.atomic import write_atomically
+
     buffer = io.BytesIO()
     numpy.savez_compressed(buffer, **arrays)
     write_atomically(out, buffer.getvalue())

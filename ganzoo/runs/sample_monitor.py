@@ -108,13 +108,15 @@ class SampleMonitor:
         if self.modality.raw and self.trainer.ema is not None:
             own = self._finite(self.sample(self.modality.monitored, average=False))
             raw = {f"raw-{name}": value for name, value in self.modality.compare(own, self.real).items()}
+            self.notes |= {f"raw-{name}": value for name, value in self.modality.notes(own, self.real).items()}
         return {**self.modality.compare(fake, self.real), **paired, **raw}
 
     def final(self, looks: Sequence[dict[str, Any]]) -> dict[str, float]:
         """Returns the numbers of the end of a run, empty for images; `looks` are the records of its measurements."""
         numbers = self.modality.final(self.sample, self.real, looks)
         if numbers and self.trainer.ema is not None:
-            own = self.modality.final(lambda n: self.sample(n, average=False), self.real, ())
+            raw_looks = [{name.removeprefix("raw-"): value for name, value in look.items()} for look in looks]
+            own = self.modality.final(lambda n: self.sample(n, average=False), self.real, raw_looks)
             numbers |= {f"raw-{name}": value for name, value in own.items()}
         return numbers
 

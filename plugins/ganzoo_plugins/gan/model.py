@@ -129,7 +129,7 @@ class Adversarial(Loss):
     Terms are means over the batch. `objective` is the generator's: "non-saturating" minimizes −log D(G(z)) (section 3,
     and the code's default), "minimax" log(1 − D(G(z))). As in the code both networks learn at once, from the same
     images and latents, each from the other as it was before the step: the generator steps first, and the discriminator
-    then scores the fakes sampled before that step.
+    then scores the fakes sampled before that step. `weight` is the ½ of the discriminator's terms.
     """
 
     boundary = 0.0
@@ -138,11 +138,16 @@ class Adversarial(Loss):
         Phase("discriminator", ("discriminator",), fresh=False),
     )
 
-    def __init__(self, image: SampleSpec, objective: Literal["non-saturating", "minimax"] = "non-saturating"):
+    def __init__(
+        self,
+        image: SampleSpec,
+        objective: Literal["non-saturating", "minimax"] = "non-saturating",
+        weight: float = 0.5,
+    ):
         super().__init__()
         if objective not in ("non-saturating", "minimax"):
             raise ValueError(f"objective must be non-saturating or minimax, not {objective!r}")
-        self.minimax = objective == "minimax"
+        self.minimax, self.weight = objective == "minimax", weight
 
     def generator(self, turn: Turn) -> dict[str, Tensor]:
         fake = turn.logits(turn.fake)
@@ -150,4 +155,5 @@ class Adversarial(Loss):
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
         real, fake = turn.logits(turn.real), turn.logits(turn.fake)
-        return {"real": functional.softplus(-real).mean() / 2, "fake": functional.softplus(fake).mean() / 2}
+        costs = {"real": functional.softplus(-real).mean(), "fake": functional.softplus(fake).mean()}
+        return {name: self.weight * cost for name, cost in costs.items()}

@@ -121,7 +121,7 @@ PAGE = (  # of docs/why-gans-are-hard.md, besides those of the other tables
 TABLES = {
     "ring": Table("points", "ring", 1500, RING),
     "hostile": Table("points", "ring", 1500, HOSTILE),
-    "grid": Table("points-grid", "grid", 2500, GRID),
+    "grid": Table("points-grid", "grid", 2000, GRID),
     "page": Table("points", "ring", 1500, PAGE),
 }
 

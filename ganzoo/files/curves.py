@@ -43,6 +43,6 @@ def _panel(path: Tensor, reach: float) -> Any:
         share = step / len(places)
         colour = tuple(round(early + share * (late - early)) for early, late in zip(EARLY, LATE, strict=True))
         draw.line([*ends[0], *ends[1]], colour, FINE)
-    for (x, y), colour in ((places[0], "green"), (places[-1], "red")):
-        draw.ellipse((x - 4 * FINE, y - 4 * FINE, x + 4 * FINE, y + 4 * FINE), fill=colour)
+    for (x, y), end in ((places[0], "green"), (places[-1], "red")):
+        draw.ellipse((x - 4 * FINE, y - 4 * FINE, x + 4 * FINE, y + 4 * FINE), fill=end)
     return picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS)

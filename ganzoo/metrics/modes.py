@@ -60,8 +60,8 @@ def sliced_wasserstein(first: Tensor, second: Tensor) -> float:
     `ring`.
     """
     angles = math.pi * (torch.arange(DIRECTIONS, dtype=torch.float64) + 0.5) / DIRECTIONS
-    directions = torch.stack([angles.cos(), angles.sin()])
-    projected = [(points.double() @ directions).sort(0).values for points in (first, second)]
+    directions = torch.stack([angles.cos(), angles.sin()], 1)
+    projected = [(directions @ points.double().T).sort(1).values for points in (first, second)]
     return float((projected[0] - projected[1]).abs().mean())
 
 

@@ -63,7 +63,7 @@ def _read(path: Path, width: int | None) -> Any:
     with open_regular(path, follow=False) as file:
         data = file.read(FRAME_BYTES + 1)
     try:
-        picture = Image.open(io.BytesIO(data), formats=["PNG"])
+        picture: Image.Image = Image.open(io.BytesIO(data), formats=["PNG"])
         picture.load()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UsageError(f"{path} is no picture that can be read: {one_line(error)}") from None

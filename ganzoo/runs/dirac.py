@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -73,10 +73,12 @@ def dirac(parts: Mapping[str, BoundPart], order: Order, *, steps: int = STEPS, r
     return torch.stack(path)
 
 
-def _player(parts: Mapping[str, BoundPart], steps: int, **rates: float) -> Trainer:
+def _player(
+    parts: Mapping[str, BoundPart], steps: int, *, generator_lr: float = 0.0, discriminator_lr: float = 0.0
+) -> Trainer:
     """A trainer of which only the network with a learning rate moves."""
     training = Training(
-        optimizer="sgd", batch_size=2, steps=steps, **{"generator_lr": 0.0, "discriminator_lr": 0.0} | rates
+        optimizer="sgd", batch_size=2, steps=steps, generator_lr=generator_lr, discriminator_lr=discriminator_lr
     )
     with seeded(0):
         built = {
@@ -96,7 +98,7 @@ def _player(parts: Mapping[str, BoundPart], steps: int, **rates: float) -> Train
 
 def _moved(trainer: Trainer, theta: Tensor, psi: Tensor) -> tuple[Tensor, Tensor]:
     """The two parameters after one training step from here."""
-    generator, discriminator = trainer.generator.theta, trainer.discriminator.psi  # type: ignore[union-attr]
+    generator, discriminator = cast(Point, trainer.generator).theta, cast(Slope, trainer.discriminator).psi
     with torch.no_grad():
         generator.copy_(theta)
         discriminator.fill_(psi)

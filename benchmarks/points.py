@@ -175,7 +175,11 @@ def run(arguments: argparse.Namespace) -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     rows = read(path) if path.exists() else []
     done = {(row["table"], row["column"], row["seed"]) for row in rows}
-    missing = [cell for cell in cells(arguments.tables, arguments.seeds) if cell.key not in done]
+    missing = [
+        cell
+        for cell in cells(arguments.tables, arguments.seeds)
+        if cell.key not in done and (not arguments.columns or cell.column.name in arguments.columns)
+    ]
     with multiprocessing.get_context("fork").Pool(arguments.jobs, maxtasksperchild=8) as pool, path.open("a") as file:
         for number, row in enumerate(pool.imap_unordered(trained, missing), 1):
             file.write(json.dumps(row) + "\n")
@@ -230,6 +234,7 @@ def main() -> None:
     runner, printer = commands.add_parser("run"), commands.add_parser("table")
     runner.add_argument("--out", type=Path, required=True)
     runner.add_argument("--tables", nargs="*", choices=list(TABLES), default=list(TABLES))
+    runner.add_argument("--columns", nargs="*", default=[], help="only these methods")
     runner.add_argument("--seeds", type=int, default=3)
     runner.add_argument("--jobs", type=int, default=2)
     runner.set_defaults(call=run)

@@ -15,7 +15,7 @@ import time
 
 import torch
 
-from ganzoo import ImageSpec
+from ganzoo import ImageSpec, SampleSpec
 from ganzoo.config.mixins import mixed_in
 from ganzoo.config.settings import resolve
 from ganzoo.data.sample import ImageBatches
@@ -42,7 +42,7 @@ CASES = {
 class Noise(ImageBatches):
     """Batches of the same noise."""
 
-    def __init__(self, image: ImageSpec, size: int):
+    def __init__(self, image: SampleSpec, size: int):
         self.pixels = (
             torch.rand(size, image.channels, image.size, image.size, generator=torch.Generator().manual_seed(0)) * 2 - 1
         )
@@ -51,7 +51,7 @@ class Noise(ImageBatches):
         return self.pixels[part]
 
 
-def trainer_with(name: tuple[str, ...], image: ImageSpec, width: int, batch: int):
+def trainer_with(name: tuple[str, ...], image: SampleSpec, width: int, batch: int):
     variant = mixed_in(registry().get("variants", "dcgan"), name[:1], registry())
     settings = [
         "discriminator=wgan-gp",

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganzoo import ImageSpec
+from ganzoo import ImageSpec, SampleSpec
 from ganzoo.engine.randomness import repeatable
 from ganzoo.losses import double_backward as convolutions
 from ganzoo.losses import penalties, squared_gradient_norm
@@ -34,7 +34,7 @@ class Task:
     """The discriminator of a variant, with options of its own, on images of a size."""
 
     variant: str
-    image: ImageSpec
+    image: SampleSpec
     options: dict[str, Any] = field(default_factory=dict)
 
     def build(self) -> nn.Module:

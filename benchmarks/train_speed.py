@@ -23,7 +23,7 @@ import loops
 import torch
 from torch import nn
 
-from ganzoo import ImageSpec, Variant
+from ganzoo import ImageSpec, SampleSpec, Variant
 from ganzoo.data import Batches, ImageData
 from ganzoo.engine.trainer import Trainer
 from ganzoo.registry.registry import registry
@@ -34,7 +34,7 @@ class Task:
     """A variant at an image size and width, the loops of the same work, and how many real minibatches a step takes."""
 
     variant: str
-    image: ImageSpec
+    image: SampleSpec
     plain: Callable
     fast: Callable
     batches: int
@@ -60,7 +60,7 @@ def build(task: Task) -> tuple[Variant, nn.Module, nn.Module, nn.Module]:
     return variant, *parts
 
 
-def noise_images(image: ImageSpec, count: int = 1024) -> torch.Tensor:
+def noise_images(image: SampleSpec, count: int = 1024) -> torch.Tensor:
     """Random bytes (count, size, size, channels) in place of a data set: the arithmetic does not care."""
     random = torch.Generator().manual_seed(1)
     return torch.randint(0, 256, (count, image.size, image.size, image.channels), dtype=torch.uint8, generator=random)

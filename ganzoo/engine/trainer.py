@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
@@ -70,10 +71,13 @@ class Trainer:
         self.regularizers = nn.ModuleDict(
             {name.replace(".", "_"): module for name, module in (regularizers or {}).items()}
         )
-        self.generator, self.loss = _place(generator, self.device, dtype), _place(loss, self.device, dtype)
-        self.discriminator = None if discriminator is None else _place(discriminator, self.device, dtype)
-        self.augmentation = None if augmentation is None else _place(augmentation, self.device, dtype)
-        _place(self.regularizers, self.device, dtype)
+        networks = [generator] if discriminator is None else [generator, discriminator]
+        self.channels_last = all(getattr(network, "channels_last", True) for network in networks)
+        place = partial(_place, device=self.device, dtype=dtype, channels_last=self.channels_last)
+        self.generator, self.loss = place(generator), place(loss)
+        self.discriminator = None if discriminator is None else place(discriminator)
+        self.augmentation = None if augmentation is None else place(augmentation)
+        place(self.regularizers)
         self.generator_inputs = accepted_inputs(self.generator, image.sources)
         self.discriminator_inputs = (
             () if self.discriminator is None else accepted_inputs(self.discriminator, image.sources)
@@ -348,9 +352,9 @@ class Trainer:
         self.attempt, self._recalibrated_at = training["attempt"], -1
 
 
-def _place(module: Module, device: torch.device, dtype: torch.dtype) -> Module:
-    # torch's annotations lack `memory_format`
-    return module.to(device=device, dtype=dtype, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+def _place(module: Module, device: torch.device, dtype: torch.dtype, channels_last: bool) -> Module:
+    layout = {"memory_format": torch.channels_last} if channels_last else {}
+    return module.to(device=device, dtype=dtype, **layout).train()  # type: ignore[call-overload]
 
 
 def _frozen_copy(module: Module) -> Module:

@@ -83,7 +83,8 @@ class Turn:
             spec = self._trainer.image
             if name != "output" and name not in spec.inputs:
                 raise KeyError(f"no field is called '{name}'; known: {', '.join(['output', *spec.inputs])}")
-            self._fields[name] = self._minibatch_fields()[name].to(self._trainer.dtype)
+            value = self._minibatch_fields()[name].to(self._trainer.dtype)
+            self._fields[name] = value if self._trainer.channels_last else value.contiguous()
         return self._fields[name]
 
     def _minibatch_fields(self) -> Mapping[str, Tensor]:

@@ -36,11 +36,13 @@ class Generator(nn.Module):
     A generator sets its `latent_dim`, which is 0 if it takes no latent, and defines `forward(latent, label=None)`, or
     `synthesis` and perhaps `mapping`. It takes latents (N, latent_dim), labels (N,) int64 or None, and the inputs that
     its forward names as keywords: `forward(latent, label=None, *, source)`. It returns samples: images (N, C, H, W), in
-    evaluation mode in [-1, 1], or points (N, 2). `codes` names the columns of the latent that have a meaning, if any
-    have.
+    evaluation mode in [-1, 1], or points (N, 2). `channels_last` is False for networks that are faster in torch's
+    default layout, as those with many channels at a few pixels are; any module may state it. `codes` names the columns
+    of the latent that have a meaning, if any have.
     """
 
     latent_dim: int
+    channels_last: bool = True
     codes: tuple[Code, ...] = ()
 
     def latent(self, n: int, random: torch.Generator) -> Tensor:

@@ -81,6 +81,7 @@ class UNet(Generator):
     """
 
     latent_dim = 0
+    channels_last = False
 
     def __init__(
         self,
@@ -132,6 +133,8 @@ class PatchGAN(nn.Module):
     `layers` convolutions halve the size, two more keep it; with 3, patches have 70 × 70 pixels. `width` is the
     number of channels of the first.
     """
+
+    channels_last = False
 
     def __init__(self, image: SampleSpec, width: int = 64, layers: int = 3, norm: Norm = "batch"):
         super().__init__()

@@ -5,19 +5,30 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from ganzoo.cli.types import DataName
 from ganzoo.errors import UsageError
 
+if TYPE_CHECKING:
+    from ganzoo.registry.registry import Registry
+
 SIGNS = {-1: "lower is better", 1: "higher is better"}
 
 
 @click.command()
 @click.argument("images", type=DataName())
-@click.argument("reference", type=DataName())
+@click.argument("reference", required=False, type=DataName())
+@click.option(
+    "--model",
+    metavar="MODEL",
+    help="Score what this model makes of the sources of IMAGES, which are the truth, beside the sources themselves.",
+)
+@click.option("--source", metavar="DATA", help="With --model: the sources. [default: computed, or beside IMAGES]")
+@click.option("--pairs", "side_by_side", is_flag=True, help="With --model: IMAGES hold A and B side by side.")
+@click.option("--direction", type=click.Choice(["AtoB", "BtoA"]), help="With --model: which side is the source.")
 @click.option("--paired", is_flag=True, help="Compare each image with the one of its name, not the two distributions.")
 @click.option(
     "--metric",
@@ -39,8 +50,18 @@ SIGNS = {-1: "lower is better", 1: "higher is better"}
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the numbers as JSON; with --paired those of every pair too."
 )
-def score(images: str, reference: str, paired: bool, as_json: bool, **options: Any) -> None:
-    """Score images against reference images.
+def score(
+    images: str,
+    reference: str | None,
+    paired: bool,
+    as_json: bool,
+    model: str | None,
+    source: str | None,
+    side_by_side: bool,
+    direction: Literal["AtoB", "BtoA"] | None,
+    **options: Any,
+) -> None:
+    """Score images against reference images, or a model of images on data whose truth is known.
 
     With --paired IMAGES and REFERENCE are two folders, or two files, and images of one name are compared. Otherwise
     each is any data that `ganzoo train --data` takes, and the distributions of their features are compared.
@@ -50,11 +71,23 @@ def score(images: str, reference: str, paired: bool, as_json: bool, **options: A
     ganzoo score drawn/ truth/ --paired --metric ssim --json
     ganzoo score samples/ fashion-mnist-test
     ganzoo score horses-made/ horses/ --image-size 128 --metric kid
+    ganzoo score photos:test --model ./runs/colour
+    ganzoo score truth/ --source lines/ --model ./runs/edges
     """
     from ganzoo.cli.common import loaded_registry, show_messages
 
     registry = loaded_registry()
     show_messages()
+    sides: dict[str, Any] = {"source": source, "side_by_side": side_by_side, "direction": direction}
+    if model is not None:
+        if reference is not None or paired:
+            raise UsageError("--model makes the images: give the truth alone, without a second side or --paired.")
+        _print_model(model, images, registry, as_json, sides, options)
+        return
+    if any(sides.values()):
+        raise UsageError("--source, --pairs and --direction say where the sources of a --model are: add it.")
+    if reference is None:
+        raise UsageError("Give two sides, IMAGES and REFERENCE, or the truth and --model.")
     if paired:
         _print_pairs(images, reference, as_json, options)
         return
@@ -71,10 +104,37 @@ def score(images: str, reference: str, paired: bool, as_json: bool, **options: A
     _print_numbers(numbers)
 
 
+def _refuse(options: dict[str, Any], why: str, *names: str) -> None:
+    """UsageError if an option of these names is given that would have no effect."""
+    given = ["--image-size" if name == "size" else f"--{name.replace('_', '-')}" for name in names if options[name]]
+    if given:
+        raise UsageError(f"{', '.join(given)}: {why}.")
+
+
+def _print_model(
+    source: str, truth: str, registry: Registry, as_json: bool, sides: dict[str, Any], options: dict[str, Any]
+) -> None:
+    _refuse(options, "a model has its own size and channels", "extractor", "size", "channels")
+    from ganzoo.metrics.directions import direction
+    from ganzoo.metrics.translations import score_model
+    from ganzoo.models.load import load
+
+    own = {"metrics": options["metrics"], "seed": options["seed"], "root": options["data_root"]}
+    found = score_model(load(source), truth, registry, **sides, **own)
+    model, baseline = found.model.means, found.source.means
+    if as_json:
+        plain = {"pairs": len(found.model.names), "metrics": _strict(model), "source": _strict(baseline)}
+        click.echo(json.dumps(plain, indent=1))
+        return
+    click.echo(f"{len(found.model.names)} pairs, mean")
+    click.echo(f"{'':10}{'model':<12}{'source':<12}")
+    for name, value in model.items():
+        sign = SIGNS.get(direction(name), "")
+        click.echo(f"{name:10}{value:<12.5g}{baseline[name]:<12.5g}{sign}".rstrip())
+
+
 def _print_pairs(images: str, reference: str, as_json: bool, options: dict[str, Any]) -> None:
-    if unused := [f"--{name.replace('_', '-')}" for name in ("extractor", "size", "data_root") if options[name]]:
-        names = ", ".join("--image-size" if name == "--size" else name for name in unused)
-        raise UsageError(f"{names}: only for distributions; pairs are compared at their own size.")
+    _refuse(options, "only for distributions; pairs are compared at their own size", "extractor", "size", "data_root")
     from ganzoo.metrics.image_sets import score_pairs
 
     found = score_pairs(Path(images), Path(reference), options["metrics"], options["channels"])

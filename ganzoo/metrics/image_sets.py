@@ -63,7 +63,7 @@ def score_pairs(images: Path, truth: Path, metrics: Sequence[str] = (), channels
     ]
     if differing:
         raise DataError(f"{len(differing)} pairs have two sizes (height x width): {listed(differing, '; ')}.")
-    chosen = _paired_metrics(metrics, min(min(size) for size in sizes))
+    chosen = paired_metrics(metrics, min(min(size) for size in sizes))
     channels = channels or _channels(pairs)
     values: dict[str, list[float]] = {name: [] for name in chosen}
     for pair in pairs:
@@ -82,7 +82,7 @@ def _pairs(images: Path, truth: Path) -> list[Pair]:
     return paired(first, second, (quoted(images), quoted(truth)))
 
 
-def _paired_metrics(asked: Sequence[str], smallest: int) -> dict[str, Callable[..., Tensor]]:
+def paired_metrics(asked: Sequence[str], smallest: int) -> dict[str, Callable[..., Tensor]]:
     """Returns the metrics by name; UsageError for an unknown one, or one that needs larger images and was asked for."""
     for name in asked:
         if name not in PAIRED:

@@ -71,8 +71,8 @@ class Trainer:
         self.regularizers = nn.ModuleDict(
             {name.replace(".", "_"): module for name, module in (regularizers or {}).items()}
         )
-        networks = [generator] if discriminator is None else [generator, discriminator]
-        self.channels_last = all(getattr(network, "channels_last", True) for network in networks)
+        pair: list[nn.Module] = [generator] if discriminator is None else [generator, discriminator]
+        self.channels_last = all(getattr(network, "channels_last", True) for network in pair)
         place = partial(_place, device=self.device, dtype=dtype, channels_last=self.channels_last)
         self.generator, self.loss = place(generator), place(loss)
         self.discriminator = None if discriminator is None else place(discriminator)

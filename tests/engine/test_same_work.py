@@ -25,7 +25,14 @@ class Replay:
 
     def __init__(self, trainer, monkeypatch):
         self.drawn = {"real": [], "latent": [], "mix": []}
-        self._listen(monkeypatch, trainer.batches, "images", "real")
+        sample = trainer.batches.sample
+
+        def sampled(*arguments):
+            fields = sample(*arguments)
+            self.drawn["real"].append(fields["output"].double())
+            return fields
+
+        monkeypatch.setattr(trainer.batches, "sample", sampled)
         self._listen(monkeypatch, trainer.generator, "latent", "latent")
         self._listen(monkeypatch, Turn, "uniform", "mix")
 

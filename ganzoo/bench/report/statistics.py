@@ -115,13 +115,14 @@ def kendall(one: Sequence[float], other: Sequence[float]) -> tuple[float | None,
 
     1 is the same order, -1 the reverse (Kendall 1945); it is None where all values of a list are equal.
     """
-    signs = [
-        (_sign(one[a] - one[b]), _sign(other[a] - other[b])) for a, b in combinations(range(len(one)), 2)
-    ]  # of each pair in both lists
-    apart = math.prod(sum(pair[side] != 0 for pair in signs) for side in (0, 1))
-    agreement = sum(first * second for first, second in signs)
-    swapped = sum(first * second < 0 for first, second in signs)
-    return (agreement / math.sqrt(apart) if apart else None), swapped
+    agreement = swapped = apart = others_apart = 0
+    for a, b in combinations(range(len(one)), 2):  # counted one by one: there may be millions of pairs
+        first, second = _sign(one[a] - one[b]), _sign(other[a] - other[b])
+        agreement += first * second
+        swapped += first * second < 0
+        apart += first != 0
+        others_apart += second != 0
+    return (agreement / math.sqrt(apart * others_apart) if apart and others_apart else None), swapped
 
 
 def _sign(value: float) -> int:

@@ -27,7 +27,7 @@ def main() -> None:
     commands = []
     for variant in ganzoo.variants():
         for tag, weights in sorted(variant.weights.items()):
-            if weights.package_file is None:
+            if weights.package_file is None or weights.image.sources:
                 continue
             package, _, inside = weights.package_file.partition(":")
             config = read_model_config(Path(str(resources.files(package))) / inside / "config.json")

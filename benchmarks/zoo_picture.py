@@ -10,7 +10,12 @@ from PIL import Image, ImageDraw, ImageFont
 import ganzoo
 
 ROOT = Path(__file__).resolve().parents[1]
-TAGS = [tag for variant in ganzoo.variants() for tag, weights in variant.weights.items() if weights.package_file]
+TAGS = [
+    tag
+    for variant in ganzoo.variants()
+    for tag, weights in variant.weights.items()
+    if weights.package_file and not weights.image.sources
+]
 TILE, GAP, ROWS, TITLE = 64, 4, 6, 24
 
 

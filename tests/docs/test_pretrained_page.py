@@ -13,17 +13,36 @@ from ganzoo.bench.report.statistics import kendall
 
 PAGE = (DOCS / "pretrained.md").read_text(encoding="utf-8")
 EMBEDDED = {
-    tag: weights for variant in ganzoo.variants() for tag, weights in variant.weights.items() if weights.package_file
+    tag: weights
+    for variant in ganzoo.variants()
+    for tag, weights in variant.weights.items()
+    if weights.package_file and not weights.image.sources
+}
+TRANSLATORS = {
+    tag: weights
+    for variant in ganzoo.variants()
+    for tag, weights in variant.weights.items()
+    if weights.package_file and weights.image.sources
 }
 
 
 def facts(tag: str) -> dict:
-    package, _, inside = EMBEDDED[tag].package_file.partition(":")
+    package, _, inside = {**EMBEDDED, **TRANSLATORS}[tag].package_file.partition(":")
     return json.loads(resources.files(package).joinpath(inside, "config.json").read_text(encoding="utf-8"))
 
 
 def test_all_embedded_weights_together_are_small():
     assert EMBEDDED and sum(facts(tag)["weights"]["size"] for tag in EMBEDDED) <= 26_000_000
+
+
+@pytest.mark.parametrize("tag", TRANSLATORS)
+def test_the_page_says_what_the_translators_say(tag):
+    config = facts(tag)
+    row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{tag}` |"))
+    for metric in ("psnr", "ssim", "l1"):
+        assert f"{config['metrics'][metric]:.3g}" in row.replace("|", " ").split()
+    assert f"$ {config['training']['command']}\n" in PAGE and f"ganzoo apply {tag} " in PAGE
+    assert config["license"] == "MIT" and config["weights"]["size"] < 2_000_000
 
 
 @pytest.mark.parametrize("tag", EMBEDDED)

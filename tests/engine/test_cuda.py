@@ -17,32 +17,33 @@ from small import arguments, ganzoo, images
 
 import ganzoo as package
 from ganzoo.config.recipe import bind
-from ganzoo.data.sample import ImageBatches
 from ganzoo.engine.build import build_trainer
 from ganzoo.engine.randomness import repeatable
 from ganzoo.files.pictures import to_uint8
+from ganzoo.networks.inputs import call
 from ganzoo.registry.registry import registry
-from ganzoo.testing.subject import SmoothImages, Subject, labels_of
+from ganzoo.testing.subject import SmoothImages, Subject, inputs_of, labels_of, smooth
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and --cuda")
 NAMES = [variant.name for variant in package.variants()]
 EMBEDDED = [
-    tag for variant in package.variants() for tag, weights in sorted(variant.weights.items()) if weights.package_file
+    tag
+    for variant in package.variants()
+    for tag, weights in sorted(variant.weights.items())
+    if weights.package_file and not weights.image.sources
 ]
 BATCH = 4
 
 
-class Moved(ImageBatches):
+class Moved:
     """The batches of another source, on a device."""
 
     def __init__(self, batches, device):
         self._batches, self._device = batches, device
 
-    def images(self, number, part):
-        return self._batches.images(number, part).to(self._device)
-
-    def labels(self, number, part):
-        return self._batches.labels(number, part).to(self._device)
+    def sample(self, number, part):
+        fields = self._batches.sample(number, part)
+        return {name: fields[name].to(self._device) for name in fields}
 
 
 @pytest.fixture(scope="module")
@@ -81,13 +82,15 @@ class TestVariant:
     def test_networks_and_gradients_are_those_of_the_processor(self, small):
         here, there = (trainer_of(small, device, dtype=torch.float64) for device in ("cpu", "cuda"))
         latent, labels = here.generator.latent(3, torch.Generator().manual_seed(1)).double(), labels_of(here.image, 3)
+        given = inputs_of(here.image, smooth(here.image, 3, 0).double())
         found = []
         for trainer in (here, there):
             moved = labels if labels is None else labels.to(trainer.device)
+            inputs = {name: value.to(trainer.device) for name, value in given.items()}
             generator = trainer.generator.eval()
-            drawn = generator(latent.to(trainer.device), moved)
-            judged = [] if trainer.discriminator is None else trainer.discriminator.eval()(drawn, moved)
-            judged = [judged] if isinstance(judged, torch.Tensor) else [value for value in judged if value is not None]
+            drawn = call(generator, latent.to(trainer.device), moved, inputs)
+            judge = trainer.discriminator
+            judged = [] if judge is None else [*tensors_of([call(judge.eval(), drawn, moved, inputs)]).values()]
             sum((value.square().sum() for value in judged), drawn.square().sum()).backward()
             gradients = [p.grad for p in generator.parameters() if p.grad is not None]
             found.append([tensor.detach().cpu() for tensor in (drawn, *judged, *gradients)])

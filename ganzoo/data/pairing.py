@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from PIL import Image
 
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 
 Side = ArraySource | EncodedSource
 NAMED = 5
+LOOKED_AT = 64
 TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 ORIENTATION = 0x0112
 
@@ -35,11 +38,12 @@ def local_side(found: Side | HubSource, option: str) -> Side:
     return found
 
 
-def pair_up(source: Side, output: Side, scale: int, skip: bool) -> PairedSource:
+def pair_up(source: Side, output: Side, scale: int | None, skip: bool) -> PairedSource:
     """Pairs two sources: files by name, arrays by row; labels and the order are those of the output.
 
-    The pictures of a pair have the same size, or the output is `scale` times as large. DataError for files without a
-    partner, unless `skip`, which leaves them out; it also counts the pairs whose sizes differ.
+    The output of each pair is `scale` times as large as its source, or None times as large as in most pairs, which is
+    once if nothing else is the case. DataError for files without a partner, unless `skip`, which leaves them out; it
+    also counts the pairs of other sizes.
     """
     if isinstance(source, EncodedSource) and isinstance(output, EncodedSource):
         rows = _paired_files(source, output, scale, skip)
@@ -50,13 +54,15 @@ def pair_up(source: Side, output: Side, scale: int, skip: bool) -> PairedSource:
             f"Arrays have no names to pair with files: give two folders or archives, or two arrays, for"
             f" {quoted(source.name)} and {quoted(output.name)}."
         )
-    sides = source, output
+    sides, ratio = (source, output), _ratio(source, output, rows, scale)
+    if scale is None and ratio != 1:
+        log.info(f"outputs are {ratio} times as large as their sources; both are resized to one size")
     open_source, open_output = _opened(source), _opened(output)
 
     def both(number: int) -> tuple[Image.Image, Image.Image]:
         pair = open_source(rows[number][0]), open_output(rows[number][1])
-        if not _fits(pair[0].size, pair[1].size, scale):
-            raise BadImage(_sizes_line(pair[0].size, pair[1].size, scale))
+        if not _fits(pair[0].size, pair[1].size, ratio):
+            raise BadImage(_sizes_line(pair[0].size, pair[1].size, ratio))
         return pair
 
     names = output.names if isinstance(output, EncodedSource) else range(len(output.images))
@@ -67,8 +73,9 @@ def pair_up(source: Side, output: Side, scale: int, skip: bool) -> PairedSource:
         channels=(channels_of(source), channels_of(output)),
         labels=labels,
         classes=output.classes,
-        identity=f"pairs {' | '.join(side.identity for side in sides)} {scale}",
+        identity=f"pairs {' | '.join(side.identity for side in sides)} {ratio}",
         name=output.name,
+        exact=ratio != 1,
     )
 
 
@@ -87,7 +94,31 @@ def _paired_arrays(source: ArraySource, output: ArraySource) -> list[tuple[int, 
     return [(row, row) for row in range(len(output.images))]
 
 
-def _paired_files(source: EncodedSource, output: EncodedSource, scale: int, skip: bool) -> list[tuple[int, int]]:
+def _ratio(source: Side, output: Side, rows: list[tuple[int, int]], scale: int | None) -> Fraction:
+    """How many times as large as its source an output is: as stated, or in most of up to 64 pairs."""
+    if scale is not None:
+        return Fraction(scale)
+    looked_at = min(len(rows), LOOKED_AT)
+    ratios: Counter[Fraction] = Counter()
+    for place in range(looked_at):
+        first, second = rows[place * len(rows) // looked_at]
+        try:
+            small, large = _size_of(source, first), _size_of(output, second)
+        except Exception:  # decoding will meet it again and report it
+            continue
+        if small[0] * large[1] == small[1] * large[0]:
+            ratios[Fraction(large[0], small[0])] += 1
+    return ratios.most_common(1)[0][0] if ratios else Fraction(1)
+
+
+def _size_of(side: Side, row: int) -> tuple[int, int]:
+    """The width and height of a picture as it is seen, of a file by its header."""
+    if isinstance(side, EncodedSource):
+        return _seen_size(side.read(row))
+    return side.images.shape[2], side.images.shape[1]
+
+
+def _paired_files(source: EncodedSource, output: EncodedSource, scale: int | None, skip: bool) -> list[tuple[int, int]]:
     """The rows of each pair, in the order of the output."""
     keys = _keys(source.names), _keys(output.names)
     if _are_flat(keys[0]) != _are_flat(keys[1]):  # folders of one side are its labels
@@ -108,7 +139,7 @@ def _paired_files(source: EncodedSource, output: EncodedSource, scale: int, skip
             f" called {quoted(source.names[0])} and {quoted(output.names[0])}."
         )
     if mistakes or (alone and not skip):
-        listed = [*mistakes, *alone, *_differing(source, output, rows, scale)]
+        listed = [*mistakes, *alone, *_differing(source, output, rows, _ratio(source, output, rows, scale))]
         raise DataError(_mismatch_line(listed, source, output, skippable=not mistakes))
     if alone:
         log.warning(f"left out {len(alone)} files without a partner, first {alone[0]}")
@@ -134,7 +165,7 @@ def _doubled(names: Sequence[str], keys: Sequence[str]) -> list[str]:
     return [name for name, key in zip(names, keys, strict=True) if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
 
 
-def _differing(source: EncodedSource, output: EncodedSource, rows: list[tuple[int, int]], scale: int) -> list[str]:
+def _differing(source: EncodedSource, output: EncodedSource, rows: list[tuple[int, int]], ratio: Fraction) -> list[str]:
     """One text for each pair whose headers state sizes that do not fit; unreadable files are not among them."""
     found = []
     for first, second in rows:
@@ -142,8 +173,8 @@ def _differing(source: EncodedSource, output: EncodedSource, rows: list[tuple[in
             sizes = _seen_size(source.read(first)), _seen_size(output.read(second))
         except Exception:  # the files cannot be paired anyway, and the next attempt reports this one
             continue
-        if not _fits(*sizes, scale):
-            found.append(f"{quoted(output.names[second])} ({_sizes_line(*sizes, scale)})")
+        if not _fits(*sizes, ratio):
+            found.append(f"{quoted(output.names[second])} ({_sizes_line(*sizes, ratio)})")
     return found
 
 
@@ -153,12 +184,12 @@ def _seen_size(data: bytes) -> tuple[int, int]:
     return image.size[::-1] if image.getexif().get(ORIENTATION) in TURNED else image.size
 
 
-def _fits(source: tuple[int, int], output: tuple[int, int], scale: int) -> bool:
-    return output == (scale * source[0], scale * source[1])
+def _fits(source: tuple[int, int], output: tuple[int, int], ratio: Fraction) -> bool:
+    return output[0] == ratio * source[0] and output[1] == ratio * source[1]
 
 
-def _sizes_line(source: tuple[int, int], output: tuple[int, int], scale: int) -> str:
-    times = f", which is not {scale} times as many" if scale > 1 else ""
+def _sizes_line(source: tuple[int, int], output: tuple[int, int], ratio: Fraction) -> str:
+    times = f", which is not {ratio} times as many" if ratio != 1 else ""
     return f"the source has {source[0]} x {source[1]} pixels, the output {output[0]} x {output[1]}{times}"
 
 

@@ -185,7 +185,7 @@ class _Loading:
         else:
             source, output = self.sides()
             local = checked(local_side(source, "--source")), checked(local_side(output, "--data"))
-            found = pair_up(*local, self.scale, skip)
+            found = pair_up(*local, None if request.source_size is None else self.scale, skip)
         if self.check is not None:
             self.check(found, "output")
         targets = self._targets(found)
@@ -200,15 +200,14 @@ class _Loading:
 
     def _targets(self, pairs: PairedSource) -> list[Target]:
         """The fields of pairs: both pictures, and their views where they are kept larger."""
-        exact = self.scale > 1
         own, output = self.request.source_channels or pairs.channels[0], self.channels or pairs.channels[1]
         shapes = {"images": (1, self.size, output), "source": (0, self.source_size, own)}
         found = [
-            Target(name, picture, self.larger(size) or size, channels, exact)
+            Target(name, picture, self.larger(size) or size, channels, pairs.exact)
             for name, (picture, size, channels) in shapes.items()
         ]
         if self.request.load_ratio is not None:
-            found += [Target(f"{name}.view", *shape, exact) for name, shape in shapes.items()]
+            found += [Target(f"{name}.view", *shape, pairs.exact) for name, shape in shapes.items()]
         return found
 
 

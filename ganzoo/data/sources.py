@@ -68,7 +68,8 @@ class PairedSource:
     """Pairs of pictures: their names, and a function that decodes both pictures of number i, the source first.
 
     `open` may be called from several threads; an exception in it makes that one pair a bad one. `channels` are those
-    that the pictures are stored with, of the source and of the output. Labels are the output's.
+    that the pictures are stored with, of the source and of the output. Labels are the output's. `exact` states that the
+    two pictures of a pair have different sizes, and must be cut in exactly the same place.
     """
 
     names: Sequence[str]
@@ -78,6 +79,7 @@ class PairedSource:
     classes: tuple[str, ...]
     identity: str
     name: str
+    exact: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -166,7 +166,8 @@ def test_a_smaller_source_has_exactly_its_share_of_the_pixels(tmp_path):
         Image.open(small).resize((44, 32), Image.Resampling.NEAREST).save(tmp_path / f"{number}.png")
         (tmp_path / "output").mkdir(exist_ok=True)
         (tmp_path / f"{number}.png").rename(tmp_path / "output" / f"{number}.png")
-    refused(DataError, "the source has 11 x 8 pixels, the output 44 x 32", tmp_path, **source(tmp_path), size=32)
+    line = "the source has 11 x 8 pixels, the output 44 x 32, which is not 2 times as many"
+    refused(DataError, line, tmp_path, **source(tmp_path), size=32, source_size=16)
     data = load(tmp_path, **source(tmp_path), size=32, source_size=8)
     output, small = data.output.images.float(), data.output.fields["source"].float()
     assert output.shape[1:3] == (32, 32) and small.shape[1:3] == (8, 8)
@@ -174,6 +175,24 @@ def test_a_smaller_source_has_exactly_its_share_of_the_pixels(tmp_path):
     assert (block - small[..., 0]).abs().mean() < (block[:, :, 1:] - small[:, :, :-1, 0]).abs().mean() / 3
     with pytest.raises(UsageError, match="12 x 12 pixels do not fit"):
         load(tmp_path, **source(tmp_path), size=32, source_size=12)
+
+
+def test_outputs_of_another_size_are_resized_if_all_are(tmp_path):
+    for number in range(5):
+        coarse = Image.open(noise(tmp_path / f"{number}.png", number, (4, 6)))
+        for side, size in (("output", (36, 24)), ("source", (24, 16))):
+            (tmp_path / side).mkdir(exist_ok=True)
+            coarse.resize(size, Image.Resampling.BICUBIC).save(tmp_path / side / f"{number}.png")
+    with logged() as lines:
+        data = load(tmp_path, **source(tmp_path))
+    assert any("3/2 times as large as their sources" in line for line in lines)
+    output, small = data.output.images.float(), data.output.fields["source"].float()
+    assert output.shape == small.shape == (5, 8, 8, 3)
+    assert (output - small).abs().mean() < (output[:, :, 1:] - small[:, :, :-1]).abs().mean() / 3
+    noise(tmp_path / "source" / "3.png", 3, (24, 36)), picture(tmp_path / "source" / "4.png", 4, (16, 25))
+    shutil.rmtree(tmp_path / "cache")
+    line = refused(DataError, "2 of 5 images", tmp_path, **source(tmp_path))
+    assert "'3.png' (the source has 36 x 24 pixels, the output 36 x 24, which is not 3/2 times as many)" in line
 
 
 # -- both sides in one picture -------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from ganzoo.files.text import quoted
 from ganzoo.metrics.features import Extractor, load_extractor, needs_classes, unsuited
 from ganzoo.models.load import load
 from ganzoo.registry.registry import Registry
-from ganzoo.variant import SampleSpec, Variant, size_text
+from ganzoo.variant import SampleSpec, Variant
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +70,6 @@ def plan_training(request: Request, registry: Registry) -> Planned:
     if len(budgets) != 1:
         raise UsageError("Every variant gets the same budget: give exactly one of --steps, --images and --minutes.")
     seeds = parse_seeds(request.seeds or "1")
-    if isinstance(options.image_size, tuple):
-        raise UsageError(f"A bench compares square images, not {size_text(options.image_size)}: give one number.")
     variants = chosen_variants(request.sources, request.everything, options.image_size, registry)
     size = common_size(variants, options.image_size)
     reference = request.reference or default_reference(options.data, registry, options.data_root)

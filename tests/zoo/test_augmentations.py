@@ -147,6 +147,27 @@ def test_colour_matrices_by_hand():
     torch.testing.assert_close(vivid[0, :3, 0], torch.tensor([5 / 3, -1 / 3, -1 / 3], dtype=DOUBLE))
 
 
+@pytest.mark.parametrize(
+    "name, colours, moves",
+    [
+        ("diffaugment", {"policy": "color"}, {"policy": "translation,cutout"}),
+        ("ada", {"pipeline": "c", "target": None, "start": 1.0}, {"pipeline": "bg", "target": None, "start": 1.0}),
+    ],
+)
+def test_alpha_moves_with_the_colours_and_is_not_recoloured(name, colours, moves):
+    images = pictures(4, channels=4)
+    images[:, 3] = images[:, 0]
+    augmentation = part(name, ImageSpec(16, 4), **colours)
+    torch.manual_seed(1)
+    changed = augmentation(images)
+    assert torch.equal(changed[:, 3], images[:, 3]) and not torch.allclose(changed[:, :3], images[:, :3])
+    augmentation = part(name, ImageSpec(16, 4), **moves)
+    torch.manual_seed(1)
+    changed = augmentation(images)
+    torch.testing.assert_close(changed[:, 3], changed[:, 0])
+    assert not torch.allclose(changed[:, 3], images[:, 3])
+
+
 def test_images_are_recoloured_and_grey_ones_take_the_mean_row():
     matrix = torch.eye(4, dtype=DOUBLE)[None].clone()
     matrix[0, :3] *= 2

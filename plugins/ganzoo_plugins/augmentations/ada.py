@@ -27,9 +27,9 @@ class Adaptive(Augmentation):
     the loss's boundary, was above `target`, and falls if it was below, at a rate that takes it from 0 to 1 in `images`
     real images; it stays in [0, 1]. With `target=None` it is fixed at `start`, which may be scheduled. `pipeline` lists
     some of b (mirror, quarter turns, whole shifts), g (scale, rotation, aspect, shift) and c (brightness, contrast,
-    luma flip, hue, saturation; the last two for three channels). `colour` multiplies the probability of each
-    transformation of c, `cutout` that of a square hole half as wide and high as the image, 0 for none (R3GAN: 0.5 and
-    1). p and the observed signs are buffers.
+    luma flip, hue, saturation; the last two not for grey images, none for alpha). `colour` multiplies the probability
+    of each transformation of c, `cutout` that of a square hole half as wide and high as the image, 0 for none (R3GAN:
+    0.5 and 1). p and the observed signs are buffers.
     """
 
     p: Tensor

@@ -5,6 +5,8 @@ Followed: mit-han-lab/data-efficient-gans, `DiffAugment_pytorch.py`. Images are 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -33,6 +35,13 @@ def contrast(images: Tensor, share: Tensor) -> Tensor:
     return (images - mean) * (share + 0.5) + mean
 
 
+def of_colours(change: Callable[[Tensor, Tensor], Tensor], images: Tensor, share: Tensor) -> Tensor:
+    """Applies a change of colours to images (N, C, H, W); of four channels the last, alpha, stays."""
+    if images.shape[1] != 4:
+        return change(images, share)
+    return torch.cat([change(images[:, :3], share), images[:, 3:]], 1)
+
+
 def cut_out(images: Tensor, row: Tensor, column: Tensor, size: tuple[int, int]) -> Tensor:
     """Cuts a hole of zeros, `size` (height, width) in pixels, with its middle at (row, column), each (N,)."""
     rows = torch.arange(images.shape[2], device=images.device) - row[:, None] + size[0] // 2
@@ -50,7 +59,8 @@ class DiffAugment(Augmentation):
     """Applies the steps of `policy` in order, to each image with its own random numbers.
 
     "color" adds U(−½, ½), stretches the colours by U(0, 2) and the contrast by U(½, 1½); "translation" moves by up to
-    an eighth of the image; "cutout" makes a hole half as wide and high as the image, which may cross the border.
+    an eighth of the image; "cutout" makes a hole half as wide and high as the image, which may cross the border. Alpha,
+    the last of four channels, moves and is cut with the colours but is not recoloured.
     """
 
     def __init__(self, image: SampleSpec, policy: str = "color,translation,cutout"):
@@ -68,13 +78,13 @@ class DiffAugment(Augmentation):
             return images
 
     def _brightness(self, images: Tensor) -> Tensor:
-        return brightness(images, self.uniform(images, 1, 1, 1))
+        return of_colours(brightness, images, self.uniform(images, 1, 1, 1))
 
     def _saturation(self, images: Tensor) -> Tensor:
-        return saturation(images, self.uniform(images, 1, 1, 1))
+        return of_colours(saturation, images, self.uniform(images, 1, 1, 1))
 
     def _contrast(self, images: Tensor) -> Tensor:
-        return contrast(images, self.uniform(images, 1, 1, 1))
+        return of_colours(contrast, images, self.uniform(images, 1, 1, 1))
 
     def _translation(self, images: Tensor) -> Tensor:
         chance = self.uniform(images, 2)

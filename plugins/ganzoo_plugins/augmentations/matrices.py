@@ -79,14 +79,15 @@ def hue_rotation(angle: Tensor) -> Tensor:
 
 
 def recoloured(images: Tensor, colour: Tensor) -> Tensor:
-    """Applies matrices (N, 4, 4) to the colours of images (N, 1 or 3, H, W).
+    """Applies matrices (N, 4, 4) to the colours of images (N, 1, 3 or 4, H, W).
 
-    A grey image takes the mean of the three results for equal channels.
+    A grey image takes the mean of the three results for equal channels. Of four channels the last, alpha, stays.
     """
     if images.shape[1] == 1:
         mean = colour[:, :3].mean(1)
         return images * mean[:, :3].sum(1)[:, None, None, None] + mean[:, 3][:, None, None, None]
-    return torch.einsum("nij,njhw->nihw", colour[:, :3, :3], images) + colour[:, :3, 3, None, None]
+    colours = torch.einsum("nij,njhw->nihw", colour[:, :3, :3], images[:, :3]) + colour[:, :3, 3, None, None]
+    return colours if images.shape[1] == 3 else torch.cat([colours, images[:, 3:]], 1)
 
 
 def resampled(images: Tensor, inverse: Tensor) -> Tensor:

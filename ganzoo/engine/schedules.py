@@ -131,7 +131,7 @@ class Schedules:
                 for group in self._groups("momentum"):
                     group["momentum"] = value
             elif target == "ema_half_life":
-                # as in brownvc/R3GAN and stylegan2-ada
+                # as in the official code of Karras et al. 2020 and Huang et al. 2024
                 values["ema"] = 0.5 ** (1 / max(value * self._steps, 1e-8))
             elif target != "ema":
                 for group in self._optimizers[target.removesuffix("_lr")].param_groups:

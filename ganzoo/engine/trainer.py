@@ -295,7 +295,7 @@ class Trainer:
             mean.copy_(buffer)
 
     def _decay(self) -> float:
-        """The decay of this step's average: fixed, or by a half-life in images with a ramp (StyleGAN2-ADA).
+        """The decay of this step's average: fixed, or by a half-life in images with a ramp (Karras et al. 2020).
 
         The official counter adds the batch size once a step, however many batches its phases take.
         """

@@ -69,6 +69,37 @@ def test_what_is_not_quite_official_is_not_recognized(name, role):
         assert layout.recognize({key: shape for key, shape in found.items() if key != missing}) is None, missing
 
 
+OFFICIAL = [  # ours, theirs
+    *[("input.0.", "linear."), ("output.0.weight", "output_layer.0.gain"), ("output.0.", "output_layer.0.")],
+    *[("output.2.", "output_layer.2."), ("output.", "linear."), ("embedding.", "embed.")],
+    *[("convolution", "conv"), ("shortcut", "conv_sc"), ("norm1", "bn1"), ("norm2", "bn2"), ("normalize.", "")],
+    *[("running_", "stored_"), (".shift.", ".bias."), (".query.", ".theta."), (".key.", ".phi."), (".value.", ".g.")],
+    *[(".1.output.", ".1.o."), (".1.scale", ".1.gamma")],
+]
+
+
+@pytest.mark.parametrize("role", ["generator", "discriminator"])
+@pytest.mark.parametrize("size", [128, 256])
+def test_official_networks_of_larger_images_are_recognized(size, role):
+    image = ImageSpec(size, 3, 2)
+    options = {"width": 8} | ({"latent_dim": 28, "shared_dim": 3} if role == "generator" else {})
+    with torch.device("meta"):
+        ours = part(f"{role}s", "biggan", image, **options, initialization="normal").state_dict()
+    theirs = {}
+    for name, tensor in ours.items():
+        for own, official in OFFICIAL:
+            starts = own[0] != "." and own.endswith(".") and own.split(".")[0] in ("input", "output", "embedding")
+            name = official + name[len(own) :] if starts and name.startswith(own) else name
+            name = name if starts else name.replace(own, official)
+        if name.endswith(".u"):
+            theirs[f"{name}0"], theirs[f"{name[:-1]}sv0"] = (1, *tensor.shape), (1,)
+        elif not name.endswith("num_batches_tracked"):
+            theirs[name] = tuple(tensor.shape)
+    match = AjbrockBigGAN().recognize(theirs)
+    assert match is not None and (match.role, match.image) == (role, image)
+    assert match.part.options["width"] == 8 and match.part.options["attention"] == 64
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_shapes_and_range(name, channels):

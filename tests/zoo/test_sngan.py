@@ -220,3 +220,39 @@ def test_the_plain_networks_train_as_their_authors_command_says():
         (0.5, 0.999),
     )
     assert (training.batch_size, training.steps, training.schedules, options["critic_steps"]) == (64, 100_000, {}, 1)
+
+
+@pytest.mark.parametrize("role", ["generator", "discriminator"])
+def test_mimicry_has_the_same_blocks_at_128_pixels(role):
+    """Names and shapes of `sngan_128.py`, written out from its source, with 32 channels at most instead of 1024."""
+    widths = [32, 32, 16, 8, 4, 2] if role == "generator" else [3, 2, 4, 8, 16, 32, 32]
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def layer(name, *shape, spectral=role == "discriminator"):
+        shapes[f"{name}.weight_orig" if spectral else f"{name}.weight"] = shape
+        shapes[f"{name}.bias"] = shape[:1]
+        if spectral:
+            shapes.update({f"{name}.weight_u": shape[:1], f"{name}.weight_v": (math.prod(shape[1:]),)})
+
+    def norm(name, width):
+        shapes.update({f"{name}.{part}": (width,) for part in ("weight", "bias", "running_mean", "running_var")})
+        shapes[f"{name}.num_batches_tracked"] = ()
+
+    for number, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+        block = f"block{number + (2 if role == 'generator' else 1)}"
+        hidden = outputs if role == "generator" or number == 0 else inputs
+        layer(f"{block}.c1", hidden, inputs, 3, 3)
+        layer(f"{block}.c2", outputs, hidden, 3, 3)
+        if (role, number) != ("discriminator", 5):
+            layer(f"{block}.c_sc", outputs, inputs, 1, 1)
+        if role == "generator":
+            norm(f"{block}.b1", inputs)
+            norm(f"{block}.b2", hidden)
+    if role == "generator":
+        layer("l1", 32 * 16, 128)
+        norm("b7", 2)
+        layer("c7", 3, 2, 3, 3)
+    else:
+        layer("l7", 1, 32)
+    match = MimicrySNGAN().recognize(shapes)
+    assert match is not None and (match.role, match.image, match.part.options["width"]) == (role, ImageSpec(128, 3), 2)

@@ -48,7 +48,7 @@ class SourceFacts:
         direction: "AtoB" if A is the source.
         unpaired: whether the sources are a set of their own, of which `images` and `fingerprint` say more.
         size: [height, width] of the sources.
-        channels: of the outputs as they are stored, before conditions, and `source_channels` of the sources.
+        channels: of the stored outputs, before conditions, as they were requested; `source_channels` of the sources.
         conditions: fingerprints of what conditions read, by the name of the input.
     """
 
@@ -57,7 +57,7 @@ class SourceFacts:
     direction: Literal["AtoB", "BtoA"] = "AtoB"
     unpaired: bool = False
     size: tuple[int, int] | None = None
-    channels: int
+    channels: int | None = None
     source_channels: int | None = None
     images: int | None = None
     fingerprint: str | None = None

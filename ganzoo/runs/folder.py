@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 METRICS_BYTES = 2**28
 SETTINGS = ("variant", "image", "data", "seed", "precision", "processes")
+REQUESTED_OF_SOURCES = ("source", "channels", "source_channels")
 NAMES_OF_DATA = ("source", "name", "revision", "classes")
 CIRCUMSTANCES = ("device", "threads", "plugin", "versions")
 
@@ -175,7 +176,8 @@ def check_same(old: RunConfig, new: RunConfig) -> None:
             del config["variant"]["training"]["steps"]
         for name in NAMES_OF_DATA:  # the same pixels and labels, by their fingerprint, may have other names
             del config["data"][name]
-        config["data"].get("sources", {}).pop("source", None)
+        for name in REQUESTED_OF_SOURCES:  # the pixels have a fingerprint, the channels stand in the image
+            config["data"].get("sources", {}).pop(name, None)
     changes = [change for key in SETTINGS for change in _differences(key, before[key], now[key])]
     if changes:
         raise UsageError("This run was started with other settings:\n  " + "\n  ".join(changes))

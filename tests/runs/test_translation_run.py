@@ -88,7 +88,7 @@ def test_the_configuration_says_where_the_sources_are_and_what_they_were(folder,
     run(folder, registry, "unpaired")
     facts = config(folder)["data"]["sources"]
     assert facts["source"] == str(folder / "source") and facts["unpaired"] and facts["images"] == 6
-    assert facts["size"] == [8, 8] and (facts["channels"], facts["source_channels"]) == (3, 1)
+    assert facts["size"] == [8, 8] and (facts["channels"], facts["source_channels"]) == (None, None)
     assert len(facts["fingerprint"]) == 64 and facts["fingerprint"] != config(folder)["data"]["fingerprint"]
     run(folder, registry, out="paired")
     assert config(folder, "paired")["data"]["sources"]["fingerprint"] is None
@@ -112,6 +112,16 @@ def test_changed_sources_are_noticed_on_resuming(folder, registry, variant):
     noise(folder / "source" / "3.png", 7, channels=1)
     with pytest.raises(UsageError, match="fingerprint"):
         run(folder, registry, resume=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"variant": "unpaired"}, {"source": "composite"}])
+def test_nothing_is_prepared_again_on_resuming(folder, registry, options):
+    run(folder, registry, steps=2, **options)
+    kept = sorted((folder / "cache" / "datasets").iterdir())
+    run(folder, registry, resume=True)
+    assert sorted((folder / "cache" / "datasets").iterdir()) == kept
+    if not options:
+        run(folder, registry, resume=True, channels=3, source_channels=1)
 
 
 def test_sources_may_move_and_the_condition_may_be_named_again(folder, registry):

@@ -246,8 +246,13 @@ class Batches(Rows):
         conditions depend on the row alone. `part` selects some of the rows.
         """
         sets = (self,) if self.other is None else (self, self.other)
-        count = min(count, *(len(rows.kept) for rows in sets))
+        count = min(count, self.evaluation_rows)
         return self._evaluated({rows: spread_out(len(rows.kept), count)[part] for rows in sets})
+
+    @property
+    def evaluation_rows(self) -> int:
+        """The most rows of an evaluation: those of the smaller side."""
+        return min(len(self.kept), len(self.other.kept) if self.other is not None else len(self.kept))
 
     def monitored(self, count: int) -> ImageData:
         """Returns the outputs of `evaluation(count)` as bytes; of plain images all of them, as they are."""

@@ -65,19 +65,22 @@ def samples(trainer: Trainer, n: int, *, average: bool = True) -> Iterator[Evalu
     of the evaluation view of the data, with their labels; `fields` holds the view.
     """
     sampler = trainer.sampler if average else trainer.generator
-    inputs = trainer.generator_inputs
-    fields: Mapping[str, Tensor] = trainer.batches.evaluation(n) if inputs else {}  # type: ignore[attr-defined]
-    n = min([n, *(len(fields[name]) for name in inputs)])
-    classes = trainer.image.classes
-    labels = (fields["label"] if inputs else torch.arange(n) % classes) if classes else None
+    inputs, classes = trainer.generator_inputs, trainer.image.classes
+    n = min(n, trainer.batches.evaluation_rows) if inputs else n  # type: ignore[attr-defined]
     with _evaluating(sampler), seeded(0), torch.no_grad(), float32_by_default():
         latent = sample_latents(sampler, n, trainer.seed).to(trainer.device, trainer.dtype)
         for start in range(0, n, BATCH):
-            part = slice(start, start + BATCH)
-            given = {name: fields[name][part].to(trainer.device, trainer.dtype) for name in inputs}
-            label = None if labels is None else labels[part].to(trainer.device)
+            part = slice(start, min(start + BATCH, n))
+            fields: Mapping[str, Tensor] = {}
+            if inputs:
+                fields = trainer.batches.evaluation(n, part)  # type: ignore[attr-defined]
+            given = {name: fields[name].to(trainer.device, trainer.dtype) for name in inputs}
+            label = None
+            if classes:
+                label = fields["label"] if inputs else torch.arange(part.start, part.stop) % classes
+                label = label.to(trainer.device)
             output = sampler(latent[part], label, **given)
-            yield Evaluation(output.float().cpu(), {name: fields[name][part].float().cpu() for name in fields})
+            yield Evaluation(output.float().cpu(), {name: fields[name].float().cpu() for name in fields})
 
 
 class SampleMonitor:

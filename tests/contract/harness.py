@@ -52,8 +52,12 @@ class Pictures(ImageBatches):
         makers["output"] = partial(self.images, number, part)
         return LazyFields({**makers, "label": partial(self.labels, number, part)})
 
-    def evaluation(self, count: int) -> Mapping[str, torch.Tensor]:
-        return self.sample(0, slice(0, count))
+    @property
+    def evaluation_rows(self) -> int:
+        return self.batch_size
+
+    def evaluation(self, count: int, part: slice) -> Mapping[str, torch.Tensor]:
+        return self.sample(0, slice(part.start, min(part.stop, count)))
 
     def labels(self, number: int, part: slice = slice(None)) -> torch.Tensor | None:
         if not self.image.classes:

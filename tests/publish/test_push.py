@@ -12,10 +12,14 @@ from loopback_faults import FAULTS, Fault
 from loopback_hub import READER, WRITER, LoopbackHub
 
 from ganzoo.cli import main
+from ganzoo.config.recipe import bind_part
+from ganzoo.engine.build import build_part
 from ganzoo.models.config import ModelConfig, Provider
+from ganzoo.models.folder import write_model
 from ganzoo.publish.model_card import model_card, tags
 from ganzoo.publish.push import FILES
-from ganzoo.variant import ImageSpec, Part
+from ganzoo.registry.registry import registry
+from ganzoo.variant import Field, ImageSpec, Part, SampleSpec
 
 PUBLISHED = {"config.json", "model.safetensors", "README.md", "samples.png", ".gitattributes"}
 
@@ -353,3 +357,27 @@ def test_pictures_of_the_cards(hub, client, model, tmp_path):
 
     difference = ImageChops.difference(*(Image.open(Path(tmp_path) / name) for name in ("published.png", "drawn.png")))
     assert difference.getbbox() is None
+
+
+def test_a_translator_is_published_and_loaded_back(hub, client, tmp_path):
+    spec = SampleSpec(Field((3, 32, 32)), {"source": Field((1, 32, 32))})
+    part = Part("unet", {"width": 4})
+    generator = build_part(bind_part("generator", part, registry()), spec)
+    config = ModelConfig(
+        variant="pix2pix",
+        generator=part,
+        image=spec,
+        latent_dim=0,
+        provider=Provider(distribution="ganzoo", version="0.1.0"),
+        license="mit",
+        task="translation",
+        inputs={"source": Part("grey")},
+    )
+    write_model(tmp_path / "model", config, generator.state_dict())
+    answer = client("push", str(tmp_path / "model"), "owner/translator", token=WRITER)
+    head = hub.repositories["owner/translator"].head
+    assert set(head) == PUBLISHED - {"samples.png"} and "the same bit for bit" in answer["report"][-1]
+    assert "pipeline_tag: image-to-image" in head["README.md"].decode()
+    stored = json.loads(head["config.json"])
+    assert (stored["task"], stored["latent_dim"]) == ("translation", 0)
+    assert stored["inputs"] == {"source": {"name": "grey", "options": {}}}

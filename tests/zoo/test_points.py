@@ -25,6 +25,9 @@ REFUSED = {  # losses that need more than logits, or images, and a word of the r
     "ebgan": "codes",
     "infogan": "codes",
     "evidence-lower-bound": "images",
+    "cut": "source",
+    "cyclegan": "images",
+    "pix2pixhd": "features",
 }
 SHORT = {"wasserstein-clipped": ("loss.warmup=0", "loss.long_every=0"), "geometric": ("loss.generator_steps=2",)}
 

@@ -114,6 +114,7 @@ class Pix2PixHD(Loss):
     The features are those of the discriminators' layers, for images and for translations. The generator steps first.
     """
 
+    heads = ("features",)
     phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",), fresh=False))
     boundary = 0.5
 

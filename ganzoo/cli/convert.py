@@ -75,6 +75,12 @@ def convert(files: tuple[Path, ...], variant: str, out: Path, channels: str | No
     request = Request(files=files, variant=variant, out=out, channels=int(channels) if channels else None, **rest)
     model = run(request, registry)
     count = sum(parameter.numel() for parameter in model.generator.parameters())
-    click.echo(f"{out}: {count:,} parameters, loaded back and verified. Sample from it with:", err=True)
+    sources = bool(model.config.image.sources)
+    what = "Apply it to images with" if sources else "Sample from it with"
+    click.echo(f"{out}: {count:,} parameters, loaded back and verified. {what}:", err=True)
     shown = out if out.is_absolute() else f".{'/' if not str(out).startswith('..') else './'}{out}"
-    click.echo(f"ganzoo sample {shown} -n 64 --out {out.name}.png")
+    click.echo(
+        f"ganzoo apply {shown} pictures/ --out results/"
+        if sources
+        else f"ganzoo sample {shown} -n 64 --out {out.name}.png"
+    )

@@ -1,5 +1,7 @@
 """CycleGAN against the official code (tests/golden/translation.py): networks, pool, and steps through the engine."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from golden_values import golden
@@ -142,6 +144,26 @@ def test_the_generators_step_first_and_the_judges_see_images_from_before():
     for visit in visits:
         assert visit.changed <= names_of(trainer, visit.phase)
         assert {name for name in names_of(trainer, visit.phase) if name.endswith("weight")} <= visit.changed
+
+
+def test_pools_of_several_processes_are_those_of_one():
+    """Each process draws for its own rows, feeds its pool with the rows of all, and shows its own to the judge."""
+    random = torch.Generator().manual_seed(0)
+    one, first, second = (Cycle(pairs(32), pool=3) for _ in range(3))
+    for _ in range(4):
+        images, chances = torch.rand(4, 3, 32, 32, generator=random), torch.rand(4, 2, generator=random)
+
+        def turn(rows, images=images, chances=chances):
+            gather = lambda part: chances if part.ndim == 2 else images  # noqa: E731
+            return SimpleNamespace(uniform=lambda count: chances[rows], gather=gather)
+
+        whole = one.pooled("output", images, turn(slice(0, 4)))
+        parts = [
+            loss.pooled("output", images[rows], turn(rows)) for loss, rows in ((first, slice(2)), (second, slice(2, 4)))
+        ]
+        assert torch.equal(torch.cat(parts), whole)
+    kept = [loss.pools["output"].images for loss in (one, first, second)]
+    assert torch.equal(kept[0], kept[1]) and torch.equal(kept[0], kept[2]) and one.pools["source"].count == 0
 
 
 @pytest.mark.parametrize("accumulate", [2, 4])

@@ -5,6 +5,7 @@ import torch
 from translations import pairs
 
 import ganzoo
+from ganzoo.cli import main
 from ganzoo.convert.convert import Request, convert
 from ganzoo.errors import CheckpointError
 from ganzoo.registry.registry import registry
@@ -91,18 +92,15 @@ def test_statistics_of_batch_norm_stay_and_old_files_count_no_batches():
     assert all(torch.equal(value, state[name]) for name, value in made.items() if name in state)
 
 
-def converted(tmp_path, variant, tensors):
-    torch.save(tensors, tmp_path / "latest_net_G.pth")
-    out = tmp_path / "converted"
-    convert(Request(files=[tmp_path / "latest_net_G.pth"], variant=variant, out=out), registry())
-    return ganzoo.load(str(out))
-
-
 @pytest.mark.parametrize("case", ["unet", "resnet-9"])
-def test_a_published_file_becomes_a_model_that_draws_the_same(case, tmp_path):
+def test_a_published_file_becomes_a_model_that_draws_the_same(case, tmp_path, capsys):
     variant, network, _ = CASES[case]
-    state = network.state_dict()
-    model = converted(tmp_path, variant, state if case == "unet" else with_statistics(state))
+    state, file, out = network.state_dict(), tmp_path / "latest_net_G.pth", tmp_path / "converted"
+    torch.save(state if case == "unet" else with_statistics(state), file)
+    with pytest.raises(SystemExit) as ended:
+        main(["convert", str(file), "--variant", variant, "--out", str(out)])
+    assert ended.value.code == 0 and capsys.readouterr().out.startswith(f"ganzoo apply {out} ")
+    model = ganzoo.load(str(out))
     channels = model.config.image.inputs["source"].shape[0]
     source = torch.rand(1, channels, 64, 64) * 2 - 1
     with torch.no_grad():
@@ -110,7 +108,9 @@ def test_a_published_file_becomes_a_model_that_draws_the_same(case, tmp_path):
     assert torch.allclose(ours, theirs, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow  # asks every variant
 def test_a_file_that_fits_no_layout_is_refused_in_a_line(tmp_path):
+    torch.save(CASES["antialiased"][1].state_dict(), tmp_path / "G.pth")
     with pytest.raises(CheckpointError, match="of cyclegan .*It fits cut or fastcut .*--variant cut") as found:
-        converted(tmp_path, "cyclegan", CASES["antialiased"][1].state_dict())
+        convert(Request(files=[tmp_path / "G.pth"], variant="cyclegan", out=tmp_path / "converted"), registry())
     assert "\n" not in str(found.value)

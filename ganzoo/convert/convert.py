@@ -313,7 +313,10 @@ class _Conversion:
         part, request = getattr(self.variant, role), self.request
         if part is None:
             raise UsageError(f"The variant {self.variant.name} has no {role}.")
-        sizes = [request.image_size] if request.image_size else self.variant.size_rule.every()
+        rule = self.variant.size_rule
+        # Translators of any multiple are fully convolutional: their weights are the same at all sizes.
+        sizes = rule.own if self.variant.inputs and rule.multiple else rule.every()
+        sizes = [request.image_size] if request.image_size else sizes
         channels = [request.channels] if request.channels else [3, 1]
         side: Literal["generator", "discriminator"] = "generator" if role == "generator" else "discriminator"
         specs = [ImageSpec(size, count, request.classes or 0) for size in sizes for count in channels]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from ganzoo.bench.cells import Cell, Job
 from ganzoo.bench.costs import machine
 from ganzoo.bench.row import FORMAT, CellKey, Row
-from ganzoo.bench.score_pretrained import score_pretrained
+from ganzoo.bench.score_pretrained import score_copy, score_pretrained
 from ganzoo.bench.scorer import Scorer
 from ganzoo.bench.train_cell import train_and_score
 from ganzoo.errors import GanzooError, InterruptedRun
@@ -22,7 +22,8 @@ def run_cell(cell: Cell, job: Job, protocol: str, registry: Registry, scorer: Ca
     row.times.started = datetime.now(UTC).isoformat(timespec="seconds")
     row.times.machine = machine(job.device, job.threads)
     try:
-        (train_and_score if job.kind == "train" else score_pretrained)(row, cell, job, registry, scorer)
+        work = score_copy if cell.copied else train_and_score if job.kind == "train" else score_pretrained
+        work(row, cell, job, registry, scorer)
     except InterruptedRun:
         raise
     except Exception as error:

@@ -11,10 +11,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
+from ganzoo.bench.sources import Sources
 from ganzoo.config.mixins import mixed_in
 from ganzoo.config.recipe import Recipe
 from ganzoo.config.schema import from_json
 from ganzoo.config.settings import resolve
+from ganzoo.config.source import with_source
 from ganzoo.errors import CheckpointError, UsageError, did_you_mean
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import Variant
@@ -27,7 +29,10 @@ PARTS = ("generator", "discriminator", "loss")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Holds everything that all cells share, as plain data that can be sent to a worker on another machine."""
+    """Holds everything that all cells share, as plain data that can be sent to a worker on another machine.
+
+    `metrics` are those of features, `paired` those of outputs beside their truths, in front of the others.
+    """
 
     folder: str
     kind: Literal["train", "pretrained"]
@@ -40,6 +45,8 @@ class Job:
     extractor: str = "fashion-cnn"
     second_extractor: str | None = None
     metrics: tuple[str, ...] = ()
+    paired: tuple[str, ...] = ()
+    sources: Sources | None = None
     steps: int | None = None
     images: int | None = None
     minutes: float | None = None
@@ -59,12 +66,16 @@ class Job:
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "metrics": list(self.metrics)}
+        return {**asdict(self), "metrics": list(self.metrics), "paired": list(self.paired)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One row of the bench: a variant with its settings, or a pretrained `source`, on a data set with a seed."""
+    """One row of the bench: a variant with its settings, or a pretrained `source`, on a data set with a seed.
+
+    `condition` is that which computes the input instead of the card's own; "" if it comes with the data instead.
+    `copied` is the input whose copy is scored, in the row that generators must surpass.
+    """
 
     name: str
     variant: str
@@ -74,6 +85,8 @@ class Cell:
     mixins: tuple[str, ...] = ()
     conditional: bool | None = None
     source: str | None = None
+    condition: str | None = None
+    copied: str | None = None
 
     @property
     def file(self) -> str:
@@ -81,11 +94,14 @@ class Cell:
         return f"{re.sub('[^A-Za-z0-9.+_-]', '_', f'{self.name}-{self.data}')}-seed{self.seed}"
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "settings": list(self.settings), "mixins": list(self.mixins)}
+        plain = {**asdict(self), "settings": list(self.settings), "mixins": list(self.mixins)}
+        return {key: value for key, value in plain.items() if key not in ("condition", "copied") or value is not None}
 
     def resolved(self, registry: Registry) -> Recipe:
-        """Returns the recipe of the variant with mix-ins and settings applied."""
-        return resolve(mixed_in(registry.get("variants", self.variant), self.mixins, registry), self.settings, registry)
+        """Returns the recipe of the variant with mix-ins, condition and settings applied."""
+        variant = mixed_in(registry.get("variants", self.variant), self.mixins, registry)
+        variant = with_source(variant, self.condition or None, self.condition == "", registry)
+        return resolve(variant, self.settings, registry)
 
 
 def cells_from_json(plan: Any, where: str) -> tuple[Cell, ...]:
@@ -104,25 +120,30 @@ def is_pattern(text: str) -> bool:
     return re.search(r"[*?\[]", text) is not None
 
 
-def chosen_variants(patterns: Sequence[str], everything: bool, size: int | None, registry: Registry) -> list[Variant]:
+def chosen_variants(
+    patterns: Sequence[str], everything: bool, size: int | None, registry: Registry, sources: bool = False
+) -> list[Variant]:
     """Returns the variants of names and shell patterns, each once, in order.
 
-    Those of a pattern only if they have the size and make images of latents; UsageError if a named one does not.
+    Those of a pattern only if they draw images, have the size, and take a source as the first variant that is named
+    does; without a name, if `sources`. UsageError if those that are named do not all take a source, or none.
     """
+    named = [registry.get("variants", pattern) for pattern in patterns if not is_pattern(pattern)]
+    _check_alike(named)
+    sources = bool(named[0].inputs) if named else sources
     found: dict[str, Variant] = {}
     for pattern in ["*", *patterns] if everything else patterns:
         if not is_pattern(pattern):
-            variant = registry.get("variants", pattern)
-            if trouble := _unscorable(variant):
-                raise UsageError(f"A bench compares samples of generators: {trouble}.")
-            found[pattern] = variant
+            found[pattern] = registry.get("variants", pattern)
             continue
         matching = [variant for variant in registry.variants() if fnmatch(variant.name, pattern)]
         if not matching:
             raise UsageError(f"No variant matches '{pattern}'.{did_you_mean(pattern, registry.names('variants'))}")
         for variant in matching:
-            if trouble := _unscorable(variant):
-                log.info(f"left out: {trouble}")
+            if variant.kind != "image":
+                log.info(f"left out: '{variant.name}' draws {variant.kind}, not images")
+            elif bool(variant.inputs) != sources:
+                log.info(f"left out: '{variant.name}' takes {'no' if sources else 'a'} source")
             elif size is not None and size not in variant.sizes:
                 log.info(f"left out: '{variant.name}' has {variant.size_rule} pixels, not {size}")
             else:
@@ -132,13 +153,21 @@ def chosen_variants(patterns: Sequence[str], everything: bool, size: int | None,
     return list(found.values())
 
 
-def _unscorable(variant: Variant) -> str:
-    """Says why samples of a variant have no score in a bench, and what has one; empty if they have."""
-    if variant.kind != "image":
-        return f"'{variant.name}' makes {variant.kind}, no images"
-    if variant.inputs:
-        return f"'{variant.name}' makes images of others, which `ganzoo apply` and `ganzoo score --paired` measure"
-    return ""
+def _check_alike(variants: Sequence[Variant]) -> None:
+    """UsageError for variants that a bench does not score, or not together."""
+    for variant in variants:
+        if variant.kind != "image":
+            raise UsageError(
+                f"'{variant.name}' draws {variant.kind}, and a bench scores images: "
+                "benchmarks/points.py compares variants that draw points."
+            )
+    with_source = [variant.name for variant in variants if variant.inputs]
+    without = [variant.name for variant in variants if not variant.inputs]
+    if with_source and without:
+        raise UsageError(
+            f"A bench compares variants of one kind, and '{with_source[0]}' takes a source, '{without[0]}' none: "
+            "bench them apart."
+        )
 
 
 def common_size(variants: Sequence[Variant], size: int | None) -> int:
@@ -184,15 +213,19 @@ def training_cells(
     mixins: Sequence[str] = (),
     settings: Sequence[str] = (),
     conditional: bool | None = None,
+    source: str | None = None,
+    side_by_side: bool = False,
 ) -> tuple[Cell, ...]:
     """Returns a cell for every variant, combination of the requested parts, and seed; all `mixins` are added to each.
 
-    Settings are checked. A mix-in that a variant has already keeps the variant's options.
+    Settings are checked. A mix-in that a variant has already keeps the variant's options. `source` and `side_by_side`
+    are as for `with_source`.
     """
     by_variant = split_settings(settings, [variant.name for variant in variants])
     cells: dict[tuple[str, int], Cell] = {}
     for variant in variants:
         added = tuple(name for name in mixins if name not in _has(variant))
+        condition = _condition(variant, source, side_by_side, registry)
         choices: list[list[str | None]] = [[*parts.get(kind, ())] or [None] for kind in PARTS]
         for mixture in product(*choices):
             chosen = {
@@ -211,11 +244,19 @@ def training_cells(
                 settings=changes,
                 mixins=added,
                 conditional=labelled,
+                condition=condition,
             )
             first.resolved(registry)
             for seed in seeds:
                 cells.setdefault((name, seed), replace(first, seed=seed))
     return tuple(cells.values())
+
+
+def _condition(variant: Variant, source: str | None, side_by_side: bool, registry: Registry) -> str | None:
+    """Returns the `condition` of a cell: None if `source` leaves the inputs as they are on the card."""
+    if with_source(variant, source, side_by_side, registry).inputs == variant.inputs:
+        return None
+    return source if source in registry.names("conditions") else ""
 
 
 def _own(variant: Variant, kind: str) -> str | None:

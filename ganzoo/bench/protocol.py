@@ -29,10 +29,11 @@ def protocol_of(
     extractor: Extractor,
     registry: Registry,
     second: Extractor | None = None,
+    sources: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Returns protocol.json as plain values, equal for all shards and machines that give the same numbers.
 
-    Without a `second` extractor it is that of before there could be one.
+    Without a `second` extractor it is that of before there could be one; `sources` are the facts of inputs, if any.
     """
     import numpy
     import torch
@@ -44,6 +45,7 @@ def protocol_of(
         "kind": job.kind,
         "data": None if data is None else data_facts(data, job.data),
         "references": [data_facts(reference, job.reference) for reference in references],
+        **({} if sources is None else {"sources": sources}),
         "budget": job.budget,
         "evaluation": {
             "images": job.eval_images,
@@ -55,8 +57,8 @@ def protocol_of(
         "seeds": "a cell's seed decides its initialization, batches and noise, and the latents that are scored",
         "extractor": {"name": extractor.name, "fingerprint": extractor.fingerprint},
         **({} if second is None else {"second_extractor": _second_facts(job, second)}),
-        "metrics": list(job.metrics),
-        "ranking": named(ranking_metric(job.metrics), extractor.name),
+        "metrics": [*job.paired, *job.metrics],
+        "ranking": ranking_of(job, extractor.name),
         "precision": job.precision,
         "device": torch.device(job.device).type,
         "threads": job.threads,
@@ -81,6 +83,7 @@ def _measuring_plugins(job: Job, registry: Registry) -> dict[str, str]:
         *(("extractors", name) for name in (job.extractor, job.second_extractor) if name),
         *(("metrics", name) for name in job.metrics),
         *(("datasets", name) for name in sources),
+        *(("conditions", part.name) for part in (job.sources.inputs.values() if job.sources else ()) if part),
     ]
     return _versions(named, registry)
 
@@ -117,6 +120,11 @@ def data_facts(data: ImageData, source: str | None) -> dict[str, Any]:
 def split_of(source: str | None) -> str | None:
     """Returns the split in a source such as "fashion-mnist:test"; None for a path or a URL."""
     return (source or "").partition(":")[2] or None if not set("/\\") & set(source or "") else None
+
+
+def ranking_of(job: Job, extractor: str) -> str:
+    """Returns the number that ranks: the first paired one, else that of the first extractor."""
+    return job.paired[0] if job.paired else named(ranking_metric(job.metrics), extractor)
 
 
 def ranking_metric(metrics: Collection[str]) -> str:

@@ -18,6 +18,7 @@ class Request:
     train: bool = False
     everything: bool = False
     reference: str | None = None
+    reference_source: str | None = None
     seeds: str | None = None
     minutes: float | None = None
     generator: tuple[str, ...] = ()

@@ -70,7 +70,7 @@ def _plugins(cells: Sequence[Cell], registry: Registry) -> dict[str, dict[str, s
     """Returns the versions of third-party plugins of every variant that is trained, by its name in tables."""
     return {
         name: plugins_of(cell.resolved(registry).variant, registry)
-        for name, cell in {cell.name: cell for cell in cells if not cell.source}.items()
+        for name, cell in {cell.name: cell for cell in cells if not cell.source and not cell.copied}.items()
     }
 
 
@@ -119,7 +119,7 @@ def _fill(
         else:
             _warm_up()
             keep_freed_memory()
-            if job.kind == "train":
+            if job.kind == "train" and job.sources is None:
                 real_images(scorer.data)
             ordered = sorted(missing, key=lambda cell: -sampling_cost(cell, registry))
             gc.freeze()  # or else a collection in a forked child writes to, and so copies, every page that it inherited

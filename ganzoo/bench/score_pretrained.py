@@ -33,11 +33,20 @@ def score_pretrained(row: Row, cell: Cell, job: Job, registry: Registry, scorer:
     found = scorer().score(model, job.eval_images, cell.seed)
     row.events = scorer().remarks(model.image.size, model.image.channels)
     row.events += [Event(0, "metric", text) for text in found.errors]
-    row.samples = save_samples(model, cell, job)
+    row.samples = save_samples(model, cell, job, scorer())
     row.final = row.best = Score(config.training.get("steps"), None, found.scores)
     row.times.evaluation_seconds = time.monotonic() - began
     row.times.sampling_images_per_second = job.eval_images / found.sampling_seconds
     row.times.peak_memory_bytes = peak_memory(job.device)
+
+
+def score_copy(row: Row, cell: Cell, job: Job, registry: Registry, scorer: Callable[[], Scorer]) -> None:
+    """Scores the sources themselves as if they were outputs, and fills in a row that has no generator."""
+    began = time.monotonic()
+    found = scorer().score_copies(job.eval_images, cell.seed)
+    row.events = [Event(0, "metric", text) for text in found.errors]
+    row.final = row.best = Score(None, None, found.scores)
+    row.times.evaluation_seconds = time.monotonic() - began
 
 
 def _loss_of(training: dict[str, Any], registry: Registry) -> Part | None:

@@ -6,37 +6,40 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from ganzoo.bench.cells import Cell, Job
 from ganzoo.bench.protocol import ranking_metric
 from ganzoo.bench.row import Event
+from ganzoo.bench.sources import Examples, rounded
 from ganzoo.data import ArraySource, EncodedSource, ImageData, load_images
+from ganzoo.data.request import Check, load_data
+from ganzoo.data.sources import Data
 from ganzoo.errors import GanzooError, InterruptedRun, PluginError, UsageError
 from ganzoo.files import pictures
-from ganzoo.files.pictures import to_uint8
 from ganzoo.files.text import one_line
 from ganzoo.metrics import named
 from ganzoo.metrics.features import (
     Extractor,
     FeatureSet,
-    as_images,
     extract_by_each,
     load_extractor,
     needs_classes,
     needs_of,
     unsuited,
 )
+from ganzoo.metrics.paired import PAIRED
 from ganzoo.metrics.score import measure, reference_features, with_codes_and_labels
 from ganzoo.models.model import Model
 from ganzoo.registry.registry import Registry
 
 BATCH = 250
-GRID = 8  # samples on a side of the picture
+GRID = 8  # samples on a side of the picture, or examples in its rows
 
 
 class Evaluation(NamedTuple):
@@ -68,10 +71,12 @@ class Scorer:
         self,
         job: Job,
         registry: Registry,
-        data: ImageData | None = None,
+        data: ImageData | Data | None = None,
         extractor: Extractor | None = None,
+        examples: Examples | None = None,
     ):
-        self.job, self.registry, self._data = job, registry, data
+        self.job, self.registry = job, registry
+        self._data, self._examples = data, examples
         self.extractor = extractor or load_extractor(job.extractor)
         self.metrics = {name: registry.get("metrics", name) for name in job.metrics}
         self.second: Measures | None = None
@@ -90,19 +95,48 @@ class Scorer:
 
     @property
     def measures(self) -> tuple[Measures, ...]:
-        """What is measured by the first extractor, and by the second if there is one."""
-        return (self._first, self.second) if self.second else (self._first,)
+        """What is measured by the first extractor, and by the second if there is one; nothing without metrics."""
+        return tuple(one for one in (self._first, self.second) if one is not None and one.metrics)
 
     @property
     def data(self) -> ImageData:
         """The training images of all cells."""
+        data = self.training
+        return data.output if isinstance(data, Data) else data
+
+    @property
+    def training(self) -> ImageData | Data:
+        """The training images with their sources, if there are any."""
+        job = self.job
         if self._data is None:
-            job = self.job
             assert job.data is not None and job.image_size is not None
-            self._data = load_prepared(job, job.data, self.registry, size=job.image_size, channels=job.channels)
+            if job.sources is None:
+                self._data = load_prepared(job, job.data, self.registry, size=job.image_size, channels=job.channels)
+            else:
+                self._data = load_sides(job, job.data, job.sources.source, self.registry)
         return self._data
 
+    @property
+    def examples(self) -> Examples | None:
+        """The sources that models are scored on, with their outputs; None for models without a source."""
+        job = self.job
+        if self._examples is None and job.sources is not None:
+            assert job.reference is not None
+            self._examples = Examples(load_sides(job, job.reference, job.sources.reference_source, self.registry))
+        return self._examples
+
+    @cached_property
+    def source_facts(self) -> dict[str, Any] | None:
+        """What the protocol says of the sources; None without any."""
+        if self.job.sources is None or self.examples is None:
+            return None
+        training = self.training if self.job.data else None
+        assert training is None or isinstance(training, Data)
+        return self.job.sources.facts(training, self.examples.data)
+
     def _reference(self, size: int, channels: int) -> ImageData:
+        if self.examples is not None:
+            return self.examples.outputs
         if self.job.reference == self.job.data and (size, channels) == (self.job.image_size, self.job.channels):
             return self.data
         assert self.job.reference is not None
@@ -123,23 +157,74 @@ class Scorer:
         return [Event(0, "extractor", f"No metrics of classes: {text}")] if text else []
 
     def score(self, model: Model, images: int, seed: int) -> Evaluation:
-        """Scores the first `images` samples of a seed, rounded to 8 bits.
+        """Scores the first `images` samples of a seed, or outputs of as many sources, rounded to 8 bits.
 
         A metric that fails costs its own number alone.
         """
-        watch = _Stopwatch(model.stream(images, seed, batch_size=BATCH))
+        shape = model.image.size, model.image.channels
+        if self.examples is not None:
+            return self._scored(self.examples.samples(model, images, seed), images, seed, shape)
+        complete = partial(with_codes_and_labels, model=model, seed=seed)
+        return self._scored(model.stream(images, seed, batch_size=BATCH), images, seed, shape, complete)
+
+    def score_copies(self, images: int, seed: int) -> Evaluation:
+        """Scores sources as if they were outputs, as `score` does."""
+        assert self.examples is not None
+        outputs = self.examples.outputs
+        return self._scored(self.examples.copies(images), images, seed, (outputs.size, outputs.channels))
+
+    def _scored(
+        self,
+        batches: Iterator[Tensor],
+        images: int,
+        seed: int,
+        shape: tuple[int, int],
+        complete: Callable[..., FeatureSet] | None = None,
+    ) -> Evaluation:
+        """Scores batches of samples; `complete` adds to their features what the model knows of them."""
+        watch = _Stopwatch(batches)
         wanted = [(one.extractor, one.needs) for one in self.measures]
-        fakes = extract_by_each((as_images(to_uint8(batch)) for batch in watch), wanted)
-        reals = self.reference_features(model.image.size, model.image.channels)
-        reference = self.reference(model.image.size, model.image.channels)
         scores: dict[str, float | None] = {}
         errors: list[str] = []
-        for own, real, fake in zip(self.measures, reals, fakes, strict=True):
-            samples = with_codes_and_labels(fake, model, seed, own.extractor)
+        pairs = _Pairs(self.job.paired, self.examples, images)
+        fakes = extract_by_each((pairs.compared(rounded(batch)) for batch in watch), wanted)
+        scores |= pairs.means(errors)
+        reference = self.reference(*shape)
+        for own, real, fake in zip(self.measures, self.reference_features(*shape), fakes, strict=True):
+            samples = complete(fake, extractor=own.extractor) if complete else fake
             found, failed = _measured(own, real, samples, seed, unsuited(own.extractor, reference))
             scores |= found
             errors += failed
         return Evaluation(scores, watch.seconds, tuple(errors))
+
+
+class _Pairs:
+    """Compares outputs, batch by batch, with the truths of their sources."""
+
+    def __init__(self, metrics: tuple[str, ...], examples: Examples | None, count: int):
+        self._truths = iter(()) if examples is None or not metrics else examples.truths(count)
+        self._values: dict[str, list[Tensor]] = {name: [] for name in metrics}
+        self._errors: dict[str, str] = {}
+
+    def compared(self, outputs: Tensor) -> Tensor:
+        """Returns the outputs, after their comparison with the truths that are next."""
+        if self._values:
+            truth = next(self._truths)
+            for name in self._values.keys() - self._errors.keys():
+                try:
+                    self._values[name].append(PAIRED[name](outputs, truth))
+                except GanzooError as error:
+                    self._errors[name] = f"The metric '{name}' failed: {one_line(error)}"
+        return outputs
+
+    def means(self, errors: list[str]) -> dict[str, float | None]:
+        """Returns the mean over all pairs by metric, None if it failed or is not finite; adds to `errors`."""
+        errors += self._errors.values()
+        found = {
+            name: math.nan if name in self._errors or not values else float(torch.cat(values).mean())
+            for name, values in self._values.items()
+        }
+        return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 
 def _measured(
@@ -174,13 +259,24 @@ def _measured(
     return scores, errors
 
 
-def save_samples(model: Model, cell: Cell, job: Job) -> str:
-    """Writes a grid of samples and returns its path in the bench's folder."""
+def save_samples(model: Model, cell: Cell, job: Job, scorer: Scorer) -> str:
+    """Writes a grid of samples, or rows of sources, outputs and truths; returns its path in the bench's folder."""
     path = Path("samples") / f"{cell.file}.png"
-    images = model.sample(GRID * GRID, cell.seed)
+    examples = scorer.examples
+    if examples is None:
+        sheet = pictures.grid(model.sample(GRID * GRID, cell.seed), GRID)
+    else:
+        sheet = pictures.rows_of(examples.rows(lambda count: examples.samples(model, count, cell.seed), GRID))
     (Path(job.folder) / path.parent).mkdir(exist_ok=True)
-    pictures.save_picture(pictures.grid(images, GRID), Path(job.folder) / path)
+    pictures.save_picture(sheet, Path(job.folder) / path)
     return path.as_posix()
+
+
+def load_sides(job: Job, output: str, source: str | None, registry: Registry, check: Check | None = None) -> Data:
+    """Loads outputs with their sources as evaluation sees them; `check` sees them undecoded."""
+    assert job.sources is not None and job.image_size is not None
+    wanted = job.sources.request(output, source, job.image_size, registry, job.data_root)
+    return load_data(wanted, check=check)
 
 
 def load_prepared(

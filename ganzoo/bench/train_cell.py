@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ganzoo.bench import costs
 from ganzoo.bench.cells import Cell, Job
-from ganzoo.bench.protocol import plugins_of, ranking_metric
+from ganzoo.bench.protocol import plugins_of, ranking_of
 from ganzoo.bench.row import Event, Row, Score, part_names
 from ganzoo.bench.scorer import Scorer, save_samples
 from ganzoo.checkpoints.checkpoint import list_checkpoints, retain
@@ -20,7 +20,7 @@ from ganzoo.config.recipe import BoundPart, Recipe
 from ganzoo.errors import DivergedError
 from ganzoo.files.atomic import move_aside, remove
 from ganzoo.files.text import one_line
-from ganzoo.metrics import named
+from ganzoo.metrics.directions import direction
 from ganzoo.models.load import load
 from ganzoo.models.model import Model
 from ganzoo.registry.registry import Registry
@@ -75,7 +75,8 @@ def train_and_score(row: Row, cell: Cell, job: Job, registry: Registry, scorer: 
     _discard_run_without_its_points(folder, planned)
     try:
         with warnings_of("ganzoo.engine.build") as warnings:
-            train(_request(cell, job, folder, steps, planned), registry, scorer().data)
+            given = None if job.sources else scorer().data  # those with sources differ in size by variant
+            train(_request(cell, job, folder, steps, planned), registry, given)
     except DivergedError as error:
         row.status, row.error = "diverged", _divergence(folder) or one_line(error)
     row.events = [*scorer().remarks(image.size, image.channels), *_events(folder, warnings)]
@@ -114,7 +115,9 @@ def _roles_and_image(recipe: Recipe, cell: Cell, job: Job) -> tuple[dict[str, Bo
     """Returns the parts of a cell's variant by role, and the shape of its images."""
     labelled = recipe.variant.labels == "required" or cell.conditional
     assert job.image_size is not None and job.channels is not None
-    image = ImageSpec(job.image_size, job.channels, job.classes if labelled else 0)
+    classes = job.classes if labelled else 0
+    make = ImageSpec if job.sources is None else job.sources.spec
+    image = make(job.image_size, job.channels, classes)
     return {role: recipe.parts[role] for role in ROLES if role in recipe.parts}, image
 
 
@@ -158,6 +161,8 @@ def _request(cell: Cell, job: Job, folder: RunFolder, steps: int, planned: tuple
         device=job.device,
         threads=job.threads,
     )
+    if job.sources is not None:
+        options = job.sources.added_to(options)
     return Request(
         out=folder.path,
         variant=cell.variant,
@@ -219,7 +224,7 @@ class _RunScorer:
         if done:
             last = reached[-1]
             row.final = self._scored(last, job.eval_images)
-            row.samples = save_samples(self._model(last), self.cell, job)
+            row.samples = save_samples(self._model(last), self.cell, job, self.scorer)
             row.weights_sha256 = _weights_hash(self.folder.checkpoints / folder_name(last))
         if best is not None:
             row.best = row.final if done and best == last else self._scored(best, job.eval_images)
@@ -239,9 +244,10 @@ class _RunScorer:
 
     def _best_step(self) -> int | None:
         """Returns the step of the point that ranks first, the earliest of equal ones; None if none has a score."""
-        name = named(ranking_metric(self.job.metrics), self.scorer.extractor.name)
+        name = ranking_of(self.job, self.scorer.extractor.name)
+        sign = -(direction(name) or -1)  # the lowest where the direction is unknown
         ranked = [
-            (value, score.step)
+            (sign * value, score.step)
             for score in self.row.points
             if (value := score.scores[name]) is not None and score.step is not None
         ]

@@ -54,7 +54,8 @@ def _protocol(job: Job, shapes: tuple[tuple[int, int], ...]) -> dict[str, Any]:
     scorer = _scorer(job)
     references = [scorer.reference(*shape) for shape in shapes]
     second = scorer.second.extractor if scorer.second else None
-    return protocol_of(job, scorer.data if job.data else None, references, scorer.extractor, registry(), second)
+    data = scorer.data if job.data else None
+    return protocol_of(job, data, references, scorer.extractor, registry(), second, scorer.source_facts)
 
 
 def main() -> int:

@@ -409,16 +409,17 @@ def test_a_bench_scores_squares_without_transparency(data, tmp_path, words):
     assert done.returncode == 2 and "squares of 1 or 3 channels" in done.stderr and not (tmp_path / "bench").exists()
 
 
-def test_what_makes_images_of_images_or_points_has_no_samples_to_score(tmp_path):
+def test_what_makes_images_of_images_or_points_is_not_benched_with_generators_of_latents(tmp_path):
     with translators.installed_plugin():
         known = registry.registry()
         with logged() as lines:
             found = {variant.name for variant in chosen_variants([], True, 32, known)}
         assert {"dcgan", translators.NAME, "points"} & found == {"dcgan"}
-        assert any(f"'{translators.NAME}'" in line and "apply" in line for line in lines)
+        assert any(f"'{translators.NAME}' takes a source" in line for line in lines)
+        assert any("'points' draws points" in line for line in lines)
         for name in (translators.NAME, "points"):
             with pytest.raises(UsageError, match=name):
                 chosen_variants(["dcgan", name], False, 32, known)
         translators.translator().save(tmp_path / "model")
-        with pytest.raises(UsageError, match="ganzoo score --paired"):
-            inspect_generator(str(tmp_path / "model"), known)
+        found = inspect_generator(str(tmp_path / "model"), known)
+        assert found.shape == (16, 3) and found.macs > 0 and dict(found.inputs) == {"source": None}

@@ -139,9 +139,9 @@ def register_losses(register):
 
 
 @contextmanager
-def installed_plugin():
-    """Adds this module to the plugins of the process."""
-    plugins = [*installed(), Plugin("tiny", "tiny-plugin", "1.0", __name__)]
+def installed_plugin(*others: Plugin):
+    """Adds this module, and other plugins, to those of the process."""
+    plugins = [*installed(), Plugin("tiny", "tiny-plugin", "1.0", __name__), *others]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ganzoo.registry.registry.installed", lambda: plugins)
         patch.setitem(sys.modules, __name__, sys.modules[__name__])

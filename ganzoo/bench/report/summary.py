@@ -12,6 +12,11 @@ from ganzoo.bench.row import Row, Score
 from ganzoo.metrics.directions import direction
 
 ORDER = (  # of columns; other numbers follow
+    "l1",
+    "psnr",
+    "ssim",
+    "ms-ssim",
+    "lpips",
     "frechet",
     "kid",
     "precision",

@@ -12,7 +12,8 @@ from ganzoo.bench.row import Row
 from ganzoo.files.text import printable
 from ganzoo.metrics.directions import direction
 
-SHOWN = ("frechet", "kid", "precision", "recall", "coverage", "modes", "code-agreement", "label-agreement")
+PAIRED = ("l1", "psnr", "ssim", "ms-ssim", "lpips")
+SHOWN = (*PAIRED, "frechet", "kid", "precision", "recall", "coverage", "modes", "code-agreement", "label-agreement")
 LISTED = 3  # cells that a line names; it counts the others
 
 
@@ -40,7 +41,8 @@ def _table(rows: Sequence[Row], asked: Collection[str]) -> list[str]:
             *(_spread(_values(own, "best", label)) for label in labels),
             _spread(_values(own, "final", labels[0])),
         ]
-        lines.append((mean(best) if best else float("inf"), cells))
+        sign = direction(labels[0]) or -1  # the lowest is the best where the direction is unknown
+        lines.append((-sign * mean(best) if best else float("inf"), cells))
     head = ["", "cells", *labels, f"final {labels[0].partition('[')[0]}"]
     return _aligned([head, *(cells for _, cells in sorted(lines, key=lambda line: line[0]))])
 
@@ -81,7 +83,8 @@ def _labels(rows: Sequence[Row], asked: Collection[str]) -> list[str]:
         and any(row.best.scores.get(label) is not None for row in rows if row.best)  # else `without_number` names it
         and (names[label] in asked or not (direction(label) or names[label].endswith("-deviation")))
     ]
-    return usual + others
+    first = next((name for name in asked if name in PAIRED and name in usual), None)  # it ranks
+    return sorted(usual, key=lambda label: label != first) + others
 
 
 def _values(rows: Iterable[Row], which: Literal["best", "final"], label: str) -> list[float]:

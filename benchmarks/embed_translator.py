@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ganzoo
 from ganzoo.metrics.translations import TranslationScores, score_model
@@ -20,6 +22,14 @@ from ganzoo.models.model import Model
 from ganzoo.registry.registry import registry
 
 METRICS = ("psnr", "ssim", "l1")
+
+
+def without_paths(facts: Any) -> Any:
+    """The facts of a training without the folders of this machine."""
+    if not isinstance(facts, Mapping):
+        return facts
+    local = [name for name, value in facts.items() if isinstance(value, str) and value.startswith(("/", "."))]
+    return {name: without_paths(value) for name, value in facts.items() if name not in local}
 
 
 def main() -> None:
@@ -46,7 +56,7 @@ def main() -> None:
     after, copied = found.model.means, found.source.means
     for name in METRICS:
         print(f"{name}: {before[name]:.5g}, {after[name]:.5g} in {chosen.dtype}, {copied[name]:.5g} for the source")
-    facts = {**model.config.training, "command": chosen.command}
+    facts = {**without_paths(model.config.training), "command": chosen.command}
     rounded = {name: float(f"{after[name]:.5g}") for name in METRICS}
     model.config = replace(model.config, metrics=rounded, training=facts, license=chosen.license)
     model.save(chosen.out, dtype=chosen.dtype)

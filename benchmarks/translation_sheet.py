@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 GAP = 2
+COLOURS = 128  # of the picture, which a page loads
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
             if picture.size != (chosen.size, chosen.size):
                 picture = picture.resize((chosen.size, chosen.size), Image.Resampling.LANCZOS)
             sheet.paste(picture, (GAP + column * step, GAP + row * step))
-    sheet.save(chosen.out, optimize=True)
+    sheet.quantize(COLOURS).save(chosen.out, optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,21 @@
 """pix2pix (Isola et al. 2017): an image from its source, after junyanz/pytorch-CycleGAN-and-pix2pix."""
 
-from ganzoo import Part, Register, RegisterVariant, Schedule, Sizes, Training, Variant, hookimpl
+from ganzoo import (
+    Field,
+    Part,
+    Register,
+    RegisterVariant,
+    SampleSpec,
+    Schedule,
+    Sizes,
+    Training,
+    Variant,
+    Weights,
+    hookimpl,
+)
+
+COLOUR_64 = Field((3, 64, 64))
+EMOJI = SampleSpec(COLOUR_64, {"source": COLOUR_64})
 
 
 @hookimpl
@@ -33,6 +48,20 @@ def register_variants(register: RegisterVariant) -> None:
                     "discriminator_lr": Schedule(to_value=0.0, from_fraction=0.5),
                 },
             ),
+            weights={
+                "pix2pix.emoji-3d": Weights(
+                    image=EMOJI,
+                    sha256="e8115dda4c2c593725b742d03ae10ea1f4e010970dad33d7802ae118c18b565d",
+                    license="MIT",
+                    package_file="ganzoo_plugins.pix2pix:files/emoji-3d",
+                ),
+                "pix2pix.line-to-colour": Weights(
+                    image=EMOJI,
+                    sha256="c9ce00fbbd4289e698e58415127713cc6cbb24ea134a1f344811263fc23d911d",
+                    license="MIT",
+                    package_file="ganzoo_plugins.pix2pix:files/line-to-colour",
+                ),
+            },
         )
     )
 

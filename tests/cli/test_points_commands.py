@@ -53,7 +53,7 @@ def test_what_only_images_have_is_refused_in_one_line(run, tmp_path, monkeypatch
 
 def test_a_bench_names_what_it_cannot_score(tmp_path, capsys):
     assert call("bench", "--train", "points", "--data", "ring", "--steps", 2, "--out", tmp_path / "bench") == 2
-    assert "'points' makes points" in capsys.readouterr().err
+    assert "'points' draws points" in capsys.readouterr().err
 
 
 def test_an_animation_has_the_pictures_in_their_order(run, tmp_path, capsys):

@@ -180,7 +180,7 @@ HOSTILE = {
     "wrong type": ({"generator__options": {"width": "4"}}, "generator.width: Expected `int`, got `str`"),
     "bool": ({"generator__options": {"width": True}}, "generator.width: Expected `int`, got `bool`"),
     "unknown option": ({"generator__options": {"widht": 4}}, "generator.widht: unknown option. Did you mean 'width'"),
-    "size 3": ({"image__size": 3}, "generator: .*size must be 16, 32, 64, 128 "),
+    "size 3": ({"image__size": 3}, "generator: .*must be 16, 32, 48, 64, 80"),
     "other size": ({"image__size": 32}, "tensors? differ"),
     "other channels": ({"image__channels": 3}, "tensors? differ"),
     "another variant's generator": (

@@ -251,7 +251,7 @@ MISTAKES = [
     ),
     ("parts", "loss: No loss is called 'tony'. Did you mean 'tiny'?", {"parts": {"loss": Part("tony")}}),
     ("parts", "generator.width: Expected `int`, got `str`", {"parts": {"generator": Part("tiny", {"width": "wide"})}}),
-    ("shapes", "in [-1, 1], so end in tanh or rescale", {"generator": UnboundedGenerator}),
+    ("shapes", "in [-1, 1] in evaluation mode, so end in tanh, rescale", {"generator": UnboundedGenerator}),
     ("shapes", "images must be (3, 1, 8, 8)", {"generator": SmallGenerator}),
     ("shapes", "not finite", {"generator": NotFiniteGenerator}),
     ("shapes", "logits are (3,), so flatten them", {"discriminator": ColumnDiscriminator}),

@@ -25,8 +25,8 @@ PLUGINS = {
     ),
     "imports-torch": (variant("heavy", before="import torch"), "imports torch, which slows every command"),
     "newer-api": (
-        variant("future", before="ganzoo_api = 2"),
-        "is written for plugin API 2, this ganzoo has 1: update ganzoo",
+        variant("future", before="ganzoo_api = 3"),
+        "is written for plugin API 3, this ganzoo has 2: update ganzoo",
     ),
     "odd-api": (variant("odd", before="ganzoo_api = '1'"), "its ganzoo_api must be a whole number from 1, got '1'"),
 }
@@ -92,7 +92,7 @@ def test_what_is_deprecated_names_plugin_and_replacement(monkeypatch, capfd):
     listing.report_warnings(found)
     lines = [line for line in capfd.readouterr().err.splitlines() if "register_things" in line]
     assert lines == [
-        "Warning: Plugin old-gan:old uses register_things, which plugin API 2 will not have; write register_others."
+        "Warning: Plugin old-gan:old uses register_things, which plugin API 3 will not have; write register_others."
     ]
 
 

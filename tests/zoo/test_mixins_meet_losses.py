@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import small
@@ -19,7 +18,7 @@ from ganzoo.engine.build import build_trainer
 from ganzoo.errors import UsageError
 from ganzoo.registry.registry import registry
 from ganzoo.testing.subject import Subject
-from ganzoo.variant import ImageSpec, Part, SampleSpec, Variant
+from ganzoo.variant import ImageSpec, Part, Variant
 
 BATCH, STEPS, CLASSES = 4, 2, 3
 CASES = [  # a variant of every loss, and each loss with and without labels where it takes them
@@ -83,9 +82,8 @@ TERMS = {  # each regularizer with a term: options under which it acts at once, 
 class FewImages(stepping.RandomBatches):
     """A data set of one batch, so that each batch is an epoch."""
 
-    def __init__(self, image: SampleSpec, size: int):
-        super().__init__(image, size)
-        self.data = SimpleNamespace(images=range(size))
+    def __len__(self):
+        return self.size
 
 
 @cache
@@ -262,6 +260,5 @@ def test_a_loss_without_a_discriminator_refuses_every_mix_in_with_one_line(mixin
 def test_every_loss_of_a_variant_is_here():
     known = registry()
     there = {known.get("variants", name).loss.name for name, _ in CASES}
-    assert there == {known.get("variants", name).loss.name for name in known.names("variants")} - {
-        "evidence-lower-bound"
-    }
+    variants = [variant for variant in known.variants() if not variant.inputs]  # translators have tests of their own
+    assert there == {variant.loss.name for variant in variants} - {"evidence-lower-bound"}

@@ -9,6 +9,8 @@ import click
 
 from ganzoo.errors import GanzooError
 
+SPIN_COUNT = "1000"  # turns of a waiting OpenMP thread before it sleeps; libgomp has 300,000
+
 COMMANDS = {
     "list": "listing:list_variants",
     "show": "listing:show",
@@ -100,11 +102,22 @@ def group() -> None:
     """
 
 
+def _spin_briefly() -> None:
+    """Lets OpenMP's waiting threads sleep soon, unless the user has set how long they spin.
+
+    A spinning thread holds a core that another process needs, and then every step waits for it. The count is the best
+    compromise for idle and busy cores in `benchmarks/busy_neighbours.py`. It is read when torch is imported.
+    """
+    if not any(name in os.environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")):
+        os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits. Turns every error into one line and an exit code."""
     from ganzoo.files.streams import make_outputs_safe, output_problem
 
     make_outputs_safe()
+    _spin_briefly()
     try:
         code = group.main(args=arguments, prog_name="ganzoo", standalone_mode=False)
         sys.stdout.flush()

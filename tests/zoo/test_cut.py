@@ -7,6 +7,7 @@ from stepping import count_calls, count_parameters, names_of, step_by_phase
 from translations import NamedBatches, images, load_named, pairs, trace, translation_trainer
 
 from ganzoo import ImageSpec
+from ganzoo.errors import UsageError
 from ganzoo_plugins.cut.model import CUT, AntialiasedTranslator, PatchGAN, contrast
 
 NONE = torch.empty(2, 0)
@@ -162,3 +163,10 @@ def test_places_are_distinct_and_as_many_as_there_are():
         pixels = feature.shape[2] * feature.shape[3]
         assert places.shape == (2, min(50, pixels)) and 0 <= places.min() and places.max() < pixels
         assert all(len(set(row.tolist())) == len(row) for row in places) and not torch.equal(places[0], places[1])
+
+
+def test_a_loss_of_another_width_says_what_to_set():
+    spec, narrow = pairs(64), {"width": 2}
+    networks = {"generator": narrow, "discriminator": narrow, "loss": {"width": 4}}
+    with pytest.raises(UsageError, match=r"\(3, 4, 8, 8, 8\) channels.* set loss.width to the width"):
+        translation_trainer("cut", spec, NamedBatches(spec, 1, "width"), **networks).step()

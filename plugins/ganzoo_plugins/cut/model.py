@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ganzoo import SampleSpec
+from ganzoo.errors import UsageError
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator, LeakyReLU, source_channels
 from ganzoo.networks.normalization import InstanceNorm
@@ -154,9 +155,9 @@ class Projections(nn.Module):
         """Returns vectors (N, P, 256) of each layer at its places (N, P), numbered row by row."""
         widths = tuple(feature.shape[1] for feature in features)
         if widths != self.widths:
-            raise ValueError(
-                f"the generator's features have {widths} channels and not {self.widths}: "
-                "set loss.width to the width of the generator"
+            raise UsageError(
+                f"The generator's features have {widths} channels, and the loss expects {self.widths}: "
+                "set loss.width to the width of the generator."
             )
         found = []
         for layer, feature, place in zip(self.layers, features, places, strict=True):

@@ -72,7 +72,7 @@ def test_projections_need_the_width_of_the_generator():
     loss, translator = CUT(pairs(32), width=4), AntialiasedTranslator(pairs(32), width=2, blocks=1)
     features = translator.features(torch.rand(2, 3, 32, 32))
     places = [torch.zeros(2, 1, dtype=torch.int64)] * 5
-    with pytest.raises(ValueError, match=r"\(3, 4, 8, 8, 8\) .*\(3, 8, 16, 16, 16\).*loss\.width"):
+    with pytest.raises(UsageError, match=r"\(3, 4, 8, 8, 8\) .*\(3, 8, 16, 16, 16\).*loss\.width"):
         loss.projections(features, places)
     vectors = load_named(CUT(pairs(32), width=2).projections, "F").float()(features, places)
     assert all(torch.allclose(vector.norm(dim=2), torch.ones(2, 1), atol=1e-5) for vector in vectors)
@@ -163,10 +163,3 @@ def test_places_are_distinct_and_as_many_as_there_are():
         pixels = feature.shape[2] * feature.shape[3]
         assert places.shape == (2, min(50, pixels)) and 0 <= places.min() and places.max() < pixels
         assert all(len(set(row.tolist())) == len(row) for row in places) and not torch.equal(places[0], places[1])
-
-
-def test_a_loss_of_another_width_says_what_to_set():
-    spec, narrow = pairs(64), {"width": 2}
-    networks = {"generator": narrow, "discriminator": narrow, "loss": {"width": 4}}
-    with pytest.raises(UsageError, match=r"\(3, 4, 8, 8, 8\) channels.* set loss.width to the width"):
-        translation_trainer("cut", spec, NamedBatches(spec, 1, "width"), **networks).step()

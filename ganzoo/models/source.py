@@ -12,6 +12,7 @@ from ganzoo.files.text import quoted
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import Weights
 
+LISTED = 10  # tags in a message
 REPOSITORY = re.compile(
     r"(?:hf://)?(?P<repo>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(?:@(?P<revision>[\w./-]{1,200}))?", re.ASCII
 )
@@ -70,6 +71,8 @@ def _tag(text: str, registry: Registry) -> Path | Tag:
     if os.path.isdir(text):
         raise UsageError(f"{quoted(text)} is no pretrained generator; for the folder of that name write ./{text}.")
     hint = did_you_mean(text[:100], tags)
+    if hint.startswith(" Known") and len(tags) > LISTED:
+        hint = f" There are {len(tags)}, such as {min(tags)}: `ganzoo list` shows them."
     if text in {variant.name for variant in registry.variants()}:
         its_own = " or ".join(tag for tag, variant in tags.items() if variant.name == text)
         hint = f" Did you mean {its_own}?" if its_own else " That variant has no pretrained generator here: train one."

@@ -1,8 +1,8 @@
-"""Pre-activated residual blocks and self-attention: the parts of SNGAN, SAGAN and BigGAN.
+"""Residual blocks and self-attention: pre-activated ones of SNGAN, SAGAN and BigGAN, and those of translators.
 
-The caller chooses the kinds of convolution and norm: `convolution(inputs, outputs, kernel)` and `norm(channels)` return
-modules. A 1×1 convolution commutes with pooling and with doubling of pixels, so shortcuts apply it on the smaller side:
-the same function, cheaper.
+Of the former the caller chooses the kinds of convolution and norm: `convolution(inputs, outputs, kernel)` and
+`norm(channels)` return modules. A 1×1 convolution commutes with pooling and with doubling of pixels, so shortcuts apply
+it on the smaller side: the same function, cheaper.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ganzoo.networks.layers import LeakyReLU
+from ganzoo.networks.normalization import InstanceNorm
 
 Convolution = Callable[[int, int, int], nn.Module]
 Norm = Callable[[int], nn.Module]
@@ -104,3 +105,21 @@ class SelfAttention(nn.Module):
         share = (query.transpose(1, 2) @ key).softmax(-1)
         mixed = (value @ share.transpose(1, 2)).unflatten(2, x.shape[2:])
         return self.scale * self.output(mixed) + x
+
+
+def instance_normalized(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
+    """Returns the convolution, instance norm without parameters, and ReLU."""
+    return [convolution, InstanceNorm(convolution.out_channels), nn.ReLU(inplace=True)]
+
+
+class ReflectedBlock(nn.Module):
+    """Adds to its input two 3 × 3 convolutions with instance norm; edges are reflected (Johnson et al. 2016)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        first = instance_normalized(nn.Conv2d(channels, channels, 3))
+        last = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), InstanceNorm(channels)]
+        self.conv_block = nn.Sequential(nn.ReflectionPad2d(1), *first, *last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv_block(x)

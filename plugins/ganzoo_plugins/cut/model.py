@@ -16,6 +16,7 @@ from ganzoo.errors import UsageError
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator, LeakyReLU, source_channels
 from ganzoo.networks.normalization import InstanceNorm
+from ganzoo.networks.residual import ReflectedBlock, instance_normalized
 
 DIAGONAL = -10.0  # in place of a patch's similarity with itself among the negatives
 
@@ -62,24 +63,6 @@ class Doubling(nn.Module):
         return functional.conv_transpose2d(padded, self.filt, stride=2, padding=3, groups=x.shape[1])
 
 
-def normalized(convolution: nn.Conv2d) -> list[nn.Module]:
-    """Returns the convolution, instance norm without parameters, and ReLU."""
-    return [convolution, InstanceNorm(convolution.out_channels), nn.ReLU(inplace=True)]
-
-
-class Block(nn.Module):
-    """Adds to its input two 3 × 3 convolutions with instance norm; edges are reflected."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        first = normalized(nn.Conv2d(channels, channels, 3))
-        last = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), InstanceNorm(channels)]
-        self.conv_block = nn.Sequential(nn.ReflectionPad2d(1), *first, *last)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv_block(x)
-
-
 class AntialiasedTranslator(Generator):
     """Translates sources (N, C, H, W) to images of the same size, whose sides are multiples of 4.
 
@@ -91,12 +74,12 @@ class AntialiasedTranslator(Generator):
     def __init__(self, image: SampleSpec, width: int = 64, blocks: int = 9):
         super().__init__()
         inputs = source_channels(image, 4)
-        layers = [nn.ReflectionPad2d(3), *normalized(nn.Conv2d(inputs, width, 7))]
+        layers = [nn.ReflectionPad2d(3), *instance_normalized(nn.Conv2d(inputs, width, 7))]
         for channels in (width, 2 * width):
-            layers += [*normalized(nn.Conv2d(channels, 2 * channels, 3, padding=1)), Halving(2 * channels)]
-        layers += [Block(4 * width) for _ in range(blocks)]
+            layers += [*instance_normalized(nn.Conv2d(channels, 2 * channels, 3, padding=1)), Halving(2 * channels)]
+        layers += [ReflectedBlock(4 * width) for _ in range(blocks)]
         for channels in (4 * width, 2 * width):
-            layers += [Doubling(channels), *normalized(nn.Conv2d(channels, channels // 2, 3, padding=1))]
+            layers += [Doubling(channels), *instance_normalized(nn.Conv2d(channels, channels // 2, 3, padding=1))]
         self.model = nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, image.channels, 7), nn.Tanh())
         self.blocks = blocks
         initialize(self)

@@ -16,6 +16,7 @@ from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator, LeakyReLU, source_channels
 from ganzoo.networks.normalization import InstanceNorm
+from ganzoo.networks.residual import ReflectedBlock, instance_normalized
 
 Side = Literal["output", "source"]
 
@@ -27,24 +28,6 @@ def initialize(module: nn.Module) -> None:
             nn.init.normal_(layer.weight, 0.0, 0.02)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-
-
-def normalized(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
-    """Returns the convolution, instance norm without parameters, and ReLU."""
-    return [convolution, InstanceNorm(convolution.out_channels), nn.ReLU(inplace=True)]
-
-
-class Block(nn.Module):
-    """Adds to its input two 3 × 3 convolutions with instance norm; edges are reflected."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        first = normalized(nn.Conv2d(channels, channels, 3))
-        last = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), InstanceNorm(channels)]
-        self.conv_block = nn.Sequential(nn.ReflectionPad2d(1), *first, *last)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv_block(x)
 
 
 class Translator(Generator):
@@ -59,12 +42,12 @@ class Translator(Generator):
     def __init__(self, image: SampleSpec, width: int = 64, blocks: int = 9):
         super().__init__()
         inputs = source_channels(image, 4)
-        layers = [nn.ReflectionPad2d(3), *normalized(nn.Conv2d(inputs, width, 7))]
+        layers = [nn.ReflectionPad2d(3), *instance_normalized(nn.Conv2d(inputs, width, 7))]
         for channels in (width, 2 * width):
-            layers += normalized(nn.Conv2d(channels, 2 * channels, 3, 2, 1))
-        layers += [Block(4 * width) for _ in range(blocks)]
+            layers += instance_normalized(nn.Conv2d(channels, 2 * channels, 3, 2, 1))
+        layers += [ReflectedBlock(4 * width) for _ in range(blocks)]
         for channels in (4 * width, 2 * width):
-            layers += normalized(nn.ConvTranspose2d(channels, channels // 2, 3, 2, 1, output_padding=1))
+            layers += instance_normalized(nn.ConvTranspose2d(channels, channels // 2, 3, 2, 1, output_padding=1))
         self.model = nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, image.channels, 7), nn.Tanh())
         initialize(self)
 

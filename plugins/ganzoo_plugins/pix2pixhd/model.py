@@ -17,6 +17,7 @@ from ganzoo import SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
 from ganzoo.networks import Generator, LeakyReLU, source_channels
 from ganzoo.networks.normalization import InstanceNorm
+from ganzoo.networks.residual import ReflectedBlock, instance_normalized
 
 
 def initialize(module: nn.Module) -> None:
@@ -24,24 +25,6 @@ def initialize(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(layer.weight, 0.0, 0.02)
-
-
-def normalized(convolution: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
-    """Returns the convolution, instance norm without parameters, and ReLU."""
-    return [convolution, InstanceNorm(convolution.out_channels), nn.ReLU(inplace=True)]
-
-
-class Block(nn.Module):
-    """Adds to its input two 3 × 3 convolutions with instance norm; edges are reflected."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        first = normalized(nn.Conv2d(channels, channels, 3))
-        last = [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), InstanceNorm(channels)]
-        self.conv_block = nn.Sequential(nn.ReflectionPad2d(1), *first, *last)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv_block(x)
 
 
 class GlobalGenerator(Generator):
@@ -56,13 +39,13 @@ class GlobalGenerator(Generator):
     def __init__(self, image: SampleSpec, width: int = 64, blocks: int = 9, halvings: int = 4):
         super().__init__()
         inputs = source_channels(image, 2**halvings)
-        layers = [nn.ReflectionPad2d(3), *normalized(nn.Conv2d(inputs, width, 7))]
+        layers = [nn.ReflectionPad2d(3), *instance_normalized(nn.Conv2d(inputs, width, 7))]
         widths = [width * 2**number for number in range(halvings + 1)]
         for narrow, wide in zip(widths, widths[1:], strict=False):
-            layers += normalized(nn.Conv2d(narrow, wide, 3, 2, 1))
-        layers += [Block(widths[-1]) for _ in range(blocks)]
+            layers += instance_normalized(nn.Conv2d(narrow, wide, 3, 2, 1))
+        layers += [ReflectedBlock(widths[-1]) for _ in range(blocks)]
         for wide, narrow in zip(widths[::-1], widths[-2::-1], strict=False):
-            layers += normalized(nn.ConvTranspose2d(wide, narrow, 3, 2, 1, output_padding=1))
+            layers += instance_normalized(nn.ConvTranspose2d(wide, narrow, 3, 2, 1, output_padding=1))
         self.model = nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, image.channels, 7), nn.Tanh())
         initialize(self)
 

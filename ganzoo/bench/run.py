@@ -12,8 +12,9 @@ import torch
 from ganzoo.bench import costs
 from ganzoo.bench.cell import blank_row, mark_failed, run_cell
 from ganzoo.bench.cells import Cell, Job, parse_shard
-from ganzoo.bench.make_plan import plan_scoring, plan_training, sampling_cost
 from ganzoo.bench.merge import write_outcome
+from ganzoo.bench.plan_scoring import plan_scoring, sampling_cost
+from ganzoo.bench.plan_training import plan_training
 from ganzoo.bench.progress import Progress
 from ganzoo.bench.protocol import plugins_of
 from ganzoo.bench.request import Request

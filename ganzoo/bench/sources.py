@@ -29,6 +29,10 @@ from ganzoo.variant import Field, Part, SampleSpec, Variant
 
 BATCH = 250
 TEST = "test"
+OPTIONS = (  # of `TrainOptions` that say where sources are
+    *("source", "side_by_side", "direction", "unpaired"),
+    *("source_size", "channels", "source_channels"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +71,7 @@ class Sources:
 
     def added_to(self, options: TrainOptions) -> TrainOptions:
         """Returns the options of a training with those of its sources."""
-        return replace(
-            options,
-            channels=self.channels,
-            source=self.source,
-            side_by_side=self.side_by_side,
-            direction=self.direction,
-            unpaired=self.unpaired,
-            source_size=self.source_size,
-            source_channels=self.source_channels,
-        )
+        return replace(options, **{name: getattr(self, name) for name in OPTIONS})
 
     def request(self, output: str, source: str | None, size: int, registry: Registry, root: str | None) -> DataRequest:
         """Returns the request of the data as evaluation sees them: not larger than samples, nothing cropped."""
@@ -143,13 +138,7 @@ def sources_of(variants: Sequence[Variant], options: TrainOptions) -> Sources | 
     return Sources(
         inputs=dict(first.inputs),
         paired=not all(is_unpaired(options, variant) for variant in variants),
-        source=options.source,
-        side_by_side=options.side_by_side,
-        direction=options.direction,
-        unpaired=options.unpaired,
-        source_size=options.source_size,
-        channels=options.channels,
-        source_channels=options.source_channels,
+        **{name: getattr(options, name) for name in OPTIONS},
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from bench_rows import PROTOCOL, row, write
 
-from ganzoo.bench.make_plan import metric_of
+from ganzoo.bench.make_job import metric_of
 from ganzoo.bench.old_names import current_name, renamed_protocol, renamed_setting
 from ganzoo.bench.report.compare import compare
 from ganzoo.bench.report.write import write_report

@@ -25,7 +25,7 @@ from ganzoo.bench.cells import (
     split_settings,
     training_cells,
 )
-from ganzoo.bench.make_plan import inspect_generator
+from ganzoo.bench.plan_scoring import inspect_generator
 from ganzoo.bench.protocol import difference_lines
 from ganzoo.bench.results import merged_plans
 from ganzoo.errors import UsageError
@@ -308,7 +308,7 @@ def test_pretrained_weights_are_scored_without_a_network(data, tmp_path):
 
 
 def test_without_metrics_an_extractor_is_asked_for_what_it_can_serve(tmp_path):
-    from ganzoo.bench.make_plan import _job
+    from ganzoo.bench.make_job import make_job
     from ganzoo.bench.request import Request
     from ganzoo.metrics.features import Extractor
     from ganzoo.registry.registry import registry
@@ -317,12 +317,12 @@ def test_without_metrics_an_extractor_is_asked_for_what_it_can_serve(tmp_path):
         Extractor("plain", lambda images: images.flatten(1), "0" * 64, classes) for classes in ((), ("one", "two"))
     )
     asked = [
-        _job(Request(out=tmp_path), registry(), "pretrained", "data", extractor).metrics
+        make_job(Request(out=tmp_path), registry(), "pretrained", "data", extractor).metrics
         for extractor in (blind, seeing)
     ]
     assert set(asked[1]) - set(asked[0]) == {"classes", "inception-score"} and "frechet" in asked[0]
     chosen = Request(out=tmp_path, metrics=("frechet", "classes"))
-    assert _job(chosen, registry(), "pretrained", "data", blind).metrics == (
+    assert make_job(chosen, registry(), "pretrained", "data", blind).metrics == (
         "frechet",
         "classes",
     )  # the message says why it cannot be
@@ -341,7 +341,7 @@ def test_without_metrics_an_extractor_is_asked_for_what_it_can_serve(tmp_path):
     ],
 )
 def test_scoring_does_not_dwarf_a_short_training(budget, samples, tmp_path):
-    from ganzoo.bench.make_plan import _job
+    from ganzoo.bench.make_job import make_job
     from ganzoo.bench.request import Request
     from ganzoo.config.options import TrainOptions
     from ganzoo.metrics.features import load_extractor
@@ -350,11 +350,11 @@ def test_scoring_does_not_dwarf_a_short_training(budget, samples, tmp_path):
     own = {name: value for name, value in budget.items() if name != "minutes"}
     request = Request(out=tmp_path, options=TrainOptions(device="cpu", **own), minutes=budget.get("minutes"))
     extractor = load_extractor("fashion-cnn")
-    job = _job(request, registry(), "train", "data", extractor)
+    job = make_job(request, registry(), "train", "data", extractor)
     assert (job.eval_images, job.point_images) == (samples, samples // 5)
     asked = replace(request, eval_images=9000)
-    assert _job(asked, registry(), "train", "data", extractor).eval_images == 9000
-    assert _job(request, registry(), "pretrained", "data", extractor).eval_images == 10_000
+    assert make_job(asked, registry(), "train", "data", extractor).eval_images == 9000
+    assert make_job(request, registry(), "pretrained", "data", extractor).eval_images == 10_000
 
 
 def test_the_number_of_samples_of_a_short_training_is_said_once(data, tmp_path):
@@ -370,7 +370,7 @@ def quick_by_default(data, out):
 
 
 def test_the_dearest_pretrained_cell_is_done_first():
-    from ganzoo.bench.make_plan import sampling_cost
+    from ganzoo.bench.plan_scoring import sampling_cost
 
     cells = [
         Cell(name=name, variant=name, data="data", seed=0, source=f"{name}.fashion-mnist")

@@ -142,7 +142,7 @@ def test_a_metric_that_fails_costs_its_own_number_alone(data, versions, tmp_path
 
 @pytest.mark.parametrize("least", ["6", None, 0, True, 2.5])
 def test_a_metric_that_needs_no_number_of_images_is_named(least):
-    from ganzoo.bench import make_plan
+    from ganzoo.bench import make_job
     from ganzoo.errors import PluginError
 
     def metric(real, fake, random):
@@ -150,7 +150,7 @@ def test_a_metric_that_needs_no_number_of_images_is_named(least):
 
     metric.least = least
     with pytest.raises(PluginError, match="'odd' .*`least` .*1"):
-        make_plan._least("odd", metric)
+        make_job.least_needed("odd", metric)
 
 
 def test_another_version_of_a_plugin_is_another_protocol_or_another_row(data, versions, tmp_path):
@@ -269,10 +269,10 @@ def test_a_run_that_its_schedules_end_before_its_time_is_over_says_so(data, tmp_
 
 
 def test_weights_that_are_missing_from_a_plugin_cost_their_own_row(tmp_path, monkeypatch):
-    from ganzoo.bench import make_plan
+    from ganzoo.bench import plan_scoring
 
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
-    whole = make_plan.inspect_generator.__wrapped__
+    whole = plan_scoring.inspect_generator.__wrapped__
 
     def load(source, registry):
         from ganzoo.errors import CheckpointError
@@ -284,7 +284,7 @@ def test_weights_that_are_missing_from_a_plugin_cost_their_own_row(tmp_path, mon
     def damage():
         import ganzoo.bench.score_pretrained as score_pretrained
 
-        make_plan.inspect_generator = load
+        plan_scoring.inspect_generator = load
         loading = score_pretrained.load
         score_pretrained.load = lambda source, **options: load(source, None) and loading(source, **options)
 
@@ -340,13 +340,15 @@ def test_two_runs_of_one_name_stand_in_one_table(tmp_path, monkeypatch):
 
 
 def test_the_order_in_which_metrics_are_typed_is_no_other_protocol(tmp_path):
-    from ganzoo.bench.make_plan import _job
+    from ganzoo.bench.make_job import make_job
     from ganzoo.bench.request import Request
     from ganzoo.metrics.features import load_extractor
     from ganzoo.registry.registry import registry
 
     jobs = [
-        _job(Request(out=tmp_path, metrics=metrics), registry(), "pretrained", "data", load_extractor("fashion-cnn"))
+        make_job(
+            Request(out=tmp_path, metrics=metrics), registry(), "pretrained", "data", load_extractor("fashion-cnn")
+        )
         for metrics in (("precision-recall", "kid", "classes"), ("classes", "precision-recall", "kid", "kid"))
     ]
     assert jobs[0] == jobs[1] and jobs[0].metrics == ("kid", "classes", "precision-recall")

@@ -39,4 +39,4 @@ class Condition:
 
     def compute(self, stored: Mapping[str, Tensor], drawn: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Returns the fields of images (n, C, H, W) in [-1, 1], of which `drawn` holds the random numbers."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must define compute(stored, drawn)")

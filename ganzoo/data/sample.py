@@ -33,10 +33,10 @@ class ImageBatches:
     """Base class of minibatches that are images and labels alone: `sample` from the methods `images` and `labels`."""
 
     def images(self, number: int, part: slice) -> Tensor:
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must define images(number, part)")
 
     def labels(self, number: int, part: slice) -> Tensor | None:
-        raise NotImplementedError
+        return None
 
     def sample(self, number: int, part: slice) -> Mapping[str, Tensor]:
         """Returns "output" (n, C, H, W) and "label" (n,) of the slice `part` of minibatch `number`."""

@@ -126,14 +126,15 @@ def test_one_empty_side_is_one_line(tmp_path):
     sides(tmp_path)
     shutil.rmtree(tmp_path / "source")
     (tmp_path / "source").mkdir()
-    refused(DataError, "source' is empty", tmp_path, **source(tmp_path))
+    assert "source' is empty" in refused(DataError, "empty", tmp_path, **source(tmp_path))
 
 
 def test_no_common_name_shows_what_the_names_are_like(tmp_path):
     sides(tmp_path)
     for path in sorted((tmp_path / "source").iterdir()):
         path.rename(path.with_name(f"s{path.name}"))
-    refused(DataError, "'s0.png' and '0.png'", tmp_path, **source(tmp_path), on_bad_image="skip")
+    line = refused(DataError, "No file of the source", tmp_path, **source(tmp_path), on_bad_image="skip")
+    assert "'s0.png' and '0.png'" in line
 
 
 def test_two_files_of_one_name_are_refused_even_when_others_may_be_left_out(tmp_path):
@@ -224,7 +225,8 @@ def test_pictures_side_by_side_may_have_splits(tmp_path):
 @pytest.mark.parametrize("size", [(8, 8), (8, 15), (8, 24)])
 def test_a_picture_that_does_not_hold_two_is_named(tmp_path, size):
     picture(joined(tmp_path) / "output" / "odd.png", 7, size)
-    refused(DataError, rf"'odd.png' .{size[1]} x {size[0]} pixels are not two pictures", tmp_path, side_by_side=True)
+    line = refused(DataError, "'odd.png'", tmp_path, side_by_side=True)
+    assert f"{size[1]} x {size[0]} pixels are not two pictures" in line
 
 
 def test_sides_of_one_picture_may_be_sets_of_their_own(tmp_path):
@@ -265,11 +267,12 @@ def test_domains_have_splits(tmp_path):
 
 
 def test_a_missing_side_is_one_line(tmp_path):
-    refused(UsageError, "--source.*trainA and trainB.*--pairs", sides(tmp_path))
+    line = refused(UsageError, "--source", sides(tmp_path))
+    assert "trainA and trainB" in line and "--pairs" in line
     domains(tmp_path / "half", "trainA")
-    refused(DataError, "no images in a folder 'trainB'", tmp_path / "half")
+    assert "in a folder 'trainB'" in refused(DataError, "no images", tmp_path / "half")
     numpy.savez(tmp_path / "x.npz", images=numpy.zeros((2, 8, 8), numpy.uint8))
-    refused(UsageError, "no folder, zip or tar with both sides", tmp_path, output=str(tmp_path / "x.npz"))
+    assert "with both sides" in refused(UsageError, "no folder, zip or tar", tmp_path, output=str(tmp_path / "x.npz"))
 
 
 # -- sets of their own ---------------------------------------------------------------------------------------------

@@ -62,7 +62,9 @@ def check(name, size, channels=3):
 def test_networks_of_the_smallest_own_and_a_larger_size(name):
     rule = VARIANTS[name].size_rule
     larger = min(size for size in rule.every() if size > max(rule.own) or size == rule.most)
-    for size in sorted({rule.least, rule[0], larger} & set(rule.every())):
+    sizes = sorted({rule.least, rule[0], larger} & set(rule.every()))
+    assert sizes and all(VARIANTS[name].supports(size, size) for size in sizes)
+    for size in sizes:
         check(name, size)
 
 

@@ -188,3 +188,19 @@ def warn_of_batch_norm(discriminator: nn.Module | None, regularizers: nn.ModuleD
             f"The discriminator has batch norm, which couples the images of a batch, and {' and '.join(names)} "
             f"need{'s' if len(names) == 1 else ''} each image's own gradient: the penalty is not the paper's."
         )
+
+
+def warn_of_instance_norm(trainer: Trainer) -> None:
+    """Logs a warning where torch's instance norm has a wrong gradient without an error: on a CPU, one image at a time.
+
+    That is a fault of torch 2.13 for gradients that arrive channels last; see `ganzoo.networks.normalization`.
+    """
+    if trainer.device.type != "cpu" or min(part.stop - part.start for part in trainer.micro_batches) > 1:
+        return
+    for role in ("generator", "discriminator"):
+        network = getattr(trainer, role)
+        if network is not None and any(isinstance(module, nn.InstanceNorm2d) for module in network.modules()):
+            log.warning(
+                f"The {role} has torch's InstanceNorm2d, whose gradient is wrong on a CPU for one image at a time: "
+                "use --batch-size 2 or more, or ganzoo.networks.normalization.InstanceNorm in the network."
+            )

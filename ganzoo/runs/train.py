@@ -30,6 +30,7 @@ from ganzoo.engine.build import (
     check_augmentation,
     check_single_images,
     warn_of_batch_norm,
+    warn_of_instance_norm,
     warn_of_late_mixins,
 )
 from ganzoo.engine.device import choose_device, set_threads
@@ -272,6 +273,7 @@ def _build(
     check_single_images(trainer)
     if processes.rank == 0:
         warn_of_batch_norm(trainer.discriminator, trainer.regularizers, trainer.loss)
+        warn_of_instance_norm(trainer)
         rows = data.output if isinstance(data, Data) else data
         warn_of_class_names(rows.classes if config.image.classes else ())
         warn_of_late_mixins(trainer, rows_of(rows), batches_in_step(trainer.phases, SETTLED))

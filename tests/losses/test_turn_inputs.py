@@ -9,6 +9,7 @@ from contract.parts import TinyDiscriminator
 from torch import nn
 
 from ganzoo import Field, SampleSpec, Training
+from ganzoo.engine.build import warn_of_instance_norm
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import PluginError, UsageError
 from ganzoo.losses import Augmentation, Loss, Phase, Regularizer, gradient_penalty, zero_centred_penalty
@@ -274,3 +275,12 @@ def test_rows_of_one_process_are_gathered_as_they_are():
     trainer_of(loss).step()
     gathered, fake = loss.kept["generator"]
     assert torch.equal(gathered, fake) and not gathered.requires_grad
+
+
+@pytest.mark.parametrize("batch_size, warned", [(1, True), (2, False)])
+def test_torch_s_instance_norm_is_warned_of_where_its_gradient_is_wrong(batch_size, warned, caplog):
+    generator = Translator()
+    generator.norm = nn.InstanceNorm2d(1)
+    warn_of_instance_norm(trainer_of(Recording(), generator=generator, batch_size=batch_size))
+    lines = [record.getMessage() for record in caplog.records]
+    assert [("generator" in line and "--batch-size 2" in line) for line in lines] == [True] * warned

@@ -48,6 +48,7 @@ __all__ = [
     "Weights",
     "hookimpl",
     "load",
+    "mix",
     "push",
     "variants",
 ]
@@ -102,6 +103,28 @@ def load(
         allow_nonfinite=allow_nonfinite,
         average=average,
     )
+
+
+def mix(first: Model | str | os.PathLike[str], second: Model | str | os.PathLike[str], alpha: float = 0.5) -> Model:
+    """Interpolates the weights of two generators of one architecture: (1 - alpha) of the first, alpha of the second.
+
+    Args:
+        first: a loaded `Model`, or any source that `load` takes.
+        second: the same; useful if one of the two was fine-tuned from the other, or both from a third.
+        alpha: the share of the second, from 0 to 1.
+
+    Returns:
+        A new model, whose config names both origins; `Model.save` writes it.
+
+    Raises:
+        UsageError: if the architectures differ, with the first difference.
+    """
+    from ganzoo.models.load import load
+    from ganzoo.models.mix import mix
+    from ganzoo.models.model import Model
+
+    ours, theirs = (source if isinstance(source, Model) else load(source) for source in (first, second))
+    return mix(ours, theirs, alpha)
 
 
 def push(

@@ -28,6 +28,7 @@ COMMANDS = {
     "compare": "compare:compare",
     "score": "score:score",
     "convert": "convert:convert",
+    "mix": "mix:mix",
     "explore": "explore:explore",
     "export": "export:export",
     "pull": "hub:pull",

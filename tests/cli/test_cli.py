@@ -33,7 +33,7 @@ COMMANDS = [
     "explore",
     "export",
 ]
-COMMANDS += ["apply", "score", "pull", "push", "search"]
+COMMANDS += ["apply", "score", "pull", "push", "search", "mix"]
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Networks that variants share: the generator's base class, layers, image sizes and functions of images."""
 
+from ganzoo.networks.filters import filtered, sharpened
 from ganzoo.networks.frozen import FrozenNetwork
 from ganzoo.networks.generator import Code, Generator, UniformGenerator
 from ganzoo.networks.images import dequantized, enlarged, shifted
@@ -7,5 +8,5 @@ from ganzoo.networks.layers import LeakyReLU, Maxout, Reshape, logits_of_mean, s
 from ganzoo.networks.sizes import doublings, halvings, rectangle_doublings, source_channels
 
 __all__ = ["Code", "FrozenNetwork", "Generator", "LeakyReLU", "Maxout", "Reshape", "UniformGenerator", "dequantized"]
-__all__ += ["doublings", "enlarged", "halvings", "logits_of_mean", "rectangle_doublings", "second_order", "shifted"]
-__all__ += ["source_channels"]
+__all__ += ["doublings", "enlarged", "filtered", "halvings", "logits_of_mean", "rectangle_doublings", "second_order"]
+__all__ += ["sharpened", "shifted", "source_channels"]

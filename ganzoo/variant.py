@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 LABELS = ("unused", "optional", "required")
@@ -13,6 +13,7 @@ KINDS = ("image", "points", "class")  # of fields
 PAIRINGS = ("paired", "independent")
 ImageSize = int | tuple[int, int]  # pixels of a square, or (height, width)
 SHAPES = ("linear", "cosine", "exponential")  # of schedules
+LocalPath = Annotated[str, "a file or folder"]  # the type of an option that names one: stored absolute
 OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}  # names in torch.optim
 
 
@@ -267,19 +268,26 @@ def _check_location(what: str, package_file: str | None, repo: str | None, revis
 class Asset:
     """Location and hash of a pretrained network that a part needs while it trains, such as a perceptual loss's.
 
-    Give exactly one of `package_file` ("package:path/inside") and `repo`; `revision` is a commit (40 hex digits) and
-    `file` a safetensors file there. `sha256` is the hash of that file.
+    Give exactly one of `package_file` ("package:path/inside"), `repo` and `path`; `revision` is a commit (40 hex
+    digits) and `file` a safetensors file there. `sha256` is the hash of that file, with `license` required unless a
+    user named the file: `path`, whose hash the run records.
     """
 
-    sha256: str
-    license: str
+    sha256: str = ""
+    license: str = ""
     package_file: str | None = None
     repo: str | None = None
     revision: str | None = None
     file: str = "model.safetensors"
+    path: str | None = None
 
     def __post_init__(self) -> None:
-        _check_location("assets", self.package_file, self.repo, self.revision)
+        if self.path is None:
+            _check_location("assets", self.package_file, self.repo, self.revision)
+        elif self.package_file is not None or self.repo is not None:
+            raise ValueError("assets need exactly one of package_file, repo and path")
+        if self.path is None and not (self.sha256 and self.license):
+            raise ValueError("assets of a package or the Hub need sha256 and license")
 
 
 @dataclass(frozen=True, kw_only=True)

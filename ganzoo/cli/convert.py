@@ -12,7 +12,12 @@ from ganzoo.cli.types import VariantName
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@click.option("--variant", required=True, type=VariantName(), help="The variant whose generator is in the file.")
+@click.option("--variant", type=VariantName(), help="The variant whose generator is in the file.")
+@click.option(
+    "--asset",
+    type=click.Choice(["vgg19", "lpips-alex"]),
+    help="Make the file of a pretrained network that a loss or metric asks for (docs/converting.md).",
+)
 @click.option(
     "--layout", default="auto", show_default=True, help="The naming scheme of the tensors (docs/converting.md)."
 )
@@ -52,7 +57,16 @@ from ganzoo.cli.types import VariantName
     metavar="PATH=VALUE",
     help="An option of the generator, such as generator.width=32.",
 )
-def convert(files: tuple[Path, ...], variant: str, out: Path, channels: str | None, **rest: Any) -> None:
+@click.pass_context
+def convert(
+    context: click.Context,
+    files: tuple[Path, ...],
+    variant: str | None,
+    asset: str | None,
+    out: Path,
+    channels: str | None,
+    **rest: Any,
+) -> None:
     """Convert weights of other code into a model folder.
 
     FILE is a checkpoint that torch.save wrote, a .npz, .npy or .safetensors file, whatever its name ends in. Several
@@ -61,12 +75,18 @@ def convert(files: tuple[Path, ...], variant: str, out: Path, channels: str | No
     \b
     ganzoo convert netG.pth --variant dcgan --out converted/netG
     ganzoo convert 200_gen_params.jl_*.npy --variant dcgan --layout newmu --license MIT --out converted/house-numbers
+    ganzoo convert vgg19-dcbb9e9d.pth --asset vgg19 --out vgg19.safetensors
     ganzoo convert training.pt --key generator --variant wgan-gp --set generator.width=32 --out converted/mine
 
     Pickles are read in a separate process with limits, and only tensors are accepted: no code in a file is ever run.
     """
     from ganzoo.cli.common import loaded_registry, show_messages
 
+    if asset is not None:
+        _convert_asset(context, files, asset, out)
+        return
+    if variant is None:
+        raise click.UsageError("Missing option '--variant', or '--asset' for a network that a loss or metric needs.")
     registry = loaded_registry()
     show_messages()
     from ganzoo.convert.convert import Request
@@ -84,3 +104,16 @@ def convert(files: tuple[Path, ...], variant: str, out: Path, channels: str | No
         if sources
         else f"ganzoo sample {shown} -n 64 --out {out.name}.png"
     )
+
+
+def _convert_asset(context: click.Context, files: tuple[Path, ...], asset: str, out: Path) -> None:
+    """Makes the file of a pretrained network; click.UsageError for options of a generator."""
+    given = [name for name in context.params if name not in ("files", "asset", "out")]
+    given = [name for name in given if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE]
+    if given:
+        raise click.UsageError(f"--asset takes no --{given[0].replace('_', '-')}: leave it out.")
+    from ganzoo.convert.assets import convert_asset
+
+    made = convert_asset(files, asset, out)
+    click.echo(f"{out}: {made.tensors} tensors, sha256 {made.sha256}. Use it with", err=True)
+    click.echo(made.usage)

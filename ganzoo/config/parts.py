@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, get_type_hints
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 from ganzoo.errors import GanzooError, did_you_mean
 from ganzoo.files.text import in_path
 from ganzoo.registry.registry import Registry
-from ganzoo.variant import Part, Variant
+from ganzoo.variant import LocalPath, Part, Variant
 
 KIND_OF = {
     "generator": "generators",
@@ -31,6 +33,34 @@ def parts_of(variant: Variant) -> dict[str, Part]:
 def conditions_of(variant: Variant) -> dict[str, Part]:
     """Returns the conditions that compute a variant's inputs by their paths in the settings: "inputs.source", ..."""
     return {f"inputs.{name}": part for name, part in variant.inputs.items() if part is not None}
+
+
+def with_parts(variant: Variant, change: Callable[[str, Part], Part]) -> Variant:
+    """Returns the variant with every part and condition replaced by `change(path, part)`, its path as in `parts_of`."""
+    made = {path: change(path, part) for path, part in {**parts_of(variant), **conditions_of(variant)}.items()}
+    roles: dict[str, Any] = {path: part for path, part in made.items() if "." not in path}
+    return replace(
+        variant,
+        **roles,
+        regularizers=tuple(made[f"regularizers.{part.name}"] for part in variant.regularizers),
+        inputs={name: made.get(f"inputs.{name}") for name in variant.inputs},
+    )
+
+
+def with_absolute_paths(part: Part, factory: Callable) -> Part:
+    """Returns the part with options of the type `LocalPath` made absolute, so that they hold in any folder."""
+    named = {name: part.options[name] for name in local_paths(factory) & part.options.keys()}
+    whole = {
+        name: str(Path(value).expanduser().absolute())
+        for name, value in named.items()
+        if isinstance(value, str) and value and "://" not in value
+    }
+    return replace(part, options={**part.options, **whole}) if whole else part
+
+
+def local_paths(factory: Callable) -> set[str]:
+    """Returns the options of a part's factory that name files or folders: those annotated with `LocalPath`."""
+    return {name for name, hint in _hints(factory).items() if LocalPath in (hint, *get_args(hint))}
 
 
 def options_of(factory: Callable) -> dict[str, inspect.Parameter]:
@@ -62,7 +92,7 @@ def option_mistakes(factory: Callable, options: Mapping[str, Any]) -> list[str]:
 
 def _hints(factory: Callable) -> dict[str, Any]:
     try:
-        return get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+        return get_type_hints(factory.__init__ if inspect.isclass(factory) else factory, include_extras=True)
     except (NameError, TypeError, AttributeError):
         return {}
 

@@ -35,6 +35,7 @@ LARGEST_SIZE = 4096
 LARGEST_CLASSES = 1_000_000
 LARGEST_OPTION = 2**20
 LARGEST_INPUTS = 16
+LEFT_OUT = ("options", "origin", "freeze", "assets")  # of a config.json, where they say nothing
 ROLES = ("generator", "discriminator", "loss", "augmentation")
 
 
@@ -120,7 +121,8 @@ class RunConfig:
     """The config.json of a run: all that decides its result (variant to processes), and the circumstances.
 
     `variant` is resolved: with mix-ins and settings, and without pretrained weights. `origin` is None of a run that
-    started from random weights, `freeze` the number of frozen layers by role.
+    started from random weights, `freeze` the number of frozen layers by role. `assets` holds the sha256 of pretrained
+    networks that parts had, by their place in the settings ("loss.perceptual").
     """
 
     format: int = FORMAT
@@ -137,13 +139,14 @@ class RunConfig:
     options: RunOptions | None = None  # runs of before this field have none
     origin: Origin | None = None
     freeze: dict[str, int] = field(default_factory=dict)
+    assets: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, in the order of the fields."""
         plain = {**asdict(self), "variant": as_json(self.variant), "image": spec_as_json(self.image)}
         if self.data.sources is None:
             del plain["data"]["sources"]
-        return {key: value for key, value in plain.items() if value or key not in ("options", "origin", "freeze")}
+        return {key: value for key, value in plain.items() if value or key not in LEFT_OUT}
 
 
 def training_mistakes(training: Training) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from functools import cache
 from typing import Any, get_type_hints
 
-from ganzoo.config.parts import part_mistakes
+from ganzoo.config.parts import KIND_OF, part_mistakes, with_absolute_paths, with_parts
 from ganzoo.config.recipe import Recipe, bind
 from ganzoo.config.schema import ROLES, option_bounds, training_mistakes
 from ganzoo.errors import UsageError, did_you_mean
@@ -27,7 +27,8 @@ def resolve(variant: Variant, settings: Sequence[str], registry: Registry) -> Re
     Paths: `training.<field>`, `training.optimizer_options.<option>`, `training.schedules.<what>.<field>`,
     `generator=<name>`, `generator.<option>` (likewise discriminator, loss, augmentation),
     `regularizers.<name>.<option>` and `<input>.<option>` of the condition that computes an input, as `source.factor`
-    (also `inputs.source.factor`). A value is JSON, or else a plain string.
+    (also `inputs.source.factor`). A value is JSON, or else a plain string. Names of files become absolute
+    (`with_absolute_paths`).
     """
     mistakes = []
     for setting in settings:
@@ -47,7 +48,11 @@ def resolve(variant: Variant, settings: Sequence[str], registry: Registry) -> Re
     if mistakes:
         head = "A setting cannot be used: " if len(mistakes) == 1 else f"{len(mistakes)} settings cannot be used:\n  "
         raise UsageError(head + "\n  ".join(dict.fromkeys(mistakes)))
-    return bind(variant, registry)
+
+    def settled(path: str, part: Part) -> Part:
+        return with_absolute_paths(part, registry.get(KIND_OF[path.partition(".")[0]], part.name))
+
+    return bind(with_parts(variant, settled), registry)
 
 
 def _value(text: str) -> Any:

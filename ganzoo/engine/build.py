@@ -79,8 +79,9 @@ def build_trainer(
 
     with seeded(seed):
         built = {path: build_part(part, image) for path, part in recipe.parts.items()}
+    assets: dict[str, str] = {}
     for path, module in built.items():
-        provide_assets(module, f"the {path} '{recipe.parts[path].name}'", device, dtype)
+        assets |= provide_assets(module, path, recipe.parts[path].name, device, dtype)
     if mean_image is not None and overrides_init_from_data(built["generator"]):
         built["generator"].init_from_data(mean_image())
     check_boundary(recipe, built["loss"], built.get("augmentation"))
@@ -100,6 +101,7 @@ def build_trainer(
         dtype=dtype,
         precision=precision,
         processes=processes,
+        assets=assets,
     )
 
 

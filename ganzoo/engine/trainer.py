@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
@@ -46,7 +47,8 @@ class Trainer:
 
     A step is a pure function of the state, the seed and the data: all random numbers are derived from (seed, step), so
     there is no generator state to save, and the process-wide one is restored after each step. `precision` "bf16" runs
-    networks under autocast; parameters, optimizers and penalties stay in `dtype`.
+    networks under autocast; parameters, optimizers and penalties stay in `dtype`. `assets` are the sha256 of pretrained
+    networks that parts hold, by their place in the settings.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class Trainer:
         dtype: torch.dtype = torch.float32,
         precision: str = "fp32",
         processes: Processes = ALONE,
+        assets: Mapping[str, str] = MappingProxyType({}),
     ):
         self.device, self.dtype, self.precision = torch.device(device), dtype, precision
+        self.assets = dict(assets)
         self.image, self.training, self.batches, self.seed, self.processes = image, training, batches, seed, processes
         self.regularizers = nn.ModuleDict(
             {name.replace(".", "_"): module for name, module in (regularizers or {}).items()}

@@ -6,7 +6,6 @@ named, and read only if it has the stated sha256.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from functools import cache
@@ -15,11 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ganzoo.engine.assets import read_asset
 from ganzoo.errors import CheckpointError, UsageError
-from ganzoo.files.strict_json import read_bytes
+from ganzoo.variant import Asset
 
 FILE, DIGEST = "GANZOO_LPIPS_WEIGHTS", "GANZOO_LPIPS_SHA256"
-LARGEST = 2**30
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of the official `ScalingLayer`
 EPSILON = 1e-10
 CONVOLUTIONS = ((3, 64, 11, 4, 2), (64, 192, 5, 1, 2), (192, 384, 3, 1, 1), (384, 256, 3, 1, 1), (256, 256, 3, 1, 1))
@@ -67,16 +66,11 @@ class LPIPS(nn.Module):
 
 def load_network(path: Path, sha256: str) -> LPIPS:
     """Reads the weights from a safetensors file; CheckpointError unless it has this hash and the tensors of `LPIPS`."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    data = read_bytes(path, LARGEST)
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise CheckpointError(f"{path} is not the file of LPIPS that was named: its sha256 differs.")
+    tensors = read_asset(Asset(path=str(path), sha256=sha256), "The network of LPIPS")
     network = LPIPS()
     try:
-        network.load_state_dict(load(data))
-    except (SafetensorError, RuntimeError) as error:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
         line = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path} does not hold the tensors of LPIPS on AlexNet: {line}") from None
     return network.eval().requires_grad_(False)

@@ -7,10 +7,12 @@ import logging
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from ganzoo.config.parts import local_paths, with_parts
 from ganzoo.config.recipe import Recipe
 from ganzoo.config.schema import DataFacts, Origin, PluginFacts, RunConfig, RunOptions, SourceFacts, read_run_config
 from ganzoo.data import ImageData, Stream
@@ -20,7 +22,7 @@ from ganzoo.files.output_checks import check_new_folder
 from ganzoo.files.safe_open import open_own
 from ganzoo.files.strict_json import read_bytes
 from ganzoo.files.text import quoted, reason
-from ganzoo.variant import SampleSpec
+from ganzoo.variant import Part, SampleSpec, Variant
 
 log = logging.getLogger(__name__)
 
@@ -165,12 +167,25 @@ def describe(
     )
 
 
-def check_same(old: RunConfig, new: RunConfig) -> None:
+def check_assets(path: Path, old: RunConfig, assets: Mapping[str, str]) -> None:
+    """UsageError for a pretrained network that is another file than the run had before, or was not there."""
+    for key in sorted(old.assets.keys() | assets.keys()):
+        before, now = old.assets.get(key), assets.get(key)
+        if before != now and key in old.assets:
+            raise UsageError(
+                f"{path} was trained with another file of {key}: its sha256 was {before} and is {now} now. "
+                f"--set {key}=FILE names the same one in another place."
+            )
+
+
+def check_same(old: RunConfig, new: RunConfig, recipe: Recipe) -> None:
     """UsageError with every setting that differs between a run and its continuation; a warning for other circumstances.
 
-    More or fewer steps are no difference unless a schedule is measured by them.
+    More or fewer steps are no difference unless a schedule is measured by them. Neither are the places of files that
+    options name, since their contents have hashes of their own.
     """
-    before, now = (json.loads(json.dumps(config.to_json())) for config in (old, new))
+    hidden = (replace(config, variant=_without_places(config.variant, recipe)) for config in (old, new))
+    before, now = (json.loads(json.dumps(config.to_json())) for config in hidden)
     for config in (before, now):
         if not old.variant.training.schedules:  # a schedule is measured by the steps
             del config["variant"]["training"]["steps"]
@@ -186,6 +201,19 @@ def check_same(old: RunConfig, new: RunConfig) -> None:
     for key in CIRCUMSTANCES:
         for change in _differences(key, before[key], now[key]):
             log.warning(f"this run will not be bit-identical to an uninterrupted one: {change}")
+
+
+def _without_places(variant: Variant, recipe: Recipe) -> Variant:
+    """The variant whose options say of files only whether there is one."""
+    bound = {**recipe.parts, **{f"inputs.{name}": part for name, part in recipe.conditions.items()}}
+
+    def hidden(path: str, part: Part) -> Part:
+        named = local_paths(bound[path].factory) if path in bound and bound[path].name == part.name else set()
+        return replace(
+            part, options={**part.options, **{name: bool(part.options[name]) for name in named & set(part.options)}}
+        )
+
+    return with_parts(variant, hidden)
 
 
 def _names(config: RunConfig) -> str:

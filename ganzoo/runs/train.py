@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ from ganzoo.models.config import check_class_names, warn_of_class_names
 from ganzoo.models.start import StartWeights, freeze_layers, read_start
 from ganzoo.registry.registry import Registry
 from ganzoo.runs.data import check_count, data_request, found_spec, source_facts
-from ganzoo.runs.folder import RunFolder, check_same, describe
+from ganzoo.runs.folder import RunFolder, check_assets, check_same, describe
 from ganzoo.runs.loop import TrainingLoop
 from ganzoo.runs.request import INCOMPLETE, Request
 from ganzoo.runs.sample_monitor import MONITORED, dry_run, real_samples
@@ -100,8 +101,11 @@ def train(request: Request, registry: Registry, data: ImageData | Stream | None 
         freeze=old.freeze if old else request.freeze,
     )
     if old is not None:
-        check_same(old, config)
+        check_same(old, config, recipe)
     trainer = _build(recipe, config, loaded, device, processes, start)
+    config = replace(config, assets=trainer.assets)
+    if old is not None:
+        check_assets(folder.path, old, trainer.assets)
     with _claimed(folder, config, processes, new=old is None):
         is_first = processes.rank == 0
         board = make_writer(str(folder.curves)) if make_writer and is_first else None

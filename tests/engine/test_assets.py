@@ -8,6 +8,7 @@ import torch
 from contract.harness import IMAGE, Pictures
 from contract.parts import NonSaturating, TinyDiscriminator, TinyGenerator
 from loopback_hub import LoopbackHub
+from messages import logged
 from safetensors.torch import save
 from torch import nn
 
@@ -91,8 +92,33 @@ def test_a_part_that_cannot_take_its_assets_is_named(package):
     class Deaf(nn.Module):
         assets = {"features": Asset(package_file=package, sha256=SHA256, license="mit")}
 
-    with pytest.raises(PluginError, match="the loss 'deaf' names assets .features. and has no method load_assets"):
-        provide_assets(Deaf(), "the loss 'deaf'", "cpu", torch.float32)
+    with pytest.raises(PluginError, match="The loss 'deaf' names assets .features. and has no method load_assets"):
+        provide_assets(Deaf(), "loss", "deaf", "cpu", torch.float32)
+
+
+def test_a_file_that_a_user_names_is_read_and_its_hash_returned(tmp_path):
+    path = tmp_path / "features.safetensors"
+    path.write_bytes(DATA)
+    trainer = trainer_with(perceptual(Asset(path=str(path))))
+    assert trainer.step()["generator.perceptual"] > 0
+    assert trainer.assets == {"loss.features": SHA256}
+    with pytest.raises(CheckpointError, match="another file than the stated one: the sha256 of .*features.safetensors"):
+        trainer_with(perceptual(Asset(path=str(path), sha256="0" * 64)))
+    path.write_bytes(b"\x80\x02no tensors")
+    with pytest.raises(CheckpointError, match="features.safetensors, is no safetensors file"):
+        trainer_with(perceptual(Asset(path=str(path))))
+    path.unlink()
+    with pytest.raises(CheckpointError, match="features.safetensors cannot be read"):
+        trainer_with(perceptual(Asset(path=str(path))))
+
+
+def test_an_option_that_names_no_file_leaves_its_term_out_and_a_line_says_so():
+    class WithoutFile(NonSaturating):
+        assets = {"features": None}
+
+    with logged() as said:
+        trainer = trainer_with(WithoutFile)
+    assert trainer.assets == {} and ["--set loss.features=FILE" in line for line in said] == [True]
 
 
 def test_an_asset_comes_from_the_hub_once_and_only_if_it_is_right(tmp_path, monkeypatch):
@@ -118,6 +144,13 @@ def test_an_asset_comes_from_the_hub_once_and_only_if_it_is_right(tmp_path, monk
 
 
 def test_an_asset_names_one_place_and_a_commit():
-    for wrong in ({}, {"repo": "a/b", "package_file": "c:d"}, {"repo": "a/b", "revision": "main"}):
+    for wrong in (
+        {},
+        {"repo": "a/b", "package_file": "c:d"},
+        {"repo": "a/b", "revision": "main"},
+        {"path": "a", "repo": "b/c"},
+    ):
         with pytest.raises(ValueError):
             Asset(sha256=SHA256, license="mit", **wrong)
+    with pytest.raises(ValueError, match="need sha256 and license"):
+        Asset(package_file="a:b")

@@ -1,12 +1,15 @@
 """Runs of variants with sources: what is recorded, what a resumed run finds again, and what is refused at the start."""
 
+import hashlib
 import json
 import shutil
 
 import numpy
 import pytest
 import small
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 from translation import noise, translators
 
 from ganzoo.cli import main
@@ -132,6 +135,43 @@ def test_sources_may_move_and_the_condition_may_be_named_again(folder, registry)
     run(folder, registry, out="other", resume=True, source="mask")
     with pytest.raises(UsageError, match="variant.inputs.source.name"):
         run(folder, registry, out="other", resume=True, source="grey")
+
+
+def test_pictures_of_a_condition_are_found_from_another_folder(folder, registry, monkeypatch, tmp_path):
+    noise(folder / "behind" / "0.png", 0)
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder)
+    settings = ["source.background=pictures", "source.pictures=behind"]
+    run(folder, registry, source="composite", settings=settings, steps=2)
+    written = config(folder)
+    assert written["variant"]["inputs"]["source"]["options"]["pictures"] == str(folder / "behind")
+    monkeypatch.chdir(folder / "elsewhere")
+    run(folder, registry, resume=True)
+    (folder / "behind").rename(folder / "elsewhere" / "moved")
+    run(folder, registry, resume=True, settings=["source.pictures=moved"], steps=6)
+    written["variant"]["inputs"]["source"]["options"]["pictures"] = "moved"  # as runs of before have it
+    (folder / "run" / "config.json").write_text(json.dumps(written))
+    run(folder, registry, resume=True, steps=8)
+
+
+def test_a_file_that_a_loss_names_is_found_from_another_folder_and_compared(folder, registry, monkeypatch):
+    kernel = folder / "kernel.safetensors"
+    save_file({"kernel": torch.full((3, 3, 3, 3), 0.1)}, kernel)
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder)
+    run(folder, registry, steps=2, settings=["loss.perceptual=kernel.safetensors"])
+    assert config(folder)["assets"] == {"loss.perceptual": hashlib.sha256(kernel.read_bytes()).hexdigest()}
+    monkeypatch.chdir(folder / "elsewhere")
+    run(folder, registry, resume=True)
+    kernel.rename("moved.safetensors")
+    run(folder, registry, resume=True, steps=6, settings=["loss.perceptual=moved.safetensors"])
+    with pytest.raises(UsageError, match="variant.loss.options.perceptual"):
+        run(folder, registry, resume=True, steps=8, settings=["loss.perceptual="])
+    save_file({"kernel": torch.full((3, 3, 3, 3), 0.2)}, "moved.safetensors")
+    with pytest.raises(UsageError, match="another file of loss.perceptual: its sha256 was"):
+        run(folder, registry, resume=True, steps=8)
+    run(folder, registry, out="without", steps=2)
+    assert "assets" not in config(folder, "without")
 
 
 def test_what_a_condition_read_is_compared(folder, registry):

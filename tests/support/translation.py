@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy
 from PIL import Image
 
-from ganzoo import Part, Sizes, Training, Variant, hookimpl
+from ganzoo import Asset, LocalPath, Part, Sizes, Training, Variant, hookimpl
 from ganzoo.data.request import ConditionPart, DataRequest, load_data
 from ganzoo.registry.discovery import Plugin
 from ganzoo.registry.registry import Registry, registry
@@ -129,20 +129,30 @@ def register_discriminators(register):
 
 @hookimpl
 def register_losses(register):
+    from torch.nn import functional
     from torch.nn.functional import softplus
 
     from ganzoo.losses import Loss
 
     class Pairs(Loss):
-        """The non-saturating loss and the distance from the truth."""
+        """The non-saturating loss and the distance from the truth, seen through a kernel that a file may hold."""
 
-        def __init__(self, sample):
+        kernel = None
+
+        def __init__(self, sample, perceptual: LocalPath = ""):
             super().__init__()
+            self.assets = {"perceptual": Asset(path=perceptual) if perceptual else None}
+
+        def load_assets(self, tensors):
+            self.kernel = tensors["perceptual"]["kernel"]
 
         def discriminator(self, turn):
             return {"real": softplus(-turn.logits(turn.real)).mean(), "fake": softplus(turn.logits(turn.fake)).mean()}
 
         def generator(self, turn):
-            return {"fake": softplus(-turn.logits(turn.fake)).mean(), "l1": (turn.fake - turn.real).abs().mean()}
+            distance = turn.fake - turn.real
+            if self.kernel is not None:
+                distance = functional.conv2d(distance, self.kernel)
+            return {"fake": softplus(-turn.logits(turn.fake)).mean(), "l1": distance.abs().mean()}
 
     register("pairs", Pairs)

@@ -3,6 +3,8 @@
 import pytest
 import torch
 from golden_values import golden
+from pretrained import vgg19_features, vgg19_tensors
+from safetensors.torch import save_file
 from stepping import count_calls, count_parameters, names_of, step_by_phase
 from translations import NamedBatches, images, load_named, pairs, trace, translation_trainer
 
@@ -67,6 +69,31 @@ def test_steps_are_the_official_ones():
         assert torch.allclose(torch.stack(ours).double(), tensors[f"step.{step}"], rtol=1e-6, atol=0)
     for role, network in networks.items():
         assert torch.allclose(trace(network, role), tensors[f"moved.{role}"], rtol=0, atol=1e-7)
+
+
+def test_the_perceptual_term_sees_five_layers_without_normalization(tmp_path):
+    spec, path = pairs(32, source=1), tmp_path / "vgg19.safetensors"
+    save_file(vgg19_tensors(), path)
+    trainer = translation_trainer(
+        "pix2pixhd",
+        spec,
+        NamedBatches(spec, 1, "hd"),
+        generator={"width": 2},
+        discriminator={"width": 2},
+        loss={"perceptual": str(path)},
+    )
+    drawn = []
+    trainer.generator.register_forward_hook(lambda _, __, output: drawn.append(output.detach()))
+    terms = trainer.step()
+    tensors = {name: value.double() for name, value in vgg19_tensors().items()}
+    real = images("hd.B.0", 1, 3, 32, 32)
+    ours, theirs = (vgg19_features(tensors, one) for one in (drawn[0], real))
+    # networks.VGGLoss: layers 1, 6, 11, 20 and 29, weights 1/32 to 1; pix2pixHD_model.py: times lambda_feat = 10.
+    weights = {1: 1 / 32, 6: 1 / 16, 11: 1 / 8, 20: 1 / 4, 29: 1.0}
+    expected = 10 * sum(weight * (ours[place] - theirs[place]).abs().mean() for place, weight in weights.items())
+    assert torch.allclose(terms["generator.perceptual"].double(), expected, rtol=1e-6)
+    assert list(trainer.assets) == ["loss.perceptual"]
+    assert not any("vgg" in name for name in trainer.loss.state_dict())
 
 
 def test_the_generator_steps_first_on_images_that_both_see():

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ganzoo import Field, SampleSpec
+from ganzoo import Field, LocalPath, SampleSpec
 from ganzoo.data import Condition, load_images
 
 
@@ -27,7 +27,7 @@ class Composite(Condition):
         self,
         stored: SampleSpec,
         background: Literal["colour", "gradient", "pictures"] = "gradient",
-        pictures: str | None = None,
+        pictures: LocalPath | None = None,
     ) -> None:
         super().__init__(stored)
         if background not in ("colour", "gradient", "pictures"):

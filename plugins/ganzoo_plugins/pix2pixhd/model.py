@@ -2,22 +2,27 @@
 
 Followed: NVIDIA/pix2pixHD `models/networks.py`, `models/pix2pixHD_model.py` and `train.py`; tensors have the same
 names. With 3 channels in source and output, the generator has 182,443,267 parameters and two discriminators 5,535,618.
-Left out is the perceptual term on VGG-19, as with the official --no_vgg_loss.
+Without a file of VGG-19 the perceptual term is left out, as with the official --no_vgg_loss. The official code feeds
+VGG-19 with images in [-1, 1] as they are, without ImageNet's mean and deviation, and so does this.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo import SampleSpec
+from ganzoo import LocalPath, SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
-from ganzoo.networks import Generator, LeakyReLU, source_channels
+from ganzoo.networks import FrozenNetwork, Generator, LeakyReLU, source_channels
 from ganzoo.networks.normalization import InstanceNorm
+from ganzoo.networks.perceptual import frozen_vgg19, perceptual_assets
 from ganzoo.networks.residual import ReflectedBlock, instance_normalized
+
+PERCEPTUAL_LAYERS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4, "relu5_1": 1.0}
 
 
 def initialize(module: nn.Module) -> None:
@@ -95,15 +100,23 @@ class Pix2PixHD(Loss):
     """Wang et al. 2018, section 3.2: least squares at every scale, and `matching` times the distance of features.
 
     The features are those of the discriminators' layers, for images and for translations. The generator steps first.
+    `perceptual` names a file of VGG-19's weights, of whose features `perceptual_weight` times the distance is added.
     """
 
     heads = ("features",)
     phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",), fresh=False))
     boundary = 0.5
 
-    def __init__(self, image: SampleSpec, matching: float = 10.0):
+    def __init__(
+        self, image: SampleSpec, matching: float = 10.0, perceptual: LocalPath = "", perceptual_weight: float = 10.0
+    ):
         super().__init__()
-        self.matching = matching
+        self.matching, self.perceptual_weight = matching, perceptual_weight
+        self.assets = perceptual_assets(perceptual, image)
+        self.vgg: FrozenNetwork | None = None
+
+    def load_assets(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+        self.vgg = frozen_vgg19(tensors["perceptual"], PERCEPTUAL_LAYERS, normalized=False)
 
     def generator(self, turn: Turn) -> dict[str, Tensor]:
         logits, fake = turn.logits(turn.fake, features=True)
@@ -115,7 +128,10 @@ class Pix2PixHD(Loss):
             for ours, theirs in zip(outputs[:-1], targets[:-1], strict=True)
         ]
         matching = self.matching * torch.stack(distances).sum() / len(fake)
-        return {"fake": toward(logits, fake, 1), "features": matching}
+        terms = {"fake": toward(logits, fake, 1), "features": matching}
+        if self.vgg is not None:
+            terms["perceptual"] = self.perceptual_weight * self.vgg(turn.fake, turn.real)
+        return terms
 
     def discriminator(self, turn: Turn) -> dict[str, Tensor]:
         terms = {}

@@ -135,7 +135,20 @@ def _public(config: ModelConfig) -> ModelConfig:
         facts = training.get(key)
         if isinstance(facts, Mapping) and not _is_public(facts.get("source"), hub=key == "origin"):
             training[key] = {name: value for name, value in facts.items() if name != "source"}
-    return replace(config, training=training)
+    inputs = {
+        name: None if part is None else replace(part, options=_without_folders(part.options))
+        for name, part in config.inputs.items()
+    }
+    return replace(config, training=_without_folders(training), inputs=inputs)
+
+
+def _without_folders(value: Any) -> Any:
+    """Returns plain values in which absolute paths, as options and sources have them, are the last names alone."""
+    if isinstance(value, Mapping):
+        return {key: _without_folders(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_folders(item) for item in value]
+    return Path(value).name if isinstance(value, str) and os.path.isabs(value) else value
 
 
 def _is_public(source: Any, *, hub: bool) -> bool:

@@ -372,6 +372,10 @@ def test_a_translator_is_published_and_loaded_back(hub, client, tmp_path):
         license="mit",
         task="translation",
         inputs={"source": Part("grey")},
+        training={
+            "data": {"source": "/home/anna/photos", "sources": {"source": "/home/anna/lines"}},
+            "loss": {"name": "pix2pixhd", "options": {"perceptual": "/home/anna/vgg19.safetensors"}},
+        },
     )
     write_model(tmp_path / "model", config, generator.state_dict())
     answer = client("push", str(tmp_path / "model"), "owner/translator", token=WRITER)
@@ -381,3 +385,6 @@ def test_a_translator_is_published_and_loaded_back(hub, client, tmp_path):
     stored = json.loads(head["config.json"])
     assert (stored["task"], stored["latent_dim"]) == ("translation", 0)
     assert stored["inputs"] == {"source": {"name": "grey", "options": {}}}
+    assert not any(b"anna" in data for data in head.values())
+    assert stored["training"]["data"] == {"sources": {"source": "lines"}}
+    assert stored["training"]["loss"]["options"] == {"perceptual": "vgg19.safetensors"}

@@ -39,7 +39,7 @@ from ganzoo.data.sources import Data, PairedSource
 from ganzoo.errors import UsageError
 from ganzoo.metrics.features import load_extractor
 from ganzoo.registry.registry import Registry
-from ganzoo.variant import ImageSpec, SampleSpec, Variant
+from ganzoo.variant import ImageSpec, SampleSpec, Variant, size_text
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,11 @@ def plan_training(request: Request, registry: Registry) -> Planned:
     if options.data is None:
         raise UsageError("Say what to train on: ganzoo bench VARIANT... --train --data DATA --images N --out FOLDER.")
     if isinstance(options.image_size, tuple) or options.channels == 4:
-        raise UsageError("A bench scores squares of 1 or 3 channels: give one number to --image-size, 1 or 3 channels.")
+        came = "4 channels" if options.channels == 4 else size_text(options.image_size or 0)
+        raise UsageError(
+            f"A bench scores squares of 1 or 3 channels, not {came}: networks that see features are made for those. "
+            "Give one number to --image-size, 1 or 3 to --channels; `ganzoo score` compares others pixel by pixel."
+        )
     if len(budgets) != 1:
         raise UsageError("Every variant gets the same budget: give exactly one of --steps, --images and --minutes.")
     seeds = parse_seeds(request.seeds or "1")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ganzoo.config.options import TrainOptions
 from ganzoo.data.batches import Batches
-from ganzoo.data.request import ConditionPart, DataRequest, domains_of
+from ganzoo.data.request import DataRequest, domains_of, request_of
 from ganzoo.data.resolve import existing_path, find_source, with_split
 from ganzoo.data.sources import Data, ImageData
 from ganzoo.errors import GanzooError, UsageError
@@ -75,19 +75,19 @@ class Sources:
 
     def request(self, output: str, source: str | None, size: int, registry: Registry, root: str | None) -> DataRequest:
         """Returns the request of the data as evaluation sees them: not larger than samples, nothing cropped."""
-        return DataRequest(
-            output=output,
-            size=size,
-            inputs={name: None if part is None else _bound(part, registry) for name, part in self.inputs.items()},
-            source=None if self.computed else source,
-            side_by_side=bool(self.side_by_side),
-            direction=self.direction or "AtoB",
+        return request_of(
+            output,
+            size,
+            self.inputs,
+            registry,
+            source=source,
+            side_by_side=self.side_by_side,
+            direction=self.direction,
+            root=Path(root) if root else None,
             independent=not self.paired,
             source_size=self.source_size,
             channels=self.channels,
             source_channels=self.source_channels,
-            datasets=registry.table("datasets"),
-            root=Path(root) if root else None,
         )
 
     def facts(self, training: Data | None, reference: Data) -> dict[str, Any]:
@@ -104,10 +104,6 @@ class Sources:
             "data": None if training is None else _fingerprints(training),
             "reference": _fingerprints(reference),
         }
-
-
-def _bound(part: Part, registry: Registry) -> ConditionPart:
-    return ConditionPart(part.name, registry.get("conditions", part.name), part.options)
 
 
 def _fingerprints(data: Data) -> list[str]:

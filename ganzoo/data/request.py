@@ -18,6 +18,8 @@ from ganzoo.data.resolve import existing_path, reading_of
 from ganzoo.data.sources import ArraySource, Data, EncodedSource, HubSource, ImageData, PairedSource
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.text import one_line, quoted
+from ganzoo.registry.registry import Registry
+from ganzoo.variant import Part
 
 Direction = Literal["AtoB", "BtoA"]
 
@@ -72,6 +74,40 @@ class DataRequest:
         if len(names) > 1:
             raise UsageError(f"One input can come with the data, not {len(names)} ({', '.join(names)}).")
         return names[0] if names else None
+
+
+def request_of(
+    output: str,
+    size: Size,
+    inputs: Mapping[str, Part | None],
+    registry: Registry,
+    *,
+    source: str | None = None,
+    side_by_side: bool | None = None,
+    direction: Direction | None = None,
+    root: Path | None = None,
+    **facts: Any,
+) -> DataRequest:
+    """Returns the request of data for the inputs of a variant or model, its conditions and data sets looked up.
+
+    None stands for the default; a source is left out where conditions compute all inputs. `facts` are further fields of
+    `DataRequest`. Without a load ratio these are the data as evaluation sees them: nothing is cropped.
+    """
+    conditions = {
+        name: None if part is None else ConditionPart(part.name, registry.get("conditions", part.name), part.options)
+        for name, part in inputs.items()
+    }
+    return DataRequest(
+        output=output,
+        size=size,
+        inputs=conditions,
+        source=None if all(conditions.values()) else source,
+        side_by_side=bool(side_by_side),
+        direction=direction or "AtoB",
+        datasets=registry.table("datasets"),
+        root=root,
+        **facts,
+    )
 
 
 Check = Callable[[ArraySource | EncodedSource | PairedSource, Literal["output", "source"]], object]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ganzoo.data import Batches
-from ganzoo.data.request import ConditionPart, DataRequest, Direction, load_data
+from ganzoo.data.request import Direction, load_data, request_of
 from ganzoo.data.sources import Data
 from ganzoo.errors import UsageError
 from ganzoo.files.pictures import to_uint8
@@ -55,24 +55,21 @@ def data_for(
             f"The sources of this model are computed by {quoted(part.name)}: "
             "leave out --source, --pairs and --direction."
         )
-    condition = None
-    if part is not None:
-        condition = ConditionPart(part.name, registry.get("conditions", part.name), part.options)
-    stored = getattr(condition.factory, "stored_channels", None) if condition else None
+    stored = part and getattr(registry.get("conditions", part.name), "stored_channels", None)
     channels, *size = model.image.output.shape
     source_channels, *source_size = geometry.source.shape
-    request = DataRequest(
-        output=output,
-        size=(size[0], size[1]),
-        inputs={geometry.name: condition},
+    request = request_of(
+        output,
+        (size[0], size[1]),
+        {geometry.name: part},
+        registry,
         source=source,
         side_by_side=side_by_side,
-        direction=direction or "AtoB",
-        source_size=None if condition else (source_size[0], source_size[1]),
-        channels=None if stored else channels,
-        source_channels=None if condition else source_channels,
-        datasets=registry.table("datasets"),
+        direction=direction,
         root=root,
+        source_size=None if part else (source_size[0], source_size[1]),
+        channels=None if stored else channels,
+        source_channels=None if part else source_channels,
     )
     return load_data(request)
 

@@ -10,7 +10,7 @@ from ganzoo.config.schema import SourceFacts
 from ganzoo.data.batches import too_few_line
 from ganzoo.data.decode import rectangle
 from ganzoo.data.prepare import channels_of, count_of
-from ganzoo.data.request import ConditionPart, DataRequest
+from ganzoo.data.request import DataRequest, request_of
 from ganzoo.data.sources import ArraySource, Data, EncodedSource, PairedSource, Stream
 from ganzoo.errors import UsageError
 from ganzoo.registry.registry import Registry
@@ -26,27 +26,22 @@ def data_request(request: Request, recipe: Recipe, registry: Registry) -> DataRe
     size = options.image_size or variant.sizes[0]
     check_size(variant, size, registry)
     check_sides(options, variant)
-    return DataRequest(
-        output=request.source,
-        size=size,
-        inputs={name: None if part is None else _condition(recipe, name) for name, part in variant.inputs.items()},
-        source=None if _computed(variant) else options.source,
-        side_by_side=bool(options.side_by_side),
-        direction=options.direction or "AtoB",
+    return request_of(
+        request.source,
+        size,
+        variant.inputs,
+        registry,
+        source=options.source,
+        side_by_side=options.side_by_side,
+        direction=options.direction,
+        root=options.data_root,
         independent=is_unpaired(options, variant),
         source_size=options.source_size,
         channels=options.channels,
         source_channels=options.source_channels,
         load_ratio=recipe.training.load_ratio,
-        datasets=registry.table("datasets"),
-        root=options.data_root,
         on_bad_image=request.on_bad_image,
     )
-
-
-def _condition(recipe: Recipe, name: str) -> ConditionPart:
-    part = recipe.conditions[name]
-    return ConditionPart(part.name, part.factory, part.options)
 
 
 def _computed(variant: Variant) -> bool:

@@ -12,7 +12,7 @@ LABELS = ("unused", "optional", "required")
 KINDS = ("image", "points", "class")  # of fields
 PAIRINGS = ("paired", "independent")
 ImageSize = int | tuple[int, int]  # pixels of a square, or (height, width)
-SHAPES = ("linear", "cosine", "exponential")  # of schedules
+SHAPES = ("linear", "cosine", "exponential", "steps")  # of schedules
 LocalPath = Annotated[str, "a file or folder"]  # the type of an option that names one: stored absolute
 OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}  # names in torch.optim
 
@@ -194,7 +194,8 @@ class Schedule:
     """Moves a value from `from_value` (None: the setting itself) to `to_value` during training.
 
     It starts at `from_fraction` of all training steps and ends at `to_fraction`; it is constant before and after.
-    `shape` is "linear", "cosine" (half a period) or "exponential" (the same factor at every step; both values above 0).
+    `shape` is "linear", "cosine" (half a period), "exponential" (the same factor at every step; both values above 0) or
+    "steps": the same factor at each of the `milestones`, fractions of all training steps, and constant between them.
     """
 
     to_value: float
@@ -202,6 +203,7 @@ class Schedule:
     from_fraction: float = 0.0
     to_fraction: float = 1.0
     shape: str = "linear"
+    milestones: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

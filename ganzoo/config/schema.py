@@ -167,6 +167,10 @@ def training_mistakes(training: Training) -> list[str]:
             for value in (schedule.to_value, schedule.from_value or 0, schedule.from_fraction, schedule.to_fraction)
         ):
             mistakes.append(f"training.schedules.{name}: its numbers must be finite")
+        if (schedule.shape == "steps") != bool(schedule.milestones):
+            mistakes.append(f"training.schedules.{name}: milestones and the shape steps belong together")
+        if not all(0 <= milestone <= 1 for milestone in schedule.milestones):
+            mistakes.append(f"training.schedules.{name}.milestones: must be fractions of the training, from 0 to 1")
     if training.ema is not None and training.ema_images is not None:
         mistakes.append("training.ema_images: the moving average has a decay already (training.ema): leave one out")
     if training.ema_ramp is not None and training.ema_images is None:

@@ -17,16 +17,25 @@ NETWORKS = ("generator", "discriminator")
 def scheduled(schedule: Schedule, base: float, progress: float) -> float:
     """Returns a schedule's value at `progress`, the fraction of all steps done; `base` is the setting itself."""
     start = base if schedule.from_value is None else schedule.from_value
+    if schedule.shape == "steps":
+        passed = sum(progress >= milestone for milestone in schedule.milestones)
+        return _geometric(schedule, start, passed / max(len(schedule.milestones), 1))
     width = schedule.to_fraction - schedule.from_fraction
     done = (progress - schedule.from_fraction) / width if width > 0 else float(progress >= schedule.from_fraction)
     done = min(max(done, 0.0), 1.0)
     if schedule.shape == "cosine":
         done = (1 - math.cos(math.pi * done)) / 2
     if schedule.shape == "exponential":
-        if not (start > 0 and schedule.to_value > 0):
-            raise UsageError(f"An exponential schedule needs two numbers above 0, not {start} and {schedule.to_value}.")
-        return start * (schedule.to_value / start) ** done
+        return _geometric(schedule, start, done)
     return start + (schedule.to_value - start) * done
+
+
+def _geometric(schedule: Schedule, start: float, done: float) -> float:
+    """Returns the value a share `done` of the way from `start` to the last, by factors; UsageError at 0 and below."""
+    if not (start > 0 and schedule.to_value > 0):
+        kind = "A schedule of steps" if schedule.shape == "steps" else "An exponential schedule"
+        raise UsageError(f"{kind} needs two numbers above 0, not {start} and {schedule.to_value}.")
+    return start * (schedule.to_value / start) ** done
 
 
 def half_life(decay: float) -> float:

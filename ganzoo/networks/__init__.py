@@ -6,7 +6,8 @@ from ganzoo.networks.generator import Code, Generator, UniformGenerator
 from ganzoo.networks.images import dequantized, enlarged, shifted
 from ganzoo.networks.layers import LeakyReLU, Maxout, Reshape, logits_of_mean, second_order
 from ganzoo.networks.sizes import doublings, halvings, rectangle_doublings, source_channels
+from ganzoo.networks.upscaling import Upscaler
 
-__all__ = ["Code", "FrozenNetwork", "Generator", "LeakyReLU", "Maxout", "Reshape", "UniformGenerator", "dequantized"]
-__all__ += ["doublings", "enlarged", "filtered", "halvings", "logits_of_mean", "rectangle_doublings", "second_order"]
-__all__ += ["sharpened", "shifted", "source_channels"]
+__all__ = ["Code", "FrozenNetwork", "Generator", "LeakyReLU", "Maxout", "Reshape", "UniformGenerator", "Upscaler"]
+__all__ += ["dequantized", "doublings", "enlarged", "filtered", "halvings", "logits_of_mean", "rectangle_doublings"]
+__all__ += ["second_order", "sharpened", "shifted", "source_channels"]

@@ -33,7 +33,7 @@ def shapes(subject: Subject) -> str:
     """
     if subject.variant.kind != "image":
         for classes in subject.classes():
-            _check_shapes(subject, spec_of(subject.variant, 0, 0, classes))
+            _check_shapes(subject, spec_of(subject.variant, 0, 0, classes, subject.registry))
         return ""
     left_out, slow = [], 0.0
     sizes = subject.variant.sizes
@@ -48,7 +48,7 @@ def shapes(subject: Subject) -> str:
         began = time.process_time()
         for channels in (1, 3):
             for classes in subject.classes():
-                _check_shapes(subject, spec_of(subject.variant, size, channels, classes))
+                _check_shapes(subject, spec_of(subject.variant, size, channels, classes, subject.registry))
         slow = time.process_time() - began
     return f"not checked: {', '.join(left_out)}" if left_out else ""
 

@@ -86,11 +86,23 @@ def smooth(image: SampleSpec, count: int, seed: int) -> Tensor:
     return functional.interpolate(0.6 * shared + 0.4 * own, size=size, mode="bilinear", align_corners=False)
 
 
-def spec_of(variant: Variant, size: int, channels: int = 1, classes: int = 0) -> SampleSpec:
-    """Returns the specification of small samples of a variant, whose inputs have the shape of the output."""
+def spec_of(
+    variant: Variant, size: int, channels: int = 1, classes: int = 0, registry: Registry | None = None
+) -> SampleSpec:
+    """Returns the specification of small samples of a variant.
+
+    Inputs are those that the card's conditions compute; what comes with the data has the shape of the output.
+    """
     output = Field((channels, size, size)) if variant.kind == "image" else Field((2,), variant.kind)
-    labels = {"label": Field((), "class", classes)} if classes else {}
-    return SampleSpec(output, {**labels, **dict.fromkeys(variant.inputs, output)})
+    inputs = {"label": Field((), "class", classes)} if classes else {}
+    for name, part in variant.inputs.items():
+        inputs[name] = output
+        if part is not None:
+            factory = (registry or installed_registry()).get("conditions", part.name)
+            stored = (getattr(factory, "stored_channels", None) or channels, size, size)
+            fields = factory(SampleSpec(Field(stored)), **part.options).fields
+            inputs[name], output = fields.get("source", output), fields.get("output", output)
+    return SampleSpec(output, inputs)
 
 
 def small_size(variant: Variant) -> int:
@@ -116,7 +128,8 @@ class Subject:
             )
         self.variant, self.registry, self.folder, self.patience = variant, registry, folder, patience
         self.plugin = registry.claim("variants", variant.name).plugin
-        self.image = spec_of(variant, size or small_size(variant), 1, 0 if variant.labels == "unused" else CLASSES)
+        classes = 0 if variant.labels == "unused" else CLASSES
+        self.image = spec_of(variant, size or small_size(variant), 1, classes, registry)
 
     @classmethod
     @contextmanager

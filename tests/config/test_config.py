@@ -90,6 +90,9 @@ MISTAKES = {
     "training.optimizer_options.beta=1": "unknown option of adam. Did you mean 'betas'?",
     "training.steps.x=1": "training.steps is one value, it has no 'x'",
     "training.schedules.ema.shape=round": "training.schedules.ema",
+    'training.schedules.ema={"to_value": 0.5, "shape": "steps"}': "schedules.ema: milestones and the shape steps",
+    'training.schedules.ema={"to_value": 0.5, "milestones": [0.5]}': "schedules.ema: milestones and the shape steps",
+    'training.schedules.ema={"to_value": 0.5, "shape": "steps", "milestones": [2]}': "must be fractions",
     "training.optimizer_options=" + "[" * 100_000: "the value is nested too deep",
 }
 

@@ -2,6 +2,7 @@
 
 import math
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -35,6 +36,14 @@ def test_a_schedule_at_its_begin_middle_and_finish(shape, values):
 def test_a_schedule_without_width_is_a_switch():
     switch = Schedule(to_value=2.0, from_fraction=0.5, to_fraction=0.5)
     assert [scheduled(switch, 8.0, progress) for progress in (0.0, 0.49, 0.5, 1.0)] == [8.0, 8.0, 2.0, 2.0]
+
+
+def test_a_schedule_of_steps_is_constant_between_its_milestones():
+    schedule = Schedule(to_value=2.0, shape="steps", milestones=(0.25, 0.5))
+    values = {0.0: 8.0, 0.249: 8.0, 0.25: 4.0, 0.49: 4.0, 0.5: 2.0, 1.0: 2.0}
+    assert [scheduled(schedule, 8.0, progress) for progress in values] == pytest.approx(list(values.values()))
+    with pytest.raises(UsageError, match="steps .*above 0, not 8.0 and 0.0"):
+        scheduled(replace(schedule, to_value=0.0), 8.0, 0.0)
 
 
 class Weighted(NonSaturating):

@@ -138,7 +138,7 @@ def test_backgrounds_may_be_pictures(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("downscale", {"factor": 3}, "factor must be 2, 4 or 8"),
+        ("downscale", {"factor": 5}, "factor must be 2, 3, 4 or 8"),
         ("downscale", {"factor": 8}, "16 x 24 pixels cannot be made 8 times smaller"),
         ("grey", {"channels": 1}, "grey already"),
         ("edges", {"low": 0.5, "high": 0.5}, "low below high"),

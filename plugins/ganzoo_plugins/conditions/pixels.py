@@ -32,17 +32,17 @@ def on_white(images: Tensor) -> Tensor:
 
 
 class Downscale(Condition):
-    """A copy of the output that is `factor` (2, 4 or 8) times smaller, for super-resolution.
+    """A copy of the output that is `factor` (2, 3, 4 or 8) times smaller, for super-resolution.
 
     It is antialiased bicubic with a = -1/2, as Pillow's BICUBIC and MATLAB's imresize make it (MATLAB's differs at the
     border, where it repeats the image in a mirror), clamped to [-1, 1].
     """
 
-    def __init__(self, stored: SampleSpec, factor: Literal[2, 4, 8] = 4) -> None:
+    def __init__(self, stored: SampleSpec, factor: Literal[2, 3, 4, 8] = 4) -> None:
         super().__init__(stored)
         channels, height, width = stored.output.shape
-        if factor not in (2, 4, 8):
-            raise ValueError(f"factor must be 2, 4 or 8, got {factor}")
+        if factor not in (2, 3, 4, 8):
+            raise ValueError(f"factor must be 2, 3, 4 or 8, got {factor}")
         if height % factor or width % factor or min(height, width) < SMALLEST * factor:
             raise ValueError(
                 f"{height} x {width} pixels cannot be made {factor} times smaller: whole pixels, at least {SMALLEST}"

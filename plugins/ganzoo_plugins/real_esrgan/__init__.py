@@ -1,0 +1,56 @@
+"""Real-ESRGAN (Wang et al. 2021): super-resolution of pictures with unknown faults, after xinntao/Real-ESRGAN."""
+
+from ganzoo import Part, Register, RegisterVariant, Sizes, Training, Variant, hookimpl
+
+NETWORKS = {
+    "real-esrgan": (
+        Part("rrdbnet"),
+        "Enlarges pictures with unknown faults: ESRGAN's network, and a U-Net that judges pixels.",
+    ),
+    "real-esrgan-compact": (Part("compact"), "Real-ESRGAN with a small network that is fast without a GPU."),
+}
+
+
+@hookimpl
+def register_variants(register: RegisterVariant) -> None:
+    for name, (generator, summary) in NETWORKS.items():
+        register(
+            Variant(
+                name=name,
+                summary=summary,
+                paper="https://arxiv.org/abs/2107.10833",
+                year=2021,
+                generator=generator,
+                discriminator=Part("unet-sn"),
+                loss=Part("super-resolution", {"pixel": 1.0, "adversarial": 0.1, "sharpen": True}),
+                sizes=Sizes(own=(256,), multiple=8, least=32, most=1024, square=False),
+                task="super-resolution",
+                inputs={"source": Part("downscale", {"factor": 4})},
+                pairing="paired",
+                tags=("super-resolution", "convolutional", "spectral-norm"),
+                training=Training(
+                    optimizer="adam",
+                    optimizer_options={"betas": (0.9, 0.99)},
+                    generator_lr=1e-4,
+                    discriminator_lr=1e-4,
+                    batch_size=48,
+                    steps=400_000,
+                    ema=0.999,
+                    mirror=True,
+                ),
+            )
+        )
+
+
+@hookimpl
+def register_generators(register: Register) -> None:
+    from .model import CompactUpscaler
+
+    register("compact", CompactUpscaler)
+
+
+@hookimpl
+def register_discriminators(register: Register) -> None:
+    from .model import UNetDiscriminator
+
+    register("unet-sn", UNetDiscriminator)

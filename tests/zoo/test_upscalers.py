@@ -1,0 +1,115 @@
+"""The networks that enlarge images: their sizes in parameters, names of tensors, scales and what they refuse."""
+
+import pytest
+import torch
+from stepping import count_parameters
+from upscalers import enlarging
+
+from ganzoo import ImageSpec
+from ganzoo_plugins.esrgan.model import RRDBNet
+from ganzoo_plugins.real_esrgan.model import CompactUpscaler, UNetDiscriminator
+from ganzoo_plugins.srgan.model import SRResNet, VGGStyleDiscriminator
+
+NETWORKS = {
+    "sr-resnet": (SRResNet, {"width": 4, "blocks": 1}, (2, 3, 4)),
+    "rrdbnet": (RRDBNet, {"width": 4, "blocks": 1}, (1, 2, 3, 4, 8)),
+    "rrdbnet-plain": (RRDBNet, {"width": 4, "blocks": 1, "unshuffle": False, "plus": True}, (1, 2, 3, 4, 8)),
+    "compact": (CompactUpscaler, {"width": 4, "convolutions": 1}, (1, 2, 3, 4)),
+}
+CASES = [(name, scale) for name, (*_, scales) in NETWORKS.items() for scale in scales]
+
+
+def enlarge(network, source):
+    return network(torch.empty(len(source), 0), source=source)
+
+
+def test_parameter_counts_are_those_of_the_official_networks():
+    with torch.device("meta"):
+        assert count_parameters(SRResNet(enlarging(4, 32))) == 1_517_571
+        assert count_parameters(RRDBNet(enlarging(4, 32))) == 16_697_987
+        assert count_parameters(RRDBNet(enlarging(2, 32))) == 16_703_171
+        assert count_parameters(RRDBNet(enlarging(4, 32), blocks=6)) == 4_467_779
+        assert count_parameters(CompactUpscaler(enlarging(4, 32))) == 621_424
+        assert count_parameters(CompactUpscaler(enlarging(4, 32), convolutions=32)) == 1_213_296
+        assert count_parameters(VGGStyleDiscriminator(ImageSpec(128, 3))) == 14_499_401
+        assert count_parameters(VGGStyleDiscriminator(ImageSpec(256, 3))) == 21_055_049
+        assert count_parameters(UNetDiscriminator(ImageSpec(256, 3))) == 4_376_897
+
+
+def test_tensors_have_the_names_of_published_files():
+    with torch.device("meta"):
+        dense, compact = list(RRDBNet(enlarging(4, 32)).state_dict()), CompactUpscaler(enlarging(4, 32)).state_dict()
+        residual = list(SRResNet(enlarging(4, 32)).state_dict())
+    assert len(dense) == 702 and dense[:3] == ["conv_first.weight", "conv_first.bias", "body.0.rdb1.conv1.weight"]
+    assert [name for name in dense if not name.startswith("body.") and name.endswith("weight")] == [
+        f"{name}.weight" for name in ("conv_first", "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last")
+    ]
+    assert list(compact)[:3] == ["body.0.weight", "body.0.bias", "body.1.weight"]
+    assert list(compact)[-2:] == ["body.34.weight", "body.34.bias"]
+    assert residual[2] == "body.0.conv1.weight" and {"upconv1.bias", "upconv2.bias", "conv_hr.bias"} <= {*residual}
+
+
+@pytest.mark.parametrize("name, scale", CASES)
+@torch.no_grad()
+def test_every_scale_at_other_sizes_than_its_own(name, scale):
+    factory, options, _ = NETWORKS[name]
+    network = factory(enlarging(scale, 8), **options)
+    assert network.scale == scale
+    given = torch.rand(2, 3, 12, 16) * 2 - 1
+    made = enlarge(network.train(), given)
+    assert made.shape == (2, 3, 12 * scale, 16 * scale)
+    assert enlarge(network.eval(), given).equal(made.clamp(-1, 1)), "bounded in evaluation alone"
+
+
+@pytest.mark.parametrize("name", ["sr-resnet", "compact"])
+@torch.no_grad()
+def test_a_network_of_zeros_gives_the_enlarged_source(name):
+    factory, options, scales = NETWORKS[name]
+    for scale in scales:
+        network = factory(enlarging(scale, 8), **options)
+        for parameter in network.parameters():
+            parameter.zero_()
+        given = torch.rand(1, 3, 8, 8) * 2 - 1
+        mode = {"mode": "nearest"} if name == "compact" else {"mode": "bilinear", "align_corners": False}
+        wanted = torch.nn.functional.interpolate(given, scale_factor=scale, **mode)
+        assert torch.allclose(enlarge(network, given), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make, facts",
+    [
+        (lambda: SRResNet(ImageSpec(32, 3)), "--source downscale"),
+        (lambda: SRResNet(enlarging(8, 8)), "2, 3 or 4 times, not 8"),
+        (lambda: RRDBNet(enlarging(5, 8)), "not 5 times"),
+        (lambda: RRDBNet(enlarging(2, 9)), "multiples of 2"),
+        (lambda: CompactUpscaler(enlarging(4, 8, source=1)), "1 channels .* 3"),
+        (lambda: VGGStyleDiscriminator(ImageSpec(8, 3)), "16 pixels .* 8 pixels"),
+        (lambda: UNetDiscriminator(ImageSpec(36, 3)), "multiples of 8, not 36"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(make, facts):
+    with pytest.raises(ValueError, match=facts):
+        make()
+
+
+def test_a_scale_is_a_whole_number_that_both_sides_share():
+    spec = enlarging(4, (8, 12))
+    for source in ((3, 8, 8), (3, 12, 18), (3, 64, 64)):
+        spec.inputs["source"] = type(spec.output)(source)
+        with pytest.raises(ValueError, match="whole number"):
+            RRDBNet(spec)
+
+
+@pytest.mark.parametrize("size", [16, 32, 48, (64, 96), 96, 100])
+@torch.no_grad()
+def test_discriminators_of_any_size(size):
+    logits = VGGStyleDiscriminator(ImageSpec(size, 1), width=2)(torch.zeros(2, *ImageSpec(size, 1).output.shape))
+    assert logits.shape == (2,)
+
+
+@torch.no_grad()
+def test_the_u_net_judges_every_pixel():
+    network = UNetDiscriminator(ImageSpec((24, 40), 3), width=2)
+    images = torch.rand(2, 3, 24, 40)
+    assert network(images).shape == (2, 1, 24, 40)
+    assert not network.eval()(images).equal(UNetDiscriminator(ImageSpec(24, 3), width=2, skips=False).eval()(images))

@@ -88,12 +88,15 @@ def load_found(
             check(found)
         identity = found.identity
     facts: dict[str, Any] = {"larger": list(larger)} if larger else {}
-    key = store.key_of(identity=identity, size=size_key(size), channels=channels, **facts)
+    keys = {
+        one: store.key_of(identity=identity, size=size_key(size), channels=one, **facts) for one in (channels, None)
+    }
     limit = memory_limit(limit_memory)
     skip = on_bad_image == "skip"
-    data = read_kept(kept / "datasets" / key, limit, skip)
-    if data is not None:
-        return data
+    for key in keys.values():  # a resumed run states the channels that it found when it started
+        data = read_kept(kept / "datasets" / key, limit, skip)
+        if data is not None and channels in (None, data.channels):
+            return data
     revision = None
     if isinstance(found, HubSource):
         revision = found.revision
@@ -101,7 +104,7 @@ def load_found(
         if check is not None:
             check(found)
     targets = targets_of(found, size, channels, larger)
-    return build(found, kept / "datasets" / key, limit, targets, revision=revision, skip=skip)
+    return build(found, kept / "datasets" / keys[channels], limit, targets, revision=revision, skip=skip)
 
 
 def check_request(size: Size, channels: int | None, on_bad_image: str) -> None:

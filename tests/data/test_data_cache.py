@@ -47,6 +47,14 @@ def test_the_second_time_nothing_is_decoded(tmp_path):
     ]
 
 
+def test_channels_that_are_stated_later_are_those_that_were_found(tmp_path):
+    first, _ = Source().load(tmp_path)
+    again, lines = Source().load(tmp_path, channels=1)
+    assert lines == "" and len(kept(tmp_path)) == 1 and again.fingerprint == first.fingerprint
+    colour, lines = Source().load(tmp_path, channels=3)
+    assert colour.channels == 3 and "preparing 20 images" in lines and len(kept(tmp_path)) == 2
+
+
 def test_what_changes_the_result_changes_the_place(tmp_path):
     for options in ({}, {"size": 5}, {"channels": 3}):
         Source().load(tmp_path, **options)

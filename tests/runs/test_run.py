@@ -123,6 +123,13 @@ def copied(run, tmp_path):
     return Path(shutil.copytree(run, tmp_path / "run"))
 
 
+def test_resuming_prepares_no_image_again(copied, workplace, capsys):
+    before = sorted((workplace / "cache" / "datasets").iterdir())
+    assert call("train", "--resume", "--out", str(copied), "--steps", "7") == 0
+    assert "preparing" not in capsys.readouterr().err
+    assert sorted((workplace / "cache" / "datasets").iterdir()) == before
+
+
 def test_the_folder_holds_what_it_promises(run, workplace):
     config = json.loads((run / "config.json").read_text())
     assert config["variant"]["name"] == "dcgan" and config["variant"]["generator"]["options"] == {"width": 4}

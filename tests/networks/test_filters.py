@@ -54,3 +54,19 @@ def test_only_edges_are_sharpened():
     assert sharpened(faint).allclose(faint, atol=1e-5) and not sharpened(faint, threshold=1).allclose(faint, atol=1e-3)
     narrow = (sharpened(step, window=5) - step)[0, 0, 0].abs()
     assert (narrow[:74] < 1e-5).all() and narrow[80] > 0.05
+
+
+def test_a_step_in_bfloat16_sharpens_in_float32():
+    with torch.autocast("cpu", torch.bfloat16):
+        within = sharpened(2 * PICTURE - 1)
+    assert within.equal(sharpened(2 * PICTURE - 1))
+
+
+@pytest.mark.parametrize("size", [5, 30])
+def test_images_smaller_than_the_window_are_sharpened_too(size):
+    image = torch.rand(1, 1, size, size + 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    line = torch.exp(-0.5 * ((torch.arange(51.0) - 25) / 8) ** 2)
+    kernel = (line[:, None] * line / line.sum() ** 2)[None]
+    details = image - filtered(image, kernel)
+    beside = filtered((details.abs() * 127.5 > 10).float(), kernel)
+    assert close(sharpened(image), beside * (image + details / 2).clamp(-1, 1) + (1 - beside) * image)

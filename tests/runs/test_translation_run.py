@@ -60,6 +60,7 @@ RUNS = {
     "cut-outs": {"source": "composite"},
     "rectangles": {"variant": "wide", "image_size": (8, 12), "settings": ["training.mirror=true"]},
     "micro-batches": {"settings": ["training.accumulate=2", "training.load_ratio=1.5"]},
+    "degraded": {"source": "degrade", "settings": ["source.factor=1", "source.blur_sigma=[0.2, 1.0]"]},
     "another size": {"variant": "translator", "source": "downscale", "image_size": 16},
 }
 

@@ -1,4 +1,4 @@
-"""The built-in conditions: small copies, grey, line art, holes and cut-outs."""
+"""The built-in conditions: small copies, bad ones, grey, line art, holes and cut-outs."""
 
 import numpy
 import pytest
@@ -32,7 +32,7 @@ def source(made, images, seed=0):
     return found["source"]
 
 
-NAMES = ("composite", "downscale", "edges", "grey", "mask")
+NAMES = ("composite", "degrade", "downscale", "edges", "grey", "mask")
 
 
 @pytest.mark.parametrize("name", NAMES)

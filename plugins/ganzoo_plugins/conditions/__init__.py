@@ -6,6 +6,7 @@ from ganzoo import Register, hookimpl
 @hookimpl
 def register_conditions(register: Register) -> None:
     from .composite import Composite
+    from .degrade import Degrade
     from .pixels import Downscale, Edges, Grey, Mask
 
     register("downscale", Downscale)
@@ -13,3 +14,4 @@ def register_conditions(register: Register) -> None:
     register("edges", Edges)
     register("mask", Mask)
     register("composite", Composite)
+    register("degrade", Degrade)

@@ -206,3 +206,9 @@ def warn_of_instance_norm(trainer: Trainer) -> None:
                 f"The {role} has torch's InstanceNorm2d, whose gradient is wrong on a CPU for one image at a time: "
                 "use --batch-size 2 or more, or ganzoo.networks.normalization.InstanceNorm in the network."
             )
+
+
+def note_idle_discriminator(trainer: Trainer) -> None:
+    """Logs a line if no phase of the loss updates the discriminator, as in a training on pixels alone."""
+    if trainer.discriminator is not None and not any("discriminator" in phase.updates for phase in trainer.phases):
+        log.info("The discriminator does not learn: with these options, no phase of the loss updates it.")

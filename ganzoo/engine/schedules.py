@@ -70,9 +70,10 @@ class Schedules:
     ):
         self._training, self._optimizers, self._modules = training, optimizers, modules
         self._steps = max(training.steps, 1)
-        self._base: dict[str, float] = {}
-        for target in training.schedules:
-            self._base[target] = self._read(target)
+        # A network that no phase updates has no learning rate to move: the discriminator, where the loss leaves it out.
+        idle = {f"{role}_lr" for role in NETWORKS if modules.get(role) is not None and role not in optimizers}
+        self._moving = {target: one for target, one in training.schedules.items() if target not in idle}
+        self._base = {target: self._read(target) for target in self._moving}
 
     def _read(self, target: str) -> float:
         """Returns the unscheduled value of a target; UsageError if it cannot be scheduled."""
@@ -128,7 +129,7 @@ class Schedules:
     def at(self, step: int) -> dict[str, float]:
         """Sets every scheduled value for training step `step` and returns them."""
         values = {}
-        for target, schedule in self._training.schedules.items():
+        for target, schedule in self._moving.items():
             values[target] = value = scheduled(schedule, self._base[target], step / self._steps)
             owner, _, attribute = target.rpartition(".")
             if owner:

@@ -12,6 +12,7 @@ from torch import Tensor
 from ganzoo.engine.randomness import process_randomness
 from ganzoo.errors import UsageError
 from ganzoo.networks import Generator
+from ganzoo.networks.inputs import placement
 from ganzoo.networks.precision import float32_by_default
 from ganzoo.variant import Field, SampleSpec
 
@@ -108,7 +109,7 @@ class Geometry:
 
     def _output(self, image: Tensor) -> Tensor | None:
         """Returns the output (C, H, W) of the generator for one source (C, H, W), None if it fails on this size."""
-        weight = next(self.generator.parameters())
+        weight = placement(self.generator)
         label = torch.zeros(1, dtype=torch.int64, device=weight.device) if self.classes else None
         latent = torch.zeros(1, self.generator.latent_dim, device=weight.device, dtype=weight.dtype)
         with torch.inference_mode(), process_randomness(weight.device), float32_by_default():

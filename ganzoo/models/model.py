@@ -16,6 +16,7 @@ from ganzoo.errors import PluginError, UsageError
 from ganzoo.files.text import one_line, quoted
 from ganzoo.models.inference import FastSampler
 from ganzoo.networks import Generator
+from ganzoo.networks.inputs import placement
 from ganzoo.networks.latents import sample_latents
 from ganzoo.networks.precision import float32_by_default
 
@@ -283,9 +284,9 @@ class Model:
 
     def _computed(self, function: Any, latent: Tensor, label: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor:
         """Calls a function of the generator without gradients; UsageError if memory does not suffice."""
-        weight = next(self.generator.parameters())
-        latent, label = latent.to(weight.device, weight.dtype), None if label is None else label.to(weight.device)
-        given = {name: value.to(weight.device, weight.dtype) for name, value in inputs.items()}
+        weight = placement(self.generator)
+        latent, label = latent.to(weight), None if label is None else label.to(weight.device)
+        given = {name: value.to(weight) for name, value in inputs.items()}
         try:
             with torch.inference_mode(), float32_by_default():
                 return function(self.generator, latent, label, **given).float().cpu().contiguous()

@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 def accepted_inputs(module: nn.Module, known: Collection[str]) -> tuple[str, ...]:
@@ -19,6 +20,15 @@ def accepted_inputs(module: nn.Module, known: Collection[str]) -> tuple[str, ...
         return tuple(known)
     named = {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL}
     return tuple(name for name in known if name in named)
+
+
+def placement(module: nn.Module) -> Tensor:
+    """Returns a tensor with the device and the number format of a network; of one without tensors, float32 on the CPU.
+
+    Pass it to `Tensor.to`.
+    """
+    tensors = (tensor for found in (module.parameters(), module.buffers()) for tensor in found)
+    return next((tensor for tensor in tensors if tensor.is_floating_point()), torch.empty(0))
 
 
 def call(network: nn.Module, first: Any, label: Any, inputs: Mapping[str, Any]) -> Any:

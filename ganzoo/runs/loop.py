@@ -171,7 +171,8 @@ class TrainingLoop:
         """Copies the terms of the last steps from the device, in one transfer, and checks each of them."""
         self._fetched = time.monotonic()
         with self.clock.running():  # this waits for a device that works asynchronously
-            flat = torch.stack([value.float() for _, terms in self._pending for value in terms.values()])
+            found = [value.float() for _, terms in self._pending for value in terms.values()]
+            flat = torch.stack(found) if found else torch.empty(0, device=self.trainer.device)
             values = iter(self.trainer.processes.average(flat).tolist())
         for step, terms in self._pending:
             numbers = {name: next(values) for name in terms}

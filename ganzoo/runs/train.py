@@ -30,6 +30,7 @@ from ganzoo.engine.build import (
     build_trainer,
     check_augmentation,
     check_single_images,
+    note_idle_discriminator,
     warn_of_batch_norm,
     warn_of_instance_norm,
     warn_of_late_mixins,
@@ -278,6 +279,7 @@ def _build(
     if processes.rank == 0:
         warn_of_batch_norm(trainer.discriminator, trainer.regularizers, trainer.loss)
         warn_of_instance_norm(trainer)
+        note_idle_discriminator(trainer)
         rows = data.output if isinstance(data, Data) else data
         warn_of_class_names(rows.classes if config.image.classes else ())
         warn_of_late_mixins(trainer, rows_of(rows), batches_in_step(trainer.phases, SETTLED))

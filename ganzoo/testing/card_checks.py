@@ -14,7 +14,7 @@ from ganzoo.testing.checks import CheckFailed, CheckSkipped, check
 from ganzoo.testing.subject import Subject
 from ganzoo.variant import NAME, Sizes
 
-FIRST_YEAR = 1987  # older than GANs, because autoencoders are baselines
+FIRST_YEAR = 1981  # older than GANs, because interpolation and autoencoders are baselines
 LONGEST_SUMMARY = 160
 SLOW_SECONDS = 1.0
 PROBE = """

@@ -240,7 +240,7 @@ class MisspeltShortRunLoss(WrongSignInAShortRunLoss):
 MISTAKES = [
     ("card", "ends with a full stop", {"summary": "no sentence"}),
     ("card", "paper must be an https address, got 'http://arxiv.org'", {"paper": "http://arxiv.org"}),
-    ("card", "year must be 1987 to", {"year": 3014}),
+    ("card", "year must be 1981 to", {"year": 3014}),
     ("card", "sizes must be 4 to 4096 pixels, got 3", {"sizes": (8, 3)}),
     ("card", "tags are lower-case words", {"tags": ("Two Words",)}),
     ("card", "no optimizer is called", {"training": Training(optimizer="adan")}),

@@ -1,11 +1,16 @@
 """The networks that enlarge images: their sizes in parameters, names of tensors, scales and what they refuse."""
 
+import numpy
 import pytest
+import tiny
 import torch
+from PIL import Image
 from stepping import count_parameters
 from upscalers import enlarging
 
 from ganzoo import ImageSpec
+from ganzoo.models.load import load_folder
+from ganzoo_plugins.bicubic.model import Bicubic
 from ganzoo_plugins.esrgan.model import RRDBNet
 from ganzoo_plugins.real_esrgan.model import CompactUpscaler, UNetDiscriminator
 from ganzoo_plugins.srgan.model import SRResNet, VGGStyleDiscriminator
@@ -113,3 +118,26 @@ def test_the_u_net_judges_every_pixel():
     images = torch.rand(2, 3, 24, 40)
     assert network(images).shape == (2, 1, 24, 40)
     assert not network.eval()(images).equal(UNetDiscriminator(ImageSpec(24, 3), width=2, skips=False).eval()(images))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_baseline_enlarges_as_pillow(scale):
+    network = Bicubic(enlarging(scale, (9, 12))).eval()
+    assert not list(network.parameters())
+    given = torch.rand(2, 3, 9, 12) * 2 - 1
+    made = enlarge(network, given)
+    for source, found in zip(given.flatten(0, 1), made.flatten(0, 1), strict=True):
+        size = (12 * scale, 9 * scale)
+        wanted = Image.fromarray((source.numpy() + 1) / 2).resize(size, Image.Resampling.BICUBIC)
+        assert numpy.abs(numpy.asarray(wanted).clip(0, 1) * 2 - 1 - found.numpy()).max() < 1e-5
+
+
+def test_a_model_without_parameters_is_saved_loaded_and_applied(tmp_path):
+    spec = enlarging(4, 8)
+    model = tiny.model_of(Bicubic(spec), spec, "bicubic")
+    model.save(tmp_path / "model")
+    loaded, given = load_folder(tmp_path / "model"), torch.rand(1, 3, 20, 30) * 2 - 1
+    made = loaded.apply(given)
+    assert made.shape == (1, 3, 80, 120) and made.equal(model.apply(given))
+    assert loaded.geometry.multiple == 1 and loaded.geometry.overlap <= 2
+    assert loaded.apply(given, tile=8).sub(made).abs().max() < 1e-5

@@ -2,6 +2,7 @@
 
 from ganzoo import Part, Register, RegisterVariant, Sizes, Training, Variant, hookimpl
 
+LAYERS = {"conv1_2": 0.1, "conv2_2": 0.1, "conv3_4": 1.0, "conv4_4": 1.0, "conv5_4": 1.0}  # of VGG-19
 NETWORKS = {
     "real-esrgan": (
         Part("rrdbnet"),
@@ -22,7 +23,7 @@ def register_variants(register: RegisterVariant) -> None:
                 year=2021,
                 generator=generator,
                 discriminator=Part("unet-sn"),
-                loss=Part("super-resolution", {"pixel": 1.0, "adversarial": 0.1, "sharpen": True}),
+                loss=Part("super-resolution", {"pixel": 1.0, "adversarial": 0.1, "sharpen": True, "layers": LAYERS}),
                 sizes=Sizes(own=(256,), multiple=8, least=32, most=1024, square=False),
                 task="super-resolution",
                 inputs={"source": Part("downscale", {"factor": 4})},

@@ -5,13 +5,18 @@ Followed: XPixelGroup/BasicSR `basicsr/models/srgan_model.py`, `esrgan_model.py`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ganzoo import SampleSpec
+from ganzoo import LocalPath, SampleSpec
 from ganzoo.losses import Loss, Phase, Turn
-from ganzoo.networks import sharpened
+from ganzoo.networks import FrozenNetwork, sharpened
+from ganzoo.networks.perceptual import frozen_vgg19, layer_names, perceptual_assets
+
+LAYERS = {"conv5_4": 1.0}  # of VGG-19, before the ReLU
 
 
 class SuperResolution(Loss):
@@ -19,9 +24,10 @@ class SuperResolution(Loss):
 
     `pixel` is the weight of the mean absolute error, `adversarial` that of the cross-entropy of logits; with 0 for the
     latter the discriminator has no phase, which is the pre-training on pixels alone. With `relativistic`, logits are
-    differences from the mean of the other kind (Wang et al. 2018, section 3.2). With `sharpen`, the error of pixels
-    is that from a sharpened target (Wang et al. 2021, section 3.4); the discriminator sees the plain one. Errors are of
-    pixels in [0, 1].
+    differences from the mean of the other kind (Wang et al. 2018, section 3.2). With `sharpen`, errors are those
+    from a sharpened target (Wang et al. 2021, section 3.4); the discriminator sees the plain one. Errors are of pixels
+    in [0, 1]. `perceptual` names a file of VGG-19's weights; `perceptual_weight` times the distance of features is
+    added then, in which `layers` gives each layer its weight.
     """
 
     phases: tuple[Phase, ...] = (
@@ -36,22 +42,36 @@ class SuperResolution(Loss):
         adversarial: float = 5e-3,
         relativistic: bool = False,
         sharpen: bool = False,
+        perceptual: LocalPath = "",
+        perceptual_weight: float = 1.0,
+        layers: dict[str, float] | None = None,
     ):
         super().__init__()
-        if pixel < 0 or adversarial < 0:
-            raise ValueError(f"weights are 0 or more, got pixel={pixel} and adversarial={adversarial}")
-        if pixel == adversarial == 0:
-            raise ValueError("pixel and adversarial are both 0, so there is nothing to learn")
+        weights = {"pixel": pixel, "adversarial": adversarial, "perceptual_weight": perceptual_weight}
+        if wrong := [f"{name}={weight}" for name, weight in weights.items() if weight < 0]:
+            raise ValueError(f"weights are 0 or more, got {', '.join(wrong)}")
+        if pixel == adversarial == 0 and not perceptual:
+            raise ValueError("pixel and adversarial are 0 and perceptual names no file, so there is nothing to learn")
+        if unknown := sorted((layers or {}).keys() - set(layer_names())):
+            raise ValueError(f"layers of VGG-19 are conv1_1, relu1_1, ... pool5, got {', '.join(unknown)}")
         self.pixel, self.adversarial = pixel, adversarial
         self.relativistic, self.sharpen = relativistic, sharpen
+        self.perceptual_weight, self.layers = perceptual_weight, layers or LAYERS
+        self.assets = perceptual_assets(perceptual, image)
+        self.vgg: FrozenNetwork | None = None
         self.boundary = None if relativistic else 0.0
         if adversarial == 0:
             self.phases = self.phases[:1]
 
+    def load_assets(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+        self.vgg = frozen_vgg19(tensors["perceptual"], self.layers)
+
     def generator(self, turn: Turn) -> dict[str, Tensor]:
-        fake, terms = (turn.fake + 1) / 2, {}
+        target, terms = self.target(turn), {}
         if self.pixel:
-            terms["pixel"] = self.pixel * (fake - self.target(turn)).abs().mean()
+            terms["pixel"] = self.pixel * (turn.fake - target).abs().mean() / 2
+        if self.vgg is not None:
+            terms["perceptual"] = self.perceptual_weight * self.vgg(turn.fake, target)
         if self.adversarial and self.relativistic:
             with torch.no_grad():
                 real = turn.logits(turn.real)
@@ -70,6 +90,8 @@ class SuperResolution(Loss):
         return {"real": functional.softplus(-over).mean() / 2, "fake": functional.softplus(under).mean() / 2}
 
     def target(self, turn: Turn) -> Tensor:
-        """The real images in [0, 1] (N, C, H, W), sharpened or not."""
+        """The real images (N, C, H, W) in [-1, 1], sharpened or not."""
+        if not self.sharpen:
+            return turn.real
         with torch.no_grad(), torch.autocast(turn.real.device.type, enabled=False):
-            return ((sharpened(turn.real) if self.sharpen else turn.real) + 1) / 2
+            return sharpened(turn.real)

@@ -233,8 +233,11 @@ class Turn:
 
     @property
     def unobserved(self) -> bool:
-        """True if real images were used, but an augmentation that observes their logits received none."""
-        return self._adapts and "output" in self._fields and "real" not in self._scores
+        """True if real images were used, but an augmentation that observes their logits received none.
+
+        A phase that goes on with a minibatch need not pass the logits of the same images on again.
+        """
+        return self._adapts and "output" in self._fields and not self._shared.get("observed", False)
 
     @property
     def _adapts(self) -> bool:
@@ -284,6 +287,7 @@ class Turn:
                 self._scores["real"] = logits
                 if self._adapts:
                     self._trainer.augmentation.observe(self._from_boundary(logits.detach()))
+                    self._shared["observed"] = True
             return result
         if source != "fake":
             raise ValueError(f"stands_for is 'real' or 'fake', not {source!r}")

@@ -45,6 +45,8 @@ CASES = [  # a variant of every loss, and each loss with and without labels wher
     ("sagan", True),
     ("sndcgan", False),
     ("sngan", False),
+    ("stylegan2", False),
+    ("stylegan2-ada", True),
     ("wgan-gp-mnist", False),
     ("wgan-gp-resnet", False),
     ("wgan-gp-resnet", True),

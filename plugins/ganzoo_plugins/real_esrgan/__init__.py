@@ -26,7 +26,7 @@ def register_variants(register: RegisterVariant) -> None:
                 loss=Part("super-resolution", {"pixel": 1.0, "adversarial": 0.1, "sharpen": True, "layers": LAYERS}),
                 sizes=Sizes(own=(256,), multiple=8, least=32, most=1024, square=False),
                 task="super-resolution",
-                inputs={"source": Part("downscale", {"factor": 4})},
+                inputs={"source": Part("degrade", {"factor": 4})},
                 pairing="paired",
                 tags=("super-resolution", "convolutional", "spectral-norm"),
                 training=Training(

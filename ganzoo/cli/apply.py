@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,15 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganzoo.errors import UsageError
-from ganzoo.files.output_checks import check_new_file, check_new_folder
+from ganzoo.errors import DataError, GanzooError, UsageError
+from ganzoo.files.output_checks import check_new_file, check_new_folder, in_the_way
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ganzoo.data.single_files import ImageFile
+    from ganzoo.data.single_files import DecodedImage, ImageFile
+    from ganzoo.models.apply import Application
+    from ganzoo.models.model import Model
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
+ANIMATIONS = (".gif", ".webp", ".png")
+WINDOW = 2**26  # pixels of outputs that are held at once, but for one image that has more
 
 
 @click.command()
@@ -28,15 +34,38 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    help="The new file (.png, .jpg, .webp) for one image, or the new folder for PNGs of the same names.",
+    help="The new file (.png, .jpg, .webp; .gif for animations) for one image, or the new folder for files of the same "
+    "names: PNG, and animations in their own format.",
+)
+@click.option(
+    "--scale",
+    type=click.FloatRange(0, min_open=True),
+    help="Size of outputs in sizes of their sources: resized by Lanczos after the network. [default: the network's]",
+)
+@click.option("--with", "other", metavar="MODEL", help="A second model of the same architecture, for --denoise.")
+@click.option(
+    "--denoise",
+    type=click.FloatRange(0, 1),
+    metavar="X",
+    help="Mix the weights of two models: X of MODEL, which removes noise, and 1 - X of --with, which keeps it.",
 )
 @click.option(
     "--tile",
     type=click.IntRange(1),
-    help="Work on squares of this many pixels and their surroundings: the same images, less memory.",
+    help="Work on squares of this many pixels and their surroundings: the same images, less memory. "
+    "[default: chosen for large images]",
 )
-@click.option("--side-by-side", is_flag=True, help="Write the source beside the output.")
-@click.option("--keep-alpha", is_flag=True, help="Give the transparency of a source to its output.")
+@click.option(
+    "--overlap",
+    type=click.IntRange(0),
+    help="Pixels around a tile that the network sees too. [default: as many as matter, found by trying]",
+)
+@click.option("--side-by-side", is_flag=True, help="Write the source beside the output, both with 8 bits.")
+@click.option(
+    "--keep-alpha/--no-alpha",
+    default=None,
+    help="Give the transparency of a source to its output, or put it on white. [default: kept by super-resolution]",
+)
 @click.option("--label", help="The class of this name, or '#3' for the fourth one, of a conditional generator.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of latents, if there are any.")
 @click.option(
@@ -48,70 +77,310 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
     help="Use the EMA weights of a run (the default) or the weights being trained.",
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps or auto.")
-@click.option("--json", "as_json", is_flag=True, help="Print sources, outputs and sizes as a JSON array.")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="bf16 runs the network under bfloat16 autocast: faster where the processor has it, a grey level or two off.",
+)
+@click.option("--threads", type=click.IntRange(1), help="CPU threads. [default: all]")
+@click.option("--json", "as_json", is_flag=True, help="Print sources, outputs, sizes and failures as a JSON array.")
 @click.option("--force", is_flag=True, help="Overwrite files in --out.")
+@click.option(
+    "--skip-existing", is_flag=True, help="Leave out images whose output is there: goes on after an interruption."
+)
 def apply(
     source: str,
     images: tuple[Path, ...],
     out: Path,
-    side_by_side: bool,
+    other: str | None,
+    denoise: float | None,
     average: bool,
     device: str,
+    threads: int | None,
     as_json: bool,
     force: bool,
+    skip_existing: bool,
+    side_by_side: bool,
     **options: Any,
 ) -> None:
-    """Make images of other images with a trained generator.
+    """Make images of other images with a trained generator, such as larger ones.
 
     MODEL is a run, checkpoint, model folder, tag or owner/name on the Hub whose variant makes its images of a source
-    image; `ganzoo sample` is for the others. IMAGES are files and folders, of any sizes.
+    image; `ganzoo sample` is for the others. IMAGES are files and folders, of any sizes. Every finished file stays if
+    the command is stopped; files that cannot be used are a line each, and the exit code is 1 then.
 
     \b
     ganzoo apply ./runs/edges photo.jpg --out drawn.png
     ganzoo apply ./runs/edges photos/ more/a.png --out drawn/
-    ganzoo apply ./runs/colour scan.tif --tile 512 --side-by-side --out compared.png
+    ganzoo apply ./runs/upscale scan.tif --scale 3 --out large.png
+    ganzoo apply ./runs/upscale frames/ --out large/ --skip-existing
     """
     from ganzoo.cli.common import loaded_registry, show_messages
 
     loaded_registry()
-    show_messages()
-    from ganzoo.data.single_files import checked_sizes, find_images, read_image
+    with _bar() as bar:
+        show_messages(write=bar.write)
+        from ganzoo.data.single_files import find_images
 
-    files = find_images(images)
-    names = _names(files, out, force)
-    from ganzoo.engine.device import choose_device
-    from ganzoo.models.apply import Application
-    from ganzoo.models.load import load
+        files = find_images(images)
+        names = _names(files, out, force, skip_existing)
+        root = out.parent if out.suffix else out
+        if (other is None) != (denoise is None):
+            raise UsageError("--denoise mixes two models: give both --denoise and --with.")
+        from ganzoo.models.apply import Application
 
-    application = Application(load(source, device=choose_device(device), average=average), **options)
-    outputs = application.each(checked_sizes(files), lambda number: read_image(files[number]))
-    records: dict[int, dict[str, Any]] = {}
-    root = out.parent if out.suffix else out
-    with _folder(root, new=not out.suffix) as folder:
-        for number, given, made in outputs:
-            picture = _written(folder / names[number], given, made, side_by_side)
-            places = {"source": str(files[number].path), "output": str(root / names[number])}
-            records[number] = {**places, "width": picture.width, "height": picture.height}
+        with _threads(threads):
+            model = _model(source, other, denoise, device, average)
+            application = Application(model, on_tile=bar.tile, **options)
+            work = _Work(application, files, [root / name for name in names], bar, side_by_side, skip_existing)
+            try:
+                work.run()
+            finally:
+                work.say_if_unfinished()
     if as_json:
-        click.echo(json.dumps([records[number] for number in range(len(files))], indent=1))
+        click.echo(json.dumps([work.records[number] for number in range(len(files))], indent=1))
+    work.raise_failures(out)
     click.echo(f"{out}", err=True)
 
 
-def _written(path: Path, given: Image, made: Image, side_by_side: bool) -> Image:
-    """Writes one output, or the picture of source and output, and returns it."""
-    from ganzoo.files.pictures import beside, save_picture
+def _model(source: str, other: str | None, denoise: float | None, device: str, average: bool) -> Model:
+    """Loads the model, or the mixture of two."""
+    from ganzoo.engine.device import choose_device
+    from ganzoo.models.load import load
 
-    picture = beside(given, made) if side_by_side else made
-    if path.suffix.lower() in (".jpg", ".jpeg") and picture.mode not in ("L", "RGB"):
-        raise UsageError(f"{path.name}: JPEG has no transparency: write .png or .webp, or leave out --keep-alpha.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_picture(picture, path)
-    return picture
+    model = load(source, device=choose_device(device), average=average)
+    if other is None or denoise is None:
+        return model
+    from ganzoo.models.mix import mix
+
+    return mix(model, load(other, device=choose_device(device), average=average), 1 - denoise, (source, other))
 
 
-def _names(files: Sequence[ImageFile], out: Path, force: bool) -> list[Path]:
+class _Work:
+    """Applies a model to files one after another and writes each output as soon as it is finished.
+
+    `records` are those of `--json` by the number of the file; a failure has "error" in place of "output".
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        files: Sequence[ImageFile],
+        outputs: Sequence[Path],
+        bar: _Bar,
+        side_by_side: bool,
+        skip_existing: bool,
+    ):
+        self.application, self.files, self.outputs, self.bar = application, files, outputs, bar
+        self.side_by_side, self.skip_existing = side_by_side, skip_existing
+        self.records: dict[int, dict[str, Any]] = {}
+        self._latent = application.model.latent(len(files), application.seed)
+
+    def run(self) -> None:
+        """Works through all files; those of one size that follow each other go through the network together."""
+        self.bar.start(len(self.files))
+        waiting: dict[int, DecodedImage] = {}
+        for number, file in enumerate(self.files):
+            if self.skip_existing and os.path.lexists(self.outputs[number]):
+                self._finish(number, {"output": str(self.outputs[number]), "skipped": True})
+                continue
+            with self._failures(number):
+                waiting[number] = self._decoded(file, self.outputs[number])
+            if number in waiting and (animation := waiting[number].animation) is not None:
+                given = waiting.pop(number)
+                with self._failures(number):
+                    self._animate(number, given, animation)
+            if len(waiting) >= self.application.batch_size or self._pixels(waiting) > WINDOW:
+                self._write(waiting)
+                waiting = {}
+        self._write(waiting)
+
+    def _decoded(self, file: ImageFile, output: Path) -> DecodedImage:
+        """Decodes a file; UsageError if the format of its output cannot hold what it has."""
+        from ganzoo.data.decode import BadImage
+        from ganzoo.data.single_files import decode_image
+        from ganzoo.models.rasters import has_alpha
+
+        try:
+            given = decode_image(file)
+        except BadImage as error:
+            raise DataError(f"not usable as an image: {error}") from None
+        suffix = output.suffix.lower()
+        if given.animation is not None and suffix not in ANIMATIONS:
+            raise UsageError(f"{suffix} holds no animation: write {', '.join(ANIMATIONS)}")
+        if given.animation is None and suffix == ".gif":
+            raise UsageError("GIF is for animations, and has 256 colours: write .png")
+        if suffix in (".jpg", ".jpeg") and self.application.keep_alpha and has_alpha(given.pixels):
+            raise UsageError("JPEG has no transparency: write .png or .webp, or add --no-alpha")
+        return given
+
+    def _pixels(self, waiting: dict[int, DecodedImage]) -> int:
+        from ganzoo.models.rasters import size_of
+
+        sizes = [self.application.final_size(size_of(given.pixels)) for given in waiting.values()]
+        return sum(height * width for height, width in sizes)
+
+    def _write(self, waiting: dict[int, DecodedImage]) -> None:
+        """Makes and writes the outputs of still images, all at once, or one by one if that fails."""
+        from ganzoo.models.rasters import size_of
+
+        sizes = dict.fromkeys(size_of(given.pixels) for given in waiting.values())
+        for size in sizes:
+            group = {number: given for number, given in waiting.items() if size_of(given.pixels) == size}
+            try:
+                made = self._made(group)
+            except UsageError:
+                made = None
+            for number, given in group.items():
+                with self._failures(number):
+                    self._save(number, given, made[number] if made else self._made({number: given})[number])
+
+    def _made(self, group: dict[int, DecodedImage]) -> dict[int, Any]:
+        made = self.application.outputs([given.pixels for given in group.values()], self._latent[list(group)])
+        return dict(zip(group, made, strict=True))
+
+    def _save(self, number: int, given: DecodedImage, made: Any) -> None:
+        from ganzoo.files.pictures import beside
+        from ganzoo.models.picture_files import save_raster
+        from ganzoo.models.rasters import as_picture, size_of
+
+        if self.side_by_side:
+            made = beside(as_picture(given.pixels), as_picture(made))
+        with _new_file(self.outputs[number]) as path:
+            save_raster(made, path, icc_profile=given.icc_profile, exif=given.exif)
+        height, width = size_of(made)
+        self._finish(number, {"output": str(path), "width": width, "height": height})
+
+    def _animate(self, number: int, given: DecodedImage, animation: Any) -> None:
+        """Makes and writes an animation frame by frame; every frame has the latent of the file."""
+        from ganzoo.models.picture_files import save_frames
+        from ganzoo.models.rasters import as_picture
+
+        latent = self._latent[number : number + 1]
+
+        def frames() -> Iterator[Image]:
+            from ganzoo.files.pictures import beside
+
+            for frame in animation.frames():
+                made = as_picture(self.application.outputs([frame], latent)[0])
+                yield beside(frame, made) if self.side_by_side else made
+
+        transparent = animation.transparent and self.application.keep_alpha and not self.side_by_side
+        with _new_file(self.outputs[number]) as path:
+            first = save_frames(
+                frames(),
+                path,
+                animation.durations,
+                animation.loop,
+                transparent=transparent,
+                icc_profile=given.icc_profile,
+            )
+        facts = {"width": first.width, "height": first.height, "frames": len(animation.durations)}
+        self._finish(number, {"output": str(path), **facts})
+
+    @contextmanager
+    def _failures(self, number: int) -> Iterator[None]:
+        """Prints the error of one file and goes on, unless it is the only file or the disk that fails."""
+        from ganzoo.data.decode import BadImage
+        from ganzoo.files.text import one_line, quoted
+
+        path = self.files[number].path
+        try:
+            yield
+        except (UsageError, DataError, BadImage) as error:
+            text = one_line(error).rstrip(".")
+            if len(self.files) == 1:
+                kind = UsageError if isinstance(error, UsageError) else DataError
+                raise kind(f"{quoted(path)}: {text}.") from None
+            self.bar.write(f"Error: {quoted(path)}: {text}.")
+            self._finish(number, {"error": text})
+
+    def _finish(self, number: int, facts: dict[str, Any]) -> None:
+        self.records[number] = {"source": str(self.files[number].path), **facts}
+        self.bar.advance()
+
+    def say_if_unfinished(self) -> None:
+        """Says how far the work came, if it ends before all files are done."""
+        written = sum("output" in record for record in self.records.values())
+        if len(self.records) < len(self.files) and written:
+            self.bar.write(f"{written} of {len(self.files)} images are written: --skip-existing does the others.")
+
+    def raise_failures(self, out: Path) -> None:
+        """DataError that names the files that failed, after the others are written."""
+        from ganzoo.data.single_files import listed
+        from ganzoo.files.text import quoted
+
+        failed = [self.files[number].path for number in sorted(self.records) if "error" in self.records[number]]
+        if failed:
+            rest = len(self.files) - len(failed)
+            others = f"The other {rest} are in {out}." if rest else "Nothing is written."
+            raise DataError(
+                f"{len(failed)} of {len(self.files)} images failed: {listed(map(quoted, failed))}. {others}"
+            )
+
+
+class _Bar:
+    """A bar on a terminal, which counts images and the tiles of the present one; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def start(self, total: int) -> None:
+        from tqdm import tqdm
+
+        form = "{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} images  {remaining} left{postfix}"
+        self._bar = tqdm(total=total, bar_format=form, file=sys.stderr, disable=None, dynamic_ncols=True)
+
+    def advance(self) -> None:
+        self._bar.set_postfix_str("", refresh=False)
+        self._bar.update(1)
+
+    def tile(self, number: int, count: int) -> None:
+        if count > 1:
+            self._bar.set_postfix_str(f"tile {number} of {count}")
+
+    def write(self, line: str) -> None:
+        """Prints a line on stderr without tearing the bar."""
+        from ganzoo.cli.common import echo_message
+
+        if self._bar is None or self._bar.disable:
+            echo_message(line)
+        else:
+            with self._bar.external_write_mode(file=sys.stderr):
+                echo_message(line)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+@contextmanager
+def _bar() -> Iterator[_Bar]:
+    bar = _Bar()
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Lets torch use so many CPU threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _names(files: Sequence[ImageFile], out: Path, force: bool, skip_existing: bool) -> list[Path]:
     """Returns the names of the outputs in their folder; UsageError or DataError if they cannot be written."""
-    from ganzoo.data.single_files import refuse_clashes
+    from ganzoo.data.single_files import is_animated, refuse_clashes
 
     if out.suffix:
         if out.suffix.lower() not in PICTURES:
@@ -119,24 +388,35 @@ def _names(files: Sequence[ImageFile], out: Path, force: bool) -> list[Path]:
             raise UsageError(f"--out {out}: unknown kind '{out.suffix}'; known: {known}, or a folder (no suffix).")
         if len(files) > 1:
             raise UsageError(f"--out {out}: {len(files)} images need a folder (a name without suffix).")
-        check_new_file(out, replace=force)
+        check_new_file(out, replace=force or skip_existing)
         return [Path(out.name)]
-    if not force or (out.exists() and not out.is_dir()):
-        check_new_folder(out, "choose another --out or add --force")
+    if not (force or skip_existing) or (out.exists() and not out.is_dir()):
+        check_new_folder(out, "choose another --out, add --force, or go on with --skip-existing")
     refuse_clashes(files, lambda file: file.stem, f"would have the same name in {out}")
-    return [Path(f"{file.stem}.png") for file in files]
+    _check_writable(out)
+    suffixes = {".gif": ".gif", ".webp": ".webp"}
+
+    def name(file: ImageFile) -> Path:
+        own = suffixes.get(Path(file.name).suffix.lower())
+        return Path(f"{file.stem}{own if own and is_animated(file) else '.png'}")
+
+    return [name(file) for file in files]
+
+
+def _check_writable(folder: Path) -> None:
+    """GanzooError if a folder, or the one that it would be made in, cannot be written to: before hours of work."""
+    nearest = next(one for one in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(one))
+    if not nearest.is_dir():
+        raise in_the_way(nearest, "choose another --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise GanzooError(f"{nearest} cannot be written to: permission denied.")
 
 
 @contextmanager
-def _folder(root: Path, *, new: bool) -> Iterator[Path]:
-    """Yields the folder to write into: a new one appears whole or not at all, one with content is filled by files."""
-    from ganzoo.errors import GanzooError
-    from ganzoo.files.atomic import disk_errors, new_folder
+def _new_file(path: Path) -> Iterator[Path]:
+    """Makes the folder of a file that is then written atomically; GanzooError if the disk refuses."""
+    from ganzoo.files.atomic import disk_errors
 
-    with disk_errors(f"{root} cannot be written", GanzooError):
-        if not new or (root.is_dir() and any(root.iterdir())):
-            yield root
-            return
-        root.absolute().parent.mkdir(parents=True, exist_ok=True)
-        with new_folder(root.absolute()) as temporary:
-            yield temporary
+    with disk_errors(f"{path} cannot be written", GanzooError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield path

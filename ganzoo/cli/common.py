@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import click
 
@@ -40,14 +41,27 @@ def _echo(prefix: str, text: str) -> None:
         pass
 
 
-def show_messages(quiet: bool = False) -> None:
-    """Prints log messages to stderr until the command ends: only warnings if `quiet`, nothing on ranks other than 0."""
+def echo_message(text: str) -> None:
+    """Prints a message on stderr, with its first word in red if it is an error."""
+    head, colon, rest = text.partition(":")
+    error = head == "Error"
+    _echo(click.style(head + colon, fg="red") if error else "", rest if error else text)
+
+
+def show_messages(quiet: bool = False, write: Callable[[str], None] | None = None) -> None:
+    """Prints log messages to stderr until the command ends: only warnings if `quiet`, nothing on ranks other than 0.
+
+    `write` prints a line in place of stderr, beside a progress bar.
+    """
     import logging
 
     class Printed(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             prefix = "Warning: " if record.levelno >= logging.WARNING else ""
-            _echo(prefix, record.getMessage())
+            if write is None:
+                _echo(prefix, record.getMessage())
+            else:
+                write(f"{prefix}{record.getMessage()}")
 
     logger = logging.getLogger("ganzoo")
     level = logger.level

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from PIL import Image, ImageOps
+import numpy
+from PIL import Image, ImageCms, ImageOps
 
 from ganzoo.data.archives import list_files, read_file
 from ganzoo.data.decode import SUFFIXES, BadImage, as_bad_image, open_header
 from ganzoo.errors import DataError, UsageError
+from ganzoo.files import deep_png
 from ganzoo.files.text import quoted
 
+log = logging.getLogger(__name__)
+
 NAMED = 8
+ANIMATED = ("GIF", "WEBP", "PNG")  # formats whose further images are those of an animation
+ORIENTATION = 0x0112
+SIZES = (0x0100, 0x0101, 0xA002, 0xA003)  # EXIF tags of widths and heights, which outputs do not have
+TURNS: dict[int, Callable[[numpy.ndarray], numpy.ndarray]] = {  # by EXIF orientation, to turn pixels upright
+    2: numpy.fliplr,
+    3: lambda pixels: numpy.rot90(pixels, 2),
+    4: numpy.flipud,
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: numpy.rot90(pixels, -1),
+    7: lambda pixels: numpy.rot90(pixels, 2).transpose(1, 0, 2),
+    8: lambda pixels: numpy.rot90(pixels, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +51,37 @@ class ImageFile:
 
 
 Pair = tuple[ImageFile, ImageFile]
+
+
+@dataclass(frozen=True)
+class Animation:
+    """The frames of an animation, with the milliseconds of each; `loop` is the number of plays, 0 for no end."""
+
+    image: Image.Image
+    durations: tuple[int, ...]
+    loop: int
+    transparent: bool
+
+    def frames(self) -> Iterator[Image.Image]:
+        """Yields whole frames, RGBA if any pixel of the animation is transparent, else RGB; BadImage for damage."""
+        for number in range(len(self.durations)):
+            with _bad_images():
+                self.image.seek(number)
+                frame = self.image.convert("RGBA" if self.transparent else "RGB")
+            yield frame
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """The upright pixels of a file, those of 16 bits as uint16 (H, W, C), and what its output keeps beside them.
+
+    The pixels of an animation are its first frame. `exif` is without rotation and sizes.
+    """
+
+    pixels: Image.Image | numpy.ndarray
+    icc_profile: bytes | None = None
+    exif: bytes | None = None
+    animation: Animation | None = None
 
 
 def find_images(paths: Iterable[Path]) -> list[ImageFile]:
@@ -56,14 +106,90 @@ def find_images(paths: Iterable[Path]) -> list[ImageFile]:
 
 def read_image(file: ImageFile) -> Image.Image:
     """Decodes one file, turned upright by its EXIF rotation; BadImage states the problem."""
+    with _bad_images():
+        image = open_header(read_file(file.path))
+        image.load()
+        return ImageOps.exif_transpose(image)
+
+
+@contextmanager
+def _bad_images() -> Iterator[None]:
+    """Raises any error of its block as a BadImage, and hides the warnings of decoders."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large images below the limit here, and of metadata
-            image = open_header(read_file(file.path))
-            image.load()
-            return ImageOps.exif_transpose(image)
+            yield
     except Exception as error:  # Pillow's decoders raise nearly every type there is on damaged files
         raise as_bad_image(error) from error
+
+
+def is_animated(file: ImageFile) -> bool:
+    """True if a file has frames, as far as its header tells."""
+    try:
+        with _bad_images():
+            image = open_header(read_file(file.path))
+            return image.format in ANIMATED and bool(getattr(image, "is_animated", False))
+    except BadImage:
+        return False
+
+
+def decode_image(file: ImageFile) -> DecodedImage:
+    """Decodes one file with all its bits, frames, colour profile and EXIF; BadImage states the problem.
+
+    CMYK with a profile becomes sRGB by it. Of a TIFF with pages the first is taken, and a message says so.
+    """
+    with _bad_images():
+        data = read_file(file.path)
+        image = open_header(data)
+        profile, count = image.info.get("icc_profile"), getattr(image, "n_frames", 1)
+        if count > 1 and image.format in ANIMATED:
+            animation = _animation(image, count)
+            return DecodedImage(next(animation.frames()), profile, animation=animation)
+        if count > 1 and image.format == "TIFF":
+            log.warning(f"{quoted(file.path)} has {count} pages: the first is taken")
+        image.load()
+        turn, upright = image.getexif().get(ORIENTATION, 1), ImageOps.exif_transpose(image)
+        kept = _kept_exif(image.getexif()) if image.format != "TIFF" else None  # whose tags are those of the pixels
+        if deep_png.is_deep(data):
+            deep = deep_png.decode(data)
+            return DecodedImage(numpy.ascontiguousarray(TURNS[turn](deep) if turn in TURNS else deep), profile, kept)
+        if image.mode == "CMYK":
+            return DecodedImage(_from_cmyk(upright, profile), None, kept)
+        return DecodedImage(upright, profile, kept)
+
+
+def _animation(image: Image.Image, count: int) -> Animation:
+    """Reads the times of all frames, and whether any is transparent."""
+    durations, transparent = [], False
+    loop = int(image.info.get("loop", 1 if image.format == "GIF" else 0))
+    for number in range(count):
+        image.seek(number)
+        image.load()
+        durations.append(int(image.info.get("duration", 0)))
+        if not transparent and (image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info):
+            transparent = image.convert("RGBA").getchannel("A").getextrema() != (255, 255)
+    return Animation(image, tuple(durations), loop, transparent)
+
+
+def _kept_exif(exif: Image.Exif) -> bytes | None:
+    """Returns EXIF without rotation and sizes, None if nothing is left."""
+    for tag in (ORIENTATION, *SIZES):
+        exif.pop(tag, None)
+        exif.get_ifd(0x8769).pop(tag, None)
+    return exif.tobytes() if len(exif) else None
+
+
+def _from_cmyk(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Converts CMYK to RGB, by its colour profile if it has one that can be used."""
+    if profile:
+        try:
+            inner, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image, inner, srgb, outputMode="RGB")
+            assert converted is not None
+            return converted
+        except (ImageCms.PyCMSError, OSError):
+            log.warning("a CMYK image has a profile that cannot be used: its colours are approximate")
+    return image.convert("RGB")
 
 
 def checked_sizes(files: Sequence[ImageFile]) -> list[tuple[int, int]]:

@@ -19,8 +19,8 @@ from ganzoo.files.pictures import to_uint8
 from ganzoo.files.text import quoted
 from ganzoo.metrics.features import as_images
 from ganzoo.metrics.image_sets import PairScores, paired_metrics
-from ganzoo.models.apply import with_channels
 from ganzoo.models.model import Model
+from ganzoo.models.rasters import with_channels
 from ganzoo.registry.registry import Registry
 
 BATCH = 16

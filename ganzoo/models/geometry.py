@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganzoo.engine.randomness import process_randomness
 from ganzoo.errors import UsageError
@@ -16,7 +19,10 @@ from ganzoo.networks.inputs import placement
 from ganzoo.networks.precision import float32_by_default
 from ganzoo.variant import Field, SampleSpec
 
-FARTHEST = 1024  # pixels: a generator whose outputs depend on sources farther away gains nothing from tiles
+NEAR, FARTHEST = 64, 1024  # pixels: a reach up to the first is cheap; one beyond the second gains nothing from tiles
+MEASURED = 256  # pixels to either side in which the influence of far pixels is measured
+UNSEEN = 0.5 / 255  # a quarter of a grey level of images in [-1, 1]: two such changes still round to one level
+MARGIN = 1.5  # of a measured distance: other images may differ
 LEAST = 64  # pixels of the images of which sizes are tried
 NARROW = 16  # pixels across the strips in which influence is followed
 
@@ -69,14 +75,67 @@ class Geometry:
     def overlap(self) -> int:
         """The pixels of a source around a tile that the output of the tile depends on, a multiple of `multiple`.
 
-        UsageError if there is no end to them, as with instance norm or attention.
+        The generator's attribute `reach`, if it has one, or found. UsageError if there is no end to them, as with
+        instance norm or attention.
         """
+        if known := getattr(self.generator, "reach", 0):
+            return -(-int(known) // self.multiple) * self.multiple
         return max(self._reach(axis) for axis in (1, 2))
+
+    @cached_property
+    def felt(self) -> int:
+        """The pixels around a tile that change its output by a grey level; at most `overlap`, a multiple of `multiple`.
+
+        Deep residual networks reach hundreds of pixels far and feel little of them. Images of noise of several scales
+        are changed from a line on, and the distance is measured at which outputs differ by less than a quarter of a
+        grey level; `MARGIN` is added. That is an observation, no bound.
+        """
+        step, exact = self.multiple, self.overlap
+        far = min(exact, -(-MEASURED // step) * step)
+        if exact <= NEAR:
+            return exact
+        random = torch.Generator().manual_seed(0)
+        size = (self.source.shape[0], -(-NARROW // step) * step, 2 * far)
+        changes = [self._change(_noise(size, grain, random), far) for grain in (1, 4, 16)]
+        if None in changes:
+            return exact
+        changed = torch.stack([found for found in changes if found is not None]).amax(0)
+        beyond = (changed[int(far * self.scale) :] > UNSEEN).nonzero().flatten()
+        distance = math.ceil((int(beyond[-1]) + 1) / self.scale) if len(beyond) else 0
+        wanted = -(-math.ceil(MARGIN * distance) // step) * step
+        return exact if wanted >= far else wanted
+
+    def _change(self, image: Tensor, far: int) -> Tensor | None:
+        """Returns how much each output column (W,) changes when the first `far` columns of a source are negated."""
+        other = image.clone()
+        other[:, :, :far] *= -1
+        first, second = self._output(image), self._output(other)
+        return None if first is None or second is None else (first - second).abs().amax((0, 1))
+
+    @cached_property
+    def bytes_per_pixel(self) -> int:
+        """The memory that the generator needs for each pixel of a source, as three times its largest tensor."""
+        side = -(-LEAST // self.multiple) * self.multiple
+        sizes = _TensorSizes()
+        with sizes:
+            self._output(torch.zeros(self.source.shape[0], side, side))
+        return 3 * math.ceil(sizes.largest / side**2)
 
     def _reach(self, axis: int) -> int:
         """The pixels to either side of a band of a source, `multiple` wide, that change with it along an axis."""
+        for distance in (NEAR, FARTHEST):
+            far = -(-distance // self.multiple) * self.multiple
+            if (reach := self._reach_within(axis, far)) < far:
+                return reach
+        raise UsageError(
+            f"This {self.variant} generator cannot work on tiles: each pixel depends on others that are {far} "
+            "pixels away or farther, as with instance norm or attention. Leave out the tiles (--tile)."
+        )
+
+    def _reach_within(self, axis: int, far: int) -> int:
+        """As `_reach`, looked for within `far` pixels; that number or more if there is no end to it there."""
         step = self.multiple
-        far, narrow = -(-FARTHEST // step) * step, -(-NARROW // step) * step
+        narrow = -(-NARROW // step) * step
         output = self._marked(axis, far, narrow)
         if output is None:  # too narrow for the padding of inner layers
             output = self._marked(axis, far, 4 * narrow)
@@ -86,13 +145,7 @@ class Geometry:
         touched = output.any(1 if axis == 1 else 0).nonzero().flatten()
         first, last = (int(touched[0]), int(touched[-1])) if len(touched) else (far, far)
         before, after = far - math.floor(first / self.scale), math.ceil((last + 1) / self.scale) - far - step
-        reach = step * max(0, -(-before // step), -(-after // step))
-        if reach >= far:
-            raise UsageError(
-                f"This {self.variant} generator cannot work on tiles: each pixel depends on others that are {far} "
-                "pixels away or farther, as with instance norm or attention. Leave out the tiles (--tile)."
-            )
-        return reach
+        return step * max(0, -(-before // step), -(-after // step))
 
     def _marked(self, axis: int, far: int, narrow: int) -> Tensor | None:
         """Returns which output pixels (H, W) depend on a band across a source, `multiple` wide, `far` from both ends.
@@ -117,3 +170,25 @@ class Geometry:
                 return self.generator(latent, label, **{self.name: image[None].to(weight)})[0]
             except (RuntimeError, ValueError, IndexError):
                 return None
+
+
+class _TensorSizes(TorchDispatchMode):
+    """Notes the bytes of the largest tensor that an operation returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for one in found if isinstance(found, list | tuple) else [found]:
+            if isinstance(one, Tensor):
+                self.largest = max(self.largest, one.numel() * one.element_size())
+        return found
+
+
+def _noise(size: tuple[int, int, int], grain: int, random: torch.Generator) -> Tensor:
+    """Returns a random image (C, H, W) in [-1, 1] whose blocks of `grain` pixels have one colour each."""
+    channels, height, width = size
+    coarse = torch.rand(1, channels, -(-height // grain), -(-width // grain), generator=random) * 2 - 1
+    return functional.interpolate(coarse, scale_factor=grain, mode="nearest")[0, :, :height, :width]

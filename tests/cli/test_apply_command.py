@@ -1,6 +1,7 @@
 """`ganzoo apply` on files: names, kinds, sizes, and that a refusal writes nothing."""
 
 import json
+from pathlib import Path
 
 import numpy
 import pytest
@@ -122,13 +123,19 @@ def test_an_existing_folder_is_filled_only_if_that_is_asked_for(model, photos, t
     assert (out / "kept.txt").read_text() == "mine" and (out / "more" / "c.png").exists()
 
 
-def test_all_bad_files_are_named_and_nothing_is_written(model, photos, tmp_path, capsys):
+def test_bad_files_are_a_line_each_and_the_others_are_written(model, photos, tmp_path, capsys):
     (photos / "broken.png").write_bytes((photos / "a.png").read_bytes()[:200])
     (photos / "text.jpg").write_text("no image")
-    assert call("apply", model, photos, "--out", tmp_path / "out") == 1
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert "broken.png" in line and "text.jpg" in line and "a.png" not in line
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
+    assert call("apply", model, photos, "--out", tmp_path / "out", "--json") == 1
+    output = capsys.readouterr()
+    lines = output.err.splitlines()
+    assert "broken.png" in lines[-1] and "text.jpg" in lines[-1] and "a.png" not in lines[-1] and "other 3" in lines[-1]
+    for name in ("broken.png", "text.jpg"):
+        assert [line.startswith("Error") for line in lines[:-1] if name in line] == [True]
+    records = json.loads(output.out)
+    assert [Path(record["source"]).name for record in records if "error" in record] == ["broken.png", "text.jpg"]
+    written = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*"))
+    assert written == ["a.png", "b.png", "more/c.png"]
 
 
 def test_outputs_of_one_name_are_named_together(model, photos, tmp_path, capsys):

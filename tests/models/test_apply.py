@@ -14,8 +14,9 @@ import ganzoo
 from ganzoo import ImageSpec, Part
 from ganzoo.errors import UsageError
 from ganzoo.files.pictures import to_pillow, to_uint8
-from ganzoo.models.apply import padded, with_channels
+from ganzoo.models.apply import padded
 from ganzoo.models.geometry import FARTHEST
+from ganzoo.models.rasters import with_channels
 from ganzoo.registry.registry import registry
 from ganzoo.variant import Field, SampleSpec
 

@@ -42,8 +42,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LISTED = 30  # classes in a message
-MEMORY = 2**30  # bytes of activations at once, as estimated: larger images are cut into tiles unless that is refused
+MEMORY = (
+    3 * 2**29
+)  # bytes of activations at once, as estimated: larger images are cut into tiles unless that is refused
 SMALL = 256**2  # pixels of a source that is never cut
+NARROW = 16  # pixels: narrower sources are extended to so many, since layers that reflect edges take no single pixel
 Canvas = Levels | Floats
 
 
@@ -247,7 +250,7 @@ class Application:
                 log.warning("the image is large, and this generator cannot work on tiles: memory grows with the image")
                 return 0
         fitting = math.isqrt(self._pixels_at_once()) - 2 * self._overlap
-        tile = max(fitting // multiple * multiple, _rounded_up(max(self._overlap, LEAST), multiple))
+        tile = max(fitting // multiple * multiple, _rounded_up(max(2 * self._overlap, LEAST), multiple))
         log.info(
             f"large images are cut into tiles of {tile} pixels, with {self._overlap} around each: "
             "--tile and --overlap choose others, and a tile that is larger than the image takes it whole"
@@ -269,7 +272,7 @@ class Application:
         tile, overlap = self._tiling((source.shape[2], source.shape[3]))
         if self.masked:
             source = with_mask(source)
-        source = padded(source, self.geometry.multiple)
+        source = padded(source, self.geometry.multiple, least=NARROW)
         labels = self.model.labels(len(source), self.label)
         self._warm_up(source, latent, labels)
         height, width = source.shape[2:]
@@ -351,11 +354,14 @@ def _rounded_up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
-def padded(images: Tensor, multiple: int) -> Tensor:
-    """Extends images (N, C, H, W) below and to the right until the sides are multiples, by reflection at the edges."""
+def padded(images: Tensor, multiple: int, least: int = 1) -> Tensor:
+    """Extends images (N, C, H, W) below and to the right, by reflection at the edges.
+
+    Sides become multiples, of at least `least` pixels.
+    """
     for axis in (2, 3):
         side = images.shape[axis]
-        if (wanted := _rounded_up(side, multiple)) != side:
+        if (wanted := _rounded_up(max(side, least), multiple)) != side:
             place = torch.arange(wanted) % max(1, 2 * side - 2)
             images = images.index_select(axis, torch.minimum(place, (2 * side - 2 - place).abs()))
     return images

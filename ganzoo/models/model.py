@@ -133,24 +133,43 @@ class Model:
         *,
         batch_size: int = 8,
         tile: int | None = None,
+        overlap: int | None = None,
+        scale: float | None = None,
         seed: int = 0,
         label: int | str | None = None,
-        keep_alpha: bool = False,
+        keep_alpha: bool | None = None,
+        precision: str = "fp32",
     ) -> Images:
         """Makes images of source images of any size: a Pillow image, a list of them, or a tensor (N, C, H, W).
 
         The same kind comes back; tensors are float in [-1, 1]. Images become grey, RGB or RGBA as the generator takes
         them. Transparent ones are put on white, as in training, and come back opaque, or with `keep_alpha` with the
-        transparency of their source; a generator with four channels gets it and makes its own. Sides are extended by
-        reflection to the multiple that the generator needs, and cut off after. `tile` works on squares of that many
-        pixels and their surroundings, for less memory and the same images; UsageError if a pixel depends on all others,
-        as with instance norm or attention. The i-th image gets the i-th latent of `seed`, if the generator takes one,
-        and the class `label`, a name or position, which a conditional generator needs. UsageError for a generator
-        without a source.
+        transparency of their source; a generator with four channels gets it and makes its own. Super-resolution
+        networks keep it by default and enlarge it apart, and grey images stay grey. `scale` is the size of outputs in
+        sizes of their sources, by Lanczos after the network; None is the network's.
+
+        Sides are extended by reflection to the multiple that the generator needs, and cut off after. `tile` works on
+        squares of that many pixels and `overlap` pixels around them, for less memory and the same images; None chooses
+        both so that large images take about 1.5 GiB. UsageError if `tile` is given and a pixel depends on all others,
+        as with instance norm or attention. "bf16" as `precision` runs the network under bfloat16 autocast.
+
+        The i-th image gets the i-th latent of `seed`, if the generator takes one, and the class `label`, a name or
+        position, which a conditional generator needs. UsageError for a generator without a source, or an output that
+        does not fit into memory.
         """
         from ganzoo.models.apply import Application
 
-        application = Application(self, batch_size=batch_size, tile=tile, seed=seed, label=label, keep_alpha=keep_alpha)
+        application = Application(
+            self,
+            batch_size=batch_size,
+            tile=tile,
+            overlap=overlap,
+            scale=scale,
+            seed=seed,
+            label=label,
+            keep_alpha=keep_alpha,
+            precision=precision,
+        )
         return application(images)
 
     def sample_pil(

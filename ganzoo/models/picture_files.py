@@ -56,8 +56,8 @@ def save_frames(
     kind = FORMATS[path.suffix.lower()]
     if kind == "GIF":
         frames = map(_with_hard_alpha, frames)
-    first = next(frames)
-    options: dict[str, Any] = {"save_all": True, "append_images": frames, "duration": list(durations), "loop": loop}
+    first, *others = frames  # Pillow goes through them several times
+    options: dict[str, Any] = {"save_all": True, "append_images": others, "duration": list(durations), "loop": loop}
     if kind == "GIF" and loop == 1:  # files that are played once do not say so
         del options["loop"]
     if kind == "GIF" and transparent:

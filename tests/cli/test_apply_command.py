@@ -1,17 +1,24 @@
 """`ganzoo apply` on files: names, kinds, sizes, and that a refusal writes nothing."""
 
+import errno
+import io
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
 import pytest
 import small
-from PIL import Image
+from PIL import Image, ImageCms
 from translators import NAME, installed_plugin, sources, spec, translator
 
 import ganzoo
 from ganzoo.cli import main
+from ganzoo.data.single_files import ImageFile, decode_image
+from ganzoo.files import atomic, deep_png
 from ganzoo.files.pictures import to_pillow, to_uint8
+from ganzoo.models.apply import Application
 
 
 def call(*words) -> int:
@@ -28,7 +35,20 @@ def picture(height: int, width: int, mode: str = "RGB", seed: int = 0) -> Image.
 
 def pixels(path) -> numpy.ndarray:
     with Image.open(path) as image:
-        return numpy.asarray(image).astype(int)
+        return pixels_of(image)
+
+
+def pixels_of(image) -> numpy.ndarray:
+    return numpy.asarray(image).astype(int)
+
+
+def encoded(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+SMALLEST = encoded(Image.new("RGB", (2, 2), "red"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -203,3 +223,281 @@ def test_a_run_is_trained_applied_scored_and_trained_on(photos, tmp_path, monkey
     first, then = small.newest(tmp_path / "run")["generator"], small.newest(tmp_path / "more")["generator"]
     changed = [name for name in first if name.endswith("weight") and not small.same(first[name], then[name])]
     assert "layers.0.weight" not in changed and "last.weight" in changed
+
+
+# -- upscaling --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory):
+    """A small network that says that it enlarges images twice."""
+    folder = tmp_path_factory.mktemp("models") / "larger"
+    made = translator(spec(scale=2), halvings=0)
+    made.config = replace(made.config, task="super-resolution")
+    made.save(folder)
+    return folder
+
+
+def profile() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize("scale, size", [("3", (60, 48)), ("1", (20, 16)), ("0.5", (10, 8)), ("2", (40, 32))])
+def test_the_scale_is_chosen(larger, photos, tmp_path, scale, size):
+    assert call("apply", larger, photos / "a.png", "--out", tmp_path / "one.png", "--scale", scale) == 0
+    with Image.open(tmp_path / "one.png") as written:
+        assert written.size == size
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "LAB", "YCbCr"])
+def test_images_of_every_mode_are_enlarged(larger, tmp_path, mode):
+    image = picture(16, 18)
+    image = Image.fromarray(numpy.arange(288, dtype=numpy.uint16).reshape(16, 18) * 227) if mode == "I;16" else image
+    if mode == "LAB":
+        lab = ImageCms.createProfile("LAB")
+        image = ImageCms.profileToProfile(image, ImageCms.createProfile("sRGB"), lab, outputMode="LAB")
+    given = image if image.mode == mode else image.convert(mode)
+    name = "in.tif" if mode in ("CMYK", "LAB", "YCbCr") else "in.png"
+    given.save(tmp_path / name)
+    assert call("apply", larger, tmp_path / name, "--out", tmp_path / "out.png") == 0
+    with Image.open(tmp_path / "out.png") as written:
+        expected = {"1": "L", "L": "L", "LA": "LA", "RGBA": "RGBA", "I;16": "I;16"}.get(mode, "RGB")
+        assert (written.mode, written.size) == (expected, (36, 32))
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+def test_sixteen_bits_come_out(larger, tmp_path, bands):
+    deep = numpy.random.default_rng(bands).integers(0, 65536, (16, 18, bands), numpy.uint16)
+    (tmp_path / "in.png").write_bytes(deep_png.encode(deep, icc_profile=profile()))
+    assert call("apply", larger, tmp_path / "in.png", "--out", tmp_path / "out.png") == 0
+    data = (tmp_path / "out.png").read_bytes()
+    assert deep_png.is_deep(data)
+    found = deep_png.decode(data)
+    assert found.shape == (32, 36, bands) and len(numpy.unique(found & 255)) > 200
+    with Image.open(tmp_path / "out.png") as written:
+        assert ("icc_profile" in written.info) == (bands >= 3)  # a grey image has no RGB profile
+    assert call("apply", larger, tmp_path / "in.png", "--out", tmp_path / "out.webp") == 0
+    with Image.open(tmp_path / "out.webp") as written:
+        assert written.size == (36, 32)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_rotation_of_sixteen_bits_is_that_of_eight(tmp_path, turn):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    shallow = numpy.random.default_rng(0).integers(0, 256, (5, 7, 3), numpy.uint8)
+    Image.fromarray(shallow).save(tmp_path / "8.png", exif=exif)
+    (tmp_path / "16.png").write_bytes(deep_png.encode(shallow.astype(numpy.uint16) * 257, exif=exif.tobytes()))
+    eight, sixteen = (decode_image(ImageFile(tmp_path / name, name)) for name in ("8.png", "16.png"))
+    assert (numpy.asarray(eight.pixels).astype(int) * 257 == sixteen.pixels).all()
+    assert eight.exif is None and sixteen.exif is None
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_profile_and_exif_are_kept_without_rotation_and_sizes(larger, tmp_path, suffix):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x0100] = 6, "Maker", 20
+    exif.get_ifd(0x8769)[0xA002] = 20
+    exif.get_ifd(0x8769)[0x829A] = 0.01
+    upright = picture(16, 20)
+    turned = upright.transpose(Image.Transpose.ROTATE_90)
+    turned.save(tmp_path / "in.jpg", exif=exif, icc_profile=profile(), quality=100, subsampling=0)
+    assert call("apply", larger, tmp_path / "in.jpg", "--out", tmp_path / f"out{suffix}") == 0
+    with Image.open(tmp_path / f"out{suffix}") as written:
+        assert written.size == (40, 32) and written.info["icc_profile"] == profile()
+        kept = written.getexif()
+        assert kept[0x010F] == "Maker" and 0x0112 not in kept and 0x0100 not in kept
+        assert 0xA002 not in kept.get_ifd(0x8769) and 0x829A in kept.get_ifd(0x8769)
+
+
+def frames_of(path) -> tuple[list[numpy.ndarray], list[int], int | None]:
+    with Image.open(path) as image:
+        shown, times = [], []
+        for number in range(image.n_frames):
+            image.seek(number)
+            image.load()
+            shown.append(numpy.asarray(image.convert("RGBA")).astype(int))
+            times.append(image.info["duration"])
+        return shown, times, image.info.get("loop")
+
+
+@pytest.mark.parametrize("loop", [0, 1, 3])
+@pytest.mark.parametrize("transparent", [False, True], ids=["opaque", "transparent"])
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_animations_are_enlarged_frame_by_frame(larger, tmp_path, suffix, transparent, loop):
+    flat = [Image.new("RGBA", (20, 16), colour) for colour in ("red", "green", "blue", "white")]
+    for number, frame in enumerate(flat):
+        frame.paste((0, 0, 0, 0) if transparent else "black", (number * 4, 4, number * 4 + 8, 12))
+    options = {"loop": loop} if not (suffix == ".gif" and loop == 1) else {}
+    times = [50, 120, 70, 200]
+    source = tmp_path / "photos" / f"in{suffix}"
+    source.parent.mkdir()
+    lossless = {"lossless": True} if suffix == ".webp" else {"disposal": 2} if suffix == ".gif" else {}
+    flat[0].save(source, save_all=True, append_images=flat[1:], duration=times, **options, **lossless)
+    assert call("apply", larger, source.parent, "--out", tmp_path / "out") == 0
+    given, _, _ = frames_of(source)
+    shown, found, plays = frames_of(tmp_path / "out" / f"in{suffix}")
+    assert found == times and (plays or 0) == (loop if options else 0)
+    assert [frame.shape for frame in shown] == [(32, 40, 4)] * 4
+    alone = ganzoo.load(larger)
+    for frame, before in zip(shown, given, strict=True):
+        expected = numpy.asarray(alone.apply(Image.fromarray(before.astype(numpy.uint8)))).astype(int)
+        seen = (expected[..., 3] > 127) & (frame[..., 3] > 127)
+        assert ((expected[..., 3] > 127) == (frame[..., 3] > 127)).mean() > 0.97
+        light = abs((frame - expected)[..., :3] @ [0.299, 0.587, 0.114])
+        assert light[seen].mean() < (1 if suffix == ".png" else 14)  # others have 256 colours, or lose some
+    assert all((frame[..., 3] < 128).any() == transparent for frame in shown)
+
+
+def test_an_animation_becomes_another_kind_and_no_still_picture(larger, tmp_path, capsys):
+    frames = [picture(16, 20, seed=number) for number in range(3)]
+    frames[0].save(tmp_path / "in.gif", save_all=True, append_images=frames[1:], duration=40)
+    assert call("apply", larger, tmp_path / "in.gif", "--out", tmp_path / "out.webp") == 0
+    assert frames_of(tmp_path / "out.webp")[1:] == ([40, 40, 40], 1)
+    assert call("apply", larger, tmp_path / "in.gif", "--out", tmp_path / "out.jpg") == 2
+    assert ".webp" in capsys.readouterr().err.splitlines()[-1]
+    frames[0].save(tmp_path / "in.png")
+    assert call("apply", larger, tmp_path / "in.png", "--out", tmp_path / "still.gif") == 2
+    assert call("apply", larger, tmp_path / "in.gif", "--out", tmp_path / "both.gif", "--side-by-side") == 0
+    assert [frame.shape for frame in frames_of(tmp_path / "both.gif")[0]] == [(32, 80, 4)] * 3
+
+
+def test_pages_of_a_tiff_are_not_lost_silently(larger, tmp_path, capsys):
+    pages = [picture(16, 20, seed=number) for number in range(2)]
+    pages[0].save(tmp_path / "in.tif", save_all=True, append_images=pages[1:])
+    assert call("apply", larger, tmp_path / "in.tif", "--out", tmp_path / "out.png") == 0
+    assert "2 pages" in capsys.readouterr().err
+
+
+def test_transparency_is_no_jpeg_but_may_be_put_on_white(larger, tmp_path, capsys):
+    picture(16, 20, "RGBA").save(tmp_path / "in.png")
+    assert call("apply", larger, tmp_path / "in.png", "--out", tmp_path / "out.jpg") == 2
+    assert "--no-alpha" in capsys.readouterr().err.splitlines()[-1]
+    assert call("apply", larger, tmp_path / "in.png", "--out", tmp_path / "out.jpg", "--no-alpha") == 0
+
+
+def test_a_format_with_a_limit_says_so(larger, tmp_path, capsys):
+    Image.new("RGB", (9000, 2)).save(tmp_path / "in.png")
+    assert call("apply", larger, tmp_path / "in.png", "--out", tmp_path / "out.webp") == 2
+    assert "18000 x 4" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out.webp").exists()
+
+
+def test_an_interrupted_run_keeps_its_files_and_goes_on(larger, photos, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    whole = Application.outputs
+    seen = []
+
+    def stopping(self, sources, latent):
+        seen.append(len(sources))
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return whole(self, sources, latent)
+
+    monkeypatch.setattr(Application, "outputs", stopping)
+    assert call("apply", larger, photos, "--out", out, "--batch-size", 1) == 130
+    assert "2 of 3 images are written: --skip-existing" in capsys.readouterr().err
+    first = {path.name: path.read_bytes() for path in out.rglob("*.png")}
+    assert set(first) == {"a.png", "b.png"}
+    assert call("apply", larger, photos, "--out", out) == 2
+    monkeypatch.setattr(Application, "outputs", whole)
+    capsys.readouterr()
+    assert call("apply", larger, photos, "--out", out, "--skip-existing", "--json") == 0
+    assert [record.get("skipped", False) for record in json.loads(capsys.readouterr().out)] == [True, True, False]
+    assert (out / "more" / "c.png").exists() and (out / "a.png").read_bytes() == first["a.png"]
+
+
+def test_a_full_disk_is_a_line_and_finished_files_stay(larger, photos, tmp_path, monkeypatch, capsys):
+    write, count = atomic.write_file, []
+
+    def full(path, data):
+        count.append(path)
+        if len(count) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(atomic, "write_file", full)
+    assert call("apply", larger, photos, "--out", tmp_path / "out") == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert "No space left" in lines[-1] and any("1 of 3 images are written" in line for line in lines)
+    assert [path.name for path in (tmp_path / "out").rglob("*.*")] == ["a.png"]
+
+
+def test_a_folder_that_cannot_be_written_is_a_line_before_the_work(larger, photos, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("no folder")
+    assert call("apply", larger, photos, "--out", tmp_path / "file" / "out") == 2
+    assert "file is in the way" in capsys.readouterr().err.splitlines()[-1]
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)  # click asks for reading
+    assert call("apply", larger, photos, "--out", tmp_path / "out") == 1
+    assert "permission denied" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_broken_file_among_many(larger, tmp_path, capsys):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(300):
+        (folder / f"{number:05}.png").write_bytes(
+            b"no image" if number == 77 else b"\x89PNG\r\n\x1a\n" if number == 99 else SMALLEST
+        )
+    assert call("apply", larger, folder, "--out", tmp_path / "out", "--batch-size", 16, "--scale", 1) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("Error")] == lines and len(lines) == 3
+    assert "00077.png" in lines[0] and "00099.png" in lines[1] and "298" in lines[2]
+    assert len(list((tmp_path / "out").iterdir())) == 298
+
+
+def test_damaged_single_files_are_a_line(larger, tmp_path, capsys):
+    picture(64, 64).save(tmp_path / "in.jpg")
+    (tmp_path / "in.jpg").write_bytes((tmp_path / "in.jpg").read_bytes()[:900])
+    frames = [picture(16, 20, seed=number) for number in range(3)]
+    frames[0].save(tmp_path / "in.gif", save_all=True, append_images=frames[1:], duration=40)
+    (tmp_path / "in.gif").write_bytes((tmp_path / "in.gif").read_bytes()[:1500])
+    (tmp_path / "deep.png").write_bytes(deep_png.encode(numpy.full((99, 99, 3), 777, numpy.uint16))[:120])
+    (tmp_path / "text.png").write_text("no image")
+    for name in ("in.jpg", "in.gif", "deep.png", "text.png"):
+        assert call("apply", larger, tmp_path / name, "--out", tmp_path / "out.png") == 1
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1 and name in lines[0] and "Traceback" not in lines[0]
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_extreme_sizes_and_precision(larger, tmp_path):
+    for width, height in ((1, 1), (3, 20_000)):
+        picture(height, width).save(tmp_path / "in.png")
+        words = ("apply", larger, tmp_path / "in.png", "--out", tmp_path / "out.png", "--force")
+        assert call(*words, "--precision", "bf16", "--threads", 1) == 0
+        with Image.open(tmp_path / "out.png") as written:
+            assert written.size == (2 * width, 2 * height)
+
+
+def test_denoising_mixes_two_models(larger, photos, tmp_path, capsys):
+    other = translator(spec(scale=2), halvings=0, seed=1)
+    other.save(tmp_path / "other")
+    words = ("apply", larger, photos / "a.png", "--force", "--out", tmp_path / "one.png")
+    found = {}
+    for denoise in (0, 0.25, 1):
+        assert call(*words, "--with", tmp_path / "other", "--denoise", denoise) == 0
+        found[denoise] = pixels(tmp_path / "one.png")
+    assert call(*words) == 0
+    assert (found[1] == pixels(tmp_path / "one.png")).all()
+    with Image.open(photos / "a.png") as image:
+        assert (found[0] == pixels_of(other.apply(image))).all()
+        mixed = ganzoo.mix(ganzoo.load(larger), other, 0.75)
+        assert abs(found[0.25] - pixels_of(mixed.apply(image))).max() <= 1
+    assert abs(found[0.25] - found[1]).max() > 3
+    assert call(*words, "--denoise", 0.5) == 2
+    assert "--with" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_nothing_but_the_path_is_printed_without_a_terminal(larger, photos, tmp_path, capsys):
+    assert call("apply", larger, photos, "--out", tmp_path / "out") == 0
+    assert capsys.readouterr() == ("", f"{tmp_path / 'out'}\n")
+
+
+def test_a_terminal_shows_images_and_tiles(larger, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    (photos / "bad.png").write_text("no image")
+    assert call("apply", larger, photos, "--out", tmp_path / "out", "--tile", 8) == 1
+    shown = capsys.readouterr().err
+    assert "4/4 images" in shown and "tile 2 of 6" in shown and "bad.png" in shown

@@ -1,5 +1,6 @@
 """Generators applied to source images: kinds, sizes, channels, tiles, and what is refused."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy
@@ -14,9 +15,9 @@ import ganzoo
 from ganzoo import ImageSpec, Part
 from ganzoo.errors import UsageError
 from ganzoo.files.pictures import to_pillow, to_uint8
-from ganzoo.models.apply import padded
+from ganzoo.models.apply import Application, padded
 from ganzoo.models.geometry import FARTHEST
-from ganzoo.models.rasters import with_channels
+from ganzoo.models.rasters import extended, with_channels
 from ganzoo.registry.registry import registry
 from ganzoo.variant import Field, SampleSpec
 
@@ -363,3 +364,177 @@ def test_other_sources_than_one_image_are_refused(image):
     model = SimpleNamespace(image=image)
     with pytest.raises(UsageError, match="Model.generate"):
         ganzoo.models.geometry.Geometry(translator().generator, model.image, "tiny")
+
+
+# -- super-resolution -------------------------------------------------------------------------------------------------
+
+
+def upscaler(scale: int = 2, channels: int = 3, **options):
+    """A small network that says that it enlarges images."""
+    model = translator(spec(scale=scale, source=channels, output=channels), **options)
+    model.config = replace(model.config, task="super-resolution")
+    return model
+
+
+@pytest.mark.parametrize("scale, size", [(2, (32, 40)), (3, (48, 60)), (1, (16, 20)), (0.5, (8, 10)), (0.01, (1, 1))])
+def test_other_scales_are_lanczos_after_the_network(scale, size):
+    model, given = upscaler(), picture(16, 20)
+    found = model.apply(given, scale=scale)
+    whole = model.apply(given)
+    assert whole.size == (40, 32) and found.size == size[::-1]
+    assert (pixels(found) == pixels(whole.resize(size[::-1], Image.Resampling.LANCZOS))).all()
+    tensor = model.apply(sources(2, 16, 20), scale=scale)
+    assert tensor.shape == (2, 3, *size) and tensor.abs().max() <= 1
+
+
+@pytest.mark.parametrize(
+    "options", [{"scale": 0}, {"scale": -1.0}, {"scale": numpy.inf}, {"overlap": -1}, {"precision": "int8"}]
+)
+def test_other_options_out_of_range_are_refused(options):
+    with pytest.raises(UsageError, match=next(iter(options))):
+        upscaler().apply(sources(1, 16, 16), **options)
+
+
+def test_super_resolution_keeps_grey_grey_and_transparency_apart():
+    model, clear = upscaler(), picture(16, 18, "RGBA")
+    assert model.apply(picture(16, 18, "L")).mode == "L"
+    found = model.apply(clear)
+    assert (found.mode, found.size) == ("RGBA", (36, 32))
+    assert model.apply(clear, keep_alpha=False).mode == "RGB"
+    assert model.apply(picture(16, 18, "LA")).mode == "LA"
+    alone = model.apply(clear.getchannel("A"))  # a grey image
+    assert abs(pixels(found.getchannel("A")) - pixels(alone)).max() <= 1
+    opaque = clear.copy()
+    opaque.putalpha(255)
+    assert model.apply(opaque).getchannel("A").getextrema() == (255, 255)
+    assert (pixels(model.apply(opaque).convert("RGB")) == pixels(model.apply(opaque.convert("RGB")))).all()
+    assert model.apply(sources(1, 16, 16, 4)).shape == (1, 4, 32, 32)
+
+
+def test_invisible_pixels_have_the_colours_of_those_around_them():
+    colours, alpha = sources(1, 13, 17), torch.ones(1, 1, 13, 17)
+    alpha[:, :, 3:9, 2:15] = -1
+    hidden = alpha.expand_as(colours) < 0
+    changed = torch.where(hidden, torch.full_like(colours, 0.9), colours)
+    found = extended(colours, alpha)
+    assert torch.equal(found, extended(changed, alpha))
+    assert torch.equal(found[~hidden], colours[~hidden])
+    assert found[hidden].abs().max() < 0.9
+    assert torch.equal(extended(colours, torch.full_like(alpha, -1)), torch.ones_like(colours))
+    grey = torch.full_like(colours, 0.25)
+    assert torch.allclose(extended(grey, alpha), grey, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels, bands", [(1, 1), (3, 3), (3, 4), (3, 2)])
+def test_sixteen_bits_stay_sixteen_bits(channels, bands):
+    model = upscaler(channels=channels)
+    deep = numpy.random.default_rng(0).integers(0, 65536, (16, 18, bands), numpy.uint16)
+    (found,) = Application(model).outputs([deep], model.latent(1))
+    assert found.dtype == numpy.uint16 and found.shape == (32, 36, bands)
+    assert len(numpy.unique(found[:, :, 0])) > 300 and len(numpy.unique(found & 255)) > 200
+    if bands == channels:
+        given = torch.tensor(deep.astype(numpy.float32)).permute(2, 0, 1)[None] / 32767.5 - 1
+        expected = (model.apply(given)[0].permute(1, 2, 0).numpy() + 1) * 32767.5
+        assert abs(found - expected).max() <= 1.5
+    (smaller,) = Application(model, scale=0.5).outputs([deep], model.latent(1))
+    assert smaller.dtype == numpy.uint16 and smaller.shape == (8, 9, bands)
+
+
+def test_large_images_are_cut_into_tiles_without_being_asked(monkeypatch, caplog):
+    model, given = upscaler(), picture(90, 120)
+    whole = model.apply(given)
+    monkeypatch.setattr("ganzoo.models.apply.SMALL", 1)
+    monkeypatch.setattr("ganzoo.models.apply.LEAST", 8)
+    monkeypatch.setattr("ganzoo.models.apply.MEMORY", 40**2 * model.geometry.bytes_per_pixel)
+    seen = []
+    with caplog.at_level("INFO", "ganzoo"):
+        tiled = Application(model, on_tile=lambda number, count: seen.append((number, count)))(given)
+    assert abs(pixels(whole) - pixels(tiled)).max() <= 1
+    assert len(seen) == seen[-1][0] == seen[-1][1] > 4
+    assert "tiles of 32 pixels, with 4 around" in caplog.text
+    coupled = upscaler(coupling="instance")
+    caplog.clear()
+    assert coupled.apply(given).size == (240, 180)
+    assert "cannot work on tiles" in caplog.text
+
+
+def test_the_overlap_can_be_chosen():
+    model, given = upscaler(), picture(64, 64)
+    whole = pixels(model.apply(given))
+    none, enough = (pixels(model.apply(given, tile=32, overlap=overlap)) for overlap in (0, 4))
+    assert abs(whole - enough).max() <= 1
+    differs = (abs(whole - none) > 1).any(2)
+    assert differs[:, 60:68].any() and not differs[8:52, 8:52].any()
+
+
+def test_a_generator_may_state_its_reach():
+    model = upscaler()
+    model.generator.reach = 11
+    assert model.geometry.overlap == model.geometry.felt == 12
+
+
+class Residual(ganzoo.networks.Generator):
+    """Many residual blocks, each of which adds little."""
+
+    latent_dim = 0
+
+    def __init__(self, blocks: int = 50, share: float = 0.05):
+        super().__init__()
+        self.share = share
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(3, 3, 3, 1, 1), nn.Tanh(), nn.Conv2d(3, 3, 3, 1, 1)) for _ in range(blocks)
+        )
+
+    def forward(self, latent, label=None, *, source):
+        for block in self.blocks:
+            source = source + self.share * block(source)
+        return source
+
+
+def test_what_a_deep_network_feels_is_nearer_than_what_it_reaches():
+    torch.manual_seed(0)
+    model = tiny.model_of(Residual(), spec(16))
+    assert model.geometry.overlap == 100
+    assert 0 < model.geometry.felt < 60
+    given = picture(150, 150)
+    whole, tiled = model.apply(given), model.apply(given, tile=64)
+    assert abs(pixels(whole) - pixels(tiled)).max() <= 1
+
+
+def test_bfloat16_is_near_float32():
+    model, given = upscaler(), sources(1, 40, 40)
+    difference = (model.apply(given) - model.apply(given, precision="bf16")).abs()
+    assert 0 < difference.max() < 0.1
+
+
+class Counting(ganzoo.networks.Generator):
+    """A convolution that notes the sizes of its sources."""
+
+    latent_dim = 0
+    sizes: list = []
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 3, 1, 1)
+
+    def forward(self, latent, label=None, *, source):
+        self.sizes.append(tuple(source.shape[2:]))
+        return self.layer(source)
+
+
+def test_a_large_image_goes_through_the_network_once():
+    Counting.sizes.clear()
+    model = tiny.model_of(Counting(), spec(16))
+    model.apply(sources(1, 70, 80))
+    assert Counting.sizes.count((70, 80)) == 1
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (3, 20_000), (20_000, 1)])
+def test_extreme_sizes(height, width):
+    assert upscaler(halvings=0).apply(picture(height, width)).size == (2 * width, 2 * height)
+
+
+def test_an_output_that_does_not_fit_into_memory_is_refused_before(monkeypatch):
+    monkeypatch.setattr("ganzoo.models.apply.available_bytes", lambda: 10_000)
+    with pytest.raises(UsageError, match="--scale"):
+        upscaler().apply(picture(64, 64), scale=4)

@@ -76,6 +76,7 @@ class RRDBNet(Upscaler):
             raise ValueError(f"it enlarges 1, 2, 3, 4 or 8 times, not {self.scale} times (--set source.factor=4)")
         self.folded = 4 // self.scale if unshuffle and self.scale in (1, 2) else 1
         self.multiple = self.folded
+        self.reach = self.folded * (15 * blocks + 4)  # 3 × 5 convolutions a block, and less than 4 pixels of the others
         if image.inputs["source"].shape[1] % self.folded or image.inputs["source"].shape[2] % self.folded:
             raise ValueError(f"with a scale of {self.scale}, the source's sides must be multiples of {self.folded}")
         self.steps = [3] if self.scale == 3 else [2] * ((self.scale * self.folded).bit_length() - 1)

@@ -13,6 +13,7 @@ from ganzoo.cli.types import DataName
 from ganzoo.errors import UsageError
 
 if TYPE_CHECKING:
+    from ganzoo.metrics.paired import ComparedPart
     from ganzoo.registry.registry import Registry
 
 SIGNS = {-1: "lower is better", 1: "higher is better"}
@@ -45,6 +46,19 @@ SIGNS = {-1: "lower is better", 1: "higher is better"}
     callback=lambda context, parameter, value: int(value) if value else None,
     help="Compare in grey (1), colour (3) or with transparency (4, pairs only). [default: as the images are, on white]",
 )
+@click.option(
+    "--luma",
+    is_flag=True,
+    help="Compare pairs by their Y channel alone (BT.601, as papers of super-resolution do).",
+)
+@click.option(
+    "--border",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Leave out N pixels at each edge of pairs; papers of super-resolution take their scale. [default: 0]",
+)
+@click.option("--device", help="With --model: where it runs: cpu, cuda, mps or auto. [default: cpu]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of metrics that draw subsets.")
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder with the files of registered data sets.")
 @click.option(
@@ -69,10 +83,11 @@ def score(
     \b
     ganzoo score drawn/ truth/ --paired
     ganzoo score drawn/ truth/ --paired --metric ssim --json
+    ganzoo score large/ truth/ --paired --luma --border 4
     ganzoo score samples/ fashion-mnist-test
     ganzoo score horses-made/ horses/ --image-size 128 --metric kid
     ganzoo score photos:test --model ./runs/colour
-    ganzoo score truth/ --source lines/ --model ./runs/edges
+    ganzoo score truth/ --source lines/ --model ./runs/edges --device cuda
     """
     from ganzoo.cli.common import loaded_registry, show_messages
 
@@ -86,6 +101,7 @@ def score(
         return
     if any(sides.values()):
         raise UsageError("--source, --pairs and --direction say where the sources of a --model are: add it.")
+    _refuse(options, "it is for --model", "device")
     if reference is None:
         raise UsageError("Give two sides, IMAGES and REFERENCE, or the truth and --model.")
     if paired:
@@ -93,6 +109,8 @@ def score(
         return
     if options["channels"] == 4:
         raise UsageError("--channels 4 compares pairs: add --paired, or leave it out.")
+    _refuse(options, "pairs are compared so: add --paired, or leave it out", "luma", "border")
+    options = {name: value for name, value in options.items() if name not in ("luma", "border", "device")}
     from ganzoo.metrics.image_sets import score_sets
 
     root = options.pop("data_root")
@@ -111,16 +129,24 @@ def _refuse(options: dict[str, Any], why: str, *names: str) -> None:
         raise UsageError(f"{', '.join(given)}: {why}.")
 
 
+def _part(options: dict[str, Any]) -> ComparedPart:
+    from ganzoo.metrics.paired import ComparedPart
+
+    return ComparedPart(luma=options["luma"], border=options["border"])
+
+
 def _print_model(
     source: str, truth: str, registry: Registry, as_json: bool, sides: dict[str, Any], options: dict[str, Any]
 ) -> None:
     _refuse(options, "a model has its own size and channels", "extractor", "size", "channels")
+    from ganzoo.engine.device import choose_device
     from ganzoo.metrics.directions import direction
     from ganzoo.metrics.translations import score_model
     from ganzoo.models.load import load
 
-    own = {"metrics": options["metrics"], "seed": options["seed"], "root": options["data_root"]}
-    found = score_model(load(source), truth, registry, **sides, **own)
+    own = {"metrics": options["metrics"], "seed": options["seed"], "root": options["data_root"], "part": _part(options)}
+    loaded = load(source, device=choose_device(options["device"] or "cpu"))
+    found = score_model(loaded, truth, registry, **sides, **own)
     model, baseline = found.model.means, found.source.means
     if as_json:
         plain = {"pairs": len(found.model.names), "metrics": _strict(model), "source": _strict(baseline)}
@@ -137,7 +163,7 @@ def _print_pairs(images: str, reference: str, as_json: bool, options: dict[str, 
     _refuse(options, "only for distributions; pairs are compared at their own size", "extractor", "size", "data_root")
     from ganzoo.metrics.image_sets import score_pairs
 
-    found = score_pairs(Path(images), Path(reference), options["metrics"], options["channels"])
+    found = score_pairs(Path(images), Path(reference), options["metrics"], options["channels"], _part(options))
     if as_json:
         rows = [
             {"name": name, **_strict({metric: values[number] for metric, values in found.values.items()})}

@@ -22,7 +22,7 @@ from ganzoo.data.single_files import ImageFile, Pair, checked_sizes, find_images
 from ganzoo.errors import DataError, UsageError, did_you_mean
 from ganzoo.files.text import quoted
 from ganzoo.metrics.features import Extractor, extract_features, load_extractor, needs_classes, needs_of, real_batches
-from ganzoo.metrics.paired import PAIRED
+from ganzoo.metrics.paired import PAIRED, WHOLE, ComparedPart
 from ganzoo.metrics.score import REAL_BATCH, measure, reference_features
 from ganzoo.registry.registry import Registry
 
@@ -45,13 +45,19 @@ class PairScores:
         return {metric: sum(values) / len(values) for metric, values in self.values.items()}
 
 
-def score_pairs(images: Path, truth: Path, metrics: Sequence[str] = (), channels: int | None = None) -> PairScores:
+def score_pairs(
+    images: Path,
+    truth: Path,
+    metrics: Sequence[str] = (),
+    channels: int | None = None,
+    part: ComparedPart = WHOLE,
+) -> PairScores:
     """Compares the images in a folder with those of the same names in another, or one file with another.
 
     `metrics` are names of `ganzoo.metrics.paired.PAIRED`, by default all but lpips that the smallest image is large
     enough for. Images are compared in grey if all of them are, else in RGB, transparent ones on white; `channels` 1, 3
-    or 4 decides it. DataError names every file without a partner, every one that cannot be read, and every pair of
-    different sizes.
+    or 4 decides it. `part` is the part of them that is compared. DataError names every file without a partner, every
+    one that cannot be read, and every pair of different sizes.
     """
     pairs = _pairs(images.expanduser(), truth.expanduser())
     sizes = checked_sizes([file for pair in pairs for file in pair])
@@ -63,11 +69,11 @@ def score_pairs(images: Path, truth: Path, metrics: Sequence[str] = (), channels
     ]
     if differing:
         raise DataError(f"{len(differing)} pairs have two sizes (height x width): {listed(differing, '; ')}.")
-    chosen = paired_metrics(metrics, min(min(size) for size in sizes))
+    chosen = paired_metrics(metrics, min(min(size) for size in sizes), part.border)
     channels = channels or _channels(pairs)
     values: dict[str, list[float]] = {name: [] for name in chosen}
     for pair in pairs:
-        one, other = (_pixels(file, channels) for file in pair)
+        one, other = (part(_pixels(file, channels), low=0.0) for file in pair)
         for name, metric in chosen.items():
             values[name].append(float(metric(one, other, low=0.0, high=1.0)))
     return PairScores(tuple(pair[0].name for pair in pairs), {name: tuple(found) for name, found in values.items()})
@@ -82,15 +88,19 @@ def _pairs(images: Path, truth: Path) -> list[Pair]:
     return paired(first, second, (quoted(images), quoted(truth)))
 
 
-def paired_metrics(asked: Sequence[str], smallest: int) -> dict[str, Callable[..., Tensor]]:
-    """Returns the metrics by name; UsageError for an unknown one, or one that needs larger images and was asked for."""
+def paired_metrics(asked: Sequence[str], smallest: int, border: int = 0) -> dict[str, Callable[..., Tensor]]:
+    """Returns the metrics by name; UsageError for an unknown one, or one that needs larger images and was asked for.
+
+    `smallest` is the shortest side of all images, of which `border` pixels are left out at both ends.
+    """
     for name in asked:
         if name not in PAIRED:
             raise UsageError(f"No metric of pairs is called {quoted(name)}.{did_you_mean(name, PAIRED)}")
-    small = [name for name in asked or USUAL if smallest < PAIRED[name].least]
+    left = smallest - 2 * border
+    has = f"{smallest}, {max(left, 0)} without its border of {border}" if border else f"{smallest}"
+    small = [name for name in asked or USUAL if left < PAIRED[name].least]
     lines = [
-        f"{name} needs {PAIRED[name].least} pixels on each side, and the smallest image has {smallest}"
-        for name in small
+        f"{name} needs {PAIRED[name].least} pixels on each side, and the smallest image has {has}" for name in small
     ]
     if asked and small:
         raise UsageError(f"{'; '.join(lines)}.")

@@ -8,6 +8,7 @@ that an image may have.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from ganzoo.metrics.lpips import default_network
 
 WINDOW, SIGMA, K1, K2 = 11, 1.5, 0.01, 0.03  # Wang et al. 2004, section III-B
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, section III
+LUMA = (65.481, 128.553, 24.966, 16.0)  # ITU-R BT.601, studio range: of red, green, blue in [0, 1], and black; of 255
 Paired = Callable[..., Tensor]
 PAIRED: dict[str, Any] = {}  # by name, in the order of this module
 
@@ -33,6 +35,39 @@ def known_as(name: str, *, least: int = 1) -> Callable[[Paired], Any]:
         return metric
 
     return state
+
+
+@dataclass(frozen=True)
+class ComparedPart:
+    """The part of images that is compared: without `border` pixels at each edge, and with `luma` their Y channel alone.
+
+    Papers of super-resolution crop as many pixels as their scale and compare Y of BT.601 in [16, 235]; images of one
+    channel are compared as they are, as BasicSR does.
+    """
+
+    luma: bool = False
+    border: int = 0
+
+    def __call__(self, images: Tensor, *, low: float = -1.0, high: float = 1.0) -> Tensor:
+        """Returns the part of images (N, C, H, W) in [low, high]: (N, 1 or C, h, w) in the same range, float64 if luma.
+
+        UsageError if nothing is left, or for Y of images with alpha.
+        """
+        if self.border:
+            if min(images.shape[2:]) <= 2 * self.border:
+                sides = " x ".join(map(str, images.shape[2:]))
+                raise UsageError(f"Nothing of {sides} pixels is left without a border of {self.border}.")
+            images = images[:, :, self.border : -self.border, self.border : -self.border]
+        if not self.luma or images.shape[1] == 1:
+            return images
+        if images.shape[1] != 3:
+            raise UsageError(f"Y is computed of red, green and blue, and the images have {images.shape[1]} channels.")
+        weights = torch.tensor(LUMA[:3], dtype=torch.float64, device=images.device).view(1, 3, 1, 1)
+        unit = (images.double() - low) / (high - low)
+        return ((unit * weights).sum(1, keepdim=True) + LUMA[3]) / 255 * (high - low) + low
+
+
+WHOLE = ComparedPart()
 
 
 @known_as("psnr")

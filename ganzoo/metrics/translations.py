@@ -19,6 +19,7 @@ from ganzoo.files.pictures import to_uint8
 from ganzoo.files.text import quoted
 from ganzoo.metrics.features import as_images
 from ganzoo.metrics.image_sets import PairScores, paired_metrics
+from ganzoo.metrics.paired import WHOLE, ComparedPart
 from ganzoo.models.model import Model
 from ganzoo.models.rasters import with_channels
 from ganzoo.registry.registry import Registry
@@ -75,12 +76,19 @@ def data_for(
 
 
 def score_translations(
-    model: Model, data: Data, metrics: Sequence[str] = (), *, seed: int = 0, batch_size: int = BATCH
+    model: Model,
+    data: Data,
+    metrics: Sequence[str] = (),
+    *,
+    seed: int = 0,
+    batch_size: int = BATCH,
+    part: ComparedPart = WHOLE,
 ) -> TranslationScores:
     """Compares what a model makes of every source with the truth; outputs are rounded to 8 bits, as in an image file.
 
     `metrics` are names of `ganzoo.metrics.paired.PAIRED`, by default all but lpips that fit the size. A condition's
-    random numbers depend on the row alone. UsageError for data of other shapes or classes than the model's.
+    random numbers depend on the row alone. `part` is the part of images that is compared. UsageError for data of other
+    shapes or classes than the model's.
     """
     spec, name = data.spec, model.geometry.name
     for field, own in {"output": model.image.output, name: model.geometry.source}.items():
@@ -90,14 +98,14 @@ def score_translations(
             raise UsageError(f"The model's {field} has the shape {own.shape}, and that of the data is {shape}.")
     if model.image.classes and tuple(data.output.classes) != tuple(model.class_names):
         raise UsageError("The classes of the data are not those of the model, by name and in order.")
-    chosen = paired_metrics(metrics, min(model.image.output.shape[1:]))
+    chosen = paired_metrics(metrics, min(model.image.output.shape[1:]), part.border)
     values: dict[str, dict[str, list[float]]] = {side: {one: [] for one in chosen} for side in ("model", "source")}
     masked = model.config.inputs.get(name) is not None and model.geometry.source.shape[0] in (2, 4)
     for made, fields in _translated(model, data, seed, batch_size):
         truth = fields["output"].float().cpu()
         for side, images in {"model": made, "source": as_output(fields[name].float().cpu(), truth, masked)}.items():
             for one, metric in chosen.items():
-                values[side][one] += metric(images, truth).tolist()
+                values[side][one] += metric(part(images), part(truth)).tolist()
     names = tuple(map(str, range(len(next(iter(values["model"].values()))))))
     scores = {
         side: PairScores(names, {one: tuple(got) for one, got in found.items()}) for side, found in values.items()
@@ -127,7 +135,10 @@ def as_output(source: Tensor, truth: Tensor, masked: bool) -> Tensor:
 
 
 def score_model(model: Model, output: str, registry: Registry, **options: Any) -> TranslationScores:
-    """Loads the data with `data_for` and scores the model on all of it; `metrics` and `seed` are of the scores."""
-    own = {name: options.pop(name) for name in ("metrics", "seed") if name in options}
+    """Loads the data with `data_for` and scores the model on all of it.
+
+    `metrics`, `seed` and `part` are those of `score_translations`.
+    """
+    own = {name: options.pop(name) for name in ("metrics", "seed", "part") if name in options}
     with torch.no_grad():
         return score_translations(model, data_for(model, output, registry, **options), **own)

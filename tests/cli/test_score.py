@@ -11,7 +11,7 @@ from PIL import Image
 from ganzoo.cli import main
 from ganzoo.metrics.frechet import frechet_distance
 from ganzoo.metrics.image_sets import score_sets
-from ganzoo.metrics.paired import PAIRED, psnr, ssim
+from ganzoo.metrics.paired import PAIRED, ComparedPart, psnr, ssim
 from ganzoo.registry.registry import registry
 
 
@@ -99,6 +99,22 @@ def test_grey_colour_and_transparency(tmp_path, capsys):
     assert float(json.loads(capsys.readouterr().out)["metrics"]["psnr"]) < 40
 
 
+def test_luma_and_border_are_those_of_the_functions(sides, capsys):
+    words = ("score", *sides, "--paired", "--metric", "psnr", "--metric", "ssim", "--json")
+    assert call(*words, "--luma", "--border", 3) == 0
+    found = json.loads(capsys.readouterr().out)
+    part = ComparedPart(luma=True, border=3)
+    one, other = (
+        part(torch.tensor(numpy.array(Image.open(file))).permute(2, 0, 1)[None] / 127.5 - 1)
+        for file in (sides[0] / "0.png", sides[1] / "0.bmp")
+    )
+    assert one.shape == (1, 1, 18, 18)
+    assert found["images"][0]["psnr"] == pytest.approx(psnr(one, other).item(), rel=1e-5)
+    assert found["images"][0]["ssim"] == pytest.approx(ssim(one, other).item(), rel=1e-5)
+    assert call(*words) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"] != found["metrics"]
+
+
 def test_files_without_a_partner_are_named_at_once(sides, capsys):
     (sides[0] / "1.png").rename(sides[0] / "extra.png")
     (sides[1] / "2.bmp").unlink()
@@ -128,6 +144,11 @@ def test_bad_files_and_sizes_that_differ_are_named_at_once(sides, tmp_path, caps
         (("made", "truth", "--paired", "--metric", "lpips"), 2, "GANZOO_LPIPS_WEIGHTS"),
         (("made", "truth", "--paired", "--image-size", "8"), 2, "--image-size"),
         (("made", "truth/0.bmp", "--paired"), 2, "folder"),
+        (("made", "truth", "--luma"), 2, "--paired"),
+        (("made", "truth", "--border", "2"), 2, "--paired"),
+        (("made", "truth", "--paired", "--border", "7", "--metric", "ssim"), 2, "11"),
+        (("made", "truth", "--paired", "--border", "12", "--metric", "l1"), 2, "border"),
+        (("made", "truth", "--paired", "--device", "cpu"), 2, "--model"),
         (("made", "nothing", "--paired"), 2, "nothing"),
         (("made", "nothing"), 2, "nothing"),
         (("made", "truth"), 2, "6"),

@@ -12,7 +12,7 @@ from torch.nn import functional
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.metrics import directions
 from ganzoo.metrics.lpips import DIGEST, FILE, LPIPS, SCALE, SHIFT
-from ganzoo.metrics.paired import PAIRED, l1, lpips, ms_ssim, psnr, ssim
+from ganzoo.metrics.paired import PAIRED, ComparedPart, l1, lpips, ms_ssim, psnr, ssim
 
 RECORDED = golden("paired")
 CASES = ["40-1", "48-3", "176-1"]
@@ -173,6 +173,35 @@ def test_without_weights_lpips_says_what_it_needs(monkeypatch):
     monkeypatch.delenv(FILE, raising=False)
     with pytest.raises(UsageError, match=FILE):
         lpips(torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32))
+
+
+# -- the part that papers of super-resolution compare -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("low, high", [(0.0, 1.0), (-1.0, 1.0)])
+@pytest.mark.parametrize("luma", [False, True])
+@pytest.mark.parametrize("border", [0, 4])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_numbers_of_basicsr_with_its_luma_and_border(channels, border, luma, low, high):
+    recorded = golden("paired_luma")
+    part = ComparedPart(luma, border)
+    images, truth = (
+        part(recorded[f"{channels}.{name}"].double() / 255 * (high - low) + low, low=low, high=high)
+        for name in ("image", "truth")
+    )
+    expected = recorded[f"{channels}.{border}.{int(luma)}"]
+    found = [metric(images, truth, low=low, high=high).item() for metric in (psnr, ssim)]
+    assert found == pytest.approx(expected.tolist(), rel=0, abs=1e-6)
+
+
+def test_a_part_that_is_not_there_is_refused():
+    with pytest.raises(UsageError, match="border of 8"):
+        ComparedPart(border=8)(torch.zeros(1, 3, 16, 30))
+    with pytest.raises(UsageError, match="4 channels"):
+        ComparedPart(luma=True)(torch.zeros(1, 4, 16, 16))
+    white, black = (ComparedPart(luma=True)(torch.full((1, 3, 2, 2), level)) for level in (1.0, -1.0))
+    assert torch.allclose((white + 1) * 127.5, torch.full((1, 1, 2, 2), 235.0).double())
+    assert torch.allclose((black + 1) * 127.5, torch.full((1, 1, 2, 2), 16.0).double())
 
 
 def test_the_table_of_directions_names_all_of_them():

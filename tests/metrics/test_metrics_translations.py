@@ -70,6 +70,18 @@ def test_the_numbers_are_those_of_applying_and_scoring(tmp_path, capsys):
     assert "5 pairs" in out and "model" in out and "source" in out and "lower is better" in out
 
 
+def test_luma_and_border_of_a_model_are_those_of_its_files(tmp_path, capsys):
+    truth, lines = folder_of(tmp_path / "truth"), folder_of(tmp_path / "lines", seed=1)
+    translator().save(tmp_path / "model")
+    words = ("--metric", "psnr", "--luma", "--border", 2, "--json")
+    assert call("score", truth, "--source", lines, "--model", tmp_path / "model", "--device", "cpu", *words) == 0
+    found = json.loads(capsys.readouterr().out)["source"]["psnr"]
+    assert call("score", lines, truth, "--paired", *words) == 0
+    assert found == pytest.approx(json.loads(capsys.readouterr().out)["metrics"]["psnr"], rel=1e-5)
+    assert call("score", lines, truth, "--paired", *words[:2], "--json") == 0
+    assert found != pytest.approx(json.loads(capsys.readouterr().out)["metrics"]["psnr"], rel=1e-3)
+
+
 def test_pairs_side_by_side(tmp_path, capsys):
     truth, lines = folder_of(tmp_path / "truth"), folder_of(tmp_path / "lines", seed=1)
     (tmp_path / "joined").mkdir()

@@ -4,8 +4,8 @@
     python benchmarks/points.py table results                   prints the rows as Markdown
 
 `ring` has every loss and penalty on the balanced card, `hostile` a discriminator that learns ten times too slowly with
-leaky ReLUs, `grid` 25 modes and 3 x 64 ReLUs, `page` the rest of what docs/why-gans-are-hard.md shows. Each training
-also keeps a moving average of 0.99.
+leaky ReLUs, `grid` 25 modes and 3 x 64 ReLUs, `vae` no adversary, `page` the rest of what docs/why-gans-are-hard.md
+shows. Each training also keeps a moving average of 0.99.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ NOISY = (
     "training.discriminator_lr=5e-3",
     'training.optimizer_options={"betas": [0.9, 0.99]}',
 )
+SPECTRAL = ("discriminator.spectral=true", "discriminator.scale=10")
+UNROLLED = ("loss=unrolled", "loss.unroll=5")
 R3GAN = ("loss=relativistic-r1-r2", "loss.gamma=0.02")
 
 
@@ -93,6 +95,8 @@ RING = (
     penalty("gradient-penalty", "penalty", 0.1),
     Column("hinge + lecam 0.3", (*PROMPT, "regularizers.lecam.strength=0.3"), ("lecam",)),
     Column("ns, packs of 2", ("discriminator.pac=2",)),
+    Column("hinge, spectral norm x 10", (*PROMPT, *SPECTRAL)),
+    Column("unrolled 5", UNROLLED),
 )
 HOSTILE = (
     Column("non-saturating", SLOW),
@@ -102,6 +106,7 @@ HOSTILE = (
     Column("least squares", (*SLOW, "loss=least-squares")),
     Column("RSGAN", (*SLOW, "loss=rsgan")),
     Column("R3GAN 0.02", (*SLOW, *R3GAN)),
+    Column("unrolled 5", (*SLOW, *UNROLLED)),
 )
 GRID = (
     Column("non-saturating"),
@@ -112,6 +117,7 @@ GRID = (
     Column("R3GAN 0.02", R3GAN),
     Column("ns, packs of 2", ("discriminator.pac=2",)),
 )
+VAE = (Column("VAE"), Column("VAE, grid", data="grid"))
 PAGE = (  # of docs/why-gans-are-hard.md, besides those of the other tables
     Column("non-saturating, 3000 steps", steps=3000),
     Column("non-saturating, ring-tight", steps=3000, data="ring-tight"),
@@ -123,6 +129,7 @@ TABLES = {
     "hostile": Table("points", "ring", 1500, HOSTILE),
     "grid": Table("points-grid", "grid", 2000, GRID),
     "page": Table("points", "ring", 1500, PAGE),
+    "vae": Table("points-vae", "ring", 4000, VAE),
 }
 
 

@@ -20,7 +20,12 @@ def record(networks):
     D = load_named(networks.MultiscaleDiscriminator(5, 2, 3, norm, False, 2, True), "D")
     third = load_named(networks.MultiscaleDiscriminator(5, 2, 2, norm, False, 3, True), "D3")
     found = {}
+    local = {
+        "L": load_named(networks.LocalEnhancer(2, 3, 2, 2, 2, 1, 1, norm), "L"),
+        "L2": load_named(networks.LocalEnhancer(2, 3, 2, 2, 1, 2, 2, norm), "L2"),
+    }
     with torch.no_grad():
+        found |= {name: network(images(f"hd.{name}", 2, 2, 48, 32))[:, :, ::4, ::4] for name, network in local.items()}
         found["drawn"] = G(images("hd", 2, 2, 48, 40))[:, :, ::4, ::4]
         for name, network in (("D", D), ("D3", third)):
             maps = [outputs[-1] for outputs in network(images(f"hd.{name}", 2, 5, 48, 40))]

@@ -9,7 +9,7 @@ from stepping import count_calls, count_parameters, names_of, step_by_phase
 from translations import NamedBatches, images, load_named, pairs, trace, translation_trainer
 
 from ganzoo import ImageSpec
-from ganzoo_plugins.pix2pixhd.model import GlobalGenerator, MultiscaleDiscriminator
+from ganzoo_plugins.pix2pixhd.model import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
 
 NONE = torch.empty(2, 0)
 
@@ -18,6 +18,7 @@ def test_parameter_counts_are_those_of_the_official_networks():
     with torch.device("meta"):
         assert count_parameters(GlobalGenerator(pairs(512))) == 182_443_267
         assert count_parameters(GlobalGenerator(pairs(512, source=36))) == 182_546_755
+        assert count_parameters(LocalEnhancer(pairs(512))) == 182_701_827
         assert count_parameters(MultiscaleDiscriminator(pairs(512))) == 5_535_618
 
 
@@ -38,6 +39,16 @@ def test_networks_give_the_official_images_and_logits():
         assert torch.equal(network(shown[:, 2:], source=shown[:, :2]), logits)
 
 
+@torch.no_grad()
+def test_local_enhancers_give_the_official_images():
+    tensors, spec = golden("pix2pixhd"), pairs(48, 32, source=2)
+    for name, blocks, enhancers, local_blocks in (("L", 2, 1, 1), ("L2", 1, 2, 2)):
+        network = LocalEnhancer(spec, 2, blocks, halvings=2, enhancers=enhancers, local_blocks=local_blocks)
+        drawn = load_named(network, name)(NONE, source=images(f"hd.{name}", 2, 2, 48, 32))
+        assert drawn.shape == (2, 3, 48, 32)
+        assert torch.allclose(drawn[:, :, ::4, ::4], tensors[name], rtol=0, atol=1e-9)
+
+
 def test_names_are_the_official_ones():
     with torch.device("meta"):
         judged = list(MultiscaleDiscriminator(pairs(64)).state_dict())
@@ -52,6 +63,11 @@ def test_names_are_the_official_ones():
 def test_what_cannot_be_built_is_refused(spec, facts):
     with pytest.raises(ValueError, match=facts):
         GlobalGenerator(spec)
+
+
+def test_an_enhancer_needs_a_size_that_halves_once_more():
+    with pytest.raises(ValueError, match="multiples of 32 .*48 x 48"):
+        LocalEnhancer(pairs(48))
 
 
 def test_steps_are_the_official_ones():

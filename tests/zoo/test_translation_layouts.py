@@ -12,13 +12,14 @@ from ganzoo.registry.registry import registry
 from ganzoo_plugins.cut.model import AntialiasedTranslator
 from ganzoo_plugins.cyclegan.model import Translator
 from ganzoo_plugins.pix2pix.model import UNet
-from ganzoo_plugins.pix2pixhd.model import GlobalGenerator
+from ganzoo_plugins.pix2pixhd.model import GlobalGenerator, LocalEnhancer
 
 LAYOUTS = {
     "pix2pix": "pix2pix-official",
     "cyclegan": "cyclegan-official",
     "cut": "cut-official",
     "pix2pixhd": "pix2pixhd-official",
+    "pix2pixhd-local": "pix2pixhd-local-official",
 }
 CASES = {  # variant, network, the options that the file determines
     "unet": ("pix2pix", UNet(pairs(64, source=1), width=3), {"width": 3, "norm": "batch"}),
@@ -26,6 +27,11 @@ CASES = {  # variant, network, the options that the file determines
     "resnet-6": ("cyclegan", Translator(pairs(32), width=2, blocks=6), {"width": 2, "blocks": 6}),
     "resnet-9": ("cyclegan", Translator(pairs(32, source=4, output=1), width=3), {"width": 3, "blocks": 9}),
     "antialiased": ("cut", AntialiasedTranslator(pairs(32), width=2, blocks=6), {"width": 2, "blocks": 6}),
+    "local": (
+        "pix2pixhd-local",
+        LocalEnhancer(pairs(64), width=2, blocks=3, halvings=3, enhancers=2),
+        {"width": 2, "blocks": 3, "halvings": 3, "enhancers": 2, "local_blocks": 3},
+    ),
     "global": ("pix2pixhd", GlobalGenerator(pairs(64), width=2, blocks=3), {"width": 2, "blocks": 3, "halvings": 4}),
 }
 
@@ -73,7 +79,7 @@ def test_a_tensor_too_many_or_too_few_is_another_network(case):
     assert layout.recognize({}) is None and layout.recognize({"model.1.weight": ()}) is None
 
 
-@pytest.mark.parametrize("case", ["unet-instance", "resnet-6", "resnet-9", "global"])
+@pytest.mark.parametrize("case", ["unet-instance", "resnet-6", "resnet-9", "global", "local"])
 def test_old_statistics_of_instance_norm_are_left_out_with_a_reason(case):
     variant, network, options = CASES[case]
     layout, old = registry().get("layouts", LAYOUTS[variant])(), with_statistics(network.state_dict())
@@ -92,9 +98,10 @@ def test_statistics_of_batch_norm_stay_and_old_files_count_no_batches():
     assert all(torch.equal(value, state[name]) for name, value in made.items() if name in state)
 
 
-@pytest.mark.parametrize("case", ["unet", "resnet-9"])
+@pytest.mark.parametrize("case", ["unet", "resnet-9", "local"])
 def test_a_published_file_becomes_a_model_that_draws_the_same(case, tmp_path, capsys):
     variant, network, _ = CASES[case]
+    variant = variant.removesuffix("-local")
     state, file, out = network.state_dict(), tmp_path / "latest_net_G.pth", tmp_path / "converted"
     torch.save(state if case == "unet" else with_statistics(state), file)
     with pytest.raises(SystemExit) as ended:

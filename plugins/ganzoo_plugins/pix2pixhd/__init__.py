@@ -38,9 +38,10 @@ def register_variants(register: RegisterVariant) -> None:
 
 @hookimpl
 def register_generators(register: Register) -> None:
-    from .model import GlobalGenerator
+    from .model import GlobalGenerator, LocalEnhancer
 
     register("pix2pixhd", GlobalGenerator)
+    register("local-enhancer", LocalEnhancer)
 
 
 @hookimpl
@@ -59,6 +60,7 @@ def register_losses(register: Register) -> None:
 
 @hookimpl
 def register_layouts(register: Register) -> None:
-    from .layouts import OfficialGlobalGenerator
+    from .layouts import OfficialGlobalGenerator, OfficialLocalEnhancer
 
     register("pix2pixhd-official", OfficialGlobalGenerator)
+    register("pix2pixhd-local-official", OfficialLocalEnhancer)

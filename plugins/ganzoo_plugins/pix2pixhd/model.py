@@ -1,7 +1,8 @@
 """The networks and the loss of pix2pixHD: a residual translator, discriminators of several scales, feature matching.
 
 Followed: NVIDIA/pix2pixHD `models/networks.py`, `models/pix2pixHD_model.py` and `train.py`; tensors have the same
-names. With 3 channels in source and output, the generator has 182,443,267 parameters and two discriminators 5,535,618.
+names. With 3 channels in source and output, the global generator has 182,443,267 parameters, the one with a local
+enhancer 182,701,827, and two discriminators 5,535,618.
 Without a file of VGG-19 the perceptual term is left out, as with the official --no_vgg_loss. The official code feeds
 VGG-19 with images in [-1, 1] as they are, without ImageNet's mean and deviation, and so does this.
 """
@@ -23,6 +24,11 @@ from ganzoo.networks.perceptual import frozen_vgg19, perceptual_assets
 from ganzoo.networks.residual import ReflectedBlock, instance_normalized
 
 PERCEPTUAL_LAYERS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8, "relu4_1": 1 / 4, "relu5_1": 1.0}
+
+
+def halved(images: Tensor) -> Tensor:
+    """Halves the pixels each way: means of 3 × 3, of those within the image."""
+    return functional.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
 
 
 def initialize(module: nn.Module) -> None:
@@ -58,6 +64,52 @@ class GlobalGenerator(Generator):
         return self.model(source)
 
 
+class LocalEnhancer(Generator):
+    """Translates sources (N, C, H, W) to images of the same size; sides are multiples of 2^(halvings + enhancers).
+
+    A `GlobalGenerator` without its last convolution works on the source at half the size, for each of `enhancers`
+    halved once more. An enhancer halves the features of the source at its own size, adds what came from below, and
+    after `local_blocks` residual blocks doubles the sum. `width` is that of the full size.
+    """
+
+    latent_dim = 0
+
+    def __init__(
+        self,
+        image: SampleSpec,
+        width: int = 32,
+        blocks: int = 9,
+        halvings: int = 4,
+        enhancers: int = 1,
+        local_blocks: int = 3,
+    ):
+        super().__init__()
+        self.enhancers = enhancers
+        inputs = source_channels(image, 2 ** (halvings + enhancers))
+        self.model = GlobalGenerator(image, width * 2**enhancers, blocks, halvings).model[:-3]
+        for number in range(1, enhancers + 1):
+            narrow = width * 2 ** (enhancers - number)
+            down = [nn.ReflectionPad2d(3), *instance_normalized(nn.Conv2d(inputs, narrow, 7))]
+            down += instance_normalized(nn.Conv2d(narrow, 2 * narrow, 3, 2, 1))
+            up: list[nn.Module] = [ReflectedBlock(2 * narrow) for _ in range(local_blocks)]
+            up += instance_normalized(nn.ConvTranspose2d(2 * narrow, narrow, 3, 2, 1, output_padding=1))
+            if number == enhancers:
+                up += [nn.ReflectionPad2d(3), nn.Conv2d(width, image.channels, 7), nn.Tanh()]
+            self.add_module(f"model{number}_1", nn.Sequential(*down))
+            self.add_module(f"model{number}_2", nn.Sequential(*up))
+        initialize(self)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None, *, source: Tensor) -> Tensor:
+        sizes = [source]
+        for _ in range(self.enhancers):
+            sizes.append(halved(sizes[-1]))
+        hidden = self.model(sizes.pop())
+        for number in range(1, self.enhancers + 1):
+            features = self.get_submodule(f"model{number}_1")(sizes.pop())
+            hidden = self.get_submodule(f"model{number}_2")(features + hidden)
+        return hidden
+
+
 class MultiscaleDiscriminator(nn.Module):
     """Images beside their sources to logits (N, P): of the patches of `scales` networks, each on half the size.
 
@@ -91,7 +143,7 @@ class MultiscaleDiscriminator(nn.Module):
                 outputs.append(hidden)
             found.append(outputs)
             if scale:
-                x = functional.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
+                x = halved(x)
         logits = torch.cat([outputs[-1].flatten(1) for outputs in found], 1)
         return (logits, found) if features else logits
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganzoo import Part, Register, RegisterVariant, Training, Variant, hookimpl
 
@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from ganzoo.data import Stream
 
 DEEP = {"depth": 3, "activation": "relu"}
+MLP = ("unconditional", "mlp", "points")
 CARDS: tuple[tuple[str, str, dict, int], ...] = (
     ("points", "Perceptrons of 2 x 64 tanh units on points in the plane: any loss, on a CPU in seconds.", {}, 3000),
     ("points-grid", "As points, with 3 x 64 ReLUs, for distributions of many modes such as grid.", DEEP, 4000),
 )
+ADAM: dict[str, Any] = {"optimizer": "adam", "generator_lr": 1e-3, "batch_size": 128}
 
 
 @hookimpl
@@ -32,17 +34,25 @@ def register_variants(register: RegisterVariant) -> None:
                 loss=Part("non-saturating"),
                 kind="points",
                 sizes=(),
-                tags=("unconditional", "mlp", "points"),
-                training=Training(
-                    optimizer="adam",
-                    optimizer_options={"betas": (0.5, 0.99)},
-                    generator_lr=1e-3,
-                    discriminator_lr=1e-3,
-                    batch_size=128,
-                    steps=steps,
-                ),
+                tags=MLP,
+                training=Training(optimizer_options={"betas": (0.5, 0.99)}, discriminator_lr=1e-3, steps=steps, **ADAM),
             )
         )
+    register(
+        Variant(
+            name="points-vae",
+            summary="No adversary: as points, decoder and encoder maximize a bound on the likelihood.",
+            paper="https://arxiv.org/abs/1312.6114",
+            year=2013,
+            generator=Part("points"),
+            discriminator=None,
+            loss=Part("points-bound"),
+            kind="points",
+            sizes=(),
+            tags=(*MLP, "likelihood", "baseline"),
+            training=Training(loss_lr=1e-3, steps=4000, **ADAM),
+        )
+    )
 
 
 @hookimpl
@@ -57,6 +67,14 @@ def register_discriminators(register: Register) -> None:
     from .model import PointsDiscriminator
 
     register("points", PointsDiscriminator)
+
+
+@hookimpl
+def register_losses(register: Register) -> None:
+    from .losses import PointsBound, Unrolled
+
+    register("unrolled", Unrolled)
+    register("points-bound", PointsBound)
 
 
 @hookimpl

@@ -10,12 +10,15 @@ from torch import Tensor, nn
 
 from ganzoo import SampleSpec
 from ganzoo.networks import Generator, LeakyReLU
+from ganzoo.networks.normalization import SpectralLinear
 
 Activation = Literal["tanh", "relu", "lrelu"]
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "lrelu": lambda: LeakyReLU(0.2)}
 
 
-def perceptron(inputs: int, outputs: int, width: int, depth: int, activation: str) -> nn.Sequential:
+def perceptron(
+    inputs: int, outputs: int, width: int, depth: int, activation: str, linear: type[nn.Linear] = nn.Linear
+) -> nn.Sequential:
     """Returns `depth` hidden layers of `width` units and a linear one: He's normal weights, biases of 0."""
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation must be {', '.join(ACTIVATIONS)}, not {activation!r}")
@@ -23,8 +26,8 @@ def perceptron(inputs: int, outputs: int, width: int, depth: int, activation: st
         raise ValueError(f"depth and width must be at least 1, not {depth} and {width}")
     layers: list[nn.Module] = []
     for size in [inputs, *[width] * (depth - 1)]:
-        layers += [nn.Linear(size, width), ACTIVATIONS[activation]()]
-    network = nn.Sequential(*layers, nn.Linear(width, outputs))
+        layers += [linear(size, width), ACTIVATIONS[activation]()]
+    network = nn.Sequential(*layers, linear(width, outputs))
     for layer in network:
         if isinstance(layer, nn.Linear):
             nn.init.kaiming_normal_(layer.weight)
@@ -39,7 +42,7 @@ class PointsGenerator(Generator):
         self, image: SampleSpec, latent_dim: int = 2, width: int = 64, depth: int = 2, activation: Activation = "tanh"
     ):
         super().__init__()
-        self.latent_dim, self.shape = latent_dim, _shape(image)
+        self.latent_dim, self.shape = latent_dim, shape_of(image)
         self.main = perceptron(latent_dim, math.prod(self.shape), width, depth, activation)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
@@ -50,7 +53,8 @@ class PointsDiscriminator(nn.Module):
     """Samples (N, *shape) to logits (N,): a perceptron.
 
     With `pac` above 1 it scores packs of so many neighbours in the batch, each sample with the logit of its pack (Lin
-    et al. 2018): only its first layer is wider. `scale` multiplies the logits.
+    et al. 2018): only its first layer is wider. `spectral` divides each weight by its largest singular value (Miyato et
+    al. 2018), so that logits rise by at most `scale` in a unit of distance. `scale` multiplies the logits.
     """
 
     def __init__(
@@ -61,12 +65,14 @@ class PointsDiscriminator(nn.Module):
         activation: Activation = "tanh",
         pac: int = 1,
         scale: float = 1.0,
+        spectral: bool = False,
     ):
         super().__init__()
         if pac < 1:
             raise ValueError(f"pac must be at least 1, not {pac}")
         self.pac, self.scale = pac, scale
-        self.main = perceptron(pac * math.prod(_shape(image)), 1, width, depth, activation)
+        linear = SpectralLinear if spectral else nn.Linear
+        self.main = perceptron(pac * math.prod(shape_of(image)), 1, width, depth, activation, linear)
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
         if len(images) % self.pac:
@@ -75,7 +81,8 @@ class PointsDiscriminator(nn.Module):
         return logits if self.pac == 1 else logits.repeat_interleave(self.pac)
 
 
-def _shape(image: SampleSpec) -> tuple[int, ...]:
+def shape_of(image: SampleSpec) -> tuple[int, ...]:
+    """Returns the shape of samples; ValueError if they are no points."""
     if image.output.kind != "points":
         raise ValueError(f"samples are of kind {image.output.kind}, and this part needs points (--data ring)")
     return image.output.shape

@@ -12,7 +12,9 @@ from ganzoo.cli.types import VariantName
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@click.option("--variant", type=VariantName(), help="The variant whose generator is in the file.")
+@click.option(
+    "--variant", type=VariantName(), help="The variant whose generator is in the file; found if only one fits."
+)
 @click.option(
     "--asset",
     type=click.Choice(["vgg19", "lpips-alex"]),
@@ -34,7 +36,7 @@ from ganzoo.cli.types import VariantName
     "--license",
     default="unknown",
     show_default=True,
-    help="The license of the weights.",
+    help="The license of the weights, as their authors state it; none is assumed.",
 )
 @click.option(
     "--dtype",
@@ -61,7 +63,6 @@ from ganzoo.cli.types import VariantName
 def convert(
     context: click.Context,
     files: tuple[Path, ...],
-    variant: str | None,
     asset: str | None,
     out: Path,
     channels: str | None,
@@ -69,11 +70,13 @@ def convert(
 ) -> None:
     """Convert weights of other code into a model folder.
 
-    FILE is a checkpoint that torch.save wrote, a .npz, .npy or .safetensors file, whatever its name ends in. Several
-    .npy files, or a folder of them, are the arrays of one network.
+    FILE is a checkpoint that torch.save wrote, a .npz, .npy or .safetensors file, or a .param of ncnn with its .bin
+    beside it, whatever its name ends in. Several .npy files, or a folder of them, are the arrays of one network. Every
+    layout of every variant is tried, unless --variant names one.
 
     \b
-    ganzoo convert netG.pth --variant dcgan --out converted/netG
+    ganzoo convert netG.pth --license MIT --out converted/netG
+    ganzoo convert realesrgan-x4plus.param --license BSD-3-Clause --out converted/x4plus
     ganzoo convert 200_gen_params.jl_*.npy --variant dcgan --layout newmu --license MIT --out converted/house-numbers
     ganzoo convert vgg19-dcbb9e9d.pth --asset vgg19 --out vgg19.safetensors
     ganzoo convert training.pt --key generator --variant wgan-gp --set generator.width=32 --out converted/mine
@@ -85,14 +88,12 @@ def convert(
     if asset is not None:
         _convert_asset(context, files, asset, out)
         return
-    if variant is None:
-        raise click.UsageError("Missing option '--variant', or '--asset' for a network that a loss or metric needs.")
     registry = loaded_registry()
     show_messages()
-    from ganzoo.convert.convert import Request
     from ganzoo.convert.convert import convert as run
+    from ganzoo.convert.request import Request
 
-    request = Request(files=files, variant=variant, out=out, channels=int(channels) if channels else None, **rest)
+    request = Request(files=files, out=out, channels=int(channels) if channels else None, **rest)
     model = run(request, registry)
     count = sum(parameter.numel() for parameter in model.generator.parameters())
     sources = bool(model.config.image.sources)

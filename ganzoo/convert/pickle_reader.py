@@ -1,4 +1,4 @@
-"""Reads weights that other programs wrote (.pth, .npz, .npy, safetensors) as plain tensors.
+"""Reads weights that other programs wrote (.pth, .npz, .npy, safetensors, ncnn) as plain tensors.
 
 Nothing else in ganzoo reads pickles. `recognize` checks bytes and tables of a file first. Pickles and numpy files are
 then read in a process of their own (`pickle_process`) by `torch.load(weights_only=True)`, under limits of memory, time
@@ -18,10 +18,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from ganzoo.convert import pickle_process
 from ganzoo.convert.bundles import SeveralNetworks
+from ganzoo.convert.ncnn import read_graph
 from ganzoo.convert.recognize import LARGEST, InputFiles
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.files.strict_json import read_bytes, read_json
@@ -39,7 +41,7 @@ def read_inputs(files: Sequence[InputFiles], keys: Sequence[str | None]) -> list
     """
     found: dict[int, dict[str, Tensor] | GanzooError] = {}
     with tempfile.TemporaryDirectory(prefix="ganzoo-convert-") as folder:
-        others = {number: file for number, file in enumerate(files) if file.kind != "safetensors"}
+        others = {number: file for number, file in enumerate(files) if file.kind not in HERE}
         jobs = [_job(file, keys[number], Path(folder) / f"{number}") for number, file in others.items()]
         if jobs:
             _run(jobs, Path(folder) / "jobs.json")
@@ -48,7 +50,7 @@ def read_inputs(files: Sequence[InputFiles], keys: Sequence[str | None]) -> list
                 if number in others:
                     found[number] = _result(file, keys[number], Path(folder) / f"{number}")
                 else:
-                    found[number] = _safetensors(file, keys[number])
+                    found[number] = HERE[file.kind](file, keys[number])
             except GanzooError as error:
                 found[number] = error
     return [found[number] for number in range(len(files))]
@@ -108,6 +110,15 @@ def _safetensors(file: InputFiles, key: str | None) -> dict[str, Tensor]:
             f"{file.label} has no tensors{'' if key is None else f' whose names start with {quoted(key)}'}."
         )
     return pickle_process.without_prefix({name: tensors[name] for name in sorted(tensors, key=_by_number)})
+
+
+def _ncnn(file: InputFiles, key: str | None) -> dict[str, Tensor]:
+    if key is not None:
+        raise UsageError(f"{file.label} holds one network: leave out the key {quoted(key)}.")
+    return {name: torch.from_numpy(array) for name, array in read_graph(*file.paths).tensors().items()}
+
+
+HERE = {"safetensors": _safetensors, "ncnn": _ncnn}  # kinds that hold numbers alone: read in this process
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:

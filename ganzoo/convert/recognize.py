@@ -16,11 +16,12 @@ from ganzoo.files.atomic import disk_errors
 from ganzoo.files.text import quoted, reason
 from ganzoo.models.file_types import HEAD_BYTES, PICKLE, SAFETENSORS, FileType, file_type
 
-KINDS = "what torch.save writes, .npz, .npy and .safetensors"
+KINDS = "what torch.save writes, .npz, .npy, .safetensors and .param of ncnn"
 # Files of these suffixes are meant as weights: a damaged or foreign one is refused as such, not as "no weights".
-SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".bin", ".tar", ".npz", ".npy", ".safetensors")
+SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".bin", ".tar", ".npz", ".npy", ".safetensors", ".param")
 ZIP = b"PK\x03\x04"
 NUMPY = b"\x93NUMPY"
+NCNN = re.compile(rb"7767517\s")
 # The pickled number at the start of files of torch.save before it wrote zip files.
 LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 LARGEST = 2 * 2**30
@@ -53,7 +54,7 @@ def recognize(paths: Sequence[Path], key: str | None = None) -> InputFiles:
 
     UsageError for files that are no weights, CheckpointError for files that must not be opened.
     """
-    files = [file for path in paths for file in _arrays_in(Path(path))]
+    files = _without_bin([file for path in paths for file in _arrays_in(Path(path))])
     if not files:
         raise UsageError(f"{paths[0]}: {_no_arrays(Path(paths[0]))}.")
     if len(files) > 1 and not all(_is_array(file) for file in files):
@@ -73,7 +74,11 @@ def _one(file: Path, key: str | None) -> InputFiles:
         return InputFiles("torch", (file,), size)
     if head.startswith(NUMPY):
         return _group([file], key)
+    if NCNN.match(head):
+        return _ncnn(file)
     kind = file_type(head)
+    if suffix == ".bin" and kind is None and (param := file.with_suffix(".param")).is_file():
+        raise UsageError(f"{file} is the numbers of {param.name}: give {param}, and this file is found beside it.")
     if suffix == ".safetensors" or (kind is not None and kind.description == SAFETENSORS):
         return InputFiles("safetensors", (file,), size)
     arrays = any(file.parent.glob(f"{file.name}_*.npy"))
@@ -81,6 +86,24 @@ def _one(file: Path, key: str | None) -> InputFiles:
         beside = f": its numbers lie beside it, give {file.name}_*.npy" if arrays else ""
         raise UsageError(f"{file} is of no kind that can be converted ({KINDS}){beside}.")
     raise CheckpointError(f"{file} is {_described(kind)}.")
+
+
+def _ncnn(file: Path) -> InputFiles:
+    """Returns a .param of ncnn and the .bin beside it."""
+    numbers = file.with_suffix(".bin")
+    if not numbers.is_file():
+        raise UsageError(f"{file} holds the layers alone: {numbers.name} with their numbers must lie beside it.")
+    return InputFiles("ncnn", (file, numbers), _size(numbers))
+
+
+def _without_bin(files: list[Path]) -> list[Path]:
+    """Returns the .param of an ncnn pair, of which both files may be given."""
+    if (
+        sorted(file.suffix.lower() for file in files) == [".bin", ".param"]
+        and len({f.with_suffix("") for f in files}) == 1
+    ):
+        return [file for file in files if file.suffix.lower() == ".param"]
+    return files
 
 
 def _arrays_in(path: Path) -> list[Path]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -42,7 +44,7 @@ class _Limit(TorchFunctionMode):
     Calls that initialize tensors do nothing.
     """
 
-    def __init__(self, most: int):
+    def __init__(self, most: float):
         super().__init__()
         self.left = most
 
@@ -69,6 +71,13 @@ class _Limit(TorchFunctionMode):
         return function(*arguments, **options)
 
 
+@contextmanager
+def without_numbers(most: float = math.inf) -> Iterator[None]:
+    """Builds networks on the meta device, where initialization does nothing; CheckpointError after `most` calls."""
+    with torch.device("meta"), _Limit(most):
+        yield
+
+
 def build_on_meta(config: ModelConfig, where: str, parts: Registry, tensors: int) -> Generator:
     """Builds the generator of `config` on the meta device; `tensors`, the number of its weights, bounds the work.
 
@@ -80,7 +89,7 @@ def build_on_meta(config: ModelConfig, where: str, parts: Registry, tensors: int
     if mistakes := option_mistakes(factory, config.generator.options):
         raise CheckpointError(f"{where}: generator.{mistakes[0]}")
     try:
-        with torch.device("meta"), _Limit(CALLS + CALLS_PER_TENSOR * tensors):
+        with without_numbers(CALLS + CALLS_PER_TENSOR * tensors):
             generator = build_part(bind_part("generator", config.generator, parts), config.image)
     except GanzooError as error:
         raise CheckpointError(f"{where}: generator: {error}") from None
@@ -98,7 +107,7 @@ def _depends_on_classes(generator: Generator, config: ModelConfig, parts: Regist
     """True unless the weights would be the same without labels: then nothing bounds the number of classes."""
     unlabelled = SampleSpec(config.image.output, config.image.sources)
     try:
-        with torch.device("meta"), _Limit(CALLS + CALLS_PER_TENSOR * tensors):
+        with without_numbers(CALLS + CALLS_PER_TENSOR * tensors):
             other = build_part(bind_part("generator", config.generator, parts), unlabelled)
     except GanzooError:  # it needs labels
         return True

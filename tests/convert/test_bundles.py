@@ -12,8 +12,9 @@ from torch.optim.swa_utils import AveragedModel
 from ganzoo import ImageSpec
 from ganzoo.cli.convert import convert as command
 from ganzoo.convert import bundles
-from ganzoo.convert.convert import Request, convert
+from ganzoo.convert.convert import convert
 from ganzoo.convert.recognize import recognize
+from ganzoo.convert.request import Request
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.registry.registry import registry
 from ganzoo_plugins.dcgan.model import DCGANDiscriminator, DCGANGenerator

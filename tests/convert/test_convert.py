@@ -12,7 +12,8 @@ from test_layouts import arrays, original
 
 import ganzoo
 from ganzoo import ImageSpec, Part
-from ganzoo.convert.convert import Request, convert
+from ganzoo.convert.convert import convert
+from ganzoo.convert.request import Request
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.layouts import Layout, Match
 from ganzoo.registry.registry import registry

@@ -7,7 +7,7 @@ import re
 import pytest
 from paths import DOCS
 
-from ganzoo.convert.convert import OWN
+from ganzoo.convert.search import OWN
 from ganzoo.registry.registry import registry
 
 PAGE = (DOCS / "converting.md").read_text(encoding="utf-8")

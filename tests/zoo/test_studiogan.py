@@ -10,7 +10,8 @@ from stepping import count_parameters, part
 
 import ganzoo
 from ganzoo import ImageSpec
-from ganzoo.convert.convert import Request, convert
+from ganzoo.convert.convert import convert
+from ganzoo.convert.request import Request
 from ganzoo.registry.registry import registry
 from ganzoo_plugins.studiogan.layouts import BigResnet, DeepConv, Resnet
 

@@ -6,7 +6,8 @@ from translations import pairs
 
 import ganzoo
 from ganzoo.cli import main
-from ganzoo.convert.convert import Request, convert
+from ganzoo.convert.convert import convert
+from ganzoo.convert.request import Request
 from ganzoo.errors import CheckpointError
 from ganzoo.registry.registry import registry
 from ganzoo_plugins.cut.model import AntialiasedTranslator

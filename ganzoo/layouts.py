@@ -41,7 +41,8 @@ class Layout:
     def recognize(self, shapes: Shapes) -> Match | None:
         """Returns the network with tensors of these names and shapes; None unless it accounts for every one.
 
-        A prefix that all names share ("module.") is removed before. The file is not trusted.
+        A prefix that all names share ("module.") is removed before. The file is not trusted. A layout that knows the
+        file and has no network for it raises CheckpointError, whose text is shown if no other layout fits.
         """
         raise TypeError(f"{type(self).__name__} must define recognize(shapes)")
 

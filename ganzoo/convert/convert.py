@@ -14,6 +14,8 @@ from torch import Tensor
 from ganzoo.config.recipe import bind_part
 from ganzoo.config.settings import resolve
 from ganzoo.convert.bundles import SeveralNetworks
+from ganzoo.convert.ncnn import read_graph
+from ganzoo.convert.ncnn_graph import refuse_difference
 from ganzoo.convert.own_networks import Role, with_inputs
 from ganzoo.convert.pickle_reader import read_inputs
 from ganzoo.convert.recognize import InputFiles, recognize
@@ -27,6 +29,7 @@ from ganzoo.layouts import Match
 from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.models.folder import write_model
 from ganzoo.models.load import load_folder
+from ganzoo.models.meta_device import without_numbers
 from ganzoo.models.model import Model
 from ganzoo.networks import Generator
 from ganzoo.registry.registry import Registry
@@ -66,10 +69,11 @@ def convert(request: Request, registry: Registry) -> Model:
             "(MIT, BSD-3-Clause, CC-BY-NC-SA-4.0, ...)."
         )
     config = _config(search, files, generator)
+    agreed = _compared(search, files[0], generator) if files[0].kind == "ncnn" else ""
     pair = (discriminator.match.part, discriminator.tensors) if discriminator else None
     write_model(request.out, config, generator.tensors, dtype=request.dtype, discriminator=pair)
     model = load_folder(request.out)
-    log.info(_unsaid(model))
+    log.info(agreed or _unsaid(model))
     return model
 
 
@@ -91,6 +95,18 @@ def _tensors(search: Search, role: Role, found: dict[str, Tensor] | GanzooError)
     if isinstance(found, GanzooError):
         raise found
     return found
+
+
+def _compared(search: Search, file: InputFiles, converted: Converted) -> str:
+    """Says how far the network is from what the layers of its file compute; CheckpointError if they differ."""
+    match = converted.match
+    with without_numbers():
+        generator = build_part(bind_part("generator", match.part, search.registry), match.image)
+    generator.load_state_dict({name: tensor.float() for name, tensor in converted.tensors.items()}, assign=True)
+    difference = refuse_difference(str(file.paths[0]), read_graph(*file.paths), generator)
+    return (
+        f"On an image of noise the network and the layers of {file.paths[0].name} differ by {difference:.1e} at most."
+    )
 
 
 def _unsaid(model: Model) -> str:

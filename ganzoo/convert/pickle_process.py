@@ -22,6 +22,7 @@ MOST_TENSORS = 20_000
 MOST_VALUES = 200_000
 LONGEST_NAME = 200
 PREFIXES = ("module.", "_orig_mod.")
+AVERAGED = ("params_ema", "params")
 DEEPEST = 6
 LARGEST_SHARE = 4
 SPARE_MEMORY = 256 * 2**20
@@ -104,17 +105,20 @@ def reason_of(error: Exception) -> str:
 
 def convert(job: dict) -> dict:
     """Writes the tensors of a job and returns their names, or the candidates if there are several networks."""
+    instead = None
     if job["kind"] != "torch":
         tensors = arrays_of(job)
     else:
         found = state_dicts(torch.load(job["paths"][0], weights_only=True, mmap=False, map_location="cpu"))
         chosen = choose(found, job["key"])
+        if chosen is None and job["key"] is None:
+            chosen, instead = averaged_of(found)
         if chosen is None:
             return {"candidates": {path: shapes_of(value) for path, value in found}}
         tensors = {name: value for name, value in chosen.items() if isinstance(value, torch.Tensor)}
     check(tensors, job["bytes"])
     save_file({name: value.detach().resolve_neg().contiguous().clone() for name, value in tensors.items()}, job["out"])
-    return {"names": list(tensors)}
+    return {"names": list(tensors), **({"averaged": instead} if instead else {})}
 
 
 def state_dicts(value: Any) -> list[tuple[str, dict]]:
@@ -153,6 +157,14 @@ def choose(found: list[tuple[str, dict]], key: str | None) -> dict | None:
         return paths[key]
     inside = [part for path, tensors in found for part in [under(key, path, tensors)] if part]
     return inside[0] if len(inside) == 1 else None
+
+
+def averaged_of(found: list[tuple[str, dict]]) -> tuple[dict | None, str | None]:
+    """Returns the averaged weights of BasicSR, which keeps both copies of a network in a file, and the other key."""
+    paths = dict(found)
+    if set(paths) != set(AVERAGED) or shapes_of(paths[AVERAGED[0]]) != shapes_of(paths[AVERAGED[1]]):
+        return None, None
+    return paths[AVERAGED[0]], AVERAGED[1]
 
 
 def under(key: str, path: str, tensors: dict) -> dict:

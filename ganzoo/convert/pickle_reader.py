@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import re
 import subprocess
@@ -29,6 +30,8 @@ from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.files.strict_json import read_bytes, read_json
 from ganzoo.files.text import quoted
 from ganzoo.models.header import ITEM_BYTES, read_header
+
+log = logging.getLogger(__name__)
 
 ANSWER_BYTES = 2**24
 
@@ -85,6 +88,8 @@ def _result(file: InputFiles, key: str | None, out: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{file.label} {said['refused']}.")
     if "candidates" in said:
         raise _choice(file, key, said["candidates"])
+    if other := said.get("averaged"):
+        log.info(f"{file.label}: its averaged weights, params_ema; --key {other} takes the others")
     tensors = _loaded(file, read_bytes(out, limit=pickle_process.LARGEST_SHARE * LARGEST))
     return pickle_process.without_prefix({name: tensors[name] for name in said["names"]})
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ganzoo.convert import bundles, pickle_process
+from ganzoo.convert.assets import KINDS
 from ganzoo.convert.bundles import Shapes, views
 from ganzoo.convert.own_networks import OwnNetworks, Role
 from ganzoo.convert.recognize import InputFiles
@@ -94,7 +95,8 @@ class Search:
             raise UsageError(f"{file.label} fits several variants: {listed}{more}. Choose with --variant: {first}")
         (name, fit), *_ = found.items()
         also = [other for other in fit.variants if other != name]
-        shared = f", whose generator {' and '.join(also)} have too" if also else ""
+        has = "has" if len(also) == 1 else "have"
+        shared = f", whose generator {' and '.join(also)} {has} too" if also else ""
         log.info(f"{file.label}: the generator of {name}{shared}")
         return name
 
@@ -210,10 +212,12 @@ class Search:
 
     def _nothing(self, role: Role, file: InputFiles, shapes: Shapes) -> GanzooError:
         """Returns the error of a file that fits nothing, after logging the table."""
-        tried = [*(name for name, _ in self._tried(self.variant)), *([OWN] if self.request.layout == "auto" else [])]
-        known = ", ".join(tried or [OWN])
-        of = self.variant.name if self.variant else "any variant"
-        head = f"{file.label} fits no layout of {of} ({known})"
+        own = [OWN] if self.request.layout in (OWN, "auto") else []
+        tried = [*(name for name, _ in self._tried(self.variant)), *own]
+        known = (
+            f"of {self.variant.name} ({', '.join(tried)})" if self.variant else f"of any variant ({len(tried)} tried)"
+        )
+        head = f"{file.label} fits no layout {known}"
         if self.request.layout == "auto" and self.variant and (elsewhere := self._elsewhere(role, shapes)):
             return CheckpointError(f"{head}. {elsewhere}")
         nearest = self._nearest(role, shapes)
@@ -221,10 +225,8 @@ class Search:
         advice = f" Its names start with {held}: if these are networks, --key chooses one." if held else ""
         if nearest is None:
             first = ", ".join(quoted(name) for name in list(shapes)[:3])
-            return CheckpointError(
-                f"{head}: no variant here has such names ({first}, ...).{advice} With --variant, a table shows the "
-                "variant's names beside the file's."
-            )
+            table = "With --variant, a table shows the variant's names beside the file's."
+            return CheckpointError(f"{head}: none has such names ({first}, ...).{advice}{_as_asset(file)} {table}")
         log_table(nearest, shapes)
         return CheckpointError(f"{head}: the table above has our names beside the file's.{advice}")
 
@@ -236,6 +238,13 @@ class Search:
         networks = [ours for ours in self.own.built.values() if not isinstance(ours, GanzooError)]
         best = max(networks, key=lambda ours: len(ours.items() & shapes.items()), default={})
         return best if best.items() & shapes.items() else None
+
+
+def _as_asset(file: InputFiles) -> str:
+    """Says that a file has the name of one that losses and metrics are made of; empty if it has not."""
+    name = file.paths[0].name
+    kind = next((kind for kind, asset in KINDS.items() if name in {one.name for one in asset.files}), None)
+    return f" If it is the published network of that name: --asset {kind}." if kind else ""
 
 
 def log_table(ours: Shapes, theirs: Shapes) -> None:

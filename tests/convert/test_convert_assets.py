@@ -120,12 +120,15 @@ def test_the_command_says_the_hash_and_how_the_file_is_used(published, tmp_path,
         (words, "in the way"),
         ([*words, "--key", "netG"], "--asset takes no --key"),
         ([*words, "--license", "MIT"], "--asset takes no --license"),
-        (["convert", str(paths[0]), "--out", str(tmp_path / "model")], "'--variant', or '--asset'"),
     )
     for more, fact in wrong:
         with pytest.raises(SystemExit) as done:
             main(more)
         assert done.value.code == 2 and fact in capsys.readouterr().err
+    with pytest.raises(SystemExit) as done:
+        main(["convert", str(paths[0]), "--out", str(tmp_path / "model")])
+    said = capsys.readouterr().err
+    assert done.value.code == 1 and "fits no layout of any variant" in said and "--asset lpips-alex" in said
 
 
 def test_the_choices_of_the_command_are_the_assets():

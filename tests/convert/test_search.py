@@ -60,7 +60,7 @@ def test_our_own_names_of_one_variant(attempt):
 def test_variants_with_one_generator_are_the_same_network(attempt):
     part = registry().get("variants", "cut").generator
     model = attempt(state_of(part.name, Match(part, source(64)).image, width=4))
-    assert model.variant == "cut" and "whose generator fastcut have too" in attempt.said[0]
+    assert model.variant == "cut" and "whose generator fastcut has too" in attempt.said[0]
 
 
 def source(size: int):

@@ -18,16 +18,18 @@ EMBEDDED = {
     for tag, weights in variant.weights.items()
     if weights.package_file and not weights.image.sources
 }
-TRANSLATORS = {
-    tag: weights
+OF_IMAGES = {
+    tag: (variant, weights)
     for variant in ganzoo.variants()
     for tag, weights in variant.weights.items()
     if weights.package_file and weights.image.sources
 }
+UPSCALERS = {tag: weights for tag, (variant, weights) in OF_IMAGES.items() if variant.task == "super-resolution"}
+TRANSLATORS = {tag: weights for tag, (_, weights) in OF_IMAGES.items() if tag not in UPSCALERS}
 
 
 def facts(tag: str) -> dict:
-    package, _, inside = {**EMBEDDED, **TRANSLATORS}[tag].package_file.partition(":")
+    package, _, inside = {**EMBEDDED, **TRANSLATORS, **UPSCALERS}[tag].package_file.partition(":")
     return json.loads(resources.files(package).joinpath(inside, "config.json").read_text(encoding="utf-8"))
 
 
@@ -43,6 +45,18 @@ def test_the_page_says_what_the_translators_say(tag):
         assert f"{config['metrics'][metric]:.3g}" in row.replace("|", " ").split()
     assert f"$ {config['training']['command']}\n" in PAGE and f"ganzoo apply {tag} " in PAGE
     assert config["license"] == "MIT" and config["weights"]["size"] < 2_000_000
+
+
+@pytest.mark.parametrize("tag", UPSCALERS)
+def test_the_page_says_where_the_weights_of_others_come_from(tag):
+    config, weights = facts(tag), UPSCALERS[tag]
+    row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{tag}` |"))
+    assert config["license"] == weights.license and weights.license in row and f"ganzoo apply {tag} " in PAGE
+    assert config["weights"]["sha256"] == weights.sha256 and config["weights"]["size"] < 2_000_000
+    for one in config["training"]["converted_from"]:
+        if one["file"].endswith(".param"):
+            assert f"/{one['file']} --license {weights.license} --dtype {config['weights']['dtype']}" in PAGE
+    assert "Copyright (c) 2021, Xintao Wang" in PAGE
 
 
 @pytest.mark.parametrize("tag", EMBEDDED)

@@ -42,3 +42,13 @@ def register_generators(register: Register) -> None:
     from .model import RRDBNet
 
     register("rrdbnet", RRDBNet)
+
+
+@hookimpl
+def register_layouts(register: Register) -> None:
+    from .layouts import BSRGAN, BasicSR, Ncnn, OldESRGAN
+
+    register("basicsr-rrdbnet", BasicSR)
+    register("esrgan-old", OldESRGAN)
+    register("bsrgan", BSRGAN)
+    register("ncnn-rrdbnet", Ncnn)

@@ -56,3 +56,10 @@ def register_losses(register: Register) -> None:
     from .loss import SuperResolution
 
     register("super-resolution", SuperResolution)
+
+
+@hookimpl
+def register_layouts(register: Register) -> None:
+    from .layouts import MSRResNet
+
+    register("basicsr-msrresnet", MSRResNet)

@@ -87,7 +87,7 @@ def _content(path: Path) -> str:
         kind = file_type(file.read(HEAD_BYTES))
     if kind is None:
         return "give the folder that holds it"
-    advice = f"`ganzoo convert {shlex.quote(str(path))} --variant VARIANT --out FOLDER` makes one of it"
+    advice = f"`ganzoo convert {shlex.quote(str(path))} --out FOLDER` makes one of it"
     return kind.description if kind.convertible is None else f"it is {kind.description}; {advice}{kind.convertible}"
 
 

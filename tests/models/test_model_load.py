@@ -480,7 +480,7 @@ def test_a_file_in_place_of_a_folder_is_named_by_its_content_with_the_command_th
 ):
     monkeypatch.chdir(tmp_path)
     torch.save({"main.0.weight": torch.zeros(3)}, name)
-    with pytest.raises(UsageError, match=f"torch checkpoint.*`ganzoo convert {name} --variant") as caught:
+    with pytest.raises(UsageError, match=f"torch checkpoint.*`ganzoo convert {name} --out") as caught:
         ganzoo.load(name)
     assert "\n" not in str(caught.value)
     (tmp_path / name).write_text("<!DOCTYPE html>")

@@ -15,7 +15,8 @@ TAG = "real-esrgan.animevideo"
 
 def test_the_official_code_makes_the_same_images():
     values = golden("animevideo")
-    made = (ganzoo.load(TAG).apply(2 * values["sources"] - 1) + 1) / 2
+    # `apply` would extend sources as small as these, so that their edges differ.
+    made = (ganzoo.load(TAG).generate(torch.zeros(10, 0), source=2 * values["sources"] - 1) + 1) / 2
     assert len(made) == 10 and (made - values["outputs"].clamp(0, 1)).abs().max() < 1e-5
 
 

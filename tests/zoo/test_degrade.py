@@ -377,6 +377,12 @@ def test_images_of_a_batch_differ_as_much_as_those_of_the_official_pool():
     assert torch.stack(between).var() == pytest.approx(float(all_.scale.var()) / 12, rel=0.4), "they are independent"
 
 
+@pytest.mark.parametrize("variant", ["real-esrgan", "real-esrgan-compact"])
+def test_real_esrgan_learns_from_it(variant):
+    part = registry().get("variants", variant).inputs["source"]
+    assert (part.name, dict(part.options)) == ("degrade", {"factor": 4})
+
+
 def test_noise_belongs_to_the_image_and_its_seed():
     made = build()
     drawn = made.draw(2, seeded())

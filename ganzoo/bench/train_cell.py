@@ -254,7 +254,11 @@ class _RunScorer:
         return min(ranked)[1] if ranked else None
 
 
-def _weights_hash(checkpoint: Path) -> str:
-    """Returns the sha256 of the scored generator's file: the moving average where there is one."""
+def _weights_hash(checkpoint: Path) -> str | None:
+    """Returns the sha256 of the scored generator's file: the moving average where there is one.
+
+    None of a generator without parameters, which has no file.
+    """
     files = read_manifest(checkpoint)["files"]
-    return files.get("generator_ema.safetensors", files["generator.safetensors"])["sha256"]
+    found = files.get("generator_ema.safetensors") or files.get("generator.safetensors")
+    return found["sha256"] if found else None

@@ -91,6 +91,15 @@ def test_the_copy_of_the_source_has_the_numbers_of_its_files(place, filled):
     assert line["samples"] is None and line["costs"]["generator_parameters"] is None
 
 
+def test_a_variant_without_parameters_has_a_row_as_any_other(place):
+    trained(place, "baseline", "bicubic", *METRICS)
+    own, copied = benches.rows(place / "baseline")
+    assert (own["cell"]["name"], own["status"], copied["cell"]["name"]) == ("bicubic", "done", COPY)
+    assert own["costs"]["generator_parameters"] == 0 and own["weights_sha256"] is None
+    for name in ("l1", "psnr"):
+        assert own["final"]["scores"][name] == pytest.approx(copied["final"]["scores"][name], rel=0.01)
+
+
 def test_a_picture_shows_source_output_and_truth(place, filled):
     picture = numpy.asarray(Image.open(filled / "samples" / "translator-output-seed0.png"))
     assert picture.shape == (3 * (SIZE + 2) + 2, 8 * (SIZE + 2) + 2, 3)

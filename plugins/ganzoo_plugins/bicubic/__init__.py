@@ -19,7 +19,7 @@ def register_variants(register: RegisterVariant) -> None:
             inputs={"source": Part("downscale", {"factor": 4})},
             pairing="paired",
             tags=("super-resolution", "baseline"),
-            training=Training(steps=1, batch_size=16),
+            training=Training(steps=1, batch_size=1),
         )
     )
 

@@ -33,14 +33,21 @@ ANIMATIONS = (".gif", ".webp")
     help="Number of directions, strongest first.  [default: the codes if there are any, else 8]",
 )
 @click.option(
+    "--method",
+    type=click.Choice(["sefa", "pca"]),
+    help="Of generators with styles: directions from the layers' weights, or of the styles.  [default: sefa]",
+)
+@click.option("--layers", help="Of generators with styles: move only coarse, middle or fine layers, or numbers as 0-6.")
+@click.option("--mix", metavar="LAYERS", help="Instead of directions: a sheet of mixtures, with these layers' styles.")
+@click.option(
     "--samples",
     type=click.IntRange(1),
-    help="Latents that each row is applied to.  [default: 4 with codes, 2 with directions]",
+    help="Latents that each row is applied to, or rows with --mix.  [default: 4, with directions 2]",
 )
 @click.option(
     "--steps",
     type=click.IntRange(2),
-    help="Images per row, from low to high.  [default: codes 10, directions 7, animations 25]",
+    help="Images per row, from low to high.  [default: codes 10, directions 7, animations 25, --mix 6]",
 )
 @click.option(
     "--range",
@@ -59,6 +66,9 @@ def explore(
     source: str,
     out: Path,
     directions: int | None,
+    method: str | None,
+    layers: str | None,
+    mix: str | None,
     samples: int | None,
     steps: int | None,
     reach: float | None,
@@ -72,12 +82,15 @@ def explore(
 
     SOURCE is a run, checkpoint, model folder, tag, or owner/name on the Hub. For a generator with codes (InfoGAN) there
     is one row per code: all categories, or twice the training range of a continuous code. For others the rows are the
-    directions with the largest effect on the first layer (SeFa), from -3 to 3 standard deviations. Nothing is trained.
+    directions with the largest effect on the first layer (SeFa), or on all layers that take a style (StyleGAN2), from
+    -3 to 3 standard deviations. With --mix each image has the style of its row, and in LAYERS that of its column.
+    Nothing is trained.
 
     \b
     ganzoo explore ./runs/infogan --out codes.png
     ganzoo explore ./runs/first --directions 12 --samples 3 --out directions.png
     ganzoo explore ./runs/first --out directions.gif
+    ganzoo explore ./runs/faces --mix coarse --out mixed.png
     """
     moves = _check(out, force)
     from ganzoo.cli.common import loaded_registry, show_messages
@@ -92,9 +105,29 @@ def explore(
     model = load(source, device=choose_device(device))
     if model.image.output.kind != "image":
         raise UsageError(f"explore shows images, and the samples of '{model.variant}' are {model.image.output.kind}.")
+    if mix is not None:
+        if moves or directions or method or layers or reach:
+            raise UsageError(
+                "--mix writes a sheet (.png, .jpg): leave out --directions, --method, --layers and --range."
+            )
+        picture = _mixtures(model, mix, samples or 4, steps or 6, seed, label)
+        pictures.save_picture(picture, out)
+        if as_json:
+            click.echo(json.dumps(_summary(model, [], out, seed, label, samples or 4) | {"mix": mix}, indent=2))
+        click.echo(f"{out}", err=True)
+        return
     codes = bool(model.generator.codes) and directions is None
     samples, steps = samples or (4 if codes else 2), steps or (25 if moves else 10 if codes else 7)
-    rows = explore.explore(model, directions=directions, samples=samples, steps=steps, reach=reach, seed=seed)
+    rows = explore.explore(
+        model,
+        directions=directions,
+        samples=samples,
+        steps=steps,
+        reach=reach,
+        seed=seed,
+        method=method,
+        layers=layers,
+    )
     images = explore.sample_rows(model, rows, label)
     if moves:
         pictures.save_animation(explore.animation(rows, images), out, seconds_per_frame=0.1)
@@ -103,6 +136,18 @@ def explore(
     if as_json:
         click.echo(json.dumps(_summary(model, rows, out, seed, label, samples), indent=2))
     click.echo(f"{out}", err=True)
+
+
+def _mixtures(model: Model, mix: str, rows: int, columns: int, seed: int, label: str | None) -> Any:
+    """Returns a picture of mixtures: each row's style, and in the layers `mix` that of each column."""
+    from ganzoo.files import pictures
+    from ganzoo.models import styles
+
+    model.refuse_sources()
+    layers = styles.chosen_layers(mix, styles.styled_layers(model))
+    pictures.check_sheet((rows + 1) * (columns + 1), columns + 1, model.image.image_size)
+    images = styles.mixed(model, layers, rows=rows, columns=columns, seed=seed, label=label)
+    return pictures.enlarged(pictures.grid(images.flatten(0, 1), columns + 1))
 
 
 def _check(out: Path, force: bool) -> bool:

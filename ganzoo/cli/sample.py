@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganzoo.cli.types import TruncationAmount
 from ganzoo.errors import UsageError
 from ganzoo.files.output_checks import check_new_file, check_new_folder
 
 if TYPE_CHECKING:
     from ganzoo.models.model import Model
+    from ganzoo.models.truncation import Truncation
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 ANIMATIONS = (".gif", ".webp")
@@ -34,8 +36,9 @@ POINTS = 600
 @click.option("--classes", is_flag=True, help="Write a sheet with one row per class and the same latents in every row.")
 @click.option(
     "--truncation",
-    type=click.FloatRange(0, min_open=True),
-    help="Truncate the prior of the latents at this distance from 0 (less diversity).",
+    type=TruncationAmount(),
+    help="Truncate the prior of the latents at this distance from 0 (less diversity). Of generators with styles: the "
+    "share of the distance from their mean, or 0.7:8 for the first 8 layers alone.",
 )
 @click.option(
     "--interpolate", is_flag=True, help="Write a sheet whose rows interpolate between two latents, or an animation."
@@ -217,7 +220,7 @@ def _write_animation(
     *,
     seed: int,
     label: str | None,
-    truncation: float | None,
+    truncation: Truncation | None,
     batch_size: int,
 ) -> None:
     """Writes an animation through `count` latents, one frame at a time; `batch_size` is not used."""
@@ -237,7 +240,7 @@ def _write_interpolations(
     *,
     seed: int,
     label: str | None,
-    truncation: float | None,
+    truncation: Truncation | None,
     batch_size: int,
 ) -> None:
     """Writes `count` rows, each between two latents of its own; the classes of a conditional generator alternate."""
@@ -251,7 +254,15 @@ def _write_interpolations(
     pairs = model.latent(2 * count, seed, truncation).split(2)
     labels = model.labels(count, label)
     rows = [
-        list(model.interpolate(pair, columns - 1, label=None if labels is None else int(labels[row]), closed=False))
+        list(
+            model.interpolate(
+                pair,
+                columns - 1,
+                label=None if labels is None else int(labels[row]),
+                truncation=truncation,  # of styles; latents are truncated already
+                closed=False,
+            )
+        )
         for row, pair in enumerate(pairs)
     ]
     sheet = torch.cat([image for images in rows for image in images])

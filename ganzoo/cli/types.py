@@ -50,6 +50,27 @@ class ImageSize(click.ParamType):
         return sides[0] if len(set(sides)) == 1 else (sides[0], sides[1])
 
 
+class TruncationAmount(click.ParamType):
+    """A number above 0, or NUMBER:LAYERS."""
+
+    name = "number"
+
+    def convert(
+        self, value: object, parameter: click.Parameter | None, context: click.Context | None
+    ) -> float | tuple[float, int]:
+        """Returns the number, or (number, layers)."""
+        if isinstance(value, float | tuple):
+            return value
+        amount, colon, layers = str(value).partition(":")
+        try:
+            found = float(amount), int(layers) if colon else 1
+        except ValueError:
+            found = 0.0, 0
+        if not 0 < found[0] < float("inf") or found[1] < 1:
+            self.fail(f"{value!r} is no truncation: write a number above 0 as 0.7, or 0.7:8.", parameter, context)
+        return found if colon else found[0]
+
+
 class SourceName(click.ParamType):
     """A registered condition or data set, or a path."""
 

@@ -1,4 +1,4 @@
-"""Shows what the latents of a generator control, without training: codes, or directions of its first layer."""
+"""Shows what the latents of a generator control, without training: codes, or directions of latents or styles."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from ganzoo.errors import UsageError
+from ganzoo.models import styles
 from ganzoo.networks import Code, Generator
+from ganzoo.networks.layers import is_layer
 
 if TYPE_CHECKING:
     from ganzoo.models.model import Model
@@ -26,7 +27,8 @@ class Row:
     """One code or direction that is varied, with its values and the latents (samples, len(values), latent_dim).
 
     `kind` is that of the code, or "direction" with values in standard deviations of the prior. `strength` is the
-    singular value of a direction: how far the first layer's output moves when the latent moves by one.
+    singular value of a direction: how far the first layer's output moves when the latent moves by one. With `styled`
+    the latents are styles (samples, len(values), layers, style_dim).
     """
 
     name: str
@@ -36,6 +38,7 @@ class Row:
     latents: Tensor
     trained: tuple[float, float] | None = None
     strength: float | None = None
+    styled: bool = False
 
 
 def explore(
@@ -46,13 +49,16 @@ def explore(
     steps: int = 7,
     reach: float | None = None,
     seed: int = 0,
+    method: str | None = None,
+    layers: str | None = None,
 ) -> list[Row]:
     """Returns one row for each code of the generator, or for its top `directions` (8 if it has no codes).
 
     Each row varies one code or direction in the first `samples` latents of `seed`. A continuous code covers `reach`
     times the range that it was trained on (2 unless given) in `steps` steps, with another category in each sample; a
-    direction covers -reach to +reach standard deviations (3 unless given). UsageError if the generator's first layer
-    cannot be found.
+    direction covers -reach to +reach standard deviations (3 unless given). Of a generator with a mapping, directions
+    are of its styles, found by `method` ("sefa" unless given, or "pca") and added in all layers, or those that `layers`
+    names ("coarse", "0-3"). UsageError if a layer that takes the latent or style cannot be found.
     """
     if (
         samples < 1
@@ -69,6 +75,12 @@ def explore(
             if code.kind == "categorical":  # by chance two samples would often share one
                 latent[:, code.start : code.start + code.size] = torch.eye(code.size)[torch.arange(samples) % code.size]
         return [row for code in codes for row in code_rows(code, latent, steps, reach or 2.0)]
+    if model.generator.has_mapping:
+        style = model.style(latent, model.labels(samples))
+        where = slice(None) if layers is None else styles.chosen_layers(layers, styles.styled_layers(model))
+        return style_rows(model, style, directions or min(8, style.shape[-1]), steps, reach or 3.0, method, where)
+    if method == "pca" or layers is not None:
+        raise UsageError(f"The generator of '{model.variant}' has no styles: leave out --method and --layers.")
     return direction_rows(model, latent, directions or min(8, model.generator.latent_dim), steps, reach or 3.0)
 
 
@@ -106,6 +118,24 @@ def direction_rows(model: Model, latent: Tensor, count: int, steps: int, reach: 
         rows.append(
             Row(f"direction {number}", "direction", caption, tuple(values.tolist()), latents, strength=strength)
         )
+    return rows
+
+
+def style_rows(
+    model: Model, style: Tensor, count: int, steps: int, reach: float, method: str | None, layers: slice
+) -> list[Row]:
+    """Returns the rows of the `count` strongest directions of styles (samples, ..., D), moved in these layers."""
+    vectors, strengths = styles.style_directions(model, count, method or "sefa")
+    values = torch.linspace(-reach, reach, steps, dtype=torch.float64)
+    rows = []
+    found = zip(vectors, strengths.tolist(), styles.deviations(model, vectors), strict=True)
+    for number, (vector, strength, deviation) in enumerate(found, 1):
+        caption = f"direction {number} of styles: {-reach:g} to {reach:g} standard deviations"
+        moved = style[:, None].repeat(1, steps, *[1] * (style.ndim - 1))
+        shift = (values.to(style)[:, None] * deviation * vector).reshape(1, steps, *[1] * (style.ndim - 2), -1)
+        (moved[:, :, layers] if style.ndim == 3 else moved).add_(shift)
+        name = f"direction {number}"
+        rows.append(Row(name, "direction", caption, tuple(values.tolist()), moved, strength=strength, styled=True))
     return rows
 
 
@@ -166,7 +196,7 @@ def _first_to_receive(generator: Generator, latent: Tensor, label: Tensor | None
         if any(isinstance(value, Tensor) and value.requires_grad for value in (*inputs, *keywords.values())):
             raise _StoppedError(module)
 
-    layers = [module for module in generator.modules() if module is not generator and _is_layer(module)]
+    layers = [module for module in generator.modules() if module is not generator and is_layer(module)]
     handles = [layer.register_forward_pre_hook(look, with_kwargs=True) for layer in layers]
     try:
         with torch.enable_grad():
@@ -180,14 +210,6 @@ def _first_to_receive(generator: Generator, latent: Tensor, label: Tensor | None
         f"The first layer of {type(generator).__name__} cannot be found: no module with parameters "
         "receives the latent. A generator with such a layer, or one that names its codes, can be explored."
     )
-
-
-def _is_layer(module: nn.Module) -> bool:
-    """True if a module has parameters, or parametrized ones, and no child that has."""
-    if parametrize.is_parametrized(module):
-        return True
-    own = list(module.parameters(recurse=False))
-    return bool(own) and not any(list(child.parameters()) for child in module.children())
 
 
 def _stop(module: nn.Module, inputs: tuple, output: Tensor) -> None:
@@ -207,13 +229,14 @@ def sample_rows(model: Model, rows: list[Row], label: int | str | None = None) -
     """Samples images (samples, values, C, H, W) of each row; sample i has the label that it has in `Model.sample`."""
     sampled = []
     for row in rows:
-        samples, steps, size = row.latents.shape
-        latents, labels = row.latents.reshape(-1, size), model.labels(samples, label)
+        samples, steps = row.latents.shape[:2]
+        latents, labels = row.latents.flatten(0, 1), model.labels(samples, label)
+        made = model.render if row.styled else model.generate
         if labels is not None:
             labels = labels.repeat_interleave(steps)
         batch = model.batch_of(BATCH)
         parts = [slice(start, start + batch) for start in range(0, len(latents), batch)]
-        images = torch.cat([model.generate(latents[part], None if labels is None else labels[part]) for part in parts])
+        images = torch.cat([made(latents[part], None if labels is None else labels[part]) for part in parts])
         sampled.append(images.unflatten(0, (samples, steps)))
     return sampled
 

@@ -15,6 +15,7 @@ from ganzoo.data.memory import available_bytes
 from ganzoo.errors import PluginError, UsageError
 from ganzoo.files.text import one_line, quoted
 from ganzoo.models.inference import FastSampler
+from ganzoo.models.truncation import Truncation, truncated
 from ganzoo.networks import Generator
 from ganzoo.networks.inputs import placement
 from ganzoo.networks.latents import sample_latents
@@ -65,7 +66,7 @@ class Model:
 
         self.config = write_model(Path(folder), self.config, self.generator.state_dict(), dtype=dtype)
 
-    def latent(self, n: int, seed: int = 0, truncation: float | None = None) -> Tensor:
+    def latent(self, n: int, seed: int = 0, truncation: Truncation | None = None) -> Tensor:
         """Returns the first `n` latents (n, latent_dim) of a seed; the first 16 of 64 are those of 16.
 
         `truncation` cuts the prior off at that distance from 0, for less variety; generators may refine it (BigGAN).
@@ -73,6 +74,8 @@ class Model:
         latent = sample_latents(self.generator, n, seed)
         if truncation is None or self.generator.has_mapping:  # which truncates styles, not latents
             return latent
+        if isinstance(truncation, tuple):
+            raise UsageError(f"The generator of '{self.variant}' has no layers with styles: give the truncation alone.")
         if not truncation > 0:
             raise UsageError(f"Truncation is a number above 0, such as 0.7, not {truncation!r}.")
         return self.generator.truncate(latent, truncation)
@@ -92,7 +95,7 @@ class Model:
         seed: int = 0,
         *,
         label: int | str | None = None,
-        truncation: float | None = None,
+        truncation: Truncation | None = None,
         batch_size: int = 64,
     ) -> Tensor:
         """Samples `n` images (n, C, H, W) in [-1, 1], on the CPU; a seed gives the same images at any batch size.
@@ -178,7 +181,7 @@ class Model:
         seed: int = 0,
         *,
         label: int | str | None = None,
-        truncation: float | None = None,
+        truncation: Truncation | None = None,
         batch_size: int = 64,
     ) -> list[PillowImage]:
         """Samples `n` Pillow images, of mode "L" if the generator is grey, "RGB" or "RGBA"; options as of `sample`."""
@@ -193,7 +196,7 @@ class Model:
         seed: int = 0,
         *,
         label: int | str | None = None,
-        truncation: float | None = None,
+        truncation: Truncation | None = None,
         batch_size: int = 64,
     ) -> Iterator[Tensor]:
         """Yields the images of `sample` batch by batch; a batch has no more pixels than 64 images of 256 x 256."""
@@ -208,13 +211,15 @@ class Model:
             part = slice(start, start + batch_size)
             yield self._sampled(latent[part], None if labels is None else labels[part], truncation)
 
-    def _sampled(self, latent: Tensor, label: Tensor | None, truncation: float | None) -> Tensor:
+    def _sampled(self, latent: Tensor, label: Tensor | None, truncation: Truncation | None) -> Tensor:
         """Generates images of latents, whose styles are truncated if the generator has a mapping."""
         if truncation is None or not self.generator.has_mapping:
             return self.generate(latent, label)
         return self.render(self.style(latent, label, truncation), label)
 
-    def each_class(self, n: int, seed: int = 0, *, truncation: float | None = None, batch_size: int = 64) -> Tensor:
+    def each_class(
+        self, n: int, seed: int = 0, *, truncation: Truncation | None = None, batch_size: int = 64
+    ) -> Tensor:
         """Samples every class from the first `n` latents of a seed: images (classes·n, C, H, W), class by class.
 
         UsageError if the generator is unconditional.
@@ -285,15 +290,16 @@ class Model:
         """
         return self._computed(self._sampler, latent, label, inputs)
 
-    def style(self, latent: Tensor, label: Tensor | None = None, truncation: float | None = None) -> Tensor:
+    def style(self, latent: Tensor, label: Tensor | None = None, truncation: Truncation | None = None) -> Tensor:
         """Returns the styles of latents (n, latent_dim): what `mapping` makes of them, truncated if that is given.
 
+        A truncation of (0.7, 8) is that of the first 8 layers alone.
         A generator without a mapping returns latents.
         """
 
         def styles(generator: Generator, latent: Tensor, label: Tensor | None) -> Tensor:
             style = generator.mapping(latent, label)
-            return style if truncation is None else generator.truncate(style, truncation)
+            return style if truncation is None else truncated(generator, style, truncation)
 
         return self._computed(styles, latent, label, {})
 
@@ -325,7 +331,7 @@ class Model:
         seed: int = 0,
         label: int | str | None = None,
         *,
-        truncation: float | None = None,
+        truncation: Truncation | None = None,
         closed: bool = True,
     ) -> Iterator[Tensor]:
         """Yields images (1, C, H, W) between latents: `frames` from each stop to the next, and back if `closed`.

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parametrize
 
 
 class _SecondOrder:
@@ -61,6 +62,14 @@ class LeakyReLU(nn.Module):
 
     def extra_repr(self) -> str:
         return f"slope={self.slope}"
+
+
+def is_layer(module: nn.Module) -> bool:
+    """True if a module has parameters, or parametrized ones, and no child that has."""
+    if parametrize.is_parametrized(module):
+        return True
+    own = list(module.parameters(recurse=False))
+    return bool(own) and not any(list(child.parameters()) for child in module.children())
 
 
 class Maxout(nn.Module):

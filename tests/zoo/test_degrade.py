@@ -11,8 +11,10 @@ from golden_values import close, golden
 from paths import ROOT
 from PIL import Image
 from torch.nn import functional
+from translation import condition, load, noise
 
 from ganzoo import Field, SampleSpec
+from ganzoo.data import Batches
 from ganzoo.registry.registry import registry
 from ganzoo_plugins.conditions.degrade import Plan
 from ganzoo_plugins.conditions.degrade_kernels import KINDS, blur_kernels, pulse, sinc_kernels
@@ -48,6 +50,11 @@ def filled(kernel):
     """A kernel with zeros around it up to 21 pixels."""
     reach = (21 - len(kernel)) // 2
     return functional.pad(kernel, (reach, reach, reach, reach))
+
+
+def smooth_images(count):
+    coarse = torch.rand(count, 3, 8, 8, generator=seeded()) * 2 - 1
+    return functional.interpolate(coarse, size=(64, 64), mode="bicubic").clamp(-1, 1)
 
 
 def one(*values):
@@ -213,9 +220,9 @@ def test_stages_have_their_order():
     drawn = made.draw(1, seeded())
     image = torch.zeros(1, 3, 64, 64)
 
-    def names(condition, **changes):
+    def names(made, **changes):
         plan = Plan(*drawn["plan"][0].tolist())._replace(**changes)
-        return [name for name, _ in condition.stages(image, drawn["kernels"][0], plan, 0)]
+        return [name for name, _ in made.stages(image, drawn["kernels"][0], plan, 0)]
 
     first = ["sharpened", "blurred", "resized", "noisy", "compressed"]
     second, last = ["resized again", "noisy again"], ["resized to its size", "filtered"]
@@ -383,6 +390,19 @@ def test_real_esrgan_learns_from_it(variant):
     assert (part.name, dict(part.options)) == ("degrade", {"factor": 4})
 
 
+def test_several_processes_make_the_batch_of_one(tmp_path):
+    for number in range(6):
+        noise(tmp_path / "output" / f"{number}.png", number, (32, 32))
+    data = load(tmp_path, size=32, inputs={"source": condition("degrade", factor=2)})
+    batches = Batches(data, batch_size=6, seed=0, mirror=True)
+    whole = batches.sample(3)["source"]
+    parts = [Batches(data, batch_size=6, seed=0, mirror=True).sample(3, part)["source"] for part in (
+        slice(0, 2), slice(2, 3), slice(3, 6))]  # fmt: skip
+    assert torch.cat(parts).equal(whole) and not batches.sample(4)["source"].equal(whole)
+    rows = batches.evaluation(6)["source"]
+    assert batches.evaluation(6, slice(2, 4))["source"].equal(rows[2:4]), "in evaluation draws belong to the row"
+
+
 def test_noise_belongs_to_the_image_and_its_seed():
     made = build()
     drawn = made.draw(2, seeded())
@@ -397,10 +417,27 @@ def test_noise_belongs_to_the_image_and_its_seed():
     assert torch.get_rng_state().equal(state)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and --cuda")
+def test_a_gpu_makes_the_same_but_for_the_noise():
+    images = smooth_images(8)
+    drawn = build().draw(8, seeded())
+
+    def on(device, **options):
+        made = build(**options)
+        given = made.draw(8, seeded()) if options else drawn
+        moved = {key: value.to(device) for key, value in given.items()}
+        return made.compute({"output": images.to(device)}, moved)["source"].cpu()
+
+    quiet = {name: value for order in ("", "2") for name, value in (
+        (f"gaussian_noise_prob{order}", 1.0), (f"noise_range{order}", (0, 0)))}  # fmt: skip
+    assert share((on("cuda", **quiet) - on("cpu", **quiet)).abs() > 0.02) < 0.01
+    assert on("cuda").equal(on("cuda")) and not on("cuda").equal(on("cpu"))
+
+
 def test_an_image_keeps_its_bits_in_any_memory_format():
     made = build()
     drawn = made.draw(3, seeded())
-    images = torch.rand(3, 3, 64, 64, generator=seeded()) * 2 - 1
+    images = smooth_images(3)
     last = images.contiguous(memory_format=torch.channels_last)
     kept = last.clone()
     assert made.compute({"output": last}, drawn)["source"].equal(made.compute({"output": images}, drawn)["source"])

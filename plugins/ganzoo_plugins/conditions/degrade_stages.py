@@ -23,8 +23,9 @@ LUMINANCE = (
     (51, 60, 69, 80, 103, 113, 120, 103), (61, 55, 56, 62, 77, 92, 101, 99),
 )  # fmt: skip
 CHROMINANCE = ((17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99))  # 99 elsewhere
-TO_YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
-TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
+Colours = tuple[tuple[float, float, float], ...]
+TO_YCBCR: Colours = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+TO_RGB: Colours = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
 def blurred(image: Tensor, kernel: Tensor, size: float) -> Tensor:
@@ -91,14 +92,18 @@ def jpeg(images: Tensor, quality: Tensor) -> Tensor:
     if images.shape[1] == 1:
         found = _quantized(padded, tables[0] * factor)
     else:
-        colours = torch.einsum("dc,nchw->ndhw", torch.tensor(TO_YCBCR, device=images.device), padded)
+        colours = _mixed(padded, TO_YCBCR)
         bright = _quantized(colours[:, :1], tables[0] * factor)
         halved = functional.avg_pool2d(colours[:, 1:], 2) + 128
         tinted = _quantized(halved, tables[1] * factor) - 128
         doubled = functional.interpolate(tinted, scale_factor=2.0, mode="nearest")
-        both = torch.cat([bright, doubled], 1)
-        found = torch.einsum("dc,nchw->ndhw", torch.tensor(TO_RGB, device=images.device), both)
+        found = _mixed(torch.cat([bright, doubled], 1), TO_RGB)
     return found[:, :, :height, :width].clamp(0, 255) / 255
+
+
+def _mixed(images: Tensor, matrix: Colours) -> Tensor:
+    """Images (N, 3, H, W) whose colours are those of `images` times a matrix."""
+    return (_on(images.device, matrix) @ images.flatten(2)).view(images.shape)
 
 
 def _quantized(planes: Tensor, table: Tensor) -> Tensor:
@@ -109,6 +114,11 @@ def _quantized(planes: Tensor, table: Tensor) -> Tensor:
     frequencies = ((blocks - 128) @ cosines.t() / table).round_() * table
     blocks = frequencies @ cosines + 128
     return blocks.view(n, channels, height // 8, width // 8, 8, 8).transpose(3, 4).reshape(planes.shape)
+
+
+@cache
+def _on(device: torch.device, matrix: Colours) -> Tensor:
+    return torch.tensor(matrix, device=device, dtype=torch.float32)
 
 
 @cache

@@ -86,6 +86,17 @@ class Rows:
                 found[name.removesuffix(".view")] = larger.shape[1] - view.shape[1], larger.shape[2] - view.shape[2]
         return found
 
+    @cached_property
+    def _most(self) -> Tensor:
+        """The lowest and rightmost corner of a crop in the smallest picture, int64 (2,)."""
+        return torch.tensor(min(self.slack.values()))
+
+    @cached_property
+    def _scales(self) -> dict[str, int]:
+        """How many times as large as the smallest picture each one is, by field."""
+        sides = {name: self.tables[f"{name}.view"].shape[1] for name in self.slack}
+        return {name: side // min(sides.values()) for name, side in sides.items()}
+
     def order(self, epoch: int) -> Tensor:
         """Returns the permutation of all rows in an epoch, int64 (N,); keeps two, as a batch may need both."""
         if epoch not in self.orders:
@@ -113,11 +124,9 @@ class Rows:
         They count in pixels of the smallest picture; in one that is `k` times as large they are multiples of `k`, so
         that all pictures of a row show the same part.
         """
-        least = min(self.slack.values())
         random = generator_for(self.seed, *self.name, "crop", number)
         places = torch.rand(self.batch_size, 2, generator=random, dtype=torch.float32)
-        most = torch.tensor(least)
-        return (places * (most + 1)).long().minimum(most)
+        return (places * (self._most + 1)).long().minimum(self._most)
 
     def _draw(self, number: int) -> _Draw:
         """What is drawn for minibatch `number`, kept for its other pictures and micro-batches."""
@@ -157,24 +166,21 @@ class Rows:
         while it is in the cache of the processor.
         """
         images, view = self.tables[table], self.tables[f"{table}.view"]
-        height, width = view.shape[1:3]
-        places = (corners * self._scale(table)).tolist()
+        scale = self._scales[table]
         turned = [False] * len(chosen) if flips is None else flips.tolist()
         here = self.device.type == "cpu"
         kind = torch.float32 if here else torch.uint8
         pixels = torch.empty(len(chosen), *view.shape[1:], dtype=kind, device=images.device)
-        for one, row, (top, left), flip in zip(pixels, chosen.tolist(), places, turned, strict=True):
-            part = images[row, top : top + height, left : left + width]
+        shape, strides = view.shape[1:], images.stride()
+        for one, row, (top, left), flip in zip(pixels, chosen.tolist(), corners.tolist(), turned, strict=True):
+            start = images.storage_offset() + row * strides[0] + scale * (top * strides[1] + left * strides[2])
+            part = images.as_strided(shape, strides[1:], start)  # a slice of each axis, in one call
             one.copy_(part.flip(1) if flip else part)
             if here:
                 one.div_(self._half).sub_(1)
         if here:
             return pixels.permute(0, 3, 1, 2)
         return self.scaled(pixels if pixels.device == self.device else transfer(pixels, self.device))
-
-    def _scale(self, table: str) -> int:
-        least = min(self.tables[f"{name}.view"].shape[1] for name in self.slack)
-        return self.tables[f"{table}.view"].shape[1] // least
 
     def scaled(self, pixels: Tensor) -> Tensor:
         """Bytes (n, H, W, C) as float32 (n, C, H, W) in [-1, 1], channels last in memory."""
@@ -290,6 +296,9 @@ class Batches(Rows):
         self, stored: dict[str, Callable[[], Any]], draws: Callable[[str, Condition], Mapping[str, Tensor]]
     ) -> LazyFields:
         """The fields of the specification: stored ones, and those of conditions, each of which is computed once."""
+        names = ("output", *self.spec.inputs)
+        if not self.data.conditions:
+            return LazyFields({name: stored[name] for name in names})
         fields = LazyFields(stored)
         makers: dict[str, Callable[[], Tensor]] = {name: partial(fields.__getitem__, name) for name in stored}
         for name, condition in self.data.conditions.items():
@@ -297,7 +306,7 @@ class Batches(Rows):
             made = cache(partial(self._computed, condition, fields, partial(draws, registered, condition)))
             for own in condition.fields:
                 makers[name if own == "source" else own] = partial(_field, made, own)
-        return LazyFields({name: makers[name] for name in ("output", *self.spec.inputs)})
+        return LazyFields({name: makers[name] for name in names})
 
     def _computed(
         self, condition: Condition, stored: LazyFields, draw: Callable[[], Mapping[str, Tensor]]

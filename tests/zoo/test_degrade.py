@@ -373,7 +373,7 @@ def test_images_of_a_batch_differ_as_much_as_those_of_the_official_pool():
     """The official code draws one scale and mode for a batch, and mixes the batches of 180 images in a pool."""
     made = build()
     within, between = [], []
-    for number in range(200):
+    for number in range(100):
         plan = Plan(*made.draw(12, seeded(number))["plan"].unbind(1))
         changed = plan.scale[plan.scale != 1]
         assert len(changed.unique()) == len(changed), "each image is resized by a scale of its own"

@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from ganzoo.registry.registry import registry
+from ganzoo.variant import KINDS
+
 ROOT = Path(__file__).parents[1]
 CORE = sorted((ROOT / "ganzoo").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
@@ -191,6 +194,20 @@ def test_listing_imports_nothing_heavy():
 
 def test_core_knows_no_plugin():
     assert offenders(CORE, lambda file: within(anywhere(file), "ganzoo_plugins")) == {}
+
+
+def test_training_knows_no_variant_and_no_part_by_name():
+    """What a training does follows from the contract: no room that trains has an `if` about an algorithm."""
+    kinds = ("variants", "generators", "discriminators", "losses", "regularizers", "augmentations", "conditions")
+    names = {name for kind in kinds for name in registry().names(kind)} - set(KINDS)  # a kind of samples is no name
+    found = {
+        f"{place(file)}:{node.lineno} {node.value}"
+        for file in CORE
+        if room(module_name(file)) in ("engine", "losses", "runs", "checkpoints", "config")
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Constant) and node.value in names
+    }
+    assert len(names) > 60 and found == set()
 
 
 def test_the_hub_is_imported_inside_functions():

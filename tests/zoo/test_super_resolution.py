@@ -6,6 +6,8 @@ import pytest
 import torch
 from golden.from_names import state
 from golden_values import golden
+from pretrained import vgg19_features, vgg19_tensors
+from safetensors.torch import save_file
 from stepping import count_calls, names_of, scripted_turn, step_by_phase
 from torch.nn.functional import softplus
 from translations import NamedBatches, images, load_named, trace, translation_trainer
@@ -193,3 +195,25 @@ def test_a_run_says_that_the_discriminator_does_not_learn(adversarial, caplog):
     with caplog.at_level("INFO", "ganzoo"):
         note_idle_discriminator(small_trainer("real-esrgan", 48, adversarial=adversarial))
     assert ("discriminator does not learn" in caplog.text) == (adversarial == 0)
+
+
+@pytest.mark.parametrize("variant, layers", [("esrgan", 1), ("real-esrgan", 5)])
+def test_the_distance_of_features_is_that_of_the_official_layers(variant, layers, tmp_path):
+    """L1 of convolutions of VGG-19 before their ReLUs, which see pixels with ImageNet's mean and deviation."""
+    save_file(vgg19_tensors(), tmp_path / "vgg19.safetensors")
+    trainer = small_trainer(variant, 32, batch=1, perceptual=str(tmp_path / "vgg19.safetensors"), adversarial=0.0)
+    batch = trainer.batches.sample(0, slice(0, 1))
+    target = sharpened(batch["output"]) if variant == "real-esrgan" else batch["output"]
+    with torch.no_grad():
+        made = trainer.generator(torch.empty(1, 0), source=batch["source"])
+        mean, deviation = (
+            torch.tensor(one, dtype=torch.float64).view(1, 3, 1, 1)
+            for one in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        )
+        tensors = {name: value.double() for name, value in vgg19_tensors().items()}
+        ours, theirs = (vgg19_features(tensors, ((shown + 1) / 2 - mean) / deviation) for shown in (made, target))
+    weights = (
+        {2: 0.1, 7: 0.1, 16: 1.0, 25: 1.0, 34: 1.0} if layers == 5 else {34: 1.0}
+    )  # conv1_2, conv2_2, conv3_4, ...
+    wanted = sum(weight * (ours[place] - theirs[place]).abs().mean() for place, weight in weights.items())
+    assert trainer.step()["generator.perceptual"].item() == pytest.approx(wanted.item(), rel=1e-6)

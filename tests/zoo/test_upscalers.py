@@ -6,6 +6,7 @@ import tiny
 import torch
 from PIL import Image
 from stepping import count_parameters
+from torch.nn import functional
 from upscalers import enlarging
 
 from ganzoo import ImageSpec
@@ -76,7 +77,7 @@ def test_a_network_of_zeros_gives_the_enlarged_source(name):
             parameter.zero_()
         given = torch.rand(1, 3, 8, 8) * 2 - 1
         mode = {"mode": "nearest"} if name == "compact" else {"mode": "bilinear", "align_corners": False}
-        wanted = torch.nn.functional.interpolate(given, scale_factor=scale, **mode)
+        wanted = functional.interpolate(given, scale_factor=scale, **mode)
         assert torch.allclose(enlarge(network, given), wanted, atol=1e-6)
 
 
@@ -141,3 +142,37 @@ def test_a_model_without_parameters_is_saved_loaded_and_applied(tmp_path):
     assert made.shape == (1, 3, 80, 120) and made.equal(model.apply(given))
     assert loaded.geometry.multiple == 1 and loaded.geometry.overlap <= 2
     assert loaded.apply(given, tile=8).sub(made).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("plus", [False, True])
+@torch.no_grad()
+def test_without_unshuffling_a_scale_of_2_is_one_enlargement(plus):
+    """The networks of xinntao/ESRGAN, and of ESRGAN+ with its shortcuts inside dense blocks, written out."""
+    network = RRDBNet(enlarging(2, 8), width=4, blocks=1, unshuffle=False, plus=plus).eval()
+    tensors = network.state_dict()
+    assert "conv_up2.weight" not in tensors and ("body.0.rdb1.conv1x1.weight" in tensors) == plus
+
+    def convolved(name, x):
+        weight = tensors[f"{name}.weight"]
+        return functional.conv2d(x, weight, tensors.get(f"{name}.bias"), padding=weight.shape[-1] // 2)
+
+    def leaky(x):
+        return torch.where(x > 0, x, 0.2 * x)
+
+    def dense(name, x):
+        x1 = leaky(convolved(f"{name}.conv1", x))
+        x2 = leaky(convolved(f"{name}.conv2", torch.cat([x, x1], 1)))
+        x2 = x2 + convolved(f"{name}.conv1x1", x) if plus else x2
+        x3 = leaky(convolved(f"{name}.conv3", torch.cat([x, x1, x2], 1)))
+        x4 = leaky(convolved(f"{name}.conv4", torch.cat([x, x1, x2, x3], 1)))
+        x4 = x4 + x2 if plus else x4
+        return convolved(f"{name}.conv5", torch.cat([x, x1, x2, x3, x4], 1)) * 0.2 + x
+
+    given = torch.rand(1, 3, 8, 8) * 2 - 1
+    first = body = convolved("conv_first", (given + 1) / 2)
+    for number in (1, 2, 3):
+        body = dense(f"body.0.rdb{number}", body)
+    x = first + convolved("conv_body", body * 0.2 + first)
+    x = leaky(convolved("conv_up1", x.repeat_interleave(2, 2).repeat_interleave(2, 3)))
+    wanted = convolved("conv_last", leaky(convolved("conv_hr", x)))
+    assert torch.allclose(enlarge(network, given), (2 * wanted - 1).clamp(-1, 1), atol=1e-6)

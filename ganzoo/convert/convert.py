@@ -16,7 +16,7 @@ from ganzoo.config.settings import resolve
 from ganzoo.convert.bundles import SeveralNetworks
 from ganzoo.convert.ncnn import read_graph
 from ganzoo.convert.ncnn_graph import refuse_difference
-from ganzoo.convert.own_networks import Role, with_inputs
+from ganzoo.convert.own_networks import Role, conditions_of
 from ganzoo.convert.pickle_reader import read_inputs
 from ganzoo.convert.recognize import InputFiles, recognize
 from ganzoo.convert.request import UNKNOWN, Request
@@ -220,10 +220,6 @@ def _config(search: Search, files: Sequence[InputFiles], generator: Converted) -
     }
     with torch.device("meta"):
         latent_dim = build_part(bind_part("generator", match.part, search.registry), match.image).latent_dim
-    known = with_inputs(variant, match.image, search.registry).sources
-    inputs = {
-        name: variant.inputs.get(name) if known.get(name) == one else None for name, one in match.image.sources.items()
-    }
     return ModelConfig(
         variant=variant.name,
         generator=match.part,
@@ -233,7 +229,7 @@ def _config(search: Search, files: Sequence[InputFiles], generator: Converted) -
         license=search.request.license,
         training=facts,
         task=variant.task,
-        inputs=inputs,
+        inputs=conditions_of(variant, match.image, search.registry),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from torch import Tensor
@@ -17,7 +17,7 @@ from ganzoo.errors import GanzooError, UsageError
 from ganzoo.layouts import Match
 from ganzoo.models.meta_device import without_numbers
 from ganzoo.registry.registry import Registry
-from ganzoo.variant import Field, ImageSpec, SampleSpec, Variant
+from ganzoo.variant import Field, ImageSpec, Part, SampleSpec, Variant
 
 Role = Literal["generator", "discriminator"]
 DIGITS = re.compile(r"\d+")
@@ -93,13 +93,31 @@ class OwnNetworks:
 
 def with_inputs(variant: Variant, image: SampleSpec, registry: Registry) -> SampleSpec:
     """Returns a specification with the inputs of a variant: as its conditions make them, else shaped as the output."""
-    output, inputs = image.output, dict(image.inputs)
+    inputs = dict(image.inputs)
     for name, part in variant.inputs.items():
-        made: dict[str, Field] = {}
-        if part is not None:
-            try:
-                made = dict(registry.get("conditions", part.name)(SampleSpec(output), **part.options).fields)
-            except (GanzooError, ValueError):  # not of such images, as a condition that stores alpha
-                pass
-        inputs[name] = made.get("source", output)
-    return SampleSpec(output, inputs)
+        inputs[name] = _made(part, image.output, registry) or image.output
+    return SampleSpec(image.output, inputs)
+
+
+def conditions_of(variant: Variant, image: SampleSpec, registry: Registry) -> dict[str, Part | None]:
+    """Returns the conditions of a variant that make the inputs of a specification, None for an input that none makes.
+
+    A condition with a `factor` is given that of the specification.
+    """
+    found: dict[str, Part | None] = {}
+    for name, one in image.sources.items():
+        part = variant.inputs.get(name)
+        if part is not None and "factor" in part.options and one.kind == image.output.kind == "image":
+            part = replace(part, options={**part.options, "factor": image.output.shape[1] // one.shape[1]})
+        found[name] = part if _made(part, image.output, registry) == one else None
+    return found
+
+
+def _made(part: Part | None, output: Field, registry: Registry) -> Field | None:
+    """Returns the source that a condition makes of an output; None if it cannot, as one that stores alpha."""
+    if part is None:
+        return None
+    try:
+        return dict(registry.get("conditions", part.name)(SampleSpec(output), **part.options).fields).get("source")
+    except (GanzooError, ValueError):
+        return None

@@ -35,6 +35,26 @@ RANDOM: dict[Any, Callable[..., Tensor]] = {
     torch.randn_like: torch.empty_like,
     torch.rand_like: torch.empty_like,
 }
+
+
+def _product(first: Tensor, other: Tensor | float) -> Tensor:
+    shape = torch.broadcast_shapes(first.shape, other.shape if isinstance(other, Tensor) else ())
+    return torch.empty(shape, dtype=torch.result_type(first, other))
+
+
+def _quotient(first: Tensor, other: Tensor | float) -> Tensor:
+    made = _product(first, other)
+    return made if made.is_floating_point() else made.to(torch.get_default_dtype())
+
+
+# Of tensors without memory, for the same reason.
+SHAPES: dict[Any, Callable[..., Tensor]] = {
+    torch.outer: lambda first, other: _product(first[:, None], other),
+    torch.Tensor.mul: _product,
+    torch.Tensor.div: _quotient,
+    torch.Tensor.square: torch.empty_like,
+    nn.functional.normalize: lambda tensor, *_, **__: torch.empty_like(tensor),
+}
 FILLING = {"normal_", "uniform_", "random_", "bernoulli_", "exponential_", "erfinv_"}
 
 
@@ -63,6 +83,13 @@ class _Limit(TorchFunctionMode):
             options.pop("generator", None)
             return RANDOM[function](*arguments, **options)
         filled = arguments[0] if arguments else options.get("tensor")
+        if (
+            function in SHAPES
+            and isinstance(filled, Tensor)
+            and filled.is_meta
+            and not options.keys() & {"rounding_mode", "out"}
+        ):
+            return SHAPES[function](*arguments, **options)
         initializes = (
             getattr(function, "__name__", "") in FILLING or getattr(function, "__module__", "") == nn.init.__name__
         )

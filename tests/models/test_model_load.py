@@ -19,7 +19,7 @@ from ganzoo.cli import main
 from ganzoo.errors import CheckpointError, PluginError, UsageError
 from ganzoo.models import hash_cache
 from ganzoo.models.load import load_folder
-from ganzoo.models.meta_device import build_on_meta, load_tensors
+from ganzoo.models.meta_device import build_on_meta, load_tensors, without_numbers
 from ganzoo.models.source import Repository, parse_source
 from ganzoo.networks import Generator
 from ganzoo.registry.discovery import Plugin
@@ -490,3 +490,20 @@ def test_a_file_in_place_of_a_folder_is_named_by_its_content_with_the_command_th
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UsageError, match="give .*"):
         ganzoo.load(tmp_path / name)
+
+
+def test_arithmetic_without_numbers_keeps_shapes_and_types():
+    def made():
+        whole, line = torch.arange(6).reshape(2, 3), torch.linspace(0, 1, 3)
+        results = [whole * line, whole / 2, whole / whole, line * 2, line / whole, whole * 2, line.square()]
+        results += [
+            torch.outer(line, whole[0]),
+            torch.outer(whole[0], line),
+            torch.nn.functional.normalize(line, dim=0, eps=1e-5),
+        ]
+        return [*results, torch.div(line, 2, rounding_mode="floor"), line.half() * 2, 2 * line]
+
+    with without_numbers():
+        found = made()
+    for ours, wanted in zip(found, made(), strict=True):
+        assert ours.is_meta and (ours.shape, ours.dtype) == (wanted.shape, wanted.dtype)

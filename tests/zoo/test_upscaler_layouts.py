@@ -205,6 +205,7 @@ def test_a_converted_network_enlarges_any_size(attempt):
     model = attempt(old_names(rrdb(2)))
     assert model.config.generator.options["blocks"] == 2
     assert model.apply(torch.zeros(1, 3, 7, 10)).shape == (1, 3, 14, 20)
+    assert model.config.inputs["source"].options["factor"] == 2  # of the condition that makes such sources
 
 
 # -- ncnn --------------------------------------------------------------------------------------------------------------

@@ -83,17 +83,13 @@ class _Limit(TorchFunctionMode):
             options.pop("generator", None)
             return RANDOM[function](*arguments, **options)
         filled = arguments[0] if arguments else options.get("tensor")
-        if (
-            function in SHAPES
-            and isinstance(filled, Tensor)
-            and filled.is_meta
-            and not options.keys() & {"rounding_mode", "out"}
-        ):
+        is_meta = isinstance(filled, Tensor) and filled.is_meta
+        if is_meta and function in SHAPES and not options.get("rounding_mode"):
             return SHAPES[function](*arguments, **options)
         initializes = (
             getattr(function, "__name__", "") in FILLING or getattr(function, "__module__", "") == nn.init.__name__
         )
-        if initializes and isinstance(filled, Tensor) and filled.is_meta:
+        if initializes and is_meta:
             return filled
         return function(*arguments, **options)
 

@@ -18,6 +18,7 @@ from ganzoo.files.text import one_line
 from ganzoo.models.rasters import Raster, as_picture, is_grey
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".gif": "GIF"}
+INVISIBLE = 255  # the palette entry of transparent pixels in a GIF
 OPTIONS: dict[str, dict[str, Any]] = {
     "PNG": {"compress_level": PNG_LEVEL},
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -50,12 +51,12 @@ def save_frames(
 ) -> Image.Image:
     """Writes whole frames atomically as an animated GIF, WebP or PNG, and returns the first.
 
-    `durations` are milliseconds, `loop` the number of plays, 0 for no end. A pixel of a GIF is opaque or not at all:
-    alpha is cut at one half, and every frame is cleared before the next.
+    `durations` are milliseconds, `loop` the number of plays, 0 for no end. A GIF has 255 colours a frame, and its
+    pixels are opaque or not at all: alpha is cut at one half, and every frame is cleared before the next.
     """
     kind = FORMATS[path.suffix.lower()]
     if kind == "GIF":
-        frames = map(_with_hard_alpha, frames)
+        frames = map(_with_palette, frames)
     first, *others = frames  # Pillow goes through them several times
     options: dict[str, Any] = {"save_all": True, "append_images": others, "duration": list(durations), "loop": loop}
     if kind == "GIF" and loop == 1:  # files that are played once do not say so
@@ -78,12 +79,16 @@ def _save(picture: Image.Image, path: Path, options: dict[str, Any]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def _with_hard_alpha(frame: Image.Image) -> Image.Image:
-    """Makes every pixel opaque or invisible."""
+def _with_palette(frame: Image.Image) -> Image.Image:
+    """Reduces a frame to the best 255 colours, dithered, and one for pixels that are less than half opaque."""
+    colours = frame.convert("RGB")
+    best = colours.quantize(INVISIBLE, Image.Quantize.MEDIANCUT)
+    reduced = colours.quantize(INVISIBLE, palette=best, dither=Image.Dither.FLOYDSTEINBERG)
     if frame.mode in ("LA", "RGBA"):
-        frame = frame.convert("RGBA")
-        frame.putalpha(frame.getchannel("A").point(lambda level: 255 * (level > 127)))
-    return frame
+        hidden = frame.getchannel("A").point(lambda level: 255 * (level < 128))
+        reduced.paste(INVISIBLE, mask=hidden)
+        reduced.info["transparency"] = INVISIBLE
+    return reduced
 
 
 def _fitting(icc_profile: bytes | None, raster: Raster) -> bytes | None:

@@ -153,7 +153,7 @@ class Model:
 
         Sides are extended by reflection to the multiple that the generator needs, and cut off after. `tile` works on
         squares of that many pixels and `overlap` pixels around them, for less memory and the same images; None chooses
-        both so that large images take about 1.5 GiB. UsageError if `tile` is given and a pixel depends on all others,
+        both so that large images take about 1 GiB. UsageError if `tile` is given and a pixel depends on all others,
         as with instance norm or attention. "bf16" as `precision` runs the network under bfloat16 autocast.
 
         The i-th image gets the i-th latent of `seed`, if the generator takes one, and the class `label`, a name or

@@ -15,7 +15,7 @@ import numpy
 from PIL import Image, ImageCms, ImageOps
 
 from ganzoo.data.archives import list_files, read_file
-from ganzoo.data.decode import SUFFIXES, BadImage, as_bad_image, open_header
+from ganzoo.data.decode import DEEP_MODES, SUFFIXES, BadImage, as_bad_image, open_header
 from ganzoo.errors import DataError, UsageError
 from ganzoo.files import deep_png
 from ganzoo.files.text import quoted
@@ -150,8 +150,10 @@ def decode_image(file: ImageFile) -> DecodedImage:
         image.load()
         turn, upright = image.getexif().get(ORIENTATION, 1), ImageOps.exif_transpose(image)
         kept = _kept_exif(image.getexif()) if image.format != "TIFF" else None  # whose tags are those of the pixels
-        if deep_png.is_deep(data):
-            deep = deep_png.decode(data)
+        deep = deep_png.decode(data) if deep_png.is_deep(data) else None
+        if image.mode in DEEP_MODES and deep is None:
+            deep = numpy.asarray(image).astype(numpy.uint16)[:, :, None]
+        if deep is not None:
             return DecodedImage(numpy.ascontiguousarray(TURNS[turn](deep) if turn in TURNS else deep), profile, kept)
         if image.mode == "CMYK":
             return DecodedImage(_from_cmyk(upright, profile), None, kept)

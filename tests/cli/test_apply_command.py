@@ -279,6 +279,10 @@ def test_sixteen_bits_come_out(larger, tmp_path, bands):
     assert call("apply", larger, tmp_path / "in.png", "--out", tmp_path / "out.webp") == 0
     with Image.open(tmp_path / "out.webp") as written:
         assert written.size == (36, 32)
+    if bands == 1:
+        Image.fromarray(deep[:, :, 0]).save(tmp_path / "in.tif")
+        assert call("apply", larger, tmp_path / "in.tif", "--out", tmp_path / "tif.png") == 0
+        assert (deep_png.decode((tmp_path / "tif.png").read_bytes()) == found).all()
 
 
 @pytest.mark.parametrize("turn", range(1, 9))

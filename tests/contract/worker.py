@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from contract.harness import Pictures, contract_registry, spec
-from ganzoo import Part
+from ganzoo import ImageSpec, Part, Variant
 from ganzoo.config.parts import parts_of
 from ganzoo.config.recipe import bind_part
 from ganzoo.engine.build import build_part
@@ -21,9 +21,10 @@ from ganzoo.engine.distributed import Processes, join, leave
 from ganzoo.engine.randomness import seeded
 from ganzoo.engine.trainer import Trainer
 from ganzoo.losses import Regularizer
+from ganzoo.registry.registry import registry
 
 # As one process with the whole batch: nothing in them couples the samples of a batch but by a mean.
-EXACT = ("wgan-gp", "infogan", "began", "cyclegan")
+EXACT = ("wgan-gp", "infogan", "began", "cyclegan", "styles")
 CASES = (*EXACT, "dcgan", "ada")
 STEPS = 3
 
@@ -44,15 +45,26 @@ class Anchor(Regularizer):
         return {"distance": term}
 
 
+def styles() -> Variant:
+    """The built-in StyleGAN2, narrow, without minibatch deviation, which couples the samples."""
+    card, narrow = registry().get("variants", "stylegan2"), {"channel_base": 64, "width": 8}
+    return replace(
+        card,
+        generator=Part("stylegan2", {**narrow, "latent_dim": 6, "mapping_layers": 2}),
+        discriminator=Part("stylegan2", {**narrow, "deviation_channels": 0}),
+        training=replace(card.training, generator_optimizer_options={}, discriminator_optimizer_options={}),
+    )
+
+
 def build(case: str, processes: Processes) -> Trainer:
     """A case in float64 on a batch of eight; each process starts with other weights, and the first one's must win."""
-    registry = contract_registry()
-    variant = registry.get("variants", case)
+    known = registry() if case == "styles" else contract_registry()
+    variant = styles() if case == "styles" else known.get("variants", case)
     if case in EXACT and variant.generator.name == "tiny":
         variant = replace(variant, generator=Part("tiny", {"norm": False}))
-    image = spec(variant)
+    image = ImageSpec(16, 3) if case == "styles" else spec(variant)
     with seeded(processes.rank):
-        built = {role: build_part(bind_part(role, part, registry), image) for role, part in parts_of(variant).items()}
+        built = {role: build_part(bind_part(role, part, known), image) for role, part in parts_of(variant).items()}
     trainer = Trainer(
         generator=built["generator"],
         discriminator=built["discriminator"],
@@ -65,6 +77,10 @@ def build(case: str, processes: Processes) -> Trainer:
         dtype=torch.float64,
         processes=processes,
     )
+    if case == "styles":
+        with torch.no_grad():
+            for layer in trainer.generator.layers:
+                layer.noise_strength.fill_(0.5)
     if case == "infogan":
         trainer.generator.eval()  # batch statistics couple the samples
     return trainer

@@ -81,6 +81,7 @@ def test_each_part_is_put_to_the_test(one, two):
     assert torch.equal(
         two["dcgan"][0]["generator_ema.main.2.running_var"], two["dcgan"][1]["generator_ema.main.2.running_var"]
     )
+    assert one["styles"]["buffer.2.mean_length"] > 0 and "term.0.r1.penalty" in one["styles"]
     assert two["ada"][0]["augmentation.p"].dtype == torch.float64
 
 

@@ -90,11 +90,13 @@ class LazyLogistic(Loss):
             noise = turn.normal(*images.shape[1:])[few] / math.sqrt(images.shape[2] * images.shape[3])
             (slope,) = torch.autograd.grad((images * noise).sum(), styles, create_graph=True)
             lengths = slope.reshape(len(slope), -1, slope.shape[-1]).square().sum(2).mean(1).sqrt()
+            length = turn.gather(lengths).mean()
+            mean = torch.lerp(self.mean_length.to(length.dtype), length, PATH_DECAY)
+            self.mean_length.copy_(mean)
+            # The running mean has a gradient too, of value 0 here so that each process adds its own share of it.
             own = lengths.mean()
-            average = turn.gather(lengths).mean() + (own - own.detach())  # that of all processes, which learns too
-            mean = torch.lerp(self.mean_length.to(average.dtype), average, PATH_DECAY)
-            self.mean_length.copy_(mean.detach())
-            penalty = (lengths - mean).square().mean()
+            through_mean = 2 * PATH_DECAY * (mean - length) * (own - own.detach())
+            penalty = (lengths - mean).square().mean() + through_mean
         return {"penalty": self.path_every * self.path_weight * penalty}
 
     def _generate(self, turn: Turn) -> None:

@@ -237,6 +237,7 @@ def _walked(layer: Layer, inputs: list[tuple[int | None, Fraction]]) -> tuple[in
             raise _Wrong(f"layer {quoted(layer.name)} shuffles {channels} channels by {factor}")
         return (channels or 0) // factor**2, size * factor
     if layer.kind == "Interp":
+        layer.whole(0)  # the kind of interpolation
         times = Fraction(layer.number(1, 1)).limit_denominator(64)
         if not 0 < times <= 16 or layer.number(1, 1) != layer.number(2, 1):
             raise _Wrong(f"layer {quoted(layer.name)} resizes by {layer.number(1, 1):g} and {layer.number(2, 1):g}")

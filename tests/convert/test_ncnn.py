@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch.nn import functional
 
+from ganzoo import Field, SampleSpec
 from ganzoo.convert import ncnn
-from ganzoo.convert.ncnn_graph import run
+from ganzoo.convert.ncnn_graph import refuse_difference, run
 from ganzoo.convert.pickle_reader import read_inputs
 from ganzoo.convert.recognize import recognize
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
+from ganzoo_plugins.real_esrgan.model import CompactUpscaler
 
 LINES, TENSORS = ncnn_files.compact_lines(), ncnn_files.compact_tensors()
 TEXT, DATA = ncnn_files.param(LINES), ncnn_files.numbers(TENSORS)
@@ -100,6 +102,7 @@ HOSTILE = {
     "array": (edited("6=144", "6=144 9=2 -23310=5,1.0"), DATA, "as many numbers"),
     "slopes": (edited("PReLU prelu0 1 1 c0 p0 0=4", "PReLU prelu0 1 1 c0 p0 0=9"), DATA, "9 slopes for 4"),
     "shuffle": (edited("large 0=2", "large 0=5"), DATA, "shuffles 12 channels by 5"),
+    "resize of no kind": (edited("nearest 0=1 1=", "nearest 1="), DATA, "0 is missing"),
     "huge resize": (edited("1=2.000000e+00 2=2.000000e+00", "1=900 2=900"), DATA, "resizes by 900"),
     "missing input": (edited("BinaryOp add 2 1 large nearest", "BinaryOp add 2 1 large elsewhere"), DATA, "elsewhere"),
     "a blob read twice": (
@@ -161,6 +164,9 @@ def test_the_numbers_alone_or_the_layers_alone_say_what_is_missing(tmp_path):
 
 def test_random_damage_never_ends_in_another_error(tmp_path):
     random = numpy.random.default_rng(0)
+    image = SampleSpec(Field((3, 32, 32)), {"source": Field((3, 16, 16))})
+    network = CompactUpscaler(image, width=4, convolutions=1)
+    network.load_state_dict(TENSORS)
     for _ in range(300):
         text, data = bytearray(TEXT), bytearray(DATA)
         for content in (text, data):
@@ -168,8 +174,12 @@ def test_random_damage_never_ends_in_another_error(tmp_path):
                 content[place] = random.integers(0, 256)
         path = ncnn_files.write(tmp_path, bytes(text), bytes(data))
         try:
-            found = ncnn.read_graph(path, path.with_suffix(".bin")).tensors()
+            graph = ncnn.read_graph(path, path.with_suffix(".bin"))
         except CheckpointError as refused:
             assert "\n" not in str(refused)
-        else:
-            assert sum(array.size for array in found.values()) <= len(DATA)
+            continue
+        assert sum(array.size for array in graph.tensors().values()) <= len(DATA)
+        try:
+            refuse_difference("net.param", graph, network)
+        except CheckpointError as refused:
+            assert "\n" not in str(refused)

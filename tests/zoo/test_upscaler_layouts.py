@@ -128,6 +128,8 @@ def test_names_and_shapes_determine_the_network_and_one_layout_takes_it(case):
     match = found[name]
     assert match.part.options == options and match.role == "generator" and variant in table[name].variants
     assert match.image.height == scale * match.image.inputs["source"].shape[1]
+    assert ("scale of 2" in match.note) == (scale == 2 and options.get("unshuffle") is False)
+    assert ("adds noise" in match.note) == ("plus" in options)
     made = table[name]().convert(theirs, match)
     wanted = theirs if ours is None else ours
     assert made.keys() == wanted.keys() and all(torch.equal(made[key], value) for key, value in wanted.items())

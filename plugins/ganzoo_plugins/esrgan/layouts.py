@@ -13,6 +13,7 @@ from ganzoo.layouts import Layout, Match, Shapes
 
 SOURCE = 64  # pixels of the sources that a converted network states; it takes any
 ENDS = (".weight", ".bias")
+ONE_STEP = "One convolution enlarges: taken as a scale of 2. A network for 3 of the first ESRGAN has the same tensors."
 PLUS = "ESRGAN+ adds noise to its features while it trains: the network here has its shortcuts, and no noise."
 
 
@@ -133,7 +134,7 @@ def match_of(shapes: Shapes) -> Match | None:
     if plus:
         options["plus"] = True
     image = SampleSpec(Field((last[0], scale * SOURCE, scale * SOURCE)), {"source": Field((channels, SOURCE, SOURCE))})
-    return Match(Part("rrdbnet", options), image, note=PLUS if plus else "")
+    return Match(Part("rrdbnet", options), image, note=" ".join([PLUS] * plus + [ONE_STEP] * (ups == 1)))
 
 
 def wanted_shapes(

@@ -4,12 +4,14 @@ import ncnn_files
 import pytest
 import torch
 from messages import logged
+from safetensors.torch import save_file
 
-import ganzoo
 from ganzoo import Field, SampleSpec
 from ganzoo.convert.convert import convert
+from ganzoo.convert.pickle_reader import read_inputs
+from ganzoo.convert.recognize import recognize
 from ganzoo.convert.request import Request
-from ganzoo.errors import CheckpointError
+from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.registry.registry import registry
 from ganzoo_plugins.esrgan.model import RRDBNet
 from ganzoo_plugins.real_esrgan.model import CompactUpscaler
@@ -147,60 +149,66 @@ def test_a_tensor_too_few_or_of_another_shape_is_not_accounted_for(case):
 
 @pytest.fixture
 def attempt(tmp_path):
-    """Converts what torch.save writes, without a variant; `said` gathers what was logged."""
+    """Converts tensors without a variant; `said` gathers what was logged."""
 
-    def run(content, **options):
-        torch.save(content, tmp_path / "file.pth")
-        return convert(Request(files=[tmp_path / "file.pth"], out=tmp_path / "out", **options), registry())
+    def run(tensors, out="out", **options):
+        save_file({name: value.contiguous() for name, value in tensors.items()}, tmp_path / "file.safetensors")
+        return convert(Request(files=[tmp_path / "file.safetensors"], out=tmp_path / out, **options), registry())
 
     with logged() as run.said:
         yield run
 
 
-FILES = {
-    "params_ema and params": lambda state: {
-        "params": {name: torch.zeros_like(value) for name, value in state.items()},
-        "params_ema": state,
-    },
-    "params": lambda state: {"params": state},
-    "bare": lambda state: state,
-    "model of DataParallel": lambda state: {"model": {f"module.{name}": value for name, value in state.items()}},
-    "net": lambda state: {"net": state, "epoch": 3},
-    "state_dict": lambda state: {"state_dict": {f"netG.{name}": value for name, value in state.items()}},
-    "half": lambda state: {name: value.half() for name, value in state.items()},
+STATE = {name: value.half().float() for name, value in compact().items()}
+ZEROS = {name: torch.zeros_like(value) for name, value in STATE.items()}
+FILES = {  # what torch.save writes, and the key that is given
+    "params_ema and params": ({"params": ZEROS, "params_ema": STATE}, None),
+    "the other one": ({"params": STATE, "params_ema": ZEROS}, "params"),
+    "params": ({"params": STATE}, None),
+    "bare": (STATE, None),
+    "model of DataParallel": ({"model": {f"module.{name}": value for name, value in STATE.items()}}, None),
+    "net": ({"net": STATE, "epoch": 3}, None),
+    "state_dict": ({"state_dict": {f"netG.{name}": value for name, value in STATE.items()}}, None),
+    "half": ({name: value.half() for name, value in STATE.items()}, None),
+    "two networks": ({"params": STATE, "params_ema": compact(width=7)}, None),
 }
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_files_of_basicsr_need_no_variant_and_averaged_weights_come_first(attempt, name):
-    state = {key: value.half().float() for key, value in compact().items()}
-    model = attempt(FILES[name](state), license="Apache-2.0")
-    assert all(torch.equal(value, state[key]) for key, value in model.generator.state_dict().items())
-    assert (model.variant, model.config.license, model.config.task) == (
-        "real-esrgan-compact",
-        "Apache-2.0",
-        "super-resolution",
-    )
-    assert any("--key params takes the others" in line for line in attempt.said) == ("ema" in name)
+@pytest.fixture(scope="module")
+def read(tmp_path_factory):
+    """What each of `FILES` is read as, by one process, and what was logged."""
+    folder, files = tmp_path_factory.mktemp("files"), []
+    for number, (content, _) in enumerate(FILES.values()):
+        torch.save(content, folder / f"{number}.pth")
+        files.append(recognize([folder / f"{number}.pth"]))
+    with logged() as said:
+        return dict(zip(FILES, read_inputs(files, [key for _, key in FILES.values()]), strict=True)), said
 
 
-def test_the_other_weights_have_their_key(attempt):
-    state = compact()
-    content = {"params": state, "params_ema": {name: value + 1 for name, value in state.items()}}
-    model = attempt(content, key="params")
-    assert torch.equal(model.generator.state_dict()["body.0.weight"], state["body.0.weight"])
+@pytest.mark.parametrize("name", [name for name in FILES if name != "two networks"])
+def test_files_of_basicsr_are_read_and_averaged_weights_come_first(read, name):
+    found = {key.removeprefix("netG."): value for key, value in read[0][name].items()}
+    assert found.keys() == STATE.keys() and all(torch.equal(found[key].float(), STATE[key]) for key in STATE)
 
 
-def test_two_networks_under_those_keys_are_not_one(attempt):
-    with pytest.raises(ganzoo.errors.UsageError, match="several networks"):
-        attempt({"params": compact(), "params_ema": compact(width=7)})
+def test_that_an_average_was_taken_is_said_once(read):
+    assert [line.partition("--key")[2] for line in read[1]] == [" params takes the others"]
 
 
-def test_esrgan_and_real_esrgan_have_one_network_and_both_names_are_right(attempt, tmp_path):
+def test_two_networks_under_those_keys_are_not_one(read):
+    assert isinstance(read[0]["two networks"], UsageError) and "several networks" in str(read[0]["two networks"])
+
+
+def test_a_prefix_of_the_network_and_half_precision_are_no_hindrance(attempt):
+    model = attempt({f"netG.{name}": value.half() for name, value in STATE.items()}, license="Apache-2.0")
+    assert all(torch.equal(value, STATE[key]) for key, value in model.generator.state_dict().items())
+    found = model.variant, model.config.license, model.config.task
+    assert found == ("real-esrgan-compact", "Apache-2.0", "super-resolution")
+
+
+def test_esrgan_and_real_esrgan_have_one_network_and_both_names_are_right(attempt):
     assert attempt(rrdb()).variant == "real-esrgan" and "esrgan has too" in " ".join(attempt.said)
-    torch.save(rrdb(), tmp_path / "same.pth")
-    request = Request(files=[tmp_path / "same.pth"], out=tmp_path / "named", variant="esrgan")
-    assert convert(request, registry()).variant == "esrgan"
+    assert attempt(rrdb(), out="named", variant="esrgan").variant == "esrgan"
 
 
 def test_a_converted_network_enlarges_any_size(attempt):

@@ -5,6 +5,7 @@ import io
 import json
 import os
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy
@@ -238,7 +239,9 @@ def larger(tmp_path_factory):
     return folder
 
 
+@cache
 def profile() -> bytes:
+    """A colour profile, made once: it holds the second of its making."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 

@@ -48,7 +48,7 @@ def provide_assets(
         )
     tensors, digests = {}, {}
     for key, asset in given.items():
-        found, digests[f"{path}.{key}"] = _read(asset, f"the asset {quoted(key)} of the {path} {quoted(name)}")
+        found, digests[f"{path}.{key}"] = _read(asset, f"The asset {quoted(key)} of the {path} {quoted(name)}")
         tensors[key] = {
             own: tensor.to(device, dtype if tensor.is_floating_point() else None) for own, tensor in found.items()
         }

@@ -82,7 +82,7 @@ WINDOW = 2**26  # pixels of outputs that are held at once, but for one image tha
     type=click.Choice(["fp32", "bf16"]),
     default="fp32",
     show_default=True,
-    help="bf16 runs the network under bfloat16 autocast: faster where the processor has it, a grey level or two off.",
+    help="bf16 runs the network under bfloat16 autocast: faster where the processor has it, a few grey levels off.",
 )
 @click.option("--threads", type=click.IntRange(1), help="CPU threads. [default: all]")
 @click.option("--json", "as_json", is_flag=True, help="Print sources, outputs, sizes and failures as a JSON array.")

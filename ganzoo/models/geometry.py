@@ -113,12 +113,12 @@ class Geometry:
 
     @cached_property
     def bytes_per_pixel(self) -> int:
-        """The memory that the generator needs for each pixel of a source, as three times its largest tensor."""
+        """The memory that the generator needs for each pixel of a source, as four times its largest tensor."""
         side = -(-LEAST // self.multiple) * self.multiple
         sizes = _TensorSizes()
         with sizes:
             self._output(torch.zeros(self.source.shape[0], side, side))
-        return 3 * math.ceil(sizes.largest / side**2)
+        return 4 * math.ceil(sizes.largest / side**2)
 
     def _reach(self, axis: int) -> int:
         """The pixels to either side of a band of a source, `multiple` wide, that change with it along an axis."""

@@ -109,7 +109,7 @@ def test_show_names_settings_that_train_takes():
     assert "--set generator.width=64" in small.forked_ganzoo("show", "dcgan").stdout
     share = (
         '--set training.schedules.loss.share={"to_value": 0.1, "from_value": null, "from_fraction": 0.0, '
-        '"to_fraction": 1.0, "shape": "cosine"}'
+        '"to_fraction": 1.0, "shape": "cosine", "milestones": []}'
     )
     assert share in small.forked_ganzoo("show", "r3gan").stdout
 

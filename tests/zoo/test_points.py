@@ -28,6 +28,7 @@ REFUSED = {  # losses that need more than logits, or images, and a word of the r
     "cut": "source",
     "cyclegan": "images",
     "pix2pixhd": "features",
+    "lazy-logistic": "images",
 }
 SHORT = {"wasserstein-clipped": ("loss.warmup=0", "loss.long_every=0"), "geometric": ("loss.generator_steps=2",)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ganzoo.variant import Part, SampleSpec
 
@@ -45,6 +45,15 @@ class Layout:
         file and has no network for it raises CheckpointError, whose text is shown if no other layout fits.
         """
         raise TypeError(f"{type(self).__name__} must define recognize(shapes)")
+
+    def configured(self, match: Match, stated: Mapping[str, Any]) -> Match:
+        """Returns the match with what a file states of its network besides the tensors; unless overridden, as it is.
+
+        Pickles of NVIDIA's code state {"class": name, "options": what the network was made with}, as JSON has it, the
+        file is not trusted. CheckpointError if the options contradict the shapes, or make it a network that none here
+        is.
+        """
+        return match
 
     def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         """Returns the complete `state_dict` of the part in `match`, made from the file's tensors."""

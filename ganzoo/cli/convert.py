@@ -70,12 +70,13 @@ def convert(
 ) -> None:
     """Convert weights of other code into a model folder.
 
-    FILE is a checkpoint that torch.save wrote, a .npz, .npy or .safetensors file, or a .param of ncnn with its .bin
-    beside it, whatever its name ends in. Several .npy files, or a folder of them, are the arrays of one network. Every
-    layout of every variant is tried, unless --variant names one.
+    FILE is a checkpoint that torch.save wrote, a network.pkl of NVIDIA's StyleGAN code, a .npz, .npy or .safetensors
+    file, or a .param of ncnn with its .bin beside it, whatever its name ends in. Several .npy files, or a folder of
+    them, are the arrays of one network. Every layout of every variant is tried, unless --variant names one.
 
     \b
     ganzoo convert netG.pth --license MIT --out converted/netG
+    ganzoo convert network.pkl --license NVIDIA-NC --out converted/faces
     ganzoo convert realesrgan-x4plus.param --license BSD-3-Clause --out converted/x4plus
     ganzoo convert 200_gen_params.jl_*.npy --variant dcgan --layout newmu --license MIT --out converted/house-numbers
     ganzoo convert vgg19-dcbb9e9d.pth --asset vgg19 --out vgg19.safetensors

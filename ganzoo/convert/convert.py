@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from ganzoo.convert.bundles import SeveralNetworks
 from ganzoo.convert.ncnn import read_graph
 from ganzoo.convert.ncnn_graph import refuse_difference
 from ganzoo.convert.own_networks import Role, conditions_of
-from ganzoo.convert.pickle_reader import read_inputs
+from ganzoo.convert.pickle_reader import NamedTensors, read_inputs
 from ganzoo.convert.recognize import InputFiles, recognize
 from ganzoo.convert.request import UNKNOWN, Request
 from ganzoo.convert.search import OWN, Fit, Search, log_table
@@ -25,7 +26,7 @@ from ganzoo.engine.build import build_part
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.files.output_checks import check_new_folder
 from ganzoo.files.text import quoted
-from ganzoo.layouts import Match
+from ganzoo.layouts import Layout, Match
 from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.models.folder import write_model
 from ganzoo.models.load import load_folder
@@ -49,14 +50,16 @@ def convert(request: Request, registry: Registry) -> Model:
     """
     search = _search(request, registry)
     check_new_folder(request.out)
-    wanted = {"generator": (request.files, request.key)}
+    wanted: dict[Role, tuple[Sequence[Path], str | None]] = {"generator": (request.files, request.key)}
     if request.discriminator:
         wanted["discriminator"] = request.discriminator, request.discriminator_key
     files = [recognize(paths, key) for paths, key in wanted.values()]
-    found = read_inputs(files, [key for _, key in wanted.values()])
+    found = read_inputs(
+        files, [_key(role, file, key) for (role, (_, key)), file in zip(wanted.items(), files, strict=True)]
+    )
     tensors = [_tensors(search, role, result) for role, result in zip(ROLES, found, strict=False)]
     if request.variant is None:
-        request = replace(request, variant=search.variant_of(files[0], _sizes(tensors[0])))
+        request = replace(request, variant=_variant_of(search, files[0], tensors[0]))
         search = _search(request, registry)
     made = {role: _converted(search, file, each, role) for role, file, each in zip(ROLES, files, tensors, strict=False)}
     generator, discriminator = made["generator"], made.get("discriminator")
@@ -64,9 +67,10 @@ def convert(request: Request, registry: Registry) -> Model:
         of_discriminator, of_generator = _images(discriminator.match.image), _images(generator.match.image)
         raise UsageError(f"The discriminator is for {of_discriminator}, the generator for {of_generator}.")
     if request.license == UNKNOWN:
+        published = " NVIDIA's own weights are for non-commercial use." if files[0].kind == "objects" else ""
         log.info(
             "No license is recorded, and none is assumed: --license NAME records what the weights' authors state "
-            "(MIT, BSD-3-Clause, CC-BY-NC-SA-4.0, ...)."
+            f"(MIT, BSD-3-Clause, CC-BY-NC-SA-4.0, ...).{published}"
         )
     config = _config(search, files, generator)
     agreed = _compared(search, files[0], generator) if files[0].kind == "ncnn" else ""
@@ -95,6 +99,25 @@ def _tensors(search: Search, role: Role, found: dict[str, Tensor] | GanzooError)
     if isinstance(found, GanzooError):
         raise found
     return found
+
+
+def _variant_of(search: Search, file: InputFiles, tensors: dict[str, Tensor]) -> str:
+    """Returns the variant that a file is of; the error of a file that is of none says what the file states."""
+    try:
+        return search.variant_of(file, _sizes(tensors))
+    except CheckpointError as error:
+        if not isinstance(tensors, NamedTensors) or not tensors.stated:
+            raise
+        options = tensors.stated["options"]
+        size = options.get("img_resolution") if isinstance(options, dict) else None
+        of = f" of {size}×{size} images" if type(size) is int else ""
+        kind = quoted(tensors.stated["class"])
+        raise CheckpointError(f"{error} The file states the class {kind}{of}: no variant here has it.") from None
+
+
+def _key(role: Role, file: InputFiles, key: str | None) -> str | None:
+    """Returns the key of a network; without one, a file of NVIDIA's code gives G_ema as generator, D beside it."""
+    return "D" if key is None and role == "discriminator" and file.kind == "objects" else key
 
 
 def _compared(search: Search, file: InputFiles, converted: Converted) -> str:
@@ -144,6 +167,8 @@ class Converted:
 def _converted(search: Search, file: InputFiles, tensors: dict[str, Tensor], role: Role = "generator") -> Converted:
     """Converts one network and checks it against the module that will hold it."""
     fit = search.only(role, file, _sizes(tensors))
+    if isinstance(tensors, NamedTensors) and tensors.stated and fit.layout != OWN:
+        fit = replace(fit, match=_configured(search.layouts[fit.layout], file, fit.match, tensors.stated))
     if len(fit.names) < len(tensors):
         left = ", ".join(quoted(key) for key in tensors if key not in fit.names.values())
         log.info(f"{file.label}: left out {left}, which belongs to the wrapper around the network")
@@ -167,6 +192,14 @@ def _converted(search: Search, file: InputFiles, tensors: dict[str, Tensor], rol
                 f"{file.label}: {quoted(key)} has numbers that are not finite, or not in {search.request.dtype}."
             )
     return Converted(fit.layout, match, {key: made[key] for key in ours})
+
+
+def _configured(layout: Layout, file: InputFiles, match: Match, stated: Mapping[str, Any]) -> Match:
+    """Returns the match with what the file states; CheckpointError, with the file's name, if the two do not agree."""
+    try:
+        return layout.configured(match, stated)
+    except CheckpointError as error:
+        raise CheckpointError(f"{file.label}: {error}") from None
 
 
 def _agreed(search: Search, role: Role, fit: Fit) -> Match:

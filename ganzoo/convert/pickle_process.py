@@ -1,15 +1,19 @@
 """Reads pickled and numpy files under limits, in a process of its own, and writes them as safetensors. Run as a file.
 
-`python -P pickle_process.py JOBS`: JOBS is a JSON list of {"kind": "torch" | "npy" | "npz", "paths", "bytes", "key",
-"out"}. Each job writes the tensors to `out`, and to `out` + ".json" their order, {"names": [...]}, or the reason for
-none: {"refused": reason} or {"candidates": {key: {name: shape}}}. It imports nothing of ganzoo, so that it runs
-wherever torch does.
+`python -P pickle_process.py JOBS`: JOBS is a JSON list of {"kind": "torch" | "objects" | "npy" | "npz", "paths",
+"bytes", "key", "out"}. Each job writes the tensors to `out`, and to `out` + ".json" their order, {"names": [...]} (with
+what the file states of the network, {"stated": ...}), or the reason for none: {"refused": reason} or {"candidates":
+{key: {name: shape}}}. It imports nothing of ganzoo but the file beside it, so that it runs wherever torch does.
 """
 
+import gc
+import importlib.util
+import io
 import json
 import os
 import re
 import sys
+from types import ModuleType
 from typing import Any
 
 import numpy
@@ -23,6 +27,8 @@ MOST_VALUES = 200_000
 LONGEST_NAME = 200
 PREFIXES = ("module.", "_orig_mod.")
 AVERAGED = ("params_ema", "params")
+AVERAGED_NETWORK = "G_ema"
+MOST_NUMBERS = 2**40
 DEEPEST = 6
 LARGEST_SHARE = 4
 SPARE_MEMORY = 256 * 2**20
@@ -105,8 +111,12 @@ def reason_of(error: Exception) -> str:
 
 def convert(job: dict) -> dict:
     """Writes the tensors of a job and returns their names, or the candidates if there are several networks."""
-    instead = None
-    if job["kind"] != "torch":
+    instead = stated = None
+    if job["kind"] == "objects":
+        tensors, stated, others = objects_of(job)
+        if others:
+            return {"candidates": others}
+    elif job["kind"] != "torch":
         tensors = arrays_of(job)
     else:
         found = state_dicts(torch.load(job["paths"][0], weights_only=True, mmap=False, map_location="cpu"))
@@ -118,7 +128,8 @@ def convert(job: dict) -> dict:
         tensors = {name: value for name, value in chosen.items() if isinstance(value, torch.Tensor)}
     check(tensors, job["bytes"])
     save_file({name: value.detach().resolve_neg().contiguous().clone() for name, value in tensors.items()}, job["out"])
-    return {"names": list(tensors), **({"averaged": instead} if instead else {})}
+    facts = {"averaged": instead, "stated": stated}
+    return {"names": list(tensors), **{name: fact for name, fact in facts.items() if fact}}
 
 
 def state_dicts(value: Any) -> list[tuple[str, dict]]:
@@ -207,6 +218,70 @@ def arrays_of(job: dict) -> dict:
         name: torch.from_numpy(numpy.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
         for name, array in arrays.items()
     }
+
+
+def objects_of(job: dict) -> tuple[dict, dict, dict]:
+    """Reads one network of NVIDIA's pickles: its tensors and what it states; or the shapes of all, by their keys."""
+    reader = beside("object_pickle")
+    gc.disable()  # hundreds of thousands of objects that all stay: looking for garbage takes half of the time
+    with open(job["paths"][0], "rb") as file:
+        data = memoryview(file.read())
+    try:
+        found = reader.networks(data)
+        key = job["key"] or AVERAGED_NETWORK
+        if key not in found:
+            others = {name: reader.tensors(network) for name, network in found.items()}
+            return {}, {}, {name: described(calls) for name, calls in others.items()}
+        calls = reader.tensors(found[key])
+        storages: dict[int, Any] = {}
+        for call in calls.values():
+            held = call.arguments[0]
+            if id(held) not in storages:
+                storages[id(held)] = storage_of(reader.checked_storage(held))
+        made = {name: view(name, storages[id(call.arguments[0])], call) for name, call in calls.items()}
+        return made, {"key": key, **reader.stated(found[key])}, {}
+    except reader.Refused as reason:
+        raise Refused(str(reason)) from None
+
+
+def beside(name: str) -> ModuleType:
+    """Loads the module of that name from the folder of this file, which is not on the path."""
+    place = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, place)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def described(calls: dict) -> dict[str, list[int]]:
+    """Returns the shapes that the tensors of a network claim, for the list of networks to choose from."""
+    return {name: list(call.arguments[2])[:8] for name, call in calls.items() if whole(call.arguments[2])}
+
+
+def whole(numbers: tuple) -> bool:
+    """True for sizes or strides: at most 8 whole numbers, none below 0."""
+    return len(numbers) <= 8 and all(type(number) is int and 0 <= number < MOST_NUMBERS for number in numbers)
+
+
+def storage_of(data: memoryview) -> Any:
+    """Returns the storage of a stream that torch.save wrote, as far as it is one."""
+    storage = torch.load(io.BytesIO(data), weights_only=True, mmap=False, map_location="cpu")
+    if not isinstance(storage, torch.storage.TypedStorage) or storage.dtype not in DTYPES:
+        raise Refused("has a tensor whose numbers are not those of one storage")
+    return storage
+
+
+def view(name: str, storage: Any, call: Any) -> torch.Tensor:
+    """Returns a tensor of a storage; Refused unless it lies inside: torch enlarges the storage, without a word."""
+    _, offset, size, stride = call.arguments[:4]
+    if not (whole((offset,)) and whole(size) and whole(stride) and len(size) == len(stride)):
+        raise Refused(f"has a tensor {short(name)} whose sizes are no whole numbers from 0 on")
+    last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+    held = storage._untyped_storage
+    if 0 in size or last >= held.nbytes() // storage.dtype.itemsize:
+        raise Refused(f"has a tensor {short(name)} that is empty or larger than the numbers behind it")
+    return torch.empty(0, dtype=storage.dtype).set_(held, offset, size, stride)
 
 
 def check(tensors: dict, size: int) -> None:

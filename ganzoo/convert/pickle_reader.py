@@ -1,8 +1,9 @@
-"""Reads weights that other programs wrote (.pth, .npz, .npy, safetensors, ncnn) as plain tensors.
+"""Reads weights that other programs wrote (.pth, .pkl, .npz, .npy, safetensors, ncnn) as plain tensors.
 
 Nothing else in ganzoo reads pickles. `recognize` checks bytes and tables of a file first. Pickles and numpy files are
-then read in a process of their own (`pickle_process`) by `torch.load(weights_only=True)`, under limits of memory, time
-and disk. No setting turns this off.
+then read in a process of their own (`pickle_process`), under limits of memory, time and disk: by
+`torch.load(weights_only=True)`, and pickles of NVIDIA's code by an interpreter that calls nothing (`object_pickle`). No
+setting turns this off.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -34,6 +37,15 @@ from ganzoo.models.header import ITEM_BYTES, read_header
 log = logging.getLogger(__name__)
 
 ANSWER_BYTES = 2**24
+
+
+class NamedTensors(dict[str, Tensor]):
+    """The tensors of a network by name; `stated` is what its file says of it besides, as JSON has it.
+
+    A pickle of NVIDIA's code states {"key": "G_ema", "class": "Generator", "options": {...}}; others state nothing.
+    """
+
+    stated: Mapping[str, Any] = MappingProxyType({})
 
 
 def read_inputs(files: Sequence[InputFiles], keys: Sequence[str | None]) -> list[dict[str, Tensor] | GanzooError]:
@@ -91,7 +103,9 @@ def _result(file: InputFiles, key: str | None, out: Path) -> dict[str, Tensor]:
     if other := said.get("averaged"):
         log.info(f"{file.label}: its averaged weights, params_ema; --key {other} takes the others")
     tensors = _loaded(file, read_bytes(out, limit=pickle_process.LARGEST_SHARE * LARGEST))
-    return pickle_process.without_prefix({name: tensors[name] for name in said["names"]})
+    found = NamedTensors(pickle_process.without_prefix({name: tensors[name] for name in said["names"]}))
+    found.stated = said.get("stated", {})
+    return found
 
 
 def _choice(file: InputFiles, key: str | None, candidates: Mapping[str, Mapping[str, list[int]]]) -> UsageError:

@@ -16,9 +16,11 @@ from ganzoo.files.atomic import disk_errors
 from ganzoo.files.text import quoted, reason
 from ganzoo.models.file_types import HEAD_BYTES, PICKLE, SAFETENSORS, FileType, file_type
 
-KINDS = "what torch.save writes, .npz, .npy, .safetensors and .param of ncnn"
+KINDS = "what torch.save writes, .pkl of NVIDIA's StyleGAN code, .npz, .npy, .safetensors and .param of ncnn"
 # Files of these suffixes are meant as weights: a damaged or foreign one is refused as such, not as "no weights".
 SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".bin", ".tar", ".npz", ".npy", ".safetensors", ".param")
+# A pickle with a magic number, from protocol 2 on: NVIDIA's code has 3 and 4.
+PROTOCOLS = re.compile(rb"\x80[\x02-\x05]")
 ZIP = b"PK\x03\x04"
 NUMPY = b"\x93NUMPY"
 NCNN = re.compile(rb"7767517\s")
@@ -85,6 +87,8 @@ def _one(file: Path, key: str | None) -> InputFiles:
     if suffix not in SUFFIXES and (arrays or kind is None):
         beside = f": its numbers lie beside it, give {file.name}_*.npy" if arrays else ""
         raise UsageError(f"{file} is of no kind that can be converted ({KINDS}){beside}.")
+    if PROTOCOLS.match(head):
+        return InputFiles("objects", (file,), size)
     raise CheckpointError(f"{file} is {_described(kind)}.")
 
 
@@ -171,7 +175,7 @@ def _described(kind: FileType | None) -> str:
     if kind is None:
         return f"not a file that torch.save wrote, nor any other that can be converted ({KINDS})"
     if kind.description == PICKLE:
-        return "a pickle that torch.save did not write, which could run code: ganzoo does not open it"
+        return "a pickle that neither torch.save nor NVIDIA's code wrote, which could run code: ganzoo does not open it"
     return kind.description
 
 

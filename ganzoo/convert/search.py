@@ -114,7 +114,25 @@ class Search:
             card.generator == cards[0].generator and card.inputs.keys() == cards[0].inputs.keys() for card in cards
         )
         takes = cards[:1] if cards and same and cards[0].generator.name == fit.match.part.name else cards
+        if not same and all(card.generator.name == fit.match.part.name for card in cards):
+            takes = [self._nearest_card(cards, fit)]
         return [card.name for card in takes]
+
+    def _nearest_card(self, cards: list[Variant], fit: Fit) -> Variant:
+        """Returns the variant whose own generator shares most tensors with the file, of variants of one network.
+
+        They differ in its options alone, which config.json has: presets of sizes. Of equals, the one made for the size.
+        """
+
+        def likeness(card: Variant) -> tuple[int, bool]:
+            try:
+                ours = self.own.shapes_of(Match(card.generator, fit.match.image))
+            except GanzooError:  # not for these images
+                return 0, False
+            return len(ours.items() & wanted.items()), fit.match.image.size in card.size_rule.own
+
+        wanted = self.own.shapes_of(Match(fit.match.part, fit.match.image))
+        return max(cards, key=likeness)
 
     def _fits(self, role: Role, shapes: Shapes, variant: Variant | None) -> tuple[list[Fit], list[Match], list[str]]:
         """Returns the fits for the role, behind wrappers too; else those for the other role, and what layouts refuse.

@@ -31,7 +31,7 @@ TYPES = (
     ),
     FileType("an archive of numpy arrays (.npz)", rb"PK\x03\x04.{26}[^/]*\.npy", ""),
     FileType("a zip archive: unpack it first, unless torch.save wrote it", rb"PK(?:\x03\x04|\x05\x06)"),
-    FileType(PICKLE, rb"\x80[\x02-\x05]", ", if torch.save wrote it"),
+    FileType(PICKLE, rb"\x80[\x02-\x05]", ", if torch.save or NVIDIA's StyleGAN code wrote it"),
     FileType("a numpy array (.npy)", rb"\x93NUMPY", ""),
     FileType("compressed (gzip or the like): unpack it first", rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|7z\xbc\xaf"),
     FileType("a tar archive: unpack it first", rb".{257}ustar"),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ganzoo import ImageSpec, Part, SampleSpec
+from ganzoo.errors import CheckpointError
 from ganzoo.layouts import Layout, Match, Shapes
 
 from .discriminator import StyleGAN2Discriminator
@@ -109,16 +110,48 @@ class Rosinality(Layout):
 class NVlabs(Layout):
     """`G`, `G_ema` and `D` of `training/networks.py` with its defaults: skip generators and residual discriminators.
 
-    Its published files are pickles of whole objects: this reads a `state_dict` that the official code saved.
+    A `state_dict` says nothing of the limit on magnitudes: that of a published pickle is in the options it states.
     """
 
     variants = VARIANTS
-    summary = "NVlabs/stylegan2-ada-pytorch (state_dict of G, G_ema and D)"
+    summary = "NVlabs/stylegan2-ada-pytorch (.pkl, or a state_dict of G, G_ema or D)"
 
     def recognize(self, shapes: Shapes) -> Match | None:
+        alias_free = [found for name in shapes if (found := re.match(r"synthesis\.L\d{1,2}_(\d{1,5})_\d{1,5}\.", name))]
+        if alias_free:
+            size = max(int(found[1]) for found in alias_free)
+            raise CheckpointError(
+                f"it holds a generator of StyleGAN3 of up to {size} pixels ({len(shapes)} tensors), and no variant of "
+                "StyleGAN3 is here."
+            )
         if "synthesis.b4.const" in shapes:
             return self._generator(shapes)
         return self._discriminator(shapes) if "b4.conv.weight" in shapes else None
+
+    def configured(self, match: Match, stated: Mapping[str, Any]) -> Match:
+        options = stated.get("options")
+        if not isinstance(options, dict):
+            raise CheckpointError("the options of its network are no dictionary.")
+        given = {**options, **_inner(options, "synthesis_kwargs")}
+        limit = given.get("conv_clamp")
+        known = _facts(match)
+        for name, value in given.items():
+            if name in known and value is not None and value != known[name]:
+                raise CheckpointError(
+                    f"it states {name} {ascii(value)[:60]}, and its tensors are those of {known[name]}."
+                )
+        if limit is not None and (type(limit) not in (int, float) or not 0 < limit < 1e9):
+            raise CheckpointError(f"it states conv_clamp {ascii(limit)[:60]}, which must be a number above 0.")
+        unread = sorted(set(given) - known.keys() - READ) + sorted(
+            f"{name}.{key}" for name in INNER for key in _inner(options, name) if key not in READ
+        )
+        unread = [name for name in unread if name not in INNER]
+        listed = ", ".join(ascii(name[:40])[1:-1] for name in unread[:10])
+        more = (
+            f" The file also states {listed}, which {'is' if len(unread) == 1 else 'are'} not read." if unread else ""
+        )
+        part = Part(match.part.name, {**match.part.options, **({} if limit is None else {"limit": float(limit)})})
+        return Match(part, match.image, match.role, f"{match.note}{more}".strip())
 
     def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         ours = network(match)
@@ -184,6 +217,27 @@ class NVlabs(Layout):
         found = {name: shape for name, shape in shapes.items() if not name.endswith("resample_filter")}
         filters = [shape for name, shape in shapes.items() if name.endswith("resample_filter")]
         return match if found == wanted and all(shape == KERNEL for shape in filters) else None
+
+
+# What `configured` compares or takes, and what follows from the tensors (channels) or changes the precision alone.
+READ = {"conv_clamp", "num_fp16_res", "channel_base", "channel_max", "num_layers", "mapping_kwargs", "synthesis_kwargs"}
+INNER = ("mapping_kwargs", "epilogue_kwargs", "block_kwargs")
+
+
+def _inner(options: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Returns options in options; CheckpointError if they are none."""
+    inner = options.get(name)
+    if inner is not None and not isinstance(inner, dict):
+        raise CheckpointError(f"it states {name} {ascii(inner)[:60]}, which must be a dictionary.")
+    return inner or {}
+
+
+def _facts(match: Match) -> dict[str, int]:
+    """Returns the options of NVlabs' networks that the shapes determine."""
+    facts = {"c_dim": match.image.classes, "img_resolution": match.image.size, "img_channels": match.image.channels}
+    if match.role == "generator":
+        facts |= {"z_dim": match.part.options["latent_dim"], "w_dim": match.part.options["style_dim"]}
+    return facts
 
 
 def fits(image: SampleSpec, layers: int = 1) -> bool:

@@ -1,0 +1,455 @@
+"""Reads NVIDIA's pickles of whole networks as data: an interpreter of opcodes that calls and imports nothing.
+
+The published files of StyleGAN2-ADA, StyleGAN3 and their forks are no state_dicts: `pickle.dump` wrote the objects,
+each with the source of its class as text, which the official loader executes. Here a pickle is a list of instructions
+that build dictionaries, lists, text and numbers. Where it asks for a call, one of a table of names is kept with its
+arguments, and any other is refused; nothing is looked up by that name, and the source stays text. It imports nothing
+of ganzoo and no torch.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
+TENSOR = "torch._utils._rebuild_tensor_v2"
+PARAMETER = "torch._utils._rebuild_parameter"
+STORAGE = "torch.storage._load_from_bytes"
+DTYPE = "numpy.dtype"
+ARRAY = "numpy.ndarray"
+MAPPINGS = ("collections.OrderedDict", "dnnlib.util.EasyDict")
+SET = "builtins.set"  # protocol 3 has no opcode for sets
+SCALARS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
+ALLOWED = {PERSISTENT, TENSOR, PARAMETER, STORAGE, DTYPE, ARRAY, SET, *MAPPINGS, *SCALARS, *ARRAYS}
+ITEM_BYTES = {
+    "torch.FloatStorage": 4,
+    "torch.DoubleStorage": 8,
+    "torch.HalfStorage": 2,
+    "torch.BFloat16Storage": 2,
+    "torch.LongStorage": 8,
+    "torch.IntStorage": 4,
+    "torch.ShortStorage": 2,
+    "torch.CharStorage": 1,
+    "torch.ByteStorage": 1,
+    "torch.BoolStorage": 1,
+}
+MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+
+MOST_OPCODES = 500_000
+MOST_IN_STORAGE = 200
+LONGEST_TEXT = 2**21
+LARGEST_KEY = 2**31
+DEEPEST = 24
+MOST_NETWORKS = 8
+MOST_MODULES = 4_000
+MOST_TENSORS = 4_000
+MOST_SETTINGS = 200
+LONGEST_SETTING = 200
+LONGEST_NAME = 200
+DAMAGED = "is damaged or cut short: it does not hold what its own tables promise"
+UNKNOWN_OPCODES = {
+    **dict.fromkeys(b"\x82\x83\x84", "an extension opcode (EXT)"),
+    **dict.fromkeys(b"PQ", "a persistent id"),
+    **dict.fromkeys(b"IL\x8b", "a number as text or of any length"),
+}
+
+
+class Refused(Exception):
+    """The reason for a refusal, which follows the name of the file in a sentence."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """A global that the pickle names."""
+
+    name: str
+
+
+@dataclass(eq=False)
+class Call:
+    """A call that the pickle asks for, of a name of the table; it is never made."""
+
+    name: str
+    arguments: tuple
+    state: tuple | None = None
+
+
+@dataclass(frozen=True)
+class PersistentId:
+    """A reference to what lies outside the pickle: the numbers of a storage."""
+
+    value: Any
+
+
+class Reader:
+    """Interprets the pickle that starts at `position` of `data`; afterwards `position` is behind it."""
+
+    def __init__(self, data: memoryview, position: int = 0, *, storage: bool = False) -> None:
+        self.data, self.position, self.storage = data, position, storage
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+        self.actions = self._actions()
+
+    def read(self) -> Any:
+        """Returns the object; Refused if it asks for what the table does not have, or does not end."""
+        for _ in range(MOST_IN_STORAGE if self.storage else MOST_OPCODES):
+            opcode = self._take(1)[0]
+            if opcode == ord("."):
+                found = self._pop()
+                if self.stack:
+                    raise Refused(DAMAGED)
+                return found
+            action = self.actions.get(opcode)
+            if action is None:
+                name = UNKNOWN_OPCODES.get(opcode, f"the opcode {opcode:#04x}")
+                raise Refused(f"has {name}, which no such file needs and which could run code: ganzoo does not open it")
+            action()
+        raise Refused("holds more objects than any network has")
+
+    def _actions(self) -> dict[int, Callable[[], None]]:
+        push, number, take = self.stack.append, self._number, self._take
+        actions: dict[bytes, Callable[[], None]] = {
+            b"\x80": self._protocol,
+            b"\x95": self._frame,
+            b"(": lambda: self.marks.append(len(self.stack)),
+            b"N": lambda: push(None),
+            b"\x88": lambda: push(True),
+            b"\x89": lambda: push(False),
+            b"J": lambda: push(number("<i")),
+            b"K": lambda: push(number("<B")),
+            b"M": lambda: push(number("<H")),
+            b"G": lambda: push(number(">d")),
+            b"\x8a": self._long,
+            b"X": lambda: push(self._text("<I")),
+            b"\x8c": lambda: push(self._text("<B")),
+            b"\x8d": lambda: push(self._text("<Q")),
+            b"B": lambda: push(take(self._length("<I"))),
+            b"C": lambda: push(take(self._length("<B"))),
+            b"\x8e": lambda: push(take(self._length("<Q"))),
+            b"}": lambda: push({}),
+            b"]": lambda: push([]),
+            b")": lambda: push(()),
+            b"\x8f": lambda: push(set()),
+            b"t": lambda: push(tuple(self._marked())),
+            b"\x85": lambda: push(self._tuple(1)),
+            b"\x86": lambda: push(self._tuple(2)),
+            b"\x87": lambda: push(self._tuple(3)),
+            b"a": lambda: self._extend([self._pop()]),
+            b"e": lambda: self._extend(self._marked()),
+            b"s": lambda: self._set_items(list(self._tuple(2))),
+            b"u": lambda: self._set_items(self._marked()),
+            b"\x90": lambda: self._add(self._marked()),
+            b"q": lambda: self._remember(number("<B")),
+            b"r": lambda: self._remember(number("<I")),
+            b"\x94": lambda: self._remember(len(self.memo)),
+            b"h": lambda: self._recall(number("<B")),
+            b"j": lambda: self._recall(number("<I")),
+            b"c": lambda: push(self._global(self._line(), self._line())),
+            b"\x93": lambda: push(self._global(*self._tuple(2))),
+            b"R": self._reduce,
+            b"\x81": self._reduce,
+            b"b": self._build,
+        }
+        if self.storage:
+            actions[b"Q"] = lambda: push(PersistentId(self._pop()))
+        return {opcode[0]: action for opcode, action in actions.items()}
+
+    # -- bytes ---------------------------------------------------------------------------------------------------------
+
+    def _take(self, count: int) -> memoryview:
+        end = self.position + count
+        if end > len(self.data):
+            raise Refused(DAMAGED)
+        taken = self.data[self.position : end]
+        self.position = end
+        return taken
+
+    def _number(self, form: str) -> Any:
+        return struct.unpack(form, self._take(struct.calcsize(form)))[0]
+
+    def _length(self, form: str) -> int:
+        """Returns a length that the rest of the file can hold."""
+        length = self._number(form)
+        if length > len(self.data) - self.position:
+            raise Refused(DAMAGED)
+        return length
+
+    def _text(self, form: str) -> str:
+        length = self._length(form)
+        if length > LONGEST_TEXT:
+            raise Refused(f"holds a text of {length} bytes: too long")
+        return str(self._take(length), "utf-8")
+
+    def _line(self) -> str:
+        piece = bytes(self.data[self.position : self.position + LONGEST_NAME])
+        line, end, _ = piece.partition(b"\n")
+        if not end:
+            raise Refused(DAMAGED)
+        self.position += len(line) + 1
+        return line.decode("utf-8")
+
+    def _frame(self) -> None:
+        self._length("<Q")  # how far to read ahead: all of it is here
+
+    def _protocol(self) -> None:
+        if not 2 <= (version := self._number("<B")) <= 5:
+            raise Refused(f"is a pickle of the unknown protocol {version}")
+
+    def _long(self) -> None:
+        length = self._number("<B")
+        if length > 16:
+            raise Refused(f"holds a whole number of {length} bytes: too large")
+        self.stack.append(int.from_bytes(self._take(length), "little", signed=True))
+
+    # -- the stack -----------------------------------------------------------------------------------------------------
+
+    def _pop(self) -> Any:
+        if len(self.stack) <= (self.marks[-1] if self.marks else 0):
+            raise Refused(DAMAGED)
+        return self.stack.pop()
+
+    def _top(self, kind: type) -> Any:
+        top = self._pop()
+        if type(top) is not kind:
+            raise Refused(DAMAGED)
+        self.stack.append(top)
+        return top
+
+    def _tuple(self, count: int) -> tuple:
+        return tuple([self._pop() for _ in range(count)][::-1])
+
+    def _marked(self) -> list:
+        if not self.marks:
+            raise Refused(DAMAGED)
+        start = self.marks.pop()
+        items = self.stack[start:]
+        del self.stack[start:]
+        return items
+
+    def _extend(self, items: list) -> None:
+        self._top(list).extend(items)
+
+    def _add(self, items: list) -> None:
+        if not all(type(item) is str for item in items):
+            raise Refused("holds a set of other things than text")
+        self._top(set).update(items)
+
+    def _set_items(self, items: list) -> None:
+        target, keys = self._top(dict), items[::2]
+        if len(items) % 2:
+            raise Refused(DAMAGED)
+        # Python's hashes of text are random, and those of small numbers differ: no file can make a dictionary slow.
+        if not all(type(key) is str or (type(key) is int and 0 <= key < LARGEST_KEY) for key in keys):
+            raise Refused("has a dictionary whose keys are neither text nor small numbers")
+        target.update(zip(keys, items[1::2], strict=True))
+
+    def _remember(self, place: int) -> None:
+        value = self._pop()
+        self.stack.append(value)
+        self.memo[place] = value
+
+    def _recall(self, place: int) -> None:
+        if place not in self.memo:
+            raise Refused(DAMAGED)
+        self.stack.append(self.memo[place])
+
+    # -- names and calls -----------------------------------------------------------------------------------------------
+
+    def _global(self, module: Any, name: Any) -> Name:
+        if type(module) is not str or type(name) is not str:
+            raise Refused(DAMAGED)
+        full = f"{module}.{name}"
+        if full.startswith("dnnlib.tflib."):
+            raise Refused(
+                f"is of the TensorFlow code of StyleGAN (it asks for {full[:60]}), which ganzoo does not read: convert "
+                "it with the official PyTorch code first"
+            )
+        if full not in (ITEM_BYTES if self.storage else ALLOWED):
+            raise Refused(
+                f"holds more than networks of NVIDIA's code (it asks for {full[:60]}), which could run code: ganzoo "
+                "does not open it"
+            )
+        return Name(full)
+
+    def _reduce(self) -> None:
+        arguments, function = self._pop(), self._pop()
+        if type(function) is not Name or type(arguments) is not tuple or self.storage:
+            raise Refused(DAMAGED)
+        self.stack.append(_called(function.name, arguments))
+
+    def _build(self) -> None:
+        state, target = self._pop(), self._pop()
+        if type(target) is not Call or target.name not in (DTYPE, *ARRAYS) or type(state) is not tuple:
+            raise Refused("gives a state to an object that has none")
+        target.state = state
+        self.stack.append(target)
+
+
+def _called(name: str, arguments: tuple) -> Any:
+    """Returns what stands for a call, or Refused if the function does not take these arguments."""
+    if name in MAPPINGS and not arguments:
+        return {}
+    kinds = tuple(type(argument) for argument in arguments)
+    calls = tuple(argument.name for argument in arguments if type(argument) in (Call, Name))
+    if name == SET and kinds == (list,) and all(type(item) is str for item in arguments[0]):
+        return set(arguments[0])
+    right = {
+        PERSISTENT: kinds == (dict,),
+        STORAGE: kinds == (memoryview,),
+        TENSOR: (kinds, calls) == ((Call, int, tuple, tuple, bool, dict), (STORAGE,)),
+        PARAMETER: (kinds, calls) == ((Call, bool, dict), (TENSOR,)),
+        DTYPE: len(kinds) == 3 and kinds[0] is str and set(kinds[1:]) <= {bool, int},
+        **dict.fromkeys(SCALARS, (kinds, calls) == ((Call, memoryview), (DTYPE,))),
+        **dict.fromkeys(ARRAYS, (kinds, calls) == ((Name, tuple, memoryview), (ARRAY,))),
+    }
+    if not right.get(name):
+        raise Refused(f"calls {name} with arguments that it does not take")
+    return Call(name, arguments)
+
+
+# -- networks ----------------------------------------------------------------------------------------------------------
+
+
+def networks(data: memoryview) -> dict[str, Call]:
+    """Returns the networks of a file by name (G, D, G_ema); Refused unless it is a dictionary of them."""
+    reader = Reader(data)
+    value = reader.read()
+    if reader.position != len(data):
+        raise Refused("goes on behind the end of its pickle")
+    if type(value) is not dict:
+        raise Refused(f"holds a {type(value).__name__}, not the networks G, D and G_ema that NVIDIA's code saves")
+    found = {
+        name: item for name, item in value.items() if type(name) is str and type(item) is Call and _is_module(item)
+    }
+    if not 0 < len(found) <= MOST_NETWORKS:
+        raise Refused(f"holds {len(found)} networks of NVIDIA's code; 1 to {MOST_NETWORKS} are read")
+    return found
+
+
+def tensors(network: Call) -> dict[str, Call]:
+    """Returns the tensors of a network by the names that its state_dict has."""
+    return dict(_tensors(network))
+
+
+def _tensors(network: Call) -> Iterator[tuple[str, Call]]:
+    waiting, modules, count = [("", 0, network)], 0, 0
+    while waiting:
+        prefix, depth, module = waiting.pop()
+        modules += 1
+        if modules > MOST_MODULES or depth > DEEPEST or len(prefix) > LONGEST_NAME:
+            raise Refused("is nested too deep, or holds more objects than any network has")
+        state = module.arguments[0]["state"]
+        hidden = state.get("_non_persistent_buffers_set", set())
+        own = {**_part(state, "_parameters"), **_part(state, "_buffers")}
+        for name, value in own.items():
+            if value is None or name in hidden:
+                continue
+            if type(value) is Call and value.name == PARAMETER:
+                value = value.arguments[0]
+            if type(value) is not Call or value.name != TENSOR:
+                raise Refused(f"has a parameter {name[:60]!r} that is no tensor")
+            count += 1
+            if count > MOST_TENSORS or len(prefix) + len(name) > LONGEST_NAME:
+                raise Refused(f"holds more tensors than any network has, or names of more than {LONGEST_NAME} letters")
+            yield prefix + name, value
+        for name, value in reversed(_part(state, "_modules").items()):
+            if value is None:
+                continue
+            if type(value) is not Call or not _is_module(value):
+                raise Refused(f"has a part {name[:60]!r} that is no module")
+            waiting.append((f"{prefix}{name}.", depth + 1, value))
+
+
+def _part(state: dict, name: str) -> dict[str, Any]:
+    part = state.get(name, {})
+    if type(part) is not dict or not all(type(key) is str for key in part):
+        raise Refused(f"has a module whose {name} have no names")
+    return part
+
+
+def _is_module(call: Call) -> bool:
+    """True for an object of NVIDIA's code; its `module_src` is not looked at."""
+    if call.name != PERSISTENT:
+        return False
+    meta = call.arguments[0]
+    state, kind = meta.get("state"), meta.get("class_name")
+    if meta.get("type") != "class" or type(state) is not dict or type(kind) is not str:
+        raise Refused("has an object without class or state")
+    return type(state.get("_non_persistent_buffers_set", set())) is set
+
+
+def stated(network: Call) -> dict[str, Any]:
+    """Returns what a network says of itself: {"class": its name, "options": what it was made with}, as plain values."""
+    meta = network.arguments[0]
+    count = [0]
+    options = meta["state"].get("_init_kwargs", {})
+    return {"class": meta["class_name"][:LONGEST_SETTING], "options": _plain(options, 0, count)}
+
+
+def _plain(value: Any, depth: int, count: list[int]) -> Any:
+    """Returns a setting as JSON has it; the name of its type in angle brackets where it has not."""
+    count[0] += 1
+    if count[0] > MOST_SETTINGS or depth > 6:
+        raise Refused("states more settings than any network has")
+    if type(value) is float and value - value != 0:  # JSON has no infinity
+        return str(value)
+    if value is None or type(value) in (bool, int, float):
+        return value
+    if type(value) is str:
+        return value[:LONGEST_SETTING]
+    if type(value) is dict:
+        return {str(key)[:LONGEST_SETTING]: _plain(item, depth + 1, count) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return [_plain(item, depth + 1, count) for item in value]
+    if type(value) is Call and value.name in SCALARS:
+        return _scalar(value)
+    return f"<{value.name if type(value) is Call else type(value).__name__}>"
+
+
+def _scalar(value: Call) -> Any:
+    """Returns the number of a numpy scalar."""
+    dtype, data = value.arguments
+    forms = {"f4": "<f", "f8": "<d", "i4": "<i", "i8": "<q", "u1": "<B", "b1": "<?"}
+    big = dtype.state is not None and dtype.state[1:2] == (">",)
+    form = None if big else forms.get(dtype.arguments[0])
+    return struct.unpack(form, data)[0] if form and struct.calcsize(form) == len(data) else "<numpy scalar>"
+
+
+# -- storages ----------------------------------------------------------------------------------------------------------
+
+
+def checked_storage(call: Call) -> memoryview:
+    """Returns the bytes of a storage: what torch.save wrote of one before it had zip files, and nothing but that.
+
+    They are five pickles (magic number, protocol, facts on the machine, one reference, its key), the number of numbers
+    and the numbers. A second pickle could hide here, so each of the five must have exactly its value.
+    """
+    data, position = call.arguments[0], 0
+    found = []
+    for _ in range(5):
+        reader = Reader(data, position, storage=True)
+        found.append(reader.read())
+        position = reader.position
+    magic, protocol, machine, reference, keys = found
+    value = reference.value if type(reference) is PersistentId else None
+    if type(value) is not tuple or len(value) not in (5, 6) or value[5:] not in ((), (None,)):
+        raise Refused("has a tensor whose numbers are not those of one storage")
+    kind, storage, key, place, count = value[:5]
+    right = (
+        (magic, protocol) == (MAGIC, PROTOCOL)
+        and type(machine) is dict
+        and machine.get("little_endian") is True
+        and kind == "storage"
+        and type(storage) is Name
+        and type(key) is type(place) is str
+        and keys == [key]
+        and type(count) is int
+    )
+    if not right or len(data) != position + 8 + count * ITEM_BYTES[storage.name]:
+        raise Refused("has a tensor whose numbers are not those of one storage")
+    return data

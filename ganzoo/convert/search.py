@@ -94,10 +94,14 @@ class Search:
             first = self.request.command(variant=next(iter(found)))
             raise UsageError(f"{file.label} fits several variants: {listed}{more}. Choose with --variant: {first}")
         (name, fit), *_ = found.items()
-        also = [other for other in fit.variants if other != name]
+        generators = {card.name: card.generator for card in self.registry.variants()}
+        others = [other for other in fit.variants if other != name]
+        also = [other for other in others if generators.get(other) in (None, generators[name])]
         has = "has" if len(also) == 1 else "have"
         shared = f", whose generator {' and '.join(also)} {has} too" if also else ""
-        log.info(f"{file.label}: the generator of {name}{shared}")
+        presets = [other for other in others if other not in also]
+        nearest = f", the nearest of the presets {', '.join([name, *presets])}" if presets else ""
+        log.info(f"{file.label}: the generator of {name}{shared}{nearest}")
         return name
 
     def _chosen(self, fit: Fit) -> list[str]:

@@ -99,13 +99,13 @@ def test_the_tensors_are_those_of_the_state_dict(networks, tmp_path, protocol):
         assert not isinstance(found, GanzooError), found
         assert "scratch" not in found and found.keys() == wanted.keys()
         assert all(torch.equal(found[name], value) for name, value in wanted.items())
+        assert found.stated["key"] == (key or "G_ema")
         assert found.stated["class"] == ("Discriminator" if key == "D" else "Generator")
         assert found.stated["options"]["img_resolution"] == 16
 
 
-@pytest.mark.parametrize("protocol", [3, 4])
-def test_the_averaged_generator_draws_the_same_images(networks, drawn, make, tmp_path, protocol):
-    model = make(nvidia_pickles.file_of(networks, protocol), license="Nvidia Source Code License-NC")
+def test_the_averaged_generator_draws_the_same_images(networks, drawn, make, tmp_path):
+    model = make(nvidia_pickles.file_of(networks, 3), license="Nvidia Source Code License-NC")
     latent, label = torch.randn(8, 6), torch.arange(8) % 4
     with torch.no_grad():
         assert torch.allclose(model.generate(latent, label), drawn["G_ema"](latent, label), atol=1e-5)
@@ -127,8 +127,6 @@ def test_the_key_takes_another_and_a_discriminator_comes_with_it(networks, drawn
 
 
 def test_a_key_that_is_not_there_lists_those_that_are(networks, make):
-    with pytest.raises(UsageError, match=r"no network 'G_mean'.*'G' \(\d+ tensors\), 'D'"):
-        make(nvidia_pickles.file_of({name: networks[name] for name in ("G", "D")}), key="G_mean")
     with pytest.raises(UsageError, match=r"'G' \(\d+ tensors\), 'D'.*'G' fits the generator of stylegan2"):
         make(nvidia_pickles.file_of({name: networks[name] for name in ("G", "D")}))
 
@@ -172,8 +170,9 @@ def test_options_that_are_not_read_are_named(drawn):
 def test_a_network_that_no_variant_has_is_named(make, tmp_path):
     tensors = {"mapping.w_avg": torch.ones(4), "synthesis.L0_36_512.weight": torch.ones(2, 2)}
     tensors["synthesis.L14_1024_3.weight"] = torch.ones(2, 2)
+    alias_free = nvidia_pickles.network("Generator", tensors, img_resolution=1024)
     with pytest.raises(CheckpointError, match=r"StyleGAN3 of up to 1024 pixels.*no variant"):
-        make(nvidia_pickles.file_of({"G_ema": nvidia_pickles.network("Generator", tensors)}))
+        make(nvidia_pickles.file_of({"G_ema": alias_free}))
     other = nvidia_pickles.network("Sculptor", {"clay.weight": torch.ones(2, 2)}, img_resolution=48)
     with pytest.raises(CheckpointError, match="class 'Sculptor' of 48×48 images: no variant here has it"):
         make(nvidia_pickles.file_of({"G_ema": other}))

@@ -6,6 +6,7 @@ import shlex
 import pytest
 from paths import ROOT
 
+from ganzoo.bench.cells import split_settings
 from ganzoo.cli import group
 from ganzoo.config.mixins import mixed_in
 from ganzoo.config.settings import resolve
@@ -27,9 +28,12 @@ def test_commands_parse_and_their_settings_resolve(page):
     for name, *arguments in commands(page):
         context = group.get_command(None, name).make_context(name, arguments)
         variants = context.params.get("sources") or [context.params.get("variant")]
-        for variant in [registry().get("variants", given) for given in variants if name in ("train", "bench")]:
+        if name not in ("train", "bench"):
+            continue
+        settings = split_settings(context.params["settings"], variants)
+        for variant in [registry().get("variants", given) for given in variants]:
             mixed = mixed_in(variant, context.params.get("mixins", ()), registry())
-            resolve(mixed, context.params["settings"], registry())
+            resolve(mixed, settings[variant.name], registry())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

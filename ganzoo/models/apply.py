@@ -31,6 +31,7 @@ from ganzoo.models.rasters import (
     size_of,
     with_channels,
 )
+from ganzoo.networks.inputs import placement
 from ganzoo.variant import SampleSpec
 
 if TYPE_CHECKING:
@@ -318,8 +319,9 @@ class Application:
 
     def _generated(self, latent: Tensor, labels: Tensor | None, inputs: dict[str, Tensor]) -> Tensor:
         try:
-            device = next(self.model.generator.parameters()).device.type
-            with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
+            with torch.autocast(
+                placement(self.model.generator).device.type, torch.bfloat16, enabled=self.precision == "bf16"
+            ):
                 return self.model.generate(latent, labels, **inputs)
         except RuntimeError as error:
             own, found = self.geometry.source.shape[1:], next(iter(inputs.values())).shape[2:]

@@ -9,6 +9,7 @@ of ganzoo and no torch.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -427,7 +428,8 @@ def checked_storage(call: Call) -> memoryview:
     """Returns the bytes of a storage: what torch.save wrote of one before it had zip files, and nothing but that.
 
     They are five pickles (magic number, protocol, facts on the machine, one reference, its key), the number of numbers
-    and the numbers. A second pickle could hide here, so each of the five must have exactly its value.
+    and the numbers. A second pickle or an archive could hide here, so each of the five must have exactly its value,
+    without room for text of its own: torch looks for a tar archive first.
     """
     data, position = call.arguments[0], 0
     found = []
@@ -442,14 +444,29 @@ def checked_storage(call: Call) -> memoryview:
     kind, storage, key, place, count = value[:5]
     right = (
         (magic, protocol) == (MAGIC, PROTOCOL)
-        and type(machine) is dict
-        and machine.get("little_endian") is True
+        and _is_machine(machine)
         and kind == "storage"
         and type(storage) is Name
         and type(key) is type(place) is str
+        and re.fullmatch(r"[0-9]{1,20}", key) is not None
+        and re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", place) is not None
         and keys == [key]
         and type(count) is int
     )
     if not right or len(data) != position + 8 + count * ITEM_BYTES[storage.name]:
         raise Refused("has a tensor whose numbers are not those of one storage")
     return data
+
+
+def _is_machine(value: Any) -> bool:
+    """True for what torch.save says of a machine with little-endian numbers."""
+    if type(value) is not dict or value.keys() != {"protocol_version", "little_endian", "type_sizes"}:
+        return False
+    sizes = value["type_sizes"]
+    return (
+        value["protocol_version"] == PROTOCOL
+        and value["little_endian"] is True
+        and type(sizes) is dict
+        and sizes.keys() == {"short", "int", "long"}
+        and all(type(size) is int for size in sizes.values())
+    )

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import pickle
+import re
 import resource
 import struct
 import sys
@@ -182,6 +183,16 @@ def _nested(folder: Path, canary: Path) -> dict:
         "nested wrong magic": (holding(tensor_of(good.replace(b"\x6c\xfc\x9c", b"\x6c\xfc\x9d"))), says),
         "nested wrong protocol": (holding(tensor_of(good.replace(b"M\xe9\x03.", b"M\xea\x03."))), says),
         "nested big endian": (holding(tensor_of(good.replace(b"q\x02\x88", b"q\x02\x89"))), says),
+        "nested facts with room for an archive": (
+            holding(tensor_of(good.replace(b"X\x05\x00\x00\x00short", b"X\x0c\x00\x00\x00storages.tar"))),
+            says,
+        ),
+        "nested facts of another machine": (holding(tensor_of(good.replace(b"q\x02\x88", b"q\x02K\x01"))), says),
+        "nested key that is no number": (
+            holding(tensor_of(re.sub(rb"X\x0e\x00\x00\x00.{14}", b"X\x01\0\0\0k", good))),
+            says,
+        ),
+        "nested place": (holding(tensor_of(good.replace(b"\x03\x00\x00\x00cpu", b"\x04\x00\x00\x00meta"))), says),
         "nested count too large": (holding(tensor_of(good.replace(b"K\x04N", b"J\xff\xff\xff\x7fN"))), says),
         "nested stream cut": (holding(tensor_of(good[:-1])), says),
         "nested stream with more behind": (holding(tensor_of(good + b"\0")), says),
@@ -245,11 +256,15 @@ def _bombs(folder: Path, canary: Path) -> dict:
         b"}(\x8c\x05G_emactorch_utils.persistence\n_reconstruct_persistent_obj\n}(\x8c\x04type\x8c\x05class"
         b"\x8c\x0aclass_name\x8c\x01G\x8c\x05state}\x94u\x85R\x94\x8c\x01xh\x00\x8c\x08_modules}\x8c\x01mh\x01ssu."
     )
+    name = b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n\x94"
+    start = b"}(\x8c\x04type\x8c\x05class\x8c\x0aclass_name\x8c\x01G\x8c\x05state}\x8c\x08_modules}\x8c\x01m"
+    chain = b"}\x8c\x05G_ema" + name + start + (b"h\x00" + start) * 20_000 + b"N" + b"ssu\x85R" * 20_001 + b"s."
     many = persistent(_parameters={f"w{n}": tensor_of(stream(torch.ones(4))) for n in range(5_000)})
     more = "more objects than any network has"
     return {
         "modules that hold themselves": (raw(cycle), "nested too deep"),
         "a dictionary that holds itself": (raw(b"}\x94\x8c\x05G_emah\x00s."), "holds 0 networks"),
+        "objects in objects": (raw(chain), "nested too deep"),
         "modules 100 deep": (dumped({"G_ema": deep}), "nested too deep"),
         "memo bomb of modules": (dumped({"G_ema": double}), "nested too deep"),
         "wide memo bomb": (dumped({"G_ema": wide}), "nested too deep"),

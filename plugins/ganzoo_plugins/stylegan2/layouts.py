@@ -219,8 +219,9 @@ class NVlabs(Layout):
         return match if found == wanted and all(shape == KERNEL for shape in filters) else None
 
 
-# What `configured` compares or takes, and what follows from the tensors (channels) or changes the precision alone.
-READ = {"conv_clamp", "num_fp16_res", "channel_base", "channel_max", "num_layers", "mapping_kwargs", "synthesis_kwargs"}
+# Options that `configured` compares or takes, that follow from the tensors, or that change the precision alone.
+READ = {"conv_clamp", "num_fp16_res", "channel_base", "channel_max", "num_layers", "architecture"}
+READ |= {"mapping_kwargs", "synthesis_kwargs"}
 INNER = ("mapping_kwargs", "epilogue_kwargs", "block_kwargs")
 
 

@@ -53,6 +53,7 @@ LONGEST_SETTING = 200
 LONGEST_NAME = 200
 DAMAGED = "is damaged or cut short: it does not hold what its own tables promise"
 UNKNOWN_OPCODES = {
+    **{opcode: f"the opcode {opcode:#04x}" for opcode in b"012FSTUVdgilop\x91\x92\x96\x97\x98"},
     **dict.fromkeys(b"\x82\x83\x84", "an extension opcode (EXT)"),
     **dict.fromkeys(b"PQ", "a persistent id"),
     **dict.fromkeys(b"IL\x8b", "a number as text or of any length"),
@@ -107,7 +108,9 @@ class Reader:
                 return found
             action = self.actions.get(opcode)
             if action is None:
-                name = UNKNOWN_OPCODES.get(opcode, f"the opcode {opcode:#04x}")
+                name = UNKNOWN_OPCODES.get(opcode)
+                if name is None:
+                    raise Refused(DAMAGED)
                 raise Refused(f"has {name}, which no such file needs and which could run code: ganzoo does not open it")
             action()
         raise Refused("holds more objects than any network has")

@@ -209,7 +209,7 @@ def test_the_augmentation_of_r3gan_halves_colours_and_cuts_holes():
     holes = (augmentation._with_hole(many) == 0)[:, 0].double()
     assert holes.amax((1, 2)).mean().item() == pytest.approx(0.4, abs=0.03)
     assert holes.sum((1, 2)).max() == 64 and holes[:, 7:9].mean() > holes[:, :2].mean() > 0
-    assert augmentation(many).isfinite().all() and not augmentation.needs_boundary
+    assert augmentation(many[:64]).isfinite().all() and not augmentation.needs_boundary
 
 
 def test_p_moves_by_the_formula():

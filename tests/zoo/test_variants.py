@@ -9,7 +9,15 @@ from ganzoo.testing import CHECKS, QUICK
 from ganzoo.testing.runner import run_check
 from ganzoo.testing.subject import Subject
 
-NAMES = [variant.name for variant in ganzoo.variants()]
+LARGE = 512  # pixels, from which on building the networks takes seconds
+
+
+def pairs():
+    """Yields every variant and check; `slow` ones are those that train, and the shapes of networks for large images."""
+    for variant in ganzoo.variants():
+        for check in CHECKS:
+            slow = check not in QUICK or (check == "shapes" and min(variant.sizes, default=0) >= LARGE)
+            yield pytest.param(variant.name, check, marks=[pytest.mark.slow] if slow else [])
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +27,7 @@ def subject(request):
         yield found
 
 
-@pytest.mark.parametrize(
-    "check", [check if check in QUICK else pytest.param(check, marks=pytest.mark.slow) for check in CHECKS]
-)
-@pytest.mark.parametrize("subject", NAMES, indirect=True, scope="module")
+@pytest.mark.parametrize(("subject", "check"), list(pairs()), indirect=["subject"], scope="module")
 def test_variant(subject, check):
     found = run_check(subject, check)
     if found.state == "skipped":

@@ -55,6 +55,8 @@ class LazyGroup(click.Group):
         self, context: click.Context, arguments: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = arguments[0]
+        if any(not argument.strip() for argument in arguments):  # an empty path would be the working directory
+            context.fail("An argument is empty: give it a value, or leave it out (is a shell variable unset?).")
         if name not in COMMANDS and not name.startswith("-"):
             from ganzoo.errors import did_you_mean
 

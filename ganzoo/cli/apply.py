@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 ANIMATIONS = (".gif", ".webp", ".png")
+LARGEST_SIDES = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383, ".gif": 65_535}  # pixels that formats hold
 WINDOW = 2**26  # pixels of outputs that are held at once, but for one image that has more
 
 
@@ -125,10 +126,12 @@ def apply(
         from ganzoo.data.single_files import find_images
 
         files = find_images(images)
-        names = _names(files, out, force, skip_existing)
+        names = _names(images, files, out, force, skip_existing)
         root = out.parent if out.suffix else out
         if (other is None) != (denoise is None):
             raise UsageError("--denoise mixes two models: give both --denoise and --with.")
+        if denoise is not None and not 0 <= denoise <= 1:
+            raise UsageError(f"--denoise is a share from 0 to 1, not {denoise}.")
         from ganzoo.models.apply import Application
 
         with _threads(threads):
@@ -139,8 +142,8 @@ def apply(
                 work.run()
             finally:
                 work.say_if_unfinished()
-    if as_json:
-        click.echo(json.dumps([work.records[number] for number in range(len(files))], indent=1))
+                if as_json:
+                    click.echo(json.dumps([work.records[number] for number in sorted(work.records)], indent=1))
     work.raise_failures(out)
     click.echo(f"{out}", err=True)
 
@@ -201,7 +204,7 @@ class _Work:
         """Decodes a file; UsageError if the format of its output cannot hold what it has."""
         from ganzoo.data.decode import BadImage
         from ganzoo.data.single_files import decode_image
-        from ganzoo.models.rasters import has_alpha
+        from ganzoo.models.rasters import has_alpha, size_of
 
         try:
             given = decode_image(file)
@@ -214,6 +217,9 @@ class _Work:
             raise UsageError("GIF is for animations, and has 256 colours: write .png")
         if suffix in (".jpg", ".jpeg") and self.application.keep_alpha and has_alpha(given.pixels):
             raise UsageError("JPEG has no transparency: write .png or .webp, or add --no-alpha")
+        height, width = self.application.final_size(size_of(given.pixels))
+        if max(height, width) > (most := LARGEST_SIDES.get(suffix, max(height, width))):
+            raise UsageError(f"{width} x {height} pixels are too many for {suffix}, which holds {most}: write .png")
         return given
 
     def _pixels(self, waiting: dict[int, DecodedImage]) -> int:
@@ -292,6 +298,7 @@ class _Work:
         except (UsageError, DataError, BadImage) as error:
             text = one_line(error).rstrip(".")
             if len(self.files) == 1:
+                self._finish(number, {"error": text})
                 kind = UsageError if isinstance(error, UsageError) else DataError
                 raise kind(f"{quoted(path)}: {text}.") from None
             self.bar.write(f"Error: {quoted(path)}: {text}.")
@@ -378,7 +385,9 @@ def _threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _names(files: Sequence[ImageFile], out: Path, force: bool, skip_existing: bool) -> list[Path]:
+def _names(
+    images: Sequence[Path], files: Sequence[ImageFile], out: Path, force: bool, skip_existing: bool
+) -> list[Path]:
     """Returns the names of the outputs in their folder; UsageError or DataError if they cannot be written."""
     from ganzoo.data.single_files import is_animated, refuse_clashes
 
@@ -390,6 +399,11 @@ def _names(files: Sequence[ImageFile], out: Path, force: bool, skip_existing: bo
             raise UsageError(f"--out {out}: {len(files)} images need a folder (a name without suffix).")
         check_new_file(out, replace=force or skip_existing)
         return [Path(out.name)]
+    given = [parent for parent in map(os.path.realpath, images) if os.path.isdir(parent)]
+    if within := [folder for folder in given if os.path.realpath(out).startswith(folder.rstrip(os.sep) + os.sep)]:
+        raise UsageError(
+            f"--out {out} lies within {within[0]}: a second run would take outputs as images. Choose another."
+        )
     if not (force or skip_existing) or (out.exists() and not out.is_dir()):
         check_new_folder(out, "choose another --out, add --force, or go on with --skip-existing")
     refuse_clashes(files, lambda file: file.stem, f"would have the same name in {out}")

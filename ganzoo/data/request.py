@@ -149,7 +149,7 @@ def _built(part: ConditionPart, data: Data) -> Condition:
     except GanzooError:
         raise
     except (ValueError, TypeError, RuntimeError) as error:
-        raise UsageError(f"The condition {quoted(part.name)} cannot use these images: {one_line(error)}.") from None
+        raise UsageError(f"The condition {quoted(part.name)} cannot be used here: {one_line(error)}.") from None
     return condition
 
 

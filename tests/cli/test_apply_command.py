@@ -495,6 +495,8 @@ def test_denoising_mixes_two_models(larger, photos, tmp_path, capsys):
     assert abs(found[0.25] - found[1]).max() > 3
     assert call(*words, "--denoise", 0.5) == 2
     assert "--with" in capsys.readouterr().err.splitlines()[-1]
+    assert call(*words, "--with", tmp_path / "other", "--denoise", "nan") == 2
+    assert "--denoise is a share" in capsys.readouterr().err
 
 
 def test_nothing_but_the_path_is_printed_without_a_terminal(larger, photos, tmp_path, capsys):
@@ -508,3 +510,33 @@ def test_a_terminal_shows_images_and_tiles(larger, photos, tmp_path, monkeypatch
     assert call("apply", larger, photos, "--out", tmp_path / "out", "--tile", 8) == 1
     shown = capsys.readouterr().err
     assert "4/4 images" in shown and "tile 2 of 6" in shown and "bad.png" in shown
+
+
+def test_outputs_within_a_folder_of_images_are_refused(larger, photos, capsys):
+    assert call("apply", larger, photos, "--out", photos / "large") == 2
+    assert "lies within" in capsys.readouterr().err
+    assert not (photos / "large").exists()
+
+
+@pytest.mark.parametrize("words", [("", "--out", "out"), ("photo.png", "--out", " ")])
+def test_an_empty_argument_is_not_the_working_folder(larger, tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo.png").write_bytes(SMALLEST)
+    assert call("apply", larger, *words, "--force") == 2
+    assert "An argument is empty" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir() if path.suffix] == ["photo.png"]
+    assert (tmp_path / "photo.png").read_bytes() == SMALLEST
+
+
+def test_json_has_the_error_of_a_single_file(larger, tmp_path, capsys):
+    (tmp_path / "text.png").write_text("no image")
+    assert call("apply", larger, tmp_path / "text.png", "--out", tmp_path / "out.png", "--json") == 1
+    assert [sorted(record) for record in json.loads(capsys.readouterr().out)] == [["error", "source"]]
+
+
+def test_a_side_that_the_format_cannot_hold_is_refused_before_the_work(larger, tmp_path, monkeypatch, capsys):
+    picture(2, 600).save(tmp_path / "wide.png")
+    monkeypatch.setattr(Application, "outputs", lambda *given: pytest.fail("the network has run"))
+    for suffix, scale in ((".jpg", 120), (".webp", 30)):
+        assert call("apply", larger, tmp_path / "wide.png", "--scale", scale, "--out", tmp_path / f"o{suffix}") == 2
+        assert "write .png" in capsys.readouterr().err

@@ -160,7 +160,7 @@ def test_a_condition_may_make_the_output():
 def test_a_condition_that_cannot_use_the_images_is_one_line(tmp_path):
     for number in range(3):
         noise(tmp_path / "output" / f"{number}.png", number)
-    with pytest.raises(UsageError, match="'noisy' cannot use these images: scale must be 0 or more"):
+    with pytest.raises(UsageError, match="'noisy' cannot be used here: scale must be 0 or more"):
         load(tmp_path, inputs={"source": ConditionPart("noisy", Noisy, {"scale": -1})})
 
 

@@ -477,3 +477,11 @@ def test_an_image_keeps_its_bits_in_any_memory_format():
 def test_options_that_mean_nothing_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         build(**options)
+
+
+def test_next_to_no_strength_changes_next_to_nothing():
+    images = torch.linspace(-1, 1, 32).expand(4, 3, 32, 32)
+    for strength in (1e-9, 1e-7, 1e-3):
+        degrade = build(size=(32, 32), factor=1, strength=strength, sharpen=False)
+        found = degrade.compute({"output": images}, degrade.draw(4, seeded()))["source"]
+        assert (found - images).abs().mean() < 0.02, strength

@@ -22,6 +22,7 @@ LIMITS = {  # of the ranges of options
     "poisson_scale_range": (0.0, 100.0),
     "jpeg_range": (1.0, 100.0),
 }
+NARROWEST = 1e-3  # of the deviation of a blur, whose kernel is a single pixel then
 
 Range = tuple[float, float]
 Shares = tuple[float, float, float]
@@ -71,7 +72,7 @@ class Order:
         lowest = torch.where(size < 13, math.pi / 3, math.pi / 5)
         cutoff = milder(lowest + share * (math.pi - lowest), math.pi, strength)
         kind = chosen(next(dice), self.kernel_prob)
-        sigma_x, sigma_y = (between(next(dice), self.blur_sigma) * strength for _ in range(2))
+        sigma_x, sigma_y = ((between(next(dice), self.blur_sigma) * strength).clamp_min(NARROWEST) for _ in range(2))
         angle, below, share = between(next(dice), (-math.pi, math.pi)), next(dice) < 0.5, next(dice)
         generalized, plateau = (
             torch.where(below, between(share, (low, 1)), between(share, (1, high)))

@@ -86,7 +86,8 @@ def jpeg(images: Tensor, quality: Tensor) -> Tensor:
     tables are not rounded, and the right and lower border is filled up with black.
     """
     height, width = images.shape[2:]
-    factor = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None, None, None] / 100
+    percent = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality).clamp_min(1)  # of 100 it would be 0
+    factor = percent[:, None, None, None] / 100
     padded = functional.pad(images, (0, -width % 16, 0, -height % 16)) * 255
     tables = _tables(images.device)
     if images.shape[1] == 1:

@@ -230,6 +230,7 @@ def test_hostile_files_are_refused_in_our_words_and_run_nothing(hostile):
     assert wrong == {} and not canary.exists()
 
 
+@pytest.mark.slow
 def test_what_hostile_files_cost_is_bounded(hostile, tmp_path):
     """The largest and the most nested: the others hold a few hundred bytes."""
     largest = sorted((path for path, _ in hostile[0].values()), key=lambda path: path.stat().st_size)[-HEAVY:]

@@ -110,7 +110,7 @@ WRONG = {
     "underscore": ("my_waves", "For example 'my-waves'."),
     "digit first": ("3gan", "For example 'gan'."),
     "path": ("../x", "For example 'x'."),
-    "empty": ("", "cannot name a plugin: use up to 40 letters a-z"),
+    "empty": ("", "An argument is empty: give it a value"),
     "too long": ("x" * 41, f"For example '{'x' * 40}'."),
     "ganzoo": ("ganzoo", "cannot name a plugin"),
     "two dashes": ("a--b", "For example 'a-b'."),

@@ -36,6 +36,11 @@ def build_optimizer(
         raise UsageError(f"The optimizer '{name}' of the {role} refuses its options {options}: {error}") from None
 
 
+def stage(module: nn.Module) -> int | None:
+    """Returns the stage that a growing network is in, its `optimizer_stage`; None for all others."""
+    return getattr(module, "optimizer_stage", None)
+
+
 def match_layout(optimizer: torch.optim.Optimizer) -> None:
     """Gives moments the memory layout of their parameter, because fused kernels walk both by address."""
     for parameter, state in optimizer.state.items():

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ganzoo.engine.batch_norm import BATCH, BATCHES, has_statistics, recalibrate_batch_norm
 from ganzoo.engine.distributed import ALONE, Processes, parts
-from ganzoo.engine.optimizers import build_optimizer, match_layout
+from ganzoo.engine.optimizers import build_optimizer, match_layout, stage
 from ganzoo.engine.randomness import hashed, process_randomness, seed_process
 from ganzoo.engine.schedules import Schedules
 from ganzoo.errors import PluginError, UsageError
@@ -172,7 +172,7 @@ class Trainer:
 
     def step(self) -> dict[str, Tensor]:
         """Runs every phase of one training step; returns its terms as "phase.term", detached and on the device."""
-        values = self._schedules.at(self.step_number)
+        values = self._scheduled()
         terms: dict[str, Tensor] = {}
         turns: list[Turn] | None = None
         with process_randomness(self.device), float32_by_default():
@@ -186,6 +186,16 @@ class Trainer:
             self.augmentation.adapt(self.processes.size)
         self.step_number += 1
         return terms
+
+    def _scheduled(self) -> dict[str, float]:
+        """Sets every scheduled value; the optimizer of a network that this brings to a new stage starts anew."""
+        modules = self.modules()
+        before = {role: stage(modules[role]) for role in self.optimizers}
+        values = self._schedules.at(self.step_number)
+        for role, optimizer in self.optimizers.items():
+            if stage(modules[role]) != before[role]:
+                optimizer.state.clear()
+        return values
 
     def _turns(self, phase: Phase, key: tuple, previous: list[Turn] | None, keep_graph: bool) -> list[Turn]:
         if not phase.fresh and previous is not None:

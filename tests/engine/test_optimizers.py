@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from contract.harness import IMAGE, contract_registry, make, parameters, trainer_for
-from contract.parts import NonSaturating
+from contract.parts import NonSaturating, TinyDiscriminator
 
 from ganzoo import Schedule
 from ganzoo.engine import trainer as engine
@@ -155,6 +155,35 @@ def test_momentum_is_scheduled_where_there_is_some():
 def test_an_exponential_schedule_cannot_reach_0():
     with pytest.raises(UsageError, match="exponential .*above 0, not 0.0002 and 0.0"):
         make(schedules={"generator_lr": Schedule(to_value=0.0, shape="exponential")}).step()
+
+
+class Staged(TinyDiscriminator):
+    """A discriminator that a schedule takes from stage to stage."""
+
+    def __init__(self):
+        super().__init__(IMAGE)
+        self.register_buffer("size", torch.zeros(()))
+
+    @property
+    def optimizer_stage(self):
+        return int(self.size)
+
+
+def test_the_optimizer_of_a_network_that_comes_to_a_new_stage_starts_anew():
+    schedules = {"discriminator.size": Schedule(from_value=0.0, to_value=2.0)}  # a new stage at the steps 5 and 10
+    trainer, resumed = (make(discriminator=Staged(), schedules=schedules) for _ in range(2))
+    counts = {"generator": [], "discriminator": []}
+    for step in range(7):
+        if step == 5:
+            resumed.load_state(deepcopy(trainer.state()))
+        for one in (trainer, resumed)[: 2 if step > 4 else 1]:
+            one.step()
+        for role, found in counts.items():
+            found.append({int(moments["step"]) for moments in trainer.optimizers[role].state.values()})
+    assert counts["generator"] == [{step} for step in range(1, 8)]
+    assert counts["discriminator"] == [{1}, {2}, {3}, {4}, {5}, {1}, {2}]
+    found, wanted = (dict(one.discriminator.named_parameters()) for one in (resumed, trainer))
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
 def test_every_role_has_its_own_optimizer_with_its_own_options():

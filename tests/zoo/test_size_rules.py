@@ -52,7 +52,8 @@ def check(name, size, channels=3):
         images = generator(generator.latent(2, torch.Generator().manual_seed(0)), label)
         assert images.shape == (2, *image.output.shape) and images.isfinite().all()
         logits = None if discriminator is None else discriminator(images, label)
-    assert logits is None or (logits.shape == (2,) and logits.isfinite().all())
+    axes = 2 if "patches" in VARIANTS[name].tags else 1
+    assert logits is None or (len(logits) == 2 and logits.dim() == axes and logits.isfinite().all())
     for network in (generator, discriminator):
         tensors = [] if network is None else list(network.state_dict(keep_vars=True).values())
         assert len({id(tensor) for tensor in tensors}) == len(tensors), "each tensor is saved under one name"

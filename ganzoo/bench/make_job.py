@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -19,18 +19,19 @@ from ganzoo.engine.device import choose_device
 from ganzoo.errors import PluginError, UsageError
 from ganzoo.files.text import quoted
 from ganzoo.metrics.directions import PAIRED as PAIRED_NAMES
-from ganzoo.metrics.features import Extractor, load_extractor, needs_classes, unsuited
+from ganzoo.metrics.features import Extractor, check_channels, load_extractor, needs_classes, unsuited
 from ganzoo.metrics.lpips import default_network
 from ganzoo.metrics.paired import PAIRED
 from ganzoo.registry.registry import Registry
-from ganzoo.variant import SampleSpec
+from ganzoo.variant import ImageSpec, SampleSpec
 
 log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from ganzoo.bench.request import Request
 
-EXTRACTOR, GENERIC = "fashion-cnn", "random-cnn"  # where none is chosen: for grey images, and for colour
+EXTRACTOR, COLOUR = "fashion-cnn", "emoji-cnn"  # where none is chosen: for grey images, and for those in colour
+GENERIC = "random-cnn"  # for images in colour of which COLOUR sees too little
 SECOND, NO_SECOND = "fashion-cnn-native", "none"  # where no second one is chosen: if it was made for the images
 SAMPLES, FEWEST_SAMPLES = 10_000, 500  # scored of a checkpoint where --eval-images is not given
 USUAL_PAIRED = ("l1", "psnr", "ssim")  # where no metric is chosen; the first ranks
@@ -91,8 +92,11 @@ def copies_of_sources(scorer: Scorer, data: str) -> tuple[Cell, ...]:
     return (Cell(name=COPY.format(copied), variant="", data=data, seed=0, copied=copied),) if copied else ()
 
 
-def generic_extractor() -> Extractor:
-    """Returns the extractor for images in colour, where none is chosen."""
+def colour_extractor(sizes: Iterable[int]) -> Extractor:
+    """Returns the extractor for images in colour of these sizes, where none is chosen."""
+    extractor = load_extractor(COLOUR)
+    if all(extractor.suits_shape(ImageSpec(size, 3), extractor.classes) for size in sizes):
+        return extractor
     log.info(f"The images are in colour: they are compared by --extractor {GENERIC}, a random network without classes.")
     return load_extractor(GENERIC)
 
@@ -101,14 +105,20 @@ def without_empty_classes(scorer: Scorer, references: Sequence[ImageData], reque
     """Warns once if the extractor was not made for the images, and leaves out metrics of its classes.
 
     Those that were asked for, and those of only some of the references, are without a number in the rows instead.
+    UsageError if the extractor is for grey images and these are in colour, or the other way round.
     """
+    for reference in references:
+        check_channels(scorer.extractor, reference)
     unsuited = [text for reference in references if (text := scorer.unsuited(reference))]
     if not unsuited:
         return scorer
-    log.warning(
-        f"Metrics of classes are left out: {unsuited[0]} Distances between its features say little about such images: "
-        f"choose another --extractor, such as {GENERIC}."
-    )
+    if request.extractor is None and scorer.extractor.name == COLOUR:  # chosen for its features, not for its classes
+        log.info(f"Metrics of classes are left out: {unsuited[0]}")
+    else:
+        log.warning(
+            f"Metrics of classes are left out: {unsuited[0]} Distances between its features say little about such "
+            f"images: choose another --extractor, such as {GENERIC}."
+        )
     if request.metrics or len(unsuited) < len(references):
         return scorer
     kept = tuple(name for name, metric in scorer.metrics.items() if not needs_classes(metric))
@@ -119,7 +129,8 @@ def without_empty_classes(scorer: Scorer, references: Sequence[ImageData], reque
 def add_second(scorer: Scorer, references: Sequence[ImageData], request: Request) -> Extractor | None:
     """Adds the second extractor to a scorer and returns it: the one that was asked for, else SECOND if it suits.
 
-    None without one. UsageError if it is the first; a warning if it was not made for the images.
+    Beside COLOUR, which knows drawings alone, it is GENERIC. None without one. UsageError if it is the first; a warning
+    if it was not made for the images.
     """
     name, first = request.second_extractor, scorer.extractor.name
     if name == NO_SECOND or (name is None and (first == SECOND or scorer.job.paired)):
@@ -128,10 +139,12 @@ def add_second(scorer: Scorer, references: Sequence[ImageData], request: Request
         raise UsageError(
             f"--second-extractor {name} is the first extractor too: name another, or '{NO_SECOND}' for none."
         )
-    second = load_extractor(name or SECOND)
+    second = load_extractor(name or (GENERIC if first == COLOUR else SECOND))
     trouble = [text for reference in references if (text := unsuited(second, reference))]
     if trouble and name is None:
         return None
+    for reference in references:
+        check_channels(second, reference)
     if trouble:
         log.warning(f"Distances between features of the second extractor say little here: {trouble[0]}")
     scorer.score_also_by(second)

@@ -21,8 +21,8 @@ from ganzoo.bench.make_job import (
     Planned,
     add_second,
     check_numbers,
+    colour_extractor,
     copies_of_sources,
-    generic_extractor,
     make_job,
     shapes_in_words,
     within_examples,
@@ -68,7 +68,7 @@ def plan_scoring(request: Request, registry: Registry) -> Planned:
     reference, sources, size = _scored_sources([info for _, info in found.values()], request, registry)
     job = make_job(request, registry, "pretrained", reference, extractor, sources, size)
     if request.extractor is None and any(channels == 3 for _, channels in shapes):
-        extractor = generic_extractor()
+        extractor = colour_extractor(size for size, channels in shapes if channels == 3)
         job = make_job(request, registry, "pretrained", reference, extractor, sources, size)
     classes = 0
     if sources is not None:

@@ -23,8 +23,8 @@ from ganzoo.bench.make_job import (
     Planned,
     add_second,
     check_numbers,
+    colour_extractor,
     copies_of_sources,
-    generic_extractor,
     make_job,
     within_examples,
     without_empty_classes,
@@ -78,7 +78,7 @@ def plan_training(request: Request, registry: Registry) -> Planned:
     data = loaded.output if isinstance(loaded, Data) else loaded
     channels = spec(0).channels
     if request.extractor is None and channels == 3:
-        extractor = generic_extractor()
+        extractor = colour_extractor([size])
         job = make_job(request, registry, "train", reference, extractor, sources, size)
     job = replace(job, image_size=size, channels=channels, classes=len(data.classes))
     if isinstance(loaded, Data):

@@ -15,16 +15,19 @@ from ganzoo.files.text import quoted
 from ganzoo.metrics.directions import stated_directions
 from ganzoo.metrics.moments import Moments
 from ganzoo.networks.precision import float32_by_default
-from ganzoo.variant import ImageSpec
+from ganzoo.variant import ImageSpec, SampleSpec
 
 NEEDS = ("features", "logits")
+IN_WORDS = {1: "grey images", 3: "images in colour"}
+OTHERS = {1: "fashion-cnn or random-cnn", 3: "emoji-cnn or random-cnn"}  # embedded extractors, by channels of images
 
 
 @dataclass(frozen=True)
 class Extractor:
     """Holds a feature extractor: its name, network, the sha256 of weights and preprocessing, and its classes if any.
 
-    `purpose` says in words for which images it was made; it is empty where that is any.
+    `purpose` says in words for which images it was made; it is empty where that is any. `channels` are the numbers of
+    channels of images that it compares.
     """
 
     name: str
@@ -32,16 +35,25 @@ class Extractor:
     fingerprint: str
     classes: tuple[str, ...]
     purpose: str = ""
+    channels: tuple[int, ...] = (1, 3)
 
     def suits(self, data: ImageData) -> bool:
         """Returns True if it was made for such images; the classes that it finds in others mean nothing."""
+        return self.suits_shape(ImageSpec((data.height, data.width), data.channels, len(data.classes)), data.classes)
+
+    def suits_shape(self, image: SampleSpec, classes: tuple[str, ...] = ()) -> bool:
+        """Returns True if it was made for images of this shape with classes of these names."""
         judge = getattr(self.network, "suits", None)
         if judge is None:
             return True
         try:
-            return bool(judge(ImageSpec((data.height, data.width), data.channels, len(data.classes)), data.classes))
+            return bool(judge(image, classes))
         except Exception as error:
             raise failure("extractor", self.name, error) from error
+
+    def compares(self, data: ImageData) -> bool:
+        """Returns True if it was made for images of this shape, whatever their classes are."""
+        return self.suits_shape(ImageSpec((data.height, data.width), data.channels), self.classes)
 
     @property
     def classify(self) -> Callable[[Tensor], Tensor]:
@@ -92,7 +104,22 @@ def load_extractor(name: str, factories: Mapping[str, Callable] | None = None) -
         raise PluginError(
             f"The extractor '{name}' must have both `purpose`, a text, and `suits(image, classes)`, or neither."
         )
-    return Extractor(name, network, fingerprint, tuple(classes), purpose)
+    channels = getattr(network, "channels", (1, 3))
+    if not isinstance(channels, tuple) or not channels or not set(channels) <= {1, 3}:
+        raise PluginError(f"The extractor '{name}' must state its `channels` as a tuple of 1 (grey), 3 (RGB) or both.")
+    return Extractor(name, network, fingerprint, tuple(classes), purpose, channels)
+
+
+def check_channels(extractor: Extractor, images: ImageData) -> None:
+    """Raises UsageError for images in colour and an extractor of grey ones alone, and the other way round."""
+    if images.channels in extractor.channels or images.channels not in (1, 3):
+        return
+    there = "in colour" if images.channels == 3 else "grey"
+    purpose = extractor.purpose or IN_WORDS[extractor.channels[0]]
+    raise UsageError(
+        f"The extractor '{extractor.name}' is for {purpose}, and the images in {quoted(images.name)} "
+        f"are {there}: choose --extractor {OTHERS[images.channels]}."
+    )
 
 
 def failure(kind: str, name: str, error: Exception) -> PluginError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,15 @@ from ganzoo.data.resolve import find_source
 from ganzoo.data.single_files import ImageFile, Pair, checked_sizes, find_images, listed, paired, read_image
 from ganzoo.errors import DataError, UsageError, did_you_mean
 from ganzoo.files.text import quoted
-from ganzoo.metrics.features import Extractor, extract_features, load_extractor, needs_classes, needs_of, real_batches
+from ganzoo.metrics.features import (
+    Extractor,
+    check_channels,
+    extract_features,
+    load_extractor,
+    needs_classes,
+    needs_of,
+    real_batches,
+)
 from ganzoo.metrics.paired import PAIRED, WHOLE, ComparedPart
 from ganzoo.metrics.score import REAL_BATCH, measure, reference_features
 from ganzoo.registry.registry import Registry
@@ -29,7 +37,7 @@ from ganzoo.registry.registry import Registry
 log = logging.getLogger(__name__)
 
 USUAL = ("psnr", "ssim", "ms-ssim", "l1")  # of pairs; lpips needs weights of its own
-EXTRACTORS = ("fashion-cnn", "random-cnn")  # the first that was made for the images
+EXTRACTORS = ("fashion-cnn", "emoji-cnn", "random-cnn")  # for grey images of garments, for colour, for all others
 LOOKED_AT = 64
 
 
@@ -151,6 +159,7 @@ def score_sets(
     fake, real = sets
     chosen = {name: registry.get("metrics", name) for name in metrics or ("frechet", "kid", "precision-recall")}
     found = _extractor(extractor, sets)
+    check_channels(found, real)
     _refuse_few(chosen, sets)
     if unfit := [name for name, metric in chosen.items() if needs_classes(metric) and not found.suits(real)]:
         raise UsageError(f"{listed(unfit)}: the extractor '{found.name}' is for {found.purpose}; choose another one.")
@@ -162,11 +171,15 @@ def score_sets(
 
 
 def _extractor(name: str | None, sets: Sequence[ImageData]) -> Extractor:
-    """Returns the extractor of this name, else the first built-in one that was made for all images."""
+    """Returns the extractor of this name, else the first built-in one that was made for images of this shape."""
     if name is not None:
         return load_extractor(name)
-    candidates: Iterator[Extractor] = map(load_extractor, EXTRACTORS)
-    return next(found for found in candidates if found.name == EXTRACTORS[-1] or all(map(found.suits, sets)))
+    grey, colour, generic = EXTRACTORS
+    found = load_extractor(grey)
+    if all(map(found.suits, sets)):
+        return found
+    found = load_extractor(colour)
+    return found if all(map(found.compares, sets)) else load_extractor(generic)
 
 
 def _refuse_few(metrics: Mapping[str, Callable], sets: Sequence[ImageData]) -> None:

@@ -25,6 +25,7 @@ from ganzoo.metrics.features import (
     Extractor,
     FeatureSet,
     as_images,
+    check_channels,
     extract_features,
     failure,
     needs_classes,
@@ -68,6 +69,7 @@ def score(
             f"The model's images have {model.image.extent} and {model.image.channels} channels, those of '{real.name}' "
             f"{ImageSpec(shape[1:], shape[0]).extent} and {real.channels}: prepare the real images for the model."
         )
+    check_channels(extractor, real)
     metrics = _meaningful(metrics, extractor, real)
     needs = needs_of(metrics, extractor)
     reference = reference_features(real, extractor, needs, cache)

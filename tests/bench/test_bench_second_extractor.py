@@ -104,13 +104,20 @@ def test_the_ranking_metric_alone_is_scored_by_any_second_extractor(folder):
 
 
 def test_images_that_it_was_not_made_for_have_none_unless_asked(folder):
-    bench(folder, "colour", "--metric", "frechet", data="colour.npz")
-    row, protocol = read(folder, "colour")
+    words = ("--metric", "frechet", "--extractor", "random-cnn", "--image-size", "64")
+    bench(folder, "large", *words)
+    row, protocol = read(folder, "large")
     assert list(row["final"]["scores"]) == ["frechet[random-cnn]"] and "second_extractor" not in protocol
-    words = ("--metric", "frechet", "--second-extractor", "fashion-cnn-native")
-    done = bench(folder, "asked", *words, data="colour.npz")
+    done = bench(folder, "asked", *words, "--second-extractor", "fashion-cnn-native")
     assert done.stderr.count("second extractor") == 1 and "garments" in done.stderr
     assert list(read(folder, "asked")[0]["final"]["scores"]) == ["frechet[random-cnn]", SECOND]
+
+
+def test_images_in_colour_have_two_by_default(folder):
+    bench(folder, "colour", "--metric", "frechet", data="colour.npz")
+    row, protocol = read(folder, "colour")
+    assert list(row["final"]["scores"]) == ["frechet[emoji-cnn]", "frechet[random-cnn]"]
+    assert protocol["second_extractor"]["name"] == "random-cnn" and protocol["ranking"] == "frechet[emoji-cnn]"
 
 
 def test_the_second_as_first_has_no_second(folder):

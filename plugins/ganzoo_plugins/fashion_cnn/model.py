@@ -62,6 +62,7 @@ class FashionCNN(nn.Module):
 
     classes = CLASSES
     purpose = "grey images of garments, {} to {} pixels".format(*SIZES)
+    channels = (1,)
     fingerprint = hashlib.sha256(f"fashion-cnn {SHA256} {PREPROCESSING}".encode()).hexdigest()
 
     def __init__(self) -> None:

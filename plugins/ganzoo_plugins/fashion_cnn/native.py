@@ -34,6 +34,7 @@ class NativeFashionCNN(nn.Module):
 
     classes = CLASSES
     purpose = "grey images of garments, {} to {} pixels".format(*SIZES)
+    channels = (1,)
     fingerprint = hashlib.sha256(f"fashion-cnn-native {SHA256} {PREPROCESSING}".encode()).hexdigest()
 
     def __init__(self) -> None:

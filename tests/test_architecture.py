@@ -27,7 +27,7 @@ FOLDERS = sorted(file.parent for file in PLUGINS if file.name == "__init__.py" a
 # The rooms of ganzoo/ from the ground up; a module in the folder itself is a room of its own. An import reaches down
 # to a lower floor, or left on its own floor, also from inside a function or under TYPE_CHECKING.
 FLOORS = """
-errors variant layouts
+errors variant layouts tracking
 files networks
 losses registry hub checkpoints
 config data
@@ -45,6 +45,7 @@ LIGHT = {
     "errors",
     "variant",
     "layouts",
+    "tracking",
     "registry",
     "cli",
 }  # rooms that `ganzoo list` imports: no torch at module level

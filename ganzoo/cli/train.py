@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ganzoo.cli.options import source_options, taken_by, train_options, training_options
-from ganzoo.cli.types import VariantName
+from ganzoo.cli.types import TrackerName, VariantName
 from ganzoo.errors import UsageError
 
 
@@ -69,7 +69,16 @@ def frozen_layers(texts: tuple[str, ...]) -> dict[str, int]:
 @click.option(
     "--resume", is_flag=True, help="Continue the run in --out with its options, bit-identical to an uninterrupted one."
 )
-@click.option("--tensorboard/--no-tensorboard", default=None, help="Also write curves for TensorBoard.")
+@click.option(
+    "--track",
+    multiple=True,
+    type=TrackerName(),
+    metavar="NAME",
+    callback=lambda context, parameter, names: names or None,
+    help="Also send numbers and pictures to a tracker (`ganzoo list --parts trackers`), as wandb; repeatable.",
+)
+@click.option("--no-track", is_flag=True, help="With --resume: leave out the trackers that the run had.")
+@click.option("--tensorboard/--no-tensorboard", default=None, help="The same as --track tensorboard.")
 @click.option("--quiet", is_flag=True, help="Print warnings only.")
 def train(**asked: Any) -> None:
     """Train a variant on images.
@@ -94,6 +103,10 @@ def train(**asked: Any) -> None:
     from ganzoo.runs.request import Intervals, Request
     from ganzoo.runs.train import train as run
 
+    if asked.pop("no_track"):
+        if asked["track"] or asked["tensorboard"]:
+            raise UsageError("--no-track leaves out all trackers: leave out --track and --tensorboard.")
+        asked |= {"track": (), "tensorboard": False}
     names = [field.name for field in fields(RunOptions) if field.name in asked]
     unset = frozenset(name for name in names if asked[name] is None and name != "data_root")
     asked = {name: value for name, value in asked.items() if name not in unset}

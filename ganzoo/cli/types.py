@@ -100,3 +100,17 @@ class MixinName(click.ParamType):
 
         names = [name for kind in ("regularizers", "augmentations") for name in registry().names(kind)]
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+class TrackerName(click.ParamType):
+    """The name of a registered tracker."""
+
+    name = "tracker"
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Completes names of trackers."""
+        from ganzoo.registry.registry import registry
+
+        return [CompletionItem(name) for name in registry().names("trackers") if name.startswith(incomplete)]

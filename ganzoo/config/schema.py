@@ -99,6 +99,7 @@ class RunOptions:
     keep: int = 3
     on_collapse: Literal["warn", "stop", "rollback"] = "warn"
     tensorboard: bool = False
+    track: tuple[str, ...] = ()
     on_bad_image: Literal["error", "skip"] = "error"
     data_root: str | None = None
 

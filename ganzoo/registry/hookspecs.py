@@ -101,3 +101,12 @@ def register_layouts(register: Register) -> None:
 
     `factory()` returns a `ganzoo.layouts.Layout`.
     """
+
+
+@hookspec
+def register_trackers(register: Register) -> None:
+    """Registers trackers for `ganzoo train --track` with `register(name, factory)`.
+
+    `factory(folder)` gets the path of the run folder, which may not exist yet, and returns a
+    `ganzoo.tracking.Tracker`. It raises ImportError or UsageError if a package is missing.
+    """

@@ -28,6 +28,7 @@ KINDS = (
     "extractors",
     "metrics",
     "layouts",
+    "trackers",
 )
 SINGULAR = {kind: kind[:-1] for kind in KINDS} | {"losses": "loss", "datasets": "data set"}
 # Fields of a variant that every command reads: a wrong type would break commands that never use the variant.

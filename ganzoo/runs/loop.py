@@ -20,6 +20,7 @@ from ganzoo.checkpoints.checkpoint import (
     save_checkpoint,
     set_newer_aside,
 )
+from ganzoo.data import ImageData, Stream
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import CheckpointError, DivergedError, GanzooError, InterruptedRun
 from ganzoo.files.text import one_line
@@ -29,8 +30,9 @@ from ganzoo.runs.folder import RunFolder
 from ganzoo.runs.modalities import RealImages, RealPoints
 from ganzoo.runs.progress import Progress
 from ganzoo.runs.request import Intervals
-from ganzoo.runs.sample_monitor import SampleMonitor
+from ganzoo.runs.sample_monitor import SampleMonitor, evaluating
 from ganzoo.runs.signals import GracefulShutdown, StepWatch
+from ganzoo.runs.tracking import Tracking
 
 CHECK_EVERY = 25
 CHECK_SECONDS = 1.0
@@ -43,7 +45,8 @@ Result = TypeVar("Result")
 class TrainingLoop:
     """Trains until `trainer.training.steps`, and writes a run folder that can be resumed, sampled from and read.
 
-    Samples are compared with `real` ones, of `paired` data also with the truth. `board` is a TensorBoard writer.
+    Samples are compared with `real` ones, of `paired` data also with the truth. `tracking` gets the numbers and grids.
+    `shown` are the data of the grid of real ones.
     """
 
     def __init__(
@@ -55,9 +58,11 @@ class TrainingLoop:
         *,
         paired: bool = False,
         quiet: bool = False,
-        board: Any = None,
+        tracking: Tracking | None = None,
+        shown: ImageData | Stream | None = None,
     ):
-        self.trainer, self.folder, self.intervals, self.board, self.quiet = trainer, folder, intervals, board, quiet
+        self.trainer, self.folder, self.intervals, self.quiet = trainer, folder, intervals, quiet
+        self.tracking, self.shown = tracking or Tracking(), shown
         self.main = trainer.processes.rank == 0
         self.monitor = SampleMonitor(trainer, real, paired=paired)
         self.detector = CollapseDetector()
@@ -82,9 +87,12 @@ class TrainingLoop:
         self.progress = Progress(
             trainer.training.steps, trainer.step_number, trainer.images_seen, quiet=self.quiet or not self.main
         )
+        self.tracking.say = lambda line: self.progress.say(f"Warning: {line}")
         try:
             with self.shutdown, self._step_watch():
                 over = self._ended()
+                if self.main and not over:
+                    self._save_first_grids()
                 while not over:
                     over = self._advance()
             if self.main:
@@ -232,25 +240,7 @@ class TrainingLoop:
             terms[name] = sum(values) / len(values)
         self._window.clear()
         self._record({"images": self.trainer.images_seen, "seconds": self._seconds(), "terms": terms})
-        self._add_curves({name.replace(".", "/"): value for name, value in terms.items()})
-
-    def _add_curves(self, values: dict[str, float]) -> None:
-        if self.board is None:
-            return
-        try:
-            for name, value in values.items():
-                self.board.add_scalar(name, value, self.trainer.step_number)
-        except Exception as error:  # its thread raises what its disk, or its file system's client, raises
-            self.progress.say(f"Warning: no more curves for TensorBoard: {one_line(error)}")
-            self.board = None
-
-    def close(self) -> None:
-        """Writes the curves that TensorBoard has not written yet."""
-        try:
-            if self.board is not None:
-                self.board.close()
-        except Exception as error:
-            self.progress.say(f"Warning: no more curves for TensorBoard: {one_line(error)}")
+        self.tracking.log(self.trainer.step_number, terms)
 
     def _record_event(self, kind: str, text: str) -> None:
         self._record({"event": kind, "text": text})
@@ -283,9 +273,9 @@ class TrainingLoop:
         measured = self._stop_if_diverged(self.monitor.measure)
         notes = self.monitor.notes
         self._record({"images": self.trainer.images_seen, "seconds": self._seconds(), "samples": measured, **notes})
-        self._add_curves({f"samples/{name}": value for name, value in measured.items()})
+        self.tracking.log(step, {f"samples/{name}": value for name, value in measured.items()})
         if save_grid:
-            self._save_grid(self.folder.samples / f"step-{step:09d}.png")
+            self._save_grids()
         self._report_problem(step, self.detector.check_samples(step, measured["diversity"], least))
         self._measured = {"step": step, **measured, "healthy": self.detector.is_healthy(measured["diversity"], least)}
 
@@ -297,18 +287,45 @@ class TrainingLoop:
             return
         if not any("final" in record and record["step"] == step for record in records):
             self._record({"final": numbers})
+        self.tracking.log(step, {f"final/{name}": value for name, value in numbers.items()})
         if not self.quiet:
             self.progress.say(f"step {step}: " + "  ".join(f"{name} {value:.3g}" for name, value in numbers.items()))
 
+    def _save_first_grids(self) -> None:
+        """Saves grids of real images and of the untrained generator, those of them that are missing."""
+        path = self.folder.samples / "real.png"
+        if self.shown is not None and not path.exists():
+            shown = self.shown
+            self._save_picture(path, lambda: self.monitor.save_real(shown, path))
+            self._track("real", path)
+        if self.trainer.step_number == 0:
+            judge = self.trainer.discriminator  # its field is part of some pictures: nothing may move before step 1
+            with nullcontext() if judge is None else evaluating(judge):
+                self._save_grids()
+
+    def _save_grids(self) -> None:
+        """Saves a grid of samples as samples.png, which is the last one at any moment, and under its step."""
+        self._save_grid(self.folder.path / "samples.png")
+        path = self.folder.samples / f"step-{self.trainer.step_number:09d}.png"
+        self._save_grid(path)
+        self._track("samples", path)
+
     def _save_grid(self, path: Path) -> None:
-        """Saves a grid of samples; one that cannot be written is a warning, because the training goes on."""
+        self._save_picture(path, lambda: self.monitor.save_grid(path))
+
+    def _save_picture(self, path: Path, save: Callable[[], None]) -> None:
+        """Calls `save`; a picture that cannot be written is a warning, because the training goes on."""
         try:
             path.parent.mkdir(exist_ok=True)
-            self.monitor.save_grid(path)
+            save()
         except (OSError, GanzooError) as error:
             if not isinstance(error, OSError) and not isinstance(error.__cause__, OSError):
                 raise
             self.progress.say(f"Warning: no picture of step {self.trainer.step_number}: {one_line(error)}")
+
+    def _track(self, name: str, path: Path) -> None:
+        if path.exists():
+            self.tracking.image(self.trainer.step_number, name, path)
 
     def _report_problem(self, step: int, line: str) -> None:
         """Reports a collapse or saturation, as a warning and as a record; an empty line is none."""
@@ -348,6 +365,7 @@ class TrainingLoop:
             set_newer_aside(self.folder.checkpoints, step)
             self.folder.forget_after(step)
             self.clock.forget_after(step)
+            self.tracking.forget_after(step)
             self.progress.say(
                 f"Rolled back to step {step}; going on with other random numbers (rollback {attempt} of {ROLLBACKS})."
             )

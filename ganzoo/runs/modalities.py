@@ -24,6 +24,7 @@ LOOK_EVERY = 250  # steps between two measurements of points: churn depends on i
 LOOK, SCORE = 2500, 10_000  # points at each look, and at the end of a run
 DISTANT = 1000  # points between which all distances are computed
 REAL_SHOWN = 300
+ROWS = 8  # of a grid of images
 
 
 class RealImages(NamedTuple):
@@ -80,9 +81,30 @@ class Modality:
 
     def preview(self, trainer: Trainer, sample: Callable[[int], Tensor], real: Any) -> Any:
         """Returns a Pillow picture of samples; a conditional generator's columns are its classes, if they are few."""
-        classes = trainer.image.classes
-        columns = classes if 2 <= classes <= 12 else 8
-        return pictures.enlarged(pictures.grid(sample(8 * columns), columns))
+        columns = _columns(trainer.image.classes)
+        return pictures.enlarged(pictures.grid(sample(ROWS * columns), columns))
+
+    def real_preview(self, data: Any, classes: int) -> Any:
+        """Returns a Pillow picture of real samples from all over the data set, in the columns of `preview`."""
+        columns = _columns(classes)
+        if columns == classes and data.labels is not None:
+            groups = [(data.labels == label).nonzero().flatten() for label in range(classes)]
+            groups = [group if len(group) else torch.arange(1) for group in groups]
+            rows = torch.stack([group[_spaced(ROWS, len(group))] for group in groups], 1).flatten()
+        else:
+            rows = _spaced(ROWS * columns, len(data))
+        images = data.images[rows].permute(0, 3, 1, 2).float() / 127.5 - 1
+        return pictures.enlarged(pictures.grid(images, columns))
+
+
+def _columns(classes: int) -> int:
+    """The columns of a grid: the classes, if they are few."""
+    return classes if 2 <= classes <= 12 else 8
+
+
+def _spaced(count: int, among: int) -> Tensor:
+    """Row numbers that are evenly spaced; of fewer rows some are repeated."""
+    return torch.linspace(0, among - 1, count, dtype=torch.float64).round().long()
 
 
 class Points(Modality):
@@ -134,6 +156,10 @@ class Points(Modality):
             centres=real.stream.centres,
             radius=modes.REACH * real.stream.deviation,
         )
+
+    def real_preview(self, data: Stream, classes: int) -> Any:
+        radius = modes.REACH * data.deviation
+        return scatter.scatter(real_points(data).points[: scatter.SHOWN], centres=data.centres, radius=radius)
 
 
 def _field(trainer: Trainer, fake: Tensor, real: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -12,9 +12,12 @@ from ganzoo.config.schema import RunConfig, RunOptions
 from ganzoo.engine.device import is_available
 from ganzoo.errors import UsageError
 from ganzoo.runs.budget import Budget
+from ganzoo.runs.tracking import ALWAYS, Callback
+from ganzoo.tracking import Tracker
 from ganzoo.variant import Variant
 
 INCOMPLETE = "Say what to train and on what: ganzoo train VARIANT --data DATA --out RUN."
+TENSORBOARD = "tensorboard"  # a tracker that has an option of its own
 INTERVALS = {"sample_every", "checkpoint_every", "keep", "on_collapse"}
 
 
@@ -39,7 +42,8 @@ class Request:
     `variant` is the name of a registered variant, or the resolved variant of the run to resume. None means the default
     of the variant, or on resuming that of the run. `unset` names the fields of `RunOptions` that were not requested:
     on resuming, those of the run count. `start_from` is a model or run whose weights a new run starts from, and
-    `freeze` the number of first layers by role that keep them.
+    `freeze` the number of first layers by role that keep them. `track` names registered trackers, `tensorboard` adds
+    that of TensorBoard. `callbacks` are functions of (step, values) and trackers, which belong to this process alone.
     """
 
     out: Path
@@ -51,6 +55,8 @@ class Request:
     intervals: Intervals = Intervals()
     resume: bool = False
     tensorboard: bool = False
+    track: tuple[str, ...] = ()
+    callbacks: Sequence[Callback | Tracker] = ()
     quiet: bool = False
     unset: frozenset[str] = frozenset()
     start_from: str | None = None
@@ -65,10 +71,16 @@ class Request:
             checkpoint_every=self.intervals.checkpoint_every,
             keep=self.intervals.keep,
             on_collapse=self.intervals.on_collapse,
-            tensorboard=self.tensorboard,
+            tensorboard=TENSORBOARD in self.trackers,
+            track=tuple(name for name in self.trackers if name not in (TENSORBOARD, ALWAYS)),
             on_bad_image=self.on_bad_image,
             data_root=None if root is None else str(root.expanduser().absolute()),
         )
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """The names of all registered trackers that were requested, each once."""
+        return tuple(dict.fromkeys([*([TENSORBOARD] if self.tensorboard else []), *self.track]))
 
     @property
     def source(self) -> str:

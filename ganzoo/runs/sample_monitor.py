@@ -67,7 +67,7 @@ def samples(trainer: Trainer, n: int, *, average: bool = True) -> Iterator[Evalu
     sampler = trainer.sampler if average else trainer.generator
     inputs, classes = trainer.generator_inputs, trainer.image.classes
     n = min(n, trainer.batches.evaluation_rows) if inputs else n  # type: ignore[attr-defined]
-    with _evaluating(sampler), seeded(0), torch.no_grad(), float32_by_default():
+    with evaluating(sampler), seeded(0), torch.no_grad(), float32_by_default():
         latent = sample_latents(sampler, n, trainer.seed).to(trainer.device, trainer.dtype)
         for start in range(0, n, BATCH):
             part = slice(start, min(start + BATCH, n))
@@ -152,6 +152,10 @@ class SampleMonitor:
             sheet = self.modality.preview(self.trainer, self.sample, self.real)
         self._saved = moment, pictures.save_picture(sheet, path)
 
+    def save_real(self, data: ImageData | Stream, path: Path) -> None:
+        """Writes a picture of real samples as PNG, arranged as `save_grid` arranges generated ones without inputs."""
+        pictures.save_picture(self.modality.real_preview(data, self.trainer.image.classes), path)
+
     def _examples(self) -> Any:
         """Returns the picture of examples: rows of inputs, output and, if the data are paired, truth."""
         parts = list(samples(self.trainer, EXAMPLES))
@@ -178,7 +182,8 @@ def dry_run(trainer: Trainer, name: str) -> None:
 
 
 @contextmanager
-def _evaluating(generator: nn.Module) -> Iterator[None]:
+def evaluating(generator: nn.Module) -> Iterator[None]:
+    """Sets a network to evaluation for a while, so that its buffers stay as they are."""
     training = {module: module.training for module in generator.modules()}
     generator.eval()
     try:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -52,6 +51,7 @@ from ganzoo.runs.folder import RunFolder, check_assets, check_same, describe
 from ganzoo.runs.loop import TrainingLoop
 from ganzoo.runs.request import INCOMPLETE, Request
 from ganzoo.runs.sample_monitor import MONITORED, dry_run, real_samples
+from ganzoo.runs.tracking import Tracking, callback_trackers, load_trackers
 from ganzoo.variant import SampleSpec, Variant
 
 log = logging.getLogger(__name__)
@@ -76,9 +76,9 @@ def train(request: Request, registry: Registry, data: ImageData | Stream | None 
     set_threads(options.threads)
     device = choose_device(options.device)
     repeatable(device)
-    make_writer = _curve_writer() if request.tensorboard else None
     recipe = _resolved(request, registry)
     processes = join(torch.device(device).type)
+    tracking = _tracking(request, folder, registry, processes)
     with _in_turn(processes):
         loaded = _load_data(request, recipe, registry, data)
         start = None if request.start_from is None else read_start(request.start_from, registry)
@@ -108,15 +108,22 @@ def train(request: Request, registry: Registry, data: ImageData | Stream | None 
     if old is not None:
         check_assets(folder.path, old, trainer.assets)
     with _claimed(folder, config, processes, new=old is None):
-        is_first = processes.rank == 0
-        board = make_writer(str(folder.curves)) if make_writer and is_first else None
-        real = real_samples(trainer.batches.monitored(MONITORED) if isinstance(trainer.batches, Batches) else rows)
+        shown = trainer.batches.monitored(MONITORED) if isinstance(trainer.batches, Batches) else rows
         paired = isinstance(loaded, Data) and loaded.paired
-        loop = TrainingLoop(trainer, folder, request.intervals, real, paired=paired, quiet=request.quiet, board=board)
+        loop = TrainingLoop(
+            trainer,
+            folder,
+            request.intervals,
+            real_samples(shown),
+            paired=paired,
+            quiet=request.quiet,
+            tracking=tracking,
+            shown=shown,
+        )
         if old is not None and loop.resume() >= recipe.training.steps:
             log.info(f"{folder.path} already has its {recipe.training.steps} steps; ask for more with --steps.")
-        loop.run()
-        loop.close()
+        with tracking.running(config.to_json(), trainer.step_number):
+            loop.run()
     return folder
 
 
@@ -349,15 +356,11 @@ def batches_in_step(phases: Sequence[Phase], step: int) -> int:
     return taken
 
 
-def _curve_writer() -> Callable[[str], Any]:
-    """The class of TensorBoard writers; UsageError if the package is missing."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UsageError(
-            "--tensorboard needs the package tensorboard: pip install tensorboard, or add --no-tensorboard."
-        ) from None
-    return SummaryWriter
+def _tracking(request: Request, folder: RunFolder, registry: Registry, processes: Processes) -> Tracking:
+    """The trackers and callbacks of the first process; the others have none. UsageError if a package is missing."""
+    if processes.rank > 0:
+        return Tracking()
+    return Tracking(load_trackers(request.trackers, folder.path, registry), callback_trackers(request.callbacks))
 
 
 @contextmanager

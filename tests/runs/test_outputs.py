@@ -84,16 +84,16 @@ def test_curves_and_pictures_that_cannot_be_written_end_no_training(data, tmp_pa
         class Board:
             add_scalar = close = lambda *_: full(None, None)
 
-        import ganzoo.runs.train as train
+        import torch.utils.tensorboard
 
-        train._curve_writer = lambda: lambda _: Board()
+        torch.utils.tensorboard.SummaryWriter = lambda _: Board()
         pictures.save_picture = full
 
     words = small.arguments(data, tmp_path / "run", "--tensorboard", "--sample-every", "2", steps=4)
     done = small.forked_ganzoo(*words, prepare=fail)
     assert done.returncode == 0, done.stderr
     assert "Warning: no picture of step 2: " in done.stderr and "No space left" in done.stderr
-    assert done.stderr.count("no more curves for TensorBoard") == 1
+    assert done.stderr.count("Tracker tensorboard failed") == 1
     assert small.steps_of(tmp_path / "run")[0] == 4
 
 

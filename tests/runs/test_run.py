@@ -333,7 +333,7 @@ def test_a_resumed_run_keeps_its_options(workplace, tmp_path, capsys):
     words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     assert call(*small.arguments(workplace / "grey.npz", run, *words, "--data-root", tmp_path, steps=2)) == 0
     saved = json.loads((run / "config.json").read_text())["options"]
-    assert saved == {**given, "tensorboard": False, "data_root": str(tmp_path)}
+    assert saved == {**given, "tensorboard": False, "track": [], "data_root": str(tmp_path)}
     assert call("train", "--out", run, "--resume", "--steps", "4", "--keep", "3") == 0
     assert json.loads((run / "config.json").read_text())["options"] == {**saved, "keep": 3}
     assert set(small.steps_of(run)) >= {2, 3, 4}

@@ -114,12 +114,21 @@ def metadata_folders() -> Iterator[Folder]:
 
 
 def _from_importlib(files: list[str]) -> Iterator[Any]:
-    """Yields distributions in zip files, and those of finders other than Python's own."""
-    finders = [finder for finder in sys.meta_path if finder is not PathFinder and hasattr(finder, "find_distributions")]
-    if files or finders:
-        from importlib.metadata import DistributionFinder
+    """Yields distributions in zip files, and those of finders other than Python's own.
 
-        yield from PathFinder.find_distributions(DistributionFinder.Context(path=files))
+    The backport `importlib_metadata` puts a finder of the same folders in place of Python's, and takes its method away.
+    """
+    finders = [
+        finder
+        for finder in sys.meta_path
+        if finder is not PathFinder
+        and hasattr(finder, "find_distributions")
+        and type(finder).__module__.partition(".")[0] != "importlib_metadata"
+    ]
+    if files or finders:
+        from importlib.metadata import DistributionFinder, MetadataPathFinder
+
+        yield from MetadataPathFinder.find_distributions(DistributionFinder.Context(path=files))
         for finder in finders:
             yield from finder.find_distributions(DistributionFinder.Context())
 

@@ -292,3 +292,19 @@ def test_a_finder_of_somebody_else_is_asked(tmp_path, monkeypatch):
 
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
     assert ("hidden:hidden", "3.0") in {(plugin.name, plugin.version) for plugin in installed()}
+
+
+def test_the_backport_of_importlib_metadata_hides_no_plugin(monkeypatch):
+    """Packages as mlflow import it; it takes a method of Python's own finder away."""
+    from importlib.machinery import PathFinder
+
+    class MetadataPathFinder:
+        __module__ = "importlib_metadata"
+
+        def find_distributions(self, context):
+            raise AssertionError("all of this finder's folders are listed already")
+
+    before = [plugin.name for plugin in installed()]
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, MetadataPathFinder()])
+    monkeypatch.delattr(PathFinder, "find_distributions", raising=False)
+    assert [plugin.name for plugin in installed()] == before

@@ -137,7 +137,8 @@ def test_the_folder_holds_what_it_promises(run, workplace):
     assert config["data"]["source"] == str(workplace / "grey.npz") and config["data"]["fingerprint"]
     assert config["versions"].keys() >= {"ganzoo", "torch", "python"}
     assert (run / "samples.png").read_bytes().startswith(b"\x89PNG")
-    assert sorted(path.name for path in (run / "samples").iterdir()) == ["step-000000003.png", "step-000000006.png"]
+    grids = [f"step-{step:09d}.png" for step in (0, 3, 6)]
+    assert sorted(path.name for path in (run / "samples").iterdir()) == ["real.png", *grids]
     found = small.records(run)
     assert [record["step"] for record in found if "terms" in record] == [1, 2, 3, 4, 5, 6]
     assert found[0]["terms"].keys() == {"discriminator.real", "discriminator.fake", "generator.fake"}

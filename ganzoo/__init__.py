@@ -26,9 +26,12 @@ from ganzoo.variant import (
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     import torch
+    from PIL.Image import Image as PillowImage
 
+    from ganzoo.models.inversion import Inversion
     from ganzoo.models.model import Model
     from ganzoo.publish.push import Pushed
 
@@ -49,6 +52,7 @@ __all__ = [
     "Variant",
     "Weights",
     "hookimpl",
+    "invert",
     "load",
     "mix",
     "push",
@@ -104,6 +108,67 @@ def load(
         verify=verify,
         allow_nonfinite=allow_nonfinite,
         average=average,
+    )
+
+
+def invert(
+    model: Model | str | os.PathLike[str],
+    images: PillowImage | Sequence[PillowImage] | torch.Tensor,
+    *,
+    space: str | None = None,
+    noise: bool | None = None,
+    label: int | str | None = None,
+    steps: int = 500,
+    starts: int | None = None,
+    draws: int | None = None,
+    rate: float | None = None,
+    bounded: bool = True,
+    perceptual: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+) -> Inversion:
+    """Finds the latents or styles whose images are nearest to given images.
+
+    Args:
+        model: a loaded `Model`, or any source that `load` takes.
+        images: Pillow images, cropped and resized as training data is, or samples (N, C, H, W) in [-1, 1].
+        space: "z", "w" (one style for all layers) or "w+" (one each); None is w where there are styles, else z.
+        noise: also searches the noise of layers that take it, in w and w+; None does if there are such layers.
+        label: the class of all images, a name or position; None takes the nearest class of each.
+        steps: of Adam; 0 gives the nearest of the candidates.
+        starts: searches of each image, of which the best counts; None is 4 in z and 1 in w and w+.
+        draws: latents that are drawn as candidates for the start; None is 1000 in z. In w and w+ the mean style is a
+            candidate, and None draws no others.
+        rate: the largest learning rate; None is 0.2 in z and 0.1 in w and w+.
+        bounded: keeps latents z within the extremes of 4096 draws of the prior.
+        perceptual: a safetensors file of VGG-19 or LPIPS for the distance; None compares pixels and their averages.
+        seed: the same seed gives the same result.
+        batch_size: searches at once.
+
+    Returns:
+        For every image the latents, the image that they give, and the distances before and after.
+
+    Raises:
+        UsageError: for a generator without latents, or images and options that do not fit it.
+    """
+    from ganzoo.models.inversion import invert
+    from ganzoo.models.load import load
+    from ganzoo.models.model import Model
+
+    return invert(
+        model if isinstance(model, Model) else load(model),
+        images,
+        space=space,
+        noise=noise,
+        label=label,
+        steps=steps,
+        starts=starts,
+        draws=draws,
+        rate=rate,
+        bounded=bounded,
+        perceptual=perceptual,
+        seed=seed,
+        batch_size=batch_size,
     )
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "convert": "convert:convert",
     "mix": "mix:mix",
     "explore": "explore:explore",
+    "invert": "invert:invert",
     "export": "export:export",
     "pull": "hub:pull",
     "push": "hub:push",
@@ -92,6 +93,7 @@ def group() -> None:
     ganzoo train dcgan --data fashion-mnist-test --image-size 32 --steps 500 --out runs/first
     ganzoo sample ./runs/first -n 64 --out own.png      sample from your run
     ganzoo explore infogan.fashion-mnist --out codes.png
+    ganzoo invert dcgan.fashion-mnist shoe.png --out found   the latents of given images
     ganzoo apply ./runs/edges photo.jpg --out drawn.png make images of images
     ganzoo score drawn/ truth/ --paired                 PSNR, SSIM and others, without a model
     ganzoo check my-gan                                 run the conformance checks

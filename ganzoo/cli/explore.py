@@ -13,6 +13,7 @@ from ganzoo.files.output_checks import check_new_file
 
 if TYPE_CHECKING:
     from ganzoo.models.explore import Row
+    from ganzoo.models.latents import Latents
     from ganzoo.models.model import Model
 
 PICTURES = (".png", ".jpg", ".jpeg")
@@ -58,6 +59,13 @@ ANIMATIONS = (".gif", ".webp")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed gives the same images."
 )
+@click.option(
+    "--latents",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Move these latents, a file of `ganzoo invert`, along directions, instead of --samples of --seed.",
+)
 @click.option("--label", help="Only the class of this name, or '#3' for the fourth one. [default: all in turn]")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps or auto.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object that describes the rows.")
@@ -73,6 +81,7 @@ def explore(
     steps: int | None,
     reach: float | None,
     seed: int,
+    file: Path | None,
     label: str | None,
     device: str,
     as_json: bool,
@@ -91,7 +100,10 @@ def explore(
     ganzoo explore ./runs/first --directions 12 --samples 3 --out directions.png
     ganzoo explore ./runs/first --out directions.gif
     ganzoo explore ./runs/faces --mix coarse --out mixed.png
+    ganzoo explore ./runs/faces --latents found/latents.safetensors --out edits.png
     """
+    if file is not None and (samples or seed or mix is not None):
+        raise UsageError("--latents names what is moved: leave out --samples, --seed and --mix.")
     moves = _check(out, force)
     from ganzoo.cli.common import loaded_registry, show_messages
 
@@ -116,7 +128,8 @@ def explore(
             click.echo(json.dumps(_summary(model, [], out, seed, label, samples or 4) | {"mix": mix}, indent=2))
         click.echo(f"{out}", err=True)
         return
-    codes = bool(model.generator.codes) and directions is None
+    latents = None if file is None else _latents(file, model)
+    codes = bool(model.generator.codes) and directions is None and latents is None
     samples, steps = samples or (4 if codes else 2), steps or (25 if moves else 10 if codes else 7)
     rows = explore.explore(
         model,
@@ -127,7 +140,9 @@ def explore(
         seed=seed,
         method=method,
         layers=layers,
+        latents=latents,
     )
+    samples = samples if latents is None else len(latents)
     images = explore.sample_rows(model, rows, label)
     if moves:
         pictures.save_animation(explore.animation(rows, images), out, seconds_per_frame=0.1)
@@ -136,6 +151,12 @@ def explore(
     if as_json:
         click.echo(json.dumps(_summary(model, rows, out, seed, label, samples), indent=2))
     click.echo(f"{out}", err=True)
+
+
+def _latents(file: Path, model: Model) -> Latents:
+    from ganzoo.models.latents import read_latents
+
+    return read_latents(file, model)
 
 
 def _mixtures(model: Model, mix: str, rows: int, columns: int, seed: int, label: str | None) -> Any:

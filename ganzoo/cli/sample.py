@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from ganzoo.errors import UsageError
 from ganzoo.files.output_checks import check_new_file, check_new_folder
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ganzoo.models.model import Model
     from ganzoo.models.truncation import Truncation
 
@@ -31,6 +34,13 @@ POINTS = 600
 )
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed gives the same images."
+)
+@click.option(
+    "--latents",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Draw the images of these latents, a file of `ganzoo invert`, or with --interpolate or as .gif between them.",
 )
 @click.option("--label", help="Only the class of this name, or '#3' for the fourth one. [default: all in turn]")
 @click.option("--classes", is_flag=True, help="Write a sheet with one row per class and the same latents in every row.")
@@ -75,6 +85,7 @@ def sample(
     interpolate: bool,
     classes: bool,
     columns: int | None,
+    file: Path | None,
     average: bool,
     device: str,
     force: bool,
@@ -91,6 +102,7 @@ def sample(
     ganzoo sample ./runs/first -n 8 --out walk.gif
     ganzoo sample ./runs/first -n 4 --interpolate --truncation 0.7 --out walks.png
     ganzoo sample ./runs/labelled -n 8 --classes --out classes.png
+    ganzoo sample ./runs/faces --latents found/latents.safetensors --interpolate --out between.png
     ganzoo sample ./runs/ring -n 1000 --out points.npz
     """
     kind = out.suffix.lower()
@@ -105,6 +117,8 @@ def sample(
             "--classes writes a sheet (.png, .jpg) of all classes in -n columns: "
             "leave out --label, --interpolate and --columns."
         )
+    if file is not None and (count or classes or any(sampling[name] for name in ("seed", "label", "truncation"))):
+        raise UsageError("--latents says what is drawn: leave out -n, --seed, --label, --classes and --truncation.")
     if kind:
         check_new_file(out, replace=force)
     elif not force:
@@ -123,6 +137,10 @@ def sample(
         _write_numbers(model, out, count or POINTS, used, **sampling)
         click.echo(f"{out}", err=True)
         return
+    if file is not None:
+        _write_latents(model, file, out, interpolate, columns, sampling["batch_size"])
+        click.echo(f"{out}", err=True)
+        return
     count = count or (ROWS if interpolate or classes else 64)
     if classes:
         _write_classes(model, out, count, **sampling)
@@ -137,6 +155,37 @@ def sample(
     else:
         _write_folder(model, out, count, **sampling)
     click.echo(f"{out}", err=True)
+
+
+def _write_latents(
+    model: Model, file: Path, out: Path, interpolate: bool, columns: int | None, batch_size: int
+) -> None:
+    """Writes the images of a file of latents, or walks between one and the next: rows of a sheet, or an animation."""
+    import torch
+
+    from ganzoo.files import pictures
+    from ganzoo.models.latents import images_of, read_latents, walk
+
+    latents, kind = read_latents(file, model), out.suffix.lower()
+    if kind == ".gif" or (interpolate and kind in ANIMATIONS):
+        frames = [pictures.enlarged(pictures.grid(image, padding=0), 256) for image in walk(model, latents)]
+        pictures.save_animation(frames, out)
+        return
+    if interpolate:
+        columns = columns or COLUMNS
+        if columns < 2:
+            raise UsageError("Interpolation needs at least two --columns, a start and an end.")
+        pairs = [latents[number : number + 2] for number in range(max(1, len(latents) - 1))]
+        images = torch.cat([image for pair in pairs for image in walk(model, pair, columns - 1, closed=False)])
+    else:
+        images = images_of(model, latents, batch_size)
+    if kind == ".npz":
+        _save_arrays(out, {"images": pictures.to_uint8(images).numpy()})
+    elif kind:
+        pictures.check_sheet(len(images), columns or 1, model.image.image_size)
+        pictures.save_picture(pictures.enlarged(pictures.grid(images, columns)), out)
+    else:
+        _save_folder(out, [images])
 
 
 def _write_numbers(model: Model, out: Path, count: int, used: list[str], *, label: str | None, **sampling: Any) -> None:
@@ -203,11 +252,15 @@ def _save_arrays(out: Path, arrays: dict[str, Any]) -> None:
 
 
 def _write_folder(model: Model, out: Path, count: int, **sampling: Any) -> None:
+    _save_folder(out, model.stream(count, **sampling))
+
+
+def _save_folder(out: Path, batches: Iterable[Tensor]) -> None:
     from ganzoo.files import pictures
 
     out.mkdir(parents=True, exist_ok=True)
     number = 0
-    for images in model.stream(count, **sampling):
+    for images in batches:
         for image in pictures.to_uint8(images):
             pictures.save_picture(pictures.to_pillow(image), out / f"{number:06d}.png")
             number += 1

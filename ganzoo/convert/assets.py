@@ -18,6 +18,7 @@ from ganzoo.files.atomic import write_atomically
 from ganzoo.files.output_checks import in_the_way
 from ganzoo.files.text import quoted, reason
 from ganzoo.metrics import lpips
+from ganzoo.networks.lpips import LPIPS
 from ganzoo.networks.perceptual import VGG19
 
 
@@ -55,7 +56,7 @@ KINDS: Mapping[str, Kind] = {
                 "weights/v0.1/alex.pth in the wheel of lpips 0.1.4 on PyPI",
             ),
         ),
-        lpips.LPIPS,
+        LPIPS,
         f"{lpips.FILE}={{out}} {lpips.DIGEST}={{sha256}} ganzoo score A/ B/ --paired --metric lpips",
     ),
 }

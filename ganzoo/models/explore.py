@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ganzoo.errors import UsageError
 from ganzoo.models import styles
+from ganzoo.models.latents import Latents, check_latents, images_of
 from ganzoo.networks import Code, Generator
 from ganzoo.networks.layers import is_layer
 
@@ -28,7 +29,8 @@ class Row:
 
     `kind` is that of the code, or "direction" with values in standard deviations of the prior. `strength` is the
     singular value of a direction: how far the first layer's output moves when the latent moves by one. With `styled`
-    the latents are styles (samples, len(values), layers, style_dim).
+    the latents are styles (samples, len(values), layers, style_dim). `base` are the latents that are moved, if they
+    were given: their classes and noise are those of the images.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Row:
     trained: tuple[float, float] | None = None
     strength: float | None = None
     styled: bool = False
+    base: Latents | None = None
 
 
 def explore(
@@ -51,6 +54,7 @@ def explore(
     seed: int = 0,
     method: str | None = None,
     layers: str | None = None,
+    latents: Latents | None = None,
 ) -> list[Row]:
     """Returns one row for each code of the generator, or for its top `directions` (8 if it has no codes).
 
@@ -58,7 +62,8 @@ def explore(
     times the range that it was trained on (2 unless given) in `steps` steps, with another category in each sample; a
     direction covers -reach to +reach standard deviations (3 unless given). Of a generator with a mapping, directions
     are of its styles, found by `method` ("sefa" unless given, or "pca") and added in all layers, or those that `layers`
-    names ("coarse", "0-3"). UsageError if a layer that takes the latent or style cannot be found.
+    names ("coarse", "0-3"). With `latents`, such as `ganzoo.invert` finds, these are moved, not those of the seed.
+    UsageError if a layer that takes the latent or style cannot be found.
     """
     if (
         samples < 1
@@ -68,6 +73,10 @@ def explore(
     ):
         raise UsageError("Explore at least one sample and one direction in at least two steps, over a range above 0.")
     model.refuse_sources()
+    if latents is not None:
+        check_latents(latents, model)
+        rows = _moved(model, latents, directions, steps, reach or 3.0, method, layers)
+        return [replace(row, base=latents) for row in rows]
     latent = model.latent(samples, seed)
     codes = model.generator.codes
     if codes and directions is None:
@@ -76,12 +85,29 @@ def explore(
                 latent[:, code.start : code.start + code.size] = torch.eye(code.size)[torch.arange(samples) % code.size]
         return [row for code in codes for row in code_rows(code, latent, steps, reach or 2.0)]
     if model.generator.has_mapping:
-        style = model.style(latent, model.labels(samples))
+        latent = model.style(latent, model.labels(samples))
+    found = Latents(latent, model.generator.has_mapping)
+    return _moved(model, found, directions, steps, reach or 3.0, method, layers)
+
+
+def _moved(
+    model: Model,
+    latents: Latents,
+    directions: int | None,
+    steps: int,
+    reach: float,
+    method: str | None,
+    layers: str | None,
+) -> list[Row]:
+    """Returns the rows of latents or styles that are moved along directions."""
+    values = latents.values
+    if latents.styled:
         where = slice(None) if layers is None else styles.chosen_layers(layers, styles.styled_layers(model))
-        return style_rows(model, style, directions or min(8, style.shape[-1]), steps, reach or 3.0, method, where)
+        return style_rows(model, values, directions or min(8, values.shape[-1]), steps, reach, method, where)
     if method == "pca" or layers is not None:
-        raise UsageError(f"The generator of '{model.variant}' has no styles: leave out --method and --layers.")
-    return direction_rows(model, latent, directions or min(8, model.generator.latent_dim), steps, reach or 3.0)
+        whose = "These latents have" if model.generator.has_mapping else f"The generator of '{model.variant}' has"
+        raise UsageError(f"{whose} no styles: leave out --method and --layers.")
+    return direction_rows(model, values, directions or min(8, model.generator.latent_dim), steps, reach)
 
 
 def code_rows(code: Code, latent: Tensor, steps: int, reach: float) -> list[Row]:
@@ -226,17 +252,19 @@ def _stopped_output(generator: Generator, latents: Tensor, label: Tensor | None)
 
 
 def sample_rows(model: Model, rows: list[Row], label: int | str | None = None) -> list[Tensor]:
-    """Samples images (samples, values, C, H, W) of each row; sample i has the label that it has in `Model.sample`."""
+    """Samples images (samples, values, C, H, W) of each row; sample i has the label that it has in `Model.sample`.
+
+    Latents that were given keep their classes, unless `label` is another.
+    """
     sampled = []
     for row in rows:
         samples, steps = row.latents.shape[:2]
-        latents, labels = row.latents.flatten(0, 1), model.labels(samples, label)
-        made = model.render if row.styled else model.generate
-        if labels is not None:
-            labels = labels.repeat_interleave(steps)
-        batch = model.batch_of(BATCH)
-        parts = [slice(start, start + batch) for start in range(0, len(latents), batch)]
-        images = torch.cat([made(latents[part], None if labels is None else labels[part]) for part in parts])
+        labels = model.labels(samples, label)
+        if row.base is not None and label is None:
+            labels = row.base.labels
+        noise = () if row.base is None else row.base.noise
+        moved = Latents(row.latents[:, 0], row.styled, labels, noise).repeated(steps)
+        images = images_of(model, replace(moved, values=row.latents.flatten(0, 1)), BATCH)
         sampled.append(images.unflatten(0, (samples, steps)))
     return sampled
 

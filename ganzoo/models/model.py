@@ -303,9 +303,18 @@ class Model:
 
         return self._computed(styles, latent, label, {})
 
-    def render(self, style: Tensor, label: Tensor | None = None) -> Tensor:
-        """Generates the images (n, C, H, W) of styles, as `style` returns them."""
-        return self._computed(lambda generator, style, label: generator.synthesis(style, label), style, label, {})
+    def render(self, style: Tensor, label: Tensor | None = None, noise: Sequence[Tensor] = ()) -> Tensor:
+        """Generates the images (n, C, H, W) of styles, as `style` returns them.
+
+        `noise` are maps (n, 1, H, W) for the layers that add noise, in their order, instead of the generator's own.
+        """
+
+        def rendered(generator: Generator, style: Tensor, label: Tensor | None, **maps: Tensor) -> Tensor:
+            left = iter(maps.values())
+            own = {"noise": lambda *shape: next(left)} if maps else {}
+            return generator.synthesis(style, label, **own)
+
+        return self._computed(rendered, style, label, {str(number): one for number, one in enumerate(noise)})
 
     def _computed(self, function: Any, latent: Tensor, label: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor:
         """Calls a function of the generator without gradients; UsageError if memory does not suffice."""

@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.metrics import directions
-from ganzoo.metrics.lpips import DIGEST, FILE, LPIPS, SCALE, SHIFT
+from ganzoo.metrics.lpips import DIGEST, FILE
 from ganzoo.metrics.paired import PAIRED, ComparedPart, l1, lpips, ms_ssim, psnr, ssim
+from ganzoo.networks.lpips import LPIPS, SCALE, SHIFT
 
 RECORDED = golden("paired")
 CASES = ["40-1", "48-3", "176-1"]

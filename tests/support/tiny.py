@@ -49,6 +49,21 @@ def built_in(name: str, scale: float = 8.0) -> Model:
     return model_of(generator, image, name)
 
 
+STYLES = {"latent_dim": 6, "style_dim": 5, "mapping_layers": 2, "channel_base": 64, "width": 8}
+
+
+def styled(classes: int = 0, channels: int = 1) -> Model:
+    """An untrained StyleGAN2 of 16 pixels with noise that can be seen, and contrast within [-1, 1]."""
+    image = ImageSpec(16, channels, classes)
+    with seeded(0), torch.no_grad():
+        generator = build_part(bind_part("generator", Part("stylegan2", STYLES), registry()), image)
+        for layer in generator.layers:
+            layer.noise_strength.fill_(0.1)
+        for layer in generator.to_images:
+            layer.convolution.weight.mul_(0.3)
+    return model_of(generator, image, "stylegan2")
+
+
 class LinearGenerator(Generator):
     """tanh of a first layer whose weight a test knows, as 2×2 images."""
 

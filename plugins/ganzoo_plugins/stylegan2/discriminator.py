@@ -10,14 +10,13 @@ from torch import Tensor, nn
 
 from ganzoo import SampleSpec
 from ganzoo.networks import doublings
+from ganzoo.networks.equalized import ScaledLinear, StyleMapping
 
 from .layers import (
     EPSILON,
     GAIN,
     Activation,
-    Mapping,
     ScaledConvolution,
-    ScaledLinear,
     automatic_base,
     channels_at,
     halved,
@@ -106,7 +105,7 @@ class StyleGAN2Discriminator(nn.Module):
         self.convolution = ScaledConvolution(last + deviation_channels, last, 3)
         self.hidden = ScaledLinear(last * end * end, last)
         self.output = ScaledLinear(last, last if image.classes else 1)
-        self.map = Mapping(0, image.classes, last, LABEL_LAYERS) if image.classes else None
+        self.map = StyleMapping(0, image.classes, last, LABEL_LAYERS) if image.classes else None
         self.activation, self.slope = Activation(limit), Activation()
         self.register_buffer("filter", resampling_filter())
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from ganzoo import SampleSpec
 from ganzoo.networks import Generator, doublings
+from ganzoo.networks.equalized import StyleMapping
 
 from .layers import (
     GAIN,
     Activation,
-    Mapping,
     ModulatedConvolution,
     ScaledConvolution,
     automatic_base,
@@ -107,7 +107,7 @@ class StyleGAN2Generator(Generator):
         self.latent_dim, self.style_dim, self.architecture = latent_dim, styles, architecture
         self.styles = 2 * count + 2
         widths = [channels_at(start << step, base, width) for step in range(count + 1)]
-        self.map = Mapping(latent_dim, image.classes, styles, mapping_layers)
+        self.map = StyleMapping(latent_dim, image.classes, styles, mapping_layers)
         self.start = nn.Parameter(torch.randn(widths[0], start, start))
         layers = [StyledLayer(styles, widths[0], widths[0], start, up=False, limit=limit)]
         for step, (before, after) in enumerate(zip(widths, widths[1:], strict=False), 1):

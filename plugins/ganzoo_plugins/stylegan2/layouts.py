@@ -117,13 +117,6 @@ class NVlabs(Layout):
     summary = "NVlabs/stylegan2-ada-pytorch (.pkl, or a state_dict of G, G_ema or D)"
 
     def recognize(self, shapes: Shapes) -> Match | None:
-        alias_free = [found for name in shapes if (found := re.match(r"synthesis\.L\d{1,2}_(\d{1,5})_\d{1,5}\.", name))]
-        if alias_free:
-            size = max(int(found[1]) for found in alias_free)
-            raise CheckpointError(
-                f"it holds a generator of StyleGAN3 of up to {size} pixels ({len(shapes)} tensors), and no variant of "
-                "StyleGAN3 is here."
-            )
         if "synthesis.b4.const" in shapes:
             return self._generator(shapes)
         return self._discriminator(shapes) if "b4.conv.weight" in shapes else None

@@ -36,6 +36,7 @@ models
 metrics convert publish
 runs
 bench testing
+curves
 cli
 """
 ORDER = {name: place for place, name in enumerate(FLOORS.split())}

@@ -23,6 +23,7 @@ COMMANDS = {
     "sample": "sample:sample",
     "apply": "apply:apply",
     "animate": "animate:animate",
+    "curves": "curves:curves",
     "dirac": "dirac:dirac",
     "bench": "bench:bench",
     "compare": "compare:compare",

@@ -36,7 +36,7 @@ def animate(run: Path, out: Path, *, seconds: float = 0.2, width: int | None = N
     frames: list[Any] = []
     pixels = 0
     for _, path in found:
-        frame = _read(path, width)
+        frame = read_picture(path, width)
         pixels += frame.width * frame.height
         if pixels > PIXELS:
             raise UsageError(
@@ -56,7 +56,7 @@ def _listed(folder: Path) -> list[Path]:
         raise UsageError(f"{folder} does not exist: give the folder of a run.") from None
 
 
-def _read(path: Path, width: int | None) -> Any:
+def read_picture(path: Path, width: int | None) -> Any:
     """Reads one picture, at most `width` pixels wide."""
     from PIL import Image
 

@@ -51,7 +51,7 @@ def _line(text: str) -> Markup:
     return join([text])
 
 
-def document(body: Markup) -> str:
+def document(body: Markup, title: str = "Bench report") -> str:
     """Returns the whole page, whose security policy loads nothing from outside and runs no other script than SCRIPT."""
     sources = f"default-src 'none'; img-src data:; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}"
     policy = f"{sources}; base-uri 'none'; form-action 'none'"
@@ -61,7 +61,7 @@ def document(body: Markup) -> str:
             Markup(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
             Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
             Markup('<meta name="color-scheme" content="light dark">'),
-            tag("title", "Bench report"),
+            tag("title", title),
             tag("style", Markup(STYLE)),
         ]
     )

@@ -1,0 +1,1 @@
+"""Shows runs: terms, measurements and samples through time, for `ganzoo curves`."""

@@ -37,6 +37,7 @@ metrics convert publish
 runs
 bench testing
 curves
+studio
 cli
 """
 ORDER = {name: place for place, name in enumerate(FLOORS.split())}

@@ -32,6 +32,7 @@ COMMANDS = {
     "mix": "mix:mix",
     "explore": "explore:explore",
     "invert": "invert:invert",
+    "studio": "studio:studio",
     "export": "export:export",
     "pull": "hub:pull",
     "push": "hub:push",
@@ -96,6 +97,7 @@ def group() -> None:
     ganzoo explore infogan.fashion-mnist --out codes.png
     ganzoo invert dcgan.fashion-mnist shoe.png --out found   the latents of given images
     ganzoo apply ./runs/edges photo.jpg --out drawn.png make images of images
+    ganzoo studio                                       play with all of it in a browser
     ganzoo score drawn/ truth/ --paired                 PSNR, SSIM and others, without a model
     ganzoo check my-gan                                 run the conformance checks
     ganzoo push ./runs/first owner/name                 publish on the Hugging Face Hub

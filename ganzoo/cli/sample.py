@@ -24,6 +24,20 @@ ROWS, COLUMNS = 8, 8
 POINTS = 600
 
 
+def as_moves(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float] | None:
+    """Turns NAME=VALUE into numbers by name; the last of a name counts."""
+    found = {}
+    for value in values:
+        name, equals, number = value.rpartition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            equals = ""
+        if not (name and equals):
+            raise click.BadParameter(f"{value!r} is no move: write NAME=VALUE, as 1=2.5.", context, parameter)
+    return found or None
+
+
 @click.command()
 @click.argument("source")
 @click.option(
@@ -49,6 +63,15 @@ POINTS = 600
     type=TruncationAmount(),
     help="Truncate the prior of the latents at this distance from 0 (less diversity). Of generators with styles: the "
     "share of the distance from their mean, or 0.7:8 for the first 8 layers alone.",
+)
+@click.option(
+    "--move",
+    "moves",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=as_moves,
+    help="Move every sample along a code, or along direction 1 to 8 of `ganzoo explore` by standard deviations; "
+    "repeatable.",
 )
 @click.option(
     "--interpolate", is_flag=True, help="Write a sheet whose rows interpolate between two latents, or an animation."
@@ -104,21 +127,10 @@ def sample(
     ganzoo sample ./runs/labelled -n 8 --classes --out classes.png
     ganzoo sample ./runs/faces --latents found/latents.safetensors --interpolate --out between.png
     ganzoo sample ./runs/ring -n 1000 --out points.npz
+    ganzoo sample ./runs/first -n 16 --move 1=2 --move 3=-1.5 --out moved.png
     """
     kind = out.suffix.lower()
-    if kind and kind not in (*PICTURES, ".npz", ".gif"):
-        raise UsageError(
-            f"--out {out}: unknown kind '{kind}'; known: {', '.join(PICTURES)}, .npz, .gif, or a folder (no suffix)."
-        )
-    if interpolate and kind not in (*PICTURES, ".gif"):
-        raise UsageError(f"--out {out}: --interpolate writes a sheet (.png, .jpg) or an animation (.gif, .webp).")
-    if classes and (kind not in PICTURES or interpolate or columns or sampling["label"] is not None):
-        raise UsageError(
-            "--classes writes a sheet (.png, .jpg) of all classes in -n columns: "
-            "leave out --label, --interpolate and --columns."
-        )
-    if file is not None and (count or classes or any(sampling[name] for name in ("seed", "label", "truncation"))):
-        raise UsageError("--latents says what is drawn: leave out -n, --seed, --label, --classes and --truncation.")
+    _refuse_contradictions(out, kind, file, count, interpolate, classes, columns, sampling)
     if kind:
         check_new_file(out, replace=force)
     elif not force:
@@ -131,6 +143,11 @@ def sample(
     from ganzoo.models.load import load
 
     model = load(source, device=choose_device(device), average=average)
+    if sampling["moves"]:
+        from ganzoo.models.moves import Moves
+
+        model.refuse_sources()
+        sampling["moves"] = Moves(model, sampling["moves"])
     if model.image.output.kind != "image":
         given = {"--interpolate": interpolate, "--classes": classes, "--columns": columns}
         used = [option for option, value in given.items() if value]
@@ -142,6 +159,8 @@ def sample(
         click.echo(f"{out}", err=True)
         return
     count = count or (ROWS if interpolate or classes else 64)
+    if interpolate or classes or kind == ".gif":
+        del sampling["moves"]
     if classes:
         _write_classes(model, out, count, **sampling)
     elif kind == ".gif" or (interpolate and kind in ANIMATIONS):
@@ -155,6 +174,38 @@ def sample(
     else:
         _write_folder(model, out, count, **sampling)
     click.echo(f"{out}", err=True)
+
+
+def _refuse_contradictions(
+    out: Path,
+    kind: str,
+    file: Path | None,
+    count: int | None,
+    interpolate: bool,
+    classes: bool,
+    columns: int | None,
+    sampling: dict[str, Any],
+) -> None:
+    """UsageError for a kind of file that is unknown, or options that do not go together."""
+    if kind and kind not in (*PICTURES, ".npz", ".gif"):
+        raise UsageError(
+            f"--out {out}: unknown kind '{kind}'; known: {', '.join(PICTURES)}, .npz, .gif, or a folder (no suffix)."
+        )
+    if interpolate and kind not in (*PICTURES, ".gif"):
+        raise UsageError(f"--out {out}: --interpolate writes a sheet (.png, .jpg) or an animation (.gif, .webp).")
+    if classes and (kind not in PICTURES or interpolate or columns or sampling["label"] is not None):
+        raise UsageError(
+            "--classes writes a sheet (.png, .jpg) of all classes in -n columns: "
+            "leave out --label, --interpolate and --columns."
+        )
+    if file is not None and (
+        count or classes or any(sampling[name] for name in ("seed", "label", "truncation", "moves"))
+    ):
+        raise UsageError(
+            "--latents says what is drawn: leave out -n, --seed, --label, --classes, --truncation and --move."
+        )
+    if sampling["moves"] and (interpolate or classes or kind == ".gif"):
+        raise UsageError("--move is for samples: leave out --interpolate and --classes, and write no .gif.")
 
 
 def _write_latents(

@@ -90,14 +90,14 @@ def beside(left: Any, right: Any) -> Any:
     for picture in (left, right):
         width = round(picture.width * height / picture.height)
         picture = picture if picture.height == height else picture.resize((width, height), Image.Resampling.NEAREST)
-        shown.append(_over_board(picture))
+        shown.append(over_board(picture))
     whole = Image.new("RGB", (sum(picture.width for picture in shown), height))
     whole.paste(shown[0], (0, 0))
     whole.paste(shown[1], (shown[0].width, 0))
     return whole
 
 
-def _over_board(picture: Any) -> Any:
+def over_board(picture: Any) -> Any:
     """Converts a Pillow image to RGB; transparent parts show a checkerboard."""
     if picture.mode not in ("LA", "RGBA"):
         return picture.convert("RGB")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,6 +31,12 @@ BATCH_PIXELS = 64 * 256**2  # at once: activations of a generator grow with them
 LISTED = 30  # classes in a message
 
 Images = TypeVar("Images", Tensor, "PillowImage", "list[PillowImage]")
+
+
+class Mover(Protocol):
+    """Makes images of latents (n, latent_dim) and labels (n,) that it moves first."""
+
+    def sampled(self, latent: Tensor, label: Tensor | None, truncation: Truncation | None) -> Tensor: ...
 
 
 class Model:
@@ -96,15 +102,19 @@ class Model:
         *,
         label: int | str | None = None,
         truncation: Truncation | None = None,
+        moves: Mover | None = None,
         batch_size: int = 64,
     ) -> Tensor:
         """Samples `n` images (n, C, H, W) in [-1, 1], on the CPU; a seed gives the same images at any batch size.
 
-        `label` is a class number or name; None takes all classes in turn if the generator is conditional. UsageError if
-        the images do not fit into the free memory.
+        `label` is a class number or name; None takes all classes in turn if the generator is conditional. `moves` moves
+        every sample along codes or directions, as `ganzoo.models.moves.Moves(model, {"1": 2.0})`. UsageError if the
+        images do not fit into the free memory.
         """
         self._refuse_too_many(n)
-        return torch.cat(list(self.stream(n, seed, label=label, truncation=truncation, batch_size=batch_size)))
+        return torch.cat(
+            list(self.stream(n, seed, label=label, truncation=truncation, moves=moves, batch_size=batch_size))
+        )
 
     def _refuse_too_many(self, n: int) -> None:
         """UsageError if `n` images, and a copy of them, take more memory than is free."""
@@ -182,12 +192,13 @@ class Model:
         *,
         label: int | str | None = None,
         truncation: Truncation | None = None,
+        moves: Mover | None = None,
         batch_size: int = 64,
     ) -> list[PillowImage]:
         """Samples `n` Pillow images, of mode "L" if the generator is grey, "RGB" or "RGBA"; options as of `sample`."""
         from ganzoo.files.pictures import to_pillow, to_uint8
 
-        batches = self.stream(n, seed, label=label, truncation=truncation, batch_size=batch_size)
+        batches = self.stream(n, seed, label=label, truncation=truncation, moves=moves, batch_size=batch_size)
         return [to_pillow(image) for images in batches for image in to_uint8(images)]
 
     def stream(
@@ -197,6 +208,7 @@ class Model:
         *,
         label: int | str | None = None,
         truncation: Truncation | None = None,
+        moves: Mover | None = None,
         batch_size: int = 64,
     ) -> Iterator[Tensor]:
         """Yields the images of `sample` batch by batch; a batch has no more pixels than 64 images of 256 x 256."""
@@ -206,10 +218,10 @@ class Model:
             )
         self.refuse_sources()
         latent, labels = self.latent(n, seed, truncation), self.labels(n, label)
-        batch_size = self.batch_of(batch_size)
+        batch_size, sampled = self.batch_of(batch_size), self._sampled if moves is None else moves.sampled
         for start in range(0, n, batch_size):
             part = slice(start, start + batch_size)
-            yield self._sampled(latent[part], None if labels is None else labels[part], truncation)
+            yield sampled(latent[part], None if labels is None else labels[part], truncation)
 
     def _sampled(self, latent: Tensor, label: Tensor | None, truncation: Truncation | None) -> Tensor:
         """Generates images of latents, whose styles are truncated if the generator has a mapping."""

@@ -33,7 +33,7 @@ COMMANDS = [
     "explore",
     "export",
 ]
-COMMANDS += ["apply", "score", "pull", "push", "search", "mix"]
+COMMANDS += ["apply", "score", "pull", "push", "search", "mix", "studio"]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,59 @@
+"""How every tab calls its functions: one at a time, and an error is one line."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+from ganzoo.errors import GanzooError
+from ganzoo.files.text import one_line, printable_lines
+
+log = logging.getLogger(__name__)
+
+# Events that are not listed as an interface, and of which the last of several waits.
+QUIET: dict[str, Any] = {"api_visibility": "private", "trigger_mode": "always_last", "concurrency_id": "studio"}
+
+
+def shown(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Shows an error of a function in the page as the line that the command line would print."""
+
+    @functools.wraps(function)
+    def safe(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except Exception as error:
+            raise _visible(error) from None
+
+    return safe
+
+
+def shown_steps(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As `shown`, of a generator."""
+
+    @functools.wraps(function)
+    def safe(*arguments: Any) -> Any:
+        try:
+            yield from function(*arguments)
+        except Exception as error:
+            raise _visible(error) from None
+
+    return safe
+
+
+def _visible(error: Exception) -> Exception:
+    import gradio
+
+    if isinstance(error, gradio.Error):
+        return error
+    if os.environ.get("GANZOO_DEBUG", "") not in ("", "0"):
+        log.error("in the studio", exc_info=error)
+    if isinstance(error, GanzooError):
+        line = str(error)
+    elif isinstance(error, OSError):
+        line = f"{error.strerror or error}"
+    else:
+        line = f"{type(error).__name__}: {one_line(error)[:500]}"
+    return gradio.Error(printable_lines(line), duration=20, title="Error", print_exception=False)

@@ -1,0 +1,148 @@
+"""The studio in a real browser: every tab, as a person would use it."""
+
+import json
+import shlex
+import shutil
+import urllib.error
+import urllib.request
+
+import pytest
+from browsers import chromium, needs_browser, outside, served
+
+from ganzoo.cli import main
+
+pytestmark = [pytest.mark.process, needs_browser]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("studio")
+
+
+@pytest.fixture(scope="module")
+def studio(folder):
+    """A studio of the weights that come with the package."""
+    with served(["studio", "--port", "0", "--no-browser"], folder) as found:
+        yield found
+        assert "OUTSIDE" not in found.errors() and "Traceback" not in found.errors()
+
+
+def sampled(page, before=None):
+    """Waits for a grid of samples other than `before`, and returns its address."""
+    page.wait_for_function(
+        "before => { const one = document.querySelector('.studio-picture img'); return one && one.complete && "
+        "one.naturalWidth > 0 && one.src !== before }",
+        arg=before,
+    )
+    return page.locator(".studio-picture img").first.get_attribute("src")
+
+
+def remade(line, out):
+    words = shlex.split(line)
+    with pytest.raises(SystemExit) as ended:
+        main([*words[1:-1], str(out)])
+    assert ended.value.code == 0
+    return out.read_bytes()
+
+
+def test_samples_are_there_and_the_command_makes_the_same_file(studio, browser, tmp_path):
+    with browser.visit(studio.url) as page:
+        first = sampled(page)
+        page.get_by_label("Seed").fill("7")
+        page.get_by_label("Seed").press("Enter")
+        second = sampled(page, first)
+        page.get_by_label("number input for Direction 1").fill("2")
+        page.get_by_label("number input for Direction 1").press("Enter")
+        sampled(page, second)
+        page.wait_for_function(
+            "[...document.querySelectorAll('textarea')].some(one => one.value.includes('--move 1=2'))"
+        )
+        line = page.locator("#sample-command textarea").input_value()
+        assert "--seed 7" in line
+        with page.expect_download() as coming:
+            page.get_by_role("button", name="Download grid.png").click()
+        with open(coming.value.path(), "rb") as file:
+            assert remade(line, tmp_path / "grid.png") == file.read()
+        assert outside(page, studio.url) == [] and page.problems == []
+
+
+def test_a_wrong_number_is_the_line_of_the_command(studio, browser):
+    with browser.visit(studio.url) as page:
+        sampled(page)
+        page.get_by_label("Samples", exact=True).fill("999")
+        page.get_by_role("button", name="Sample", exact=True).click()
+        page.get_by_text("a whole number from 1 to 64").wait_for()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_fits_a_telephone(studio, browser, dark):
+    with browser.visit(studio.url, width=400, dark=dark) as page:
+        sampled(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        shade = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, shade.strip("rgb()").split(",")[:3])) < 200) == dark
+
+
+def test_the_keyboard_suffices(studio, browser):
+    with browser.visit(studio.url) as page:
+        first = sampled(page)
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.innerText") == "New seed":
+                break
+        assert page.evaluate("document.activeElement.innerText") == "New seed"
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        page.keyboard.press("Enter")
+        sampled(page, first)
+
+
+def asked(url, data=None, **headers):
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_gradio_behind_the_guard_serves_no_file_of_the_machine(studio, folder, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("a secret of this machine")
+    shutil.copy(secret, folder / "secret.txt")  # the working directory of the studio
+    paths = [
+        secret,
+        folder / "secret.txt",
+        "/etc/passwd",
+        f"/proc/{studio.process.pid}/environ",
+        "http://127.0.0.1:9/x",
+    ]
+    for path in map(str, paths):
+        for route in (f"/gradio_api/file={path}", f"/gradio_api/file/{path}", f"/gradio_api/proxy={path}"):
+            status, body = asked(studio.url + route)
+            assert status in (403, 404) and b"secret" not in body, route
+    config = json.loads(asked(studio.url + "/config")[1])
+    for number in range(len(config["dependencies"])):
+        picture = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+        event = {"data": [picture] * 30, "fn_index": number, "session_hash": "hostile"}
+        assert asked(f"{studio.url}/gradio_api/queue/join", json.dumps(event).encode())[0] == 403
+
+
+def test_another_address_needs_a_password(folder, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["studio", "--host", "0.0.0.0", "--port", "0", "--no-browser"])
+    assert ended.value.code == 2 and "--password-file" in capsys.readouterr().err
+
+
+def test_the_password_opens_the_page(folder, browser):
+    (folder / "password.txt").write_text("open sesame\n")
+    words = ["studio", "--port", "0", "--no-browser", "--password-file", "password.txt"]
+    with served(words, folder) as found:
+        assert asked(found.url)[0] == 401 and asked(f"{found.url}/config")[0] == 401
+        with browser.visit(found.url, password="open sesame") as page:
+            sampled(page)

@@ -1,234 +1,170 @@
 """ganzoo: a zoo of generative adversarial networks in PyTorch, in which every variant is a plugin.
 
-Importing this package imports no torch; `load` does when it is called. The variants are in plugins/ganzoo_plugins.
+Importing this package imports no torch and next to nothing else: each name is imported when it is first used. The
+variants are in plugins/ganzoo_plugins.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from importlib import import_module
+from types import ModuleType
 
-from ganzoo.registry.hookspecs import API_VERSION, hookimpl
-from ganzoo.variant import (
-    Asset,
-    Field,
-    ImageSpec,
-    LocalPath,
-    Part,
-    Register,
-    RegisterVariant,
-    SampleSpec,
-    Schedule,
-    Sizes,
-    Training,
-    Variant,
-    Weights,
-)
-
+TYPE_CHECKING = False  # as in `typing`, whose import takes longer than all of this
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Sequence
+    from typing import Any
 
-    import torch
-    from PIL.Image import Image as PillowImage
-
-    from ganzoo.models.inversion import Inversion
-    from ganzoo.models.model import Model
-    from ganzoo.publish.push import Pushed
+    from ganzoo.api.bench import BenchResults as BenchResults
+    from ganzoo.api.bench import bench as bench
+    from ganzoo.api.datasets import dataset as dataset
+    from ganzoo.api.evaluate import evaluate as evaluate
+    from ganzoo.api.models import create_model as create_model
+    from ganzoo.api.models import invert as invert
+    from ganzoo.api.models import load as load
+    from ganzoo.api.models import mix as mix
+    from ganzoo.api.models import push as push
+    from ganzoo.api.register import register_augmentation as register_augmentation
+    from ganzoo.api.register import register_condition as register_condition
+    from ganzoo.api.register import register_dataset as register_dataset
+    from ganzoo.api.register import register_discriminator as register_discriminator
+    from ganzoo.api.register import register_extractor as register_extractor
+    from ganzoo.api.register import register_generator as register_generator
+    from ganzoo.api.register import register_layout as register_layout
+    from ganzoo.api.register import register_loss as register_loss
+    from ganzoo.api.register import register_metric as register_metric
+    from ganzoo.api.register import register_regularizer as register_regularizer
+    from ganzoo.api.register import register_tracker as register_tracker
+    from ganzoo.api.register import register_variant as register_variant
+    from ganzoo.api.runs import Run as Run
+    from ganzoo.api.runs import open_run as open_run
+    from ganzoo.api.train import train as train
+    from ganzoo.api.trainers import OwnLoop as OwnLoop
+    from ganzoo.api.trainers import create_trainer as create_trainer
+    from ganzoo.api.variants import list_variants as list_variants
+    from ganzoo.api.variants import variant as variant
+    from ganzoo.api.variants import variants as variants
+    from ganzoo.data.torch_dataset import ImageDataset as ImageDataset
+    from ganzoo.errors import GanzooError as GanzooError
+    from ganzoo.models.model import Model as Model
+    from ganzoo.registry.hookspecs import API_VERSION as API_VERSION
+    from ganzoo.registry.hookspecs import hookimpl as hookimpl
+    from ganzoo.variant import Asset as Asset
+    from ganzoo.variant import Field as Field
+    from ganzoo.variant import ImageSpec as ImageSpec
+    from ganzoo.variant import LocalPath as LocalPath
+    from ganzoo.variant import Part as Part
+    from ganzoo.variant import Register as Register
+    from ganzoo.variant import RegisterVariant as RegisterVariant
+    from ganzoo.variant import SampleSpec as SampleSpec
+    from ganzoo.variant import Schedule as Schedule
+    from ganzoo.variant import Sizes as Sizes
+    from ganzoo.variant import Training as Training
+    from ganzoo.variant import Variant as Variant
+    from ganzoo.variant import Weights as Weights
 
 __version__ = "0.1.0"
 __all__ = [
     "API_VERSION",
     "Asset",
+    "BenchResults",
     "Field",
+    "GanzooError",
+    "ImageDataset",
     "ImageSpec",
     "LocalPath",
+    "Model",
+    "OwnLoop",
     "Part",
     "Register",
     "RegisterVariant",
+    "Run",
     "SampleSpec",
     "Schedule",
     "Sizes",
     "Training",
     "Variant",
     "Weights",
+    "bench",
+    "create_model",
+    "create_trainer",
+    "dataset",
+    "evaluate",
     "hookimpl",
     "invert",
+    "list_variants",
     "load",
     "mix",
+    "open_run",
     "push",
+    "register_augmentation",
+    "register_condition",
+    "register_dataset",
+    "register_discriminator",
+    "register_extractor",
+    "register_generator",
+    "register_layout",
+    "register_loss",
+    "register_metric",
+    "register_regularizer",
+    "register_tracker",
+    "register_variant",
+    "train",
+    "variant",
     "variants",
 ]
+_HOMES = {
+    "ganzoo.api.bench": ("BenchResults",),
+    "ganzoo.api.datasets": ("dataset",),
+    "ganzoo.api.evaluate": ("evaluate",),
+    "ganzoo.api.models": ("create_model", "invert", "load", "mix", "push"),
+    "ganzoo.api.register": tuple(name for name in __all__ if name.startswith("register_")),
+    "ganzoo.api.runs": ("Run", "open_run"),
+    "ganzoo.api.train": ("train",),
+    "ganzoo.api.trainers": ("OwnLoop", "create_trainer"),
+    "ganzoo.api.variants": ("list_variants", "variants"),
+    "ganzoo.data.torch_dataset": ("ImageDataset",),
+    "ganzoo.errors": ("GanzooError",),
+    "ganzoo.models.model": ("Model",),
+    "ganzoo.registry.hookspecs": ("API_VERSION", "hookimpl"),
+}
+_MODULE_OF = {name: home for home, names in _HOMES.items() for name in names}
+_CALLED = {"bench": "ganzoo.api.bench", "variant": "ganzoo.api.variants"}  # modules that are functions too
 
 
-def variants(pattern: str = "*") -> list[Variant]:
-    """Returns every registered variant whose name matches the shell pattern, sorted by name."""
-    from fnmatch import fnmatch
-
-    from ganzoo.registry.registry import registry
-
-    return [variant for variant in registry().variants() if fnmatch(variant.name, pattern)]
-
-
-def load(
-    source: str | os.PathLike[str],
-    *,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype | None = None,
-    compile: bool = False,
-    mmap: bool = True,
-    verify: bool = False,
-    allow_nonfinite: bool = False,
-    average: bool = True,
-) -> Model:
-    """Loads a trained generator, ready to sample from.
-
-    Args:
-        source: a tag of a registered variant ("dcgan.fashion-mnist"), a Hub repository ("owner/name",
-            "owner/name@revision"), a run folder (its newest checkpoint that verifies), a checkpoint, or a model folder.
-        device: where the generator computes.
-        dtype: of its parameters; None means float32, however they are stored.
-        compile: samples through `torch.compile`.
-        mmap: maps the tensors from the file instead of reading them.
-        verify: hashes the weights again, even if their file has not changed since the last load.
-        allow_nonfinite: loads weights that contain NaN or infinity.
-        average: of a run, takes the EMA generator if there is one; False takes the weights being trained.
-
-    Raises:
-        UsageError: if there is no such source.
-        CheckpointError: if a file is damaged, with its name.
-    """
-    from ganzoo.models.load import load
-
-    return load(
-        source,
-        device=device,
-        dtype=dtype,
-        compile=compile,
-        mmap=mmap,
-        verify=verify,
-        allow_nonfinite=allow_nonfinite,
-        average=average,
-    )
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for, and keeps it."""
+    if name in _CALLED:
+        return import_module(f"ganzoo.{name}")
+    home = _MODULE_OF.get(name) or ("ganzoo.variant" if name in __all__ else None)
+    if home is None:
+        raise AttributeError(f"module 'ganzoo' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(home), name)
+    return found
 
 
-def invert(
-    model: Model | str | os.PathLike[str],
-    images: PillowImage | Sequence[PillowImage] | torch.Tensor,
-    *,
-    space: str | None = None,
-    noise: bool | None = None,
-    label: int | str | None = None,
-    steps: int = 500,
-    starts: int | None = None,
-    draws: int | None = None,
-    rate: float | None = None,
-    bounded: bool = True,
-    perceptual: str | os.PathLike[str] | None = None,
-    seed: int = 0,
-    batch_size: int = 32,
-) -> Inversion:
-    """Finds the latents or styles whose images are nearest to given images.
-
-    Args:
-        model: a loaded `Model`, or any source that `load` takes.
-        images: Pillow images, cropped and resized as training data is, or samples (N, C, H, W) in [-1, 1].
-        space: "z", "w" (one style for all layers) or "w+" (one each); None is w where there are styles, else z.
-        noise: also searches the noise of layers that take it, in w and w+; None does if there are such layers.
-        label: the class of all images, a name or position; None takes the nearest class of each.
-        steps: of Adam; 0 gives the nearest of the candidates.
-        starts: searches of each image, of which the best counts; None is 4 in z and 1 in w and w+.
-        draws: latents that are drawn as candidates for the start; None is 1000 in z. In w and w+ the mean style is a
-            candidate, and None draws no others.
-        rate: the largest learning rate; None is 0.2 in z and 0.1 in w and w+.
-        bounded: keeps latents z within the extremes of 4096 draws of the prior.
-        perceptual: a safetensors file of VGG-19 or LPIPS for the distance; None compares pixels and their averages.
-        seed: the same seed gives the same result.
-        batch_size: searches at once.
-
-    Returns:
-        For every image the latents, the image that they give, and the distances before and after.
-
-    Raises:
-        UsageError: for a generator without latents, or images and options that do not fit it.
-    """
-    from ganzoo.models.inversion import invert
-    from ganzoo.models.load import load
-    from ganzoo.models.model import Model
-
-    return invert(
-        model if isinstance(model, Model) else load(model),
-        images,
-        space=space,
-        noise=noise,
-        label=label,
-        steps=steps,
-        starts=starts,
-        draws=draws,
-        rate=rate,
-        bounded=bounded,
-        perceptual=perceptual,
-        seed=seed,
-        batch_size=batch_size,
-    )
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
-def mix(first: Model | str | os.PathLike[str], second: Model | str | os.PathLike[str], alpha: float = 0.5) -> Model:
-    """Interpolates the weights of two generators of one architecture: (1 - alpha) of the first, alpha of the second.
+class _CalledModule(ModuleType):
+    """A module that is a function of the Python API too: `ganzoo.bench(...)` beside `ganzoo.bench.run`."""
 
-    Args:
-        first: a loaded `Model`, or any source that `load` takes.
-        second: the same; useful if one of the two was fine-tuned from the other, or both from a third.
-        alpha: the share of the second, from 0 to 1.
+    @property
+    def __wrapped__(self) -> Any:
+        name = self.__name__.rpartition(".")[2]
+        return getattr(import_module(_CALLED[name]), name)
 
-    Returns:
-        A new model, whose config names both origins; `Model.save` writes it.
-
-    Raises:
-        UsageError: if the architectures differ, with the first difference.
-    """
-    from ganzoo.models.load import load
-    from ganzoo.models.mix import mix
-    from ganzoo.models.model import Model
-
-    ours, theirs = (source if isinstance(source, Model) else load(source) for source in (first, second))
-    return mix(ours, theirs, alpha)
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self.__wrapped__(*arguments, **options)
 
 
-def push(
-    model: Model | str | os.PathLike[str],
-    repo: str,
-    *,
-    private: bool = False,
-    message: str | None = None,
-    discriminator: bool = False,
-    dtype: str = "float32",
-    license: str | None = None,
-    tag: str | None = None,
-) -> Pushed:
-    """Publishes a model on the Hugging Face Hub as `repo` ("owner/name"), which is created if needed.
+class _Package(ModuleType):
+    """The class of this package: whoever imports `ganzoo.bench` first, it can be called afterwards."""
 
-    Args:
-        model: a loaded `Model`, or any source that `load` takes.
-        repo: "owner/name".
-        private: creates a private repository.
-        message: of the commit; None writes one.
-        discriminator: also publishes the discriminator of a run.
-        dtype: how the numbers are stored: "float32", "float16" or "bfloat16".
-        license: of the weights, such as "mit"; None keeps what the model states.
-        tag: a git tag for the commit.
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _CALLED and isinstance(value, ModuleType):
+            value.__class__ = _CalledModule
+        super().__setattr__(name, value)
 
-    Raises:
-        UsageError, HubError or CheckpointError: each one line.
-    """
-    from ganzoo.publish.push import push
 
-    return push(
-        model,
-        repo,
-        private=private,
-        message=message,
-        discriminator=discriminator,
-        dtype=dtype,
-        license=license,
-        tag=tag,
-    )
+sys.modules[__name__].__class__ = _Package

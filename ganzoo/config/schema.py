@@ -35,7 +35,7 @@ LARGEST_SIZE = 4096
 LARGEST_CLASSES = 1_000_000
 LARGEST_OPTION = 2**20
 LARGEST_INPUTS = 16
-LEFT_OUT = ("options", "origin", "freeze", "assets")  # of a config.json, where they say nothing
+LEFT_OUT = ("options", "origin", "freeze", "assets", "in_process")  # of a config.json, where they say nothing
 ROLES = ("generator", "discriminator", "loss", "augmentation")
 
 
@@ -123,7 +123,8 @@ class RunConfig:
 
     `variant` is resolved: with mix-ins and settings, and without pretrained weights. `origin` is None of a run that
     started from random weights, `freeze` the number of frozen layers by role. `assets` holds the sha256 of pretrained
-    networks that parts had, by their place in the settings ("loss.perceptual").
+    networks that parts had, by their place in the settings ("loss.perceptual"). `in_process` names what was registered
+    in the Python process of the run alone, as "losses.mine", with the sha256 of its source text or "".
     """
 
     format: int = FORMAT
@@ -141,6 +142,7 @@ class RunConfig:
     origin: Origin | None = None
     freeze: dict[str, int] = field(default_factory=dict)
     assets: dict[str, str] = field(default_factory=dict)
+    in_process: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, in the order of the fields."""

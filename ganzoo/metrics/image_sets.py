@@ -158,7 +158,7 @@ def score_sets(
         sets = [load_images(source, channels=3, **options) for source in (images, reference)]
     fake, real = sets
     chosen = {name: registry.get("metrics", name) for name in metrics or ("frechet", "kid", "precision-recall")}
-    found = _extractor(extractor, sets)
+    found = load_extractor(extractor) if extractor is not None else chosen_extractor(sets)
     check_channels(found, real)
     _refuse_few(chosen, sets)
     if unfit := [name for name, metric in chosen.items() if needs_classes(metric) and not found.suits(real)]:
@@ -170,10 +170,8 @@ def score_sets(
     return numbers, {**facts, "extractor": found.name}
 
 
-def _extractor(name: str | None, sets: Sequence[ImageData]) -> Extractor:
-    """Returns the extractor of this name, else the first built-in one that was made for images of this shape."""
-    if name is not None:
-        return load_extractor(name)
+def chosen_extractor(sets: Sequence[ImageData]) -> Extractor:
+    """Returns the first built-in extractor that was made for images of this shape."""
     grey, colour, generic = EXTRACTORS
     found = load_extractor(grey)
     if all(map(found.suits, sets)):

@@ -20,7 +20,7 @@ from ganzoo.files.atomic import disk_errors
 from ganzoo.files.text import quoted
 from ganzoo.models.config import GENERATOR_FILE, ModelConfig, Provider, read_model_config
 from ganzoo.models.file_types import HEAD_BYTES, file_type
-from ganzoo.models.meta_device import build_on_meta, check_latent_dim, load_tensors
+from ganzoo.models.meta_device import build_on_meta, check_latent_dim, load_tensors, warn_of_in_process
 from ganzoo.models.model import Model
 from ganzoo.models.source import Repository, Tag, parse_source
 from ganzoo.models.tensors import TensorFile, refuse_difference
@@ -128,6 +128,7 @@ def load_folder(
     assert config.weights is not None  # as `read_model_config` requires
     if sha256 is not None and config.weights.sha256 != sha256:
         raise CheckpointError(f"{where}: weights: the sha256 is not the registered one, {sha256}.")
+    warn_of_in_process(config, folder, parts)
     with TensorFile(folder / GENERATOR_FILE) as file:
         generator = build_on_meta(config, where, parts, len(file.entries))
         check_latent_dim(config, generator, where)
@@ -155,6 +156,7 @@ def load_run(
     key = "generator_ema" if averaged else "generator"
     step, tensors = _of_checkpoint(folder, key)
     config = describe_run(run_config, step, averaged)
+    warn_of_in_process(config, run, registry())
     generator = build_on_meta(config, str(run / "config.json"), registry(), len(tensors))
     refuse_difference(folder, generator.state_dict(), {name: tuple(tensor.shape) for name, tensor in tensors.items()})
     generator = load_tensors(generator, tensors, config, registry()).to(device=device, dtype=dtype)
@@ -215,5 +217,6 @@ def describe_run(run: RunConfig, step: int, averaged: bool) -> ModelConfig:
             "versions": dict(run.versions),
             **({"origin": asdict(run.origin)} if run.origin else {}),
             **({"freeze": dict(run.freeze)} if run.freeze else {}),
+            **({"in_process": dict(run.in_process)} if run.in_process else {}),
         },
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,8 +23,11 @@ from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.files.text import quoted
 from ganzoo.models.config import ModelConfig, Provider
 from ganzoo.networks import Generator
+from ganzoo.registry.in_process import in_words, missing_here
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import SampleSpec
+
+log = logging.getLogger(__name__)
 
 CALLS = 5000
 CALLS_PER_TENSOR = 100
@@ -150,8 +155,30 @@ def _refuse_unprovided(config: ModelConfig, where: str, parts: Registry) -> None
             parts.claim(kind, name)
         except UsageError:
             raise CheckpointError(
-                f"{where}: {key}: No {key} is called {quoted(name)} here. {_provided_by(config.provider)}"
+                f"{where}: {key}: No {key} is called {quoted(name)} here. {_origin_of(config, f'{kind}.{name}')}"
             ) from None
+
+
+def _origin_of(config: ModelConfig, part: str) -> str:
+    """Says where a part came from that is missing; `part` is its kind and name, as "generators.mine"."""
+    if part in in_process_of(config):
+        return (
+            "It was registered in the Python process that made the model, and is in no plugin: register it here first."
+        )
+    return _provided_by(config.provider)
+
+
+def in_process_of(config: ModelConfig) -> Mapping[str, Any]:
+    """Returns what the process that trained the model registered for itself; see `RunConfig.in_process`."""
+    found = config.training.get("in_process")
+    return found if isinstance(found, Mapping) else {}
+
+
+def warn_of_in_process(config: ModelConfig, where: Path, parts: Registry) -> None:
+    """Logs one line if the model was trained with parts that no plugin has; sampling does not need them."""
+    found = {key: value for key, value in in_process_of(config).items() if not str(key).startswith("datasets.")}
+    if missing := missing_here(found, parts):
+        log.warning(f"{where} was trained with {in_words(missing)}: it samples here, and its training cannot go on")
 
 
 def _provided_by(provider: Provider) -> str:

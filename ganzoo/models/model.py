@@ -51,7 +51,18 @@ class Model:
         self.generator = generator.eval().requires_grad_(False)
         self.config = config
         self.variant, self.image = config.variant, config.image
+        self._compile = compile
         self._sampler = FastSampler(compile=compile)
+
+    def __repr__(self) -> str:
+        made = f"makes {self.image.extent}"
+        if self.image.output.kind == "image":
+            made += f" of {self.image.channels} channel{'s' * (self.image.channels > 1)}"
+        takes = [name for name in self.image.sources] + [f"latents of {self.config.latent_dim}"] * bool(
+            self.config.latent_dim
+        )
+        labels = f", {self.image.classes} classes" if self.image.classes else ""
+        return f"<Model {self.variant}: {made} from {' and '.join(takes)}{labels}>"
 
     @property
     def classes(self) -> list[str]:
@@ -71,6 +82,18 @@ class Model:
         from ganzoo.models.folder import write_model
 
         self.config = write_model(Path(folder), self.config, self.generator.state_dict(), dtype=dtype)
+
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Model:
+        """Moves the generator to a device, or its numbers to a type, and returns the model itself.
+
+        UsageError for a device that is not here. Samples still come back on the CPU in float32.
+        """
+        from ganzoo.engine.device import choose_device
+
+        place = None if device is None else choose_device(str(device))
+        self.generator.to(device=place, dtype=dtype)
+        self._sampler = FastSampler(compile=self._compile)
+        return self
 
     def latent(self, n: int, seed: int = 0, truncation: Truncation | None = None) -> Tensor:
         """Returns the first `n` latents (n, latent_dim) of a seed; the first 16 of 64 are those of 16.

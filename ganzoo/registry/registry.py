@@ -49,6 +49,7 @@ FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
     "training": Training,
     "weights": Mapping,
 }
+IN_PROCESS = "in-process"  # stands for the distribution of what a Python process registers for itself
 MARK = f"{GROUP}_impl"  # the attribute in which `hookimpl` stores its options
 ITEM_TYPES = {"sizes": int, "tags": str, "regularizers": Part}
 
@@ -192,6 +193,36 @@ class Registry:
                 table.setdefault(name, []).append(Claim(plugin, value))
         return table
 
+    # -- this process alone ----------------------------------------------------------------------------------------
+
+    def register(self, kind: str, *arguments: Any) -> None:
+        """Registers a name for this process alone; one that was registered so before is replaced.
+
+        `arguments` are those of a hook's `register`. UsageError for a name that a plugin has, PluginError if the value
+        comes from a plugin's module, which has hooks for that.
+        """
+        name, value = _checked(kind, arguments)
+        module = str(getattr(value, "__module__", ""))
+        for plugin in self.plugins:
+            root = plugin.module.partition(":")[0]
+            if plugin.distribution != IN_PROCESS and (module == root or module.startswith(f"{root}.")):
+                raise PluginError(in_plugin_line(kind, plugin.name))
+        table = self._table(kind)
+        others = [claim.plugin for claim in table.get(name, []) if claim.plugin.distribution != IN_PROCESS]
+        if others:
+            raise UsageError(f"The {SINGULAR[kind]} '{name}' is one of {others[0].name}: choose another name.")
+        own = self._own_plugin()
+        own.registered[kind] = sorted({*own.registered.get(kind, ()), name})
+        table[name] = [Claim(own, value)]
+
+    def _own_plugin(self) -> Plugin:
+        """The plugin that stands for this process, made when it is needed."""
+        for plugin in self.plugins:
+            if plugin.distribution == IN_PROCESS:
+                return plugin
+        self.plugins.append(Plugin("python", IN_PROCESS, "0", module=""))
+        return self.plugins[-1]
+
     # -- looking up ------------------------------------------------------------------------------------------------
 
     def names(self, kind: str) -> list[str]:
@@ -229,6 +260,14 @@ class Registry:
     def variants(self) -> list[Variant]:
         """Returns all variants, sorted by name."""
         return list(self.table("variants").values())
+
+
+def in_plugin_line(kind: str, plugin: str) -> str:
+    """One line for a plugin that registers for the process instead of with a hook."""
+    return (
+        f"Plugin {plugin} registers a {SINGULAR[kind]} for this process alone, which is for notebooks and scripts: "
+        f"implement the hook register_{kind} (@ganzoo.hookimpl)."
+    )
 
 
 def _recorder(kind: str, mine: dict[str, Any]) -> Callable[..., None]:

@@ -129,6 +129,7 @@ def describe(
     origin: Origin | None = None,
     freeze: Mapping[str, int] = MappingProxyType({}),
     sources: SourceFacts | None = None,
+    in_process: Mapping[str, str] = MappingProxyType({}),
 ) -> RunConfig:
     """Returns the config.json of a run of this recipe on these images, read from `source`, with the versions in use."""
     import numpy
@@ -164,6 +165,7 @@ def describe(
         options=options,
         origin=origin,
         freeze=dict(freeze),
+        in_process=dict(in_process),
     )
 
 

@@ -39,11 +39,12 @@ class Intervals:
 class Request:
     """One training: a variant, its options, and the run folder to make or to resume.
 
-    `variant` is the name of a registered variant, or the resolved variant of the run to resume. None means the default
-    of the variant, or on resuming that of the run. `unset` names the fields of `RunOptions` that were not requested:
-    on resuming, those of the run count. `start_from` is a model or run whose weights a new run starts from, and
-    `freeze` the number of first layers by role that keep them. `track` names registered trackers, `tensorboard` adds
-    that of TensorBoard. `callbacks` are functions of (step, values) and trackers, which belong to this process alone.
+    `variant` is the name of a registered variant, a changed card of one, or the resolved variant of the run to resume.
+    None means the default of the variant, or on resuming that of the run. `unset` names the fields of `RunOptions` that
+    were not requested: on resuming, those of the run count. `start_from` is a model or run whose weights a new run
+    starts from, and `freeze` the number of first layers by role that keep them. `track` names registered trackers,
+    `tensorboard` adds that of TensorBoard. `callbacks` are functions of (step, values) and trackers, which belong to
+    this process alone.
     """
 
     out: Path

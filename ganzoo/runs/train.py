@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from torch import nn
 from ganzoo.checkpoints.checkpoint import remove_leftovers
 from ganzoo.config.mixins import check_kept, mixed_in
 from ganzoo.config.options import TrainOptions
+from ganzoo.config.parts import KIND_OF, conditions_of, parts_of
 from ganzoo.config.recipe import Recipe
 from ganzoo.config.schema import RunConfig
 from ganzoo.config.settings import resolve
@@ -35,7 +37,7 @@ from ganzoo.engine.build import (
     warn_of_late_mixins,
 )
 from ganzoo.engine.device import choose_device, set_threads
-from ganzoo.engine.distributed import Processes, join
+from ganzoo.engine.distributed import ALONE, Processes, join
 from ganzoo.engine.randomness import repeatable, seeded
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import UsageError
@@ -45,6 +47,7 @@ from ganzoo.files.text import quoted
 from ganzoo.losses import Loss, Phase
 from ganzoo.models.config import check_class_names, warn_of_class_names
 from ganzoo.models.start import StartWeights, freeze_layers, read_start
+from ganzoo.registry.in_process import changed_here, facts_of, in_words, missing_here
 from ganzoo.registry.registry import Registry
 from ganzoo.runs.data import check_count, data_request, found_spec, source_facts
 from ganzoo.runs.folder import RunFolder, check_assets, check_same, describe
@@ -59,6 +62,18 @@ log = logging.getLogger(__name__)
 SETTLED = 999  # a step in which no loss warms up any more
 
 
+class Plan(NamedTuple):
+    """A training that was checked whole: its configuration, the trainer, and the real samples that it is compared with.
+
+    `shown` are the data of the grid of real samples; `paired` states that each source belongs to the output of its row.
+    """
+
+    config: RunConfig
+    trainer: Trainer
+    shown: ImageData | Stream
+    paired: bool
+
+
 def train(request: Request, registry: Registry, data: ImageData | Stream | None = None) -> RunFolder:
     """Runs or resumes a training to its end and returns its folder.
 
@@ -71,14 +86,57 @@ def train(request: Request, registry: Registry, data: ImageData | Stream | None 
         folder.check_new()
     else:
         request = request.completed_by(old)
-        _check_provided(old, folder, registry)
+        _check_provided(old, request, registry)
+    tracking, processes = Tracking(), ALONE
+
+    def begin(device: str) -> Processes:
+        nonlocal tracking, processes
+        processes = join(torch.device(device).type)
+        tracking = _tracking(request, folder, registry, processes)
+        return processes
+
+    config, trainer, shown, paired = plan_training(request, registry, data=data, old=old, begin=begin)
+    if old is not None:
+        check_assets(folder.path, old, trainer.assets)
+    with _claimed(folder, config, processes, new=old is None):
+        loop = TrainingLoop(
+            trainer,
+            folder,
+            request.intervals,
+            real_samples(shown),
+            paired=paired,
+            quiet=request.quiet,
+            tracking=tracking,
+            shown=shown,
+        )
+        steps = trainer.training.steps
+        if old is not None and loop.resume() >= steps:
+            log.info(f"{folder.path} already has its {steps} steps; ask for more with --steps.")
+        with tracking.running(config.to_json(), trainer.step_number):
+            loop.run()
+    return folder
+
+
+def plan_training(
+    request: Request,
+    registry: Registry,
+    *,
+    data: ImageData | Stream | None = None,
+    old: RunConfig | None = None,
+    begin: Callable[[str], Processes] = lambda device: ALONE,
+) -> Plan:
+    """Resolves a request, loads its data and builds the trainer; only the cache of images is written.
+
+    `old` is the configuration of the run to resume. `begin` is called with the device once the variant is resolved,
+    before any data are loaded, and returns the processes that train together. UsageError for a request that cannot be
+    met.
+    """
     options = request.options
     set_threads(options.threads)
     device = choose_device(options.device)
     repeatable(device)
     recipe = _resolved(request, registry)
-    processes = join(torch.device(device).type)
-    tracking = _tracking(request, folder, registry, processes)
+    processes = begin(device)
     with _in_turn(processes):
         loaded = _load_data(request, recipe, registry, data)
         start = None if request.start_from is None else read_start(request.start_from, registry)
@@ -100,41 +158,45 @@ def train(request: Request, registry: Registry, data: ImageData | Stream | None 
         options=request.run_options,
         origin=start.origin if start else old.origin if old else None,
         freeze=old.freeze if old else request.freeze,
+        in_process=facts_of(_named_parts(recipe, request.options), registry),
     )
     if old is not None:
         check_same(old, config, recipe)
     trainer = _build(recipe, config, loaded, device, processes, start)
     config = replace(config, assets=trainer.assets)
-    if old is not None:
-        check_assets(folder.path, old, trainer.assets)
-    with _claimed(folder, config, processes, new=old is None):
-        shown = trainer.batches.monitored(MONITORED) if isinstance(trainer.batches, Batches) else rows
-        paired = isinstance(loaded, Data) and loaded.paired
-        loop = TrainingLoop(
-            trainer,
-            folder,
-            request.intervals,
-            real_samples(shown),
-            paired=paired,
-            quiet=request.quiet,
-            tracking=tracking,
-            shown=shown,
+    shown = trainer.batches.monitored(MONITORED) if isinstance(trainer.batches, Batches) else rows
+    return Plan(config, trainer, shown, isinstance(loaded, Data) and loaded.paired)
+
+
+def _check_provided(old: RunConfig, request: Request, registry: Registry) -> None:
+    """UsageError if the variant of a run to resume is not installed, or what its process registered is not there."""
+    data = {f"datasets.{text.partition(':')[0]}" for text in (request.options.data, request.options.source) if text}
+    facts = {key: value for key, value in old.in_process.items() if not key.startswith("datasets.") or key in data}
+    if missing := missing_here(facts, registry):
+        given = " (data in memory: run.resume(data=...))" if "memory-" in missing[0] else ""
+        raise UsageError(
+            f"{request.out} needs {in_words(missing)}: register the same again and resume it from Python{given}."
         )
-        if old is not None and loop.resume() >= recipe.training.steps:
-            log.info(f"{folder.path} already has its {recipe.training.steps} steps; ask for more with --steps.")
-        with tracking.running(config.to_json(), trainer.step_number):
-            loop.run()
-    return folder
-
-
-def _check_provided(old: RunConfig, folder: RunFolder, registry: Registry) -> None:
-    """UsageError if the variant of a run to resume is not installed."""
+    if changed := changed_here(facts, registry):
+        log.warning(f"{request.out} was begun with other code of the {' and the '.join(changed)}")
     name = old.variant.name
     if name not in registry.names("variants"):
         provider = quoted(f"{old.plugin.distribution} {old.plugin.version}")
         raise UsageError(
-            f"{folder.path} is a run of '{name}', which nobody provides here; {provider} did: install that to go on."
+            f"{request.out} is a run of '{name}', which nobody provides here; {provider} did: install that to go on."
         )
+
+
+def _named_parts(recipe: Recipe, options: TrainOptions) -> list[tuple[str, str]]:
+    """The variant, parts, conditions and data sets of a run, as (kind, name)."""
+    variant = recipe.variant
+    parts = {**parts_of(variant), **conditions_of(variant)}
+    data = [text.partition(":")[0] for text in (options.data, options.source) if text is not None]
+    return [
+        ("variants", variant.name),
+        *((KIND_OF[path.partition(".")[0]], part.name) for path, part in parts.items()),
+        *(("datasets", name) for name in data),
+    ]
 
 
 def _resolved(request: Request, registry: Registry) -> Recipe:
@@ -148,7 +210,10 @@ def _resolved(request: Request, registry: Registry) -> Recipe:
         raise UsageError("--freeze keeps layers of the weights of --from: give --from MODEL too.")
     if isinstance(request.variant, Variant):
         variant = request.variant
-        check_kept(variant, options.mixins, registry)
+        if request.resume:
+            check_kept(variant, options.mixins, registry)
+        else:
+            variant = mixed_in(variant, options.mixins, registry)
     else:
         variant = mixed_in(registry.get("variants", request.variant), options.mixins, registry)
     variant = with_source(variant, options.source, bool(options.side_by_side), registry)

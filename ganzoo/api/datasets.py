@@ -1,0 +1,52 @@
+"""`ganzoo.dataset`: prepared images as a data set of torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ganzoo.api.inputs import data_name
+from ganzoo.data.decode import rectangle
+from ganzoo.data.load import load_images
+from ganzoo.data.resolve import with_split
+from ganzoo.data.torch_dataset import ImageDataset
+from ganzoo.registry.registry import registry
+
+if TYPE_CHECKING:
+    from ganzoo.api.inputs import Images
+
+
+def dataset(
+    source: Images,
+    *,
+    image_size: int | tuple[int, int],
+    channels: int | None = None,
+    split: str | None = None,
+    data_root: str | os.PathLike[str] | None = None,
+    on_bad_image: Literal["error", "skip"] = "error",
+) -> ImageDataset:
+    """Prepares images as a `torch.utils.data.Dataset`, as a training sees them, for loops and loaders of your own.
+
+    Args:
+        source: as `data` of `ganzoo.train`.
+        image_size: in pixels, or (height, width).
+        channels: 1 grey, 3 colour, 4 colour with transparency; None as the images are.
+        split: of the source, such as "test".
+        data_root: the folder with the files of registered data sets.
+        on_bad_image: "skip" leaves out unreadable images.
+
+    Raises:
+        UsageError: if there is no such source.
+        DataError: if its images cannot be read.
+    """
+    name = with_split(data_name(source), split)
+    found = load_images(
+        name,
+        size=rectangle(image_size),
+        channels=channels,
+        datasets=registry().table("datasets"),
+        root=None if data_root is None else Path(data_root),
+        on_bad_image=on_bad_image,
+    )
+    return ImageDataset(found, name if data_root is None else None)

@@ -1,0 +1,136 @@
+"""Turns what Python programs give into what the commands' requests hold: names and settings."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganzoo.errors import UsageError, did_you_mean
+from ganzoo.files.text import quoted
+from ganzoo.registry.in_process import register_in_process, register_variant_in_process
+from ganzoo.registry.registry import IN_PROCESS, registry
+from ganzoo.variant import Part, Variant
+
+if TYPE_CHECKING:
+    import numpy
+    import torch
+
+    Images = (
+        str
+        | os.PathLike[str]
+        | torch.Tensor
+        | numpy.ndarray
+        | torch.utils.data.Dataset
+        | tuple[torch.Tensor | numpy.ndarray, torch.Tensor | numpy.ndarray]
+    )
+Parts = Mapping[str, Any]
+PARTS = ("generator", "discriminator", "loss", "regularizers", "augmentation", "inputs", "training", "sizes", "labels")
+
+
+def data_name(data: Images) -> str:
+    """Returns the text of `--data` that stands for data; images in memory are registered as a data set of this process.
+
+    UsageError for a value of no known type.
+    """
+    if isinstance(data, str):
+        return data
+    if isinstance(data, os.PathLike):
+        path = os.fspath(data)
+        return path if os.path.dirname(path) else os.path.join(".", path)
+    from ganzoo.data.in_memory import array_source
+    from ganzoo.data.torch_dataset import ImageDataset
+
+    if isinstance(data, ImageDataset) and data.source is not None:
+        return data.source
+    images, labels = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+    source = array_source(images, labels)
+
+    def in_memory(root: Path | None, split: str = "") -> Any:
+        if split:
+            raise UsageError(f"Images in memory have no split {quoted(split)}: leave it out.")
+        return source
+
+    register_in_process("datasets", source.name)(in_memory)
+    return source.name
+
+
+def settings_of(overrides: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the settings "path=value" of `{path: value}`; UsageError for a value that JSON does not have."""
+    found = []
+    for path, value in overrides.items():
+        if not isinstance(path, str) or "=" in path:
+            raise UsageError(f'A setting is a text such as "loss.penalty", not {quoted(path)}.')
+        plain = value.name if isinstance(value, Part) and not value.options else value
+        try:
+            found.append(f"{path}={json.dumps(plain)}")
+        except (TypeError, ValueError):
+            raise UsageError(
+                f"The setting {quoted(path)} is a number, text, list or table, not {type(value).__name__}."
+            ) from None
+    return tuple(found)
+
+
+def names_of(values: str | Iterable[str]) -> tuple[str, ...]:
+    """Returns names as a tuple; one alone may be a text."""
+    return (values,) if isinstance(values, str) else tuple(values)
+
+
+def card_of(variant: str | Variant | Parts) -> str | Variant:
+    """Returns the name of a registered variant, or the card of one; a card of another name is registered here.
+
+    A mapping of parts becomes the card "custom"; see `ganzoo.create_trainer`.
+    """
+    if isinstance(variant, str):
+        return variant
+    card = variant if isinstance(variant, Variant) else _card_of_parts(variant)
+    known = registry()
+    if card.name not in known.names("variants") or known.claim("variants", card.name).plugin.distribution == IN_PROCESS:
+        register_variant_in_process(card)
+    return card
+
+
+def _card_of_parts(parts: Parts) -> Variant:
+    if not isinstance(parts, Mapping):
+        raise UsageError(f"A variant is a name, a ganzoo.Variant or a mapping of parts, not {type(parts).__name__}.")
+    for key in parts:
+        if key not in PARTS:
+            raise UsageError(f"A variant has no part {quoted(key)}.{did_you_mean(str(key), PARTS)}")
+    if missing := [role for role in ("generator", "loss") if role not in parts]:
+        raise UsageError(f"A variant needs a generator and a loss: the {missing[0]} is missing.")
+    given = dict(parts)
+    for role in ("generator", "discriminator", "loss", "augmentation"):
+        if given.get(role) is not None:
+            given[role] = _part(given[role], role)
+    given["regularizers"] = tuple(_part(one, "regularizer") for one in given.get("regularizers", ()))
+    return Variant(
+        name="custom",
+        summary="Parts of a Python program.",
+        paper="",
+        year=2026,
+        **{"discriminator": None, "sizes": _any_size(), **given},
+    )
+
+
+def _any_size() -> Any:
+    from ganzoo.variant import Sizes
+
+    return Sizes((32, 64), multiple=1, least=1, most=4096, square=False)
+
+
+def _part(value: Any, role: str) -> Part:
+    """A part by name, or of a class, which is registered in this process under its name in lower case."""
+    if isinstance(value, Part):
+        return value
+    if isinstance(value, str):
+        return Part(value)
+    if isinstance(value, type):
+        name = value.__name__.lower().strip("_")
+        register_in_process({"loss": "losses"}.get(role, f"{role}s"), name)(value)
+        return Part(name)
+    raise UsageError(
+        f"A {role} is the name of a registered one, a ganzoo.Part or a class, not {type(value).__name__}: "
+        f"a network that is built already cannot be described in a config.json."
+    )

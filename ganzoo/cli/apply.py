@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganzoo.errors import DataError, GanzooError, UsageError
-from ganzoo.files.output_checks import check_new_file, check_new_folder, in_the_way
+from ganzoo.files.output_checks import check_new_file, check_new_folder, in_the_way, refusal
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,10 +63,9 @@ WINDOW = 2**26  # pixels of outputs that are held at once, but for one image tha
 )
 @click.option("--side-by-side", is_flag=True, help="Write the source beside the output, both with 8 bits.")
 @click.option(
-    "--keep-alpha/--no-alpha",
-    default=None,
-    help="Give the transparency of a source to its output, or put it on white. [default: kept by super-resolution]",
+    "--keep-alpha", is_flag=True, help="Give the transparency of a source to its output. [default: by super-resolution]"
 )
+@click.option("--no-alpha", is_flag=True, help="Put transparent sources on white.")
 @click.option("--label", help="The class of this name, or '#3' for the fourth one, of a conditional generator.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of latents, if there are any.")
 @click.option(
@@ -104,6 +103,8 @@ def apply(
     force: bool,
     skip_existing: bool,
     side_by_side: bool,
+    keep_alpha: bool,
+    no_alpha: bool,
     **options: Any,
 ) -> None:
     """Make images of other images with a trained generator, such as larger ones.
@@ -118,6 +119,9 @@ def apply(
     ganzoo apply ./runs/upscale scan.tif --scale 3 --out large.png
     ganzoo apply ./runs/upscale frames/ --out large/ --skip-existing
     """
+    if keep_alpha and no_alpha:
+        raise UsageError("--keep-alpha and --no-alpha exclude each other: leave one out.")
+    options["keep_alpha"] = True if keep_alpha else False if no_alpha else None
     from ganzoo.cli.common import loaded_registry, show_messages
 
     loaded_registry()
@@ -406,7 +410,12 @@ def _names(
         )
     if not (force or skip_existing) or (out.exists() and not out.is_dir()):
         check_new_folder(out, "choose another --out, add --force, or go on with --skip-existing")
-    refuse_clashes(files, lambda file: file.stem, f"would have the same name in {out}")
+    refuse_clashes(
+        files,
+        lambda file: file.stem,
+        f"would have the same name in {out}",
+        "Rename one, or apply the model to them one by one, each with its own --out",
+    )
     _check_writable(out)
     suffixes = {".gif": ".gif", ".webp": ".webp"}
 
@@ -423,7 +432,7 @@ def _check_writable(folder: Path) -> None:
     if not nearest.is_dir():
         raise in_the_way(nearest, "choose another --out")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise GanzooError(f"{nearest} cannot be written to: permission denied.")
+        raise GanzooError(f"{nearest} cannot be written to: {refusal(nearest)}. Choose another --out.")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ganzoo.errors import GanzooError, did_you_mean
 from ganzoo.files.text import in_path
@@ -84,10 +84,22 @@ def option_mistakes(factory: Callable, options: Mapping[str, Any]) -> list[str]:
             try:
                 msgspec.convert(value, hints[name])
             except msgspec.ValidationError as error:
-                mistakes.append(f"{name}: {error}")
+                mistakes.append(f"{name}: {error}{choices(hints[name])}")
             except TypeError:  # an annotation that msgspec does not know says nothing about plain values
                 continue
     return mistakes
+
+
+def choices(hint: Any) -> str:
+    """Returns "; known: a, b" for a type with literals in it, such as `Literal["a", "b"] | None`, "" for any other."""
+    known = list(map(str, _literals(hint)))
+    return f"; known: {', '.join(known)}" if known else ""
+
+
+def _literals(hint: Any) -> list[Any]:
+    if get_origin(hint) is Literal:
+        return list(get_args(hint))
+    return [one for inner in get_args(hint) for one in _literals(inner)]
 
 
 def _hints(factory: Callable) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.files.output_checks import check_new_folder
 from ganzoo.files.text import quoted
 from ganzoo.layouts import Layout, Match
-from ganzoo.models.config import ModelConfig, Provider
+from ganzoo.models.config import ModelConfig, Provider, check_license
 from ganzoo.models.folder import write_model
 from ganzoo.models.load import load_folder
 from ganzoo.models.meta_device import without_numbers
@@ -48,6 +48,7 @@ def convert(request: Request, registry: Registry) -> Model:
     UsageError for a wrong request; CheckpointError if a file cannot be read or fits no layout, after a table of our
     names beside those of the file is logged.
     """
+    check_license(request.license)
     search = _search(request, registry)
     check_new_folder(request.out)
     wanted: dict[Role, tuple[Sequence[Path], str | None]] = {"generator": (request.files, request.key)}

@@ -17,6 +17,7 @@ from ganzoo.files.text import quoted, reason
 from ganzoo.models.file_types import HEAD_BYTES, PICKLE, SAFETENSORS, FileType, file_type
 
 KINDS = "what torch.save writes, .pkl of NVIDIA's StyleGAN code, .npz, .npy, .safetensors and .param of ncnn"
+GIVE = f"give a file of weights ({KINDS})"
 # Files of these suffixes are meant as weights: a damaged or foreign one is refused as such, not as "no weights".
 SUFFIXES = (".pth", ".pt", ".ckpt", ".th", ".bin", ".tar", ".npz", ".npy", ".safetensors", ".param")
 # A pickle with a magic number, from protocol 2 on: NVIDIA's code has 3 and 4.
@@ -165,7 +166,7 @@ def _size(path: Path) -> int:
         raise UsageError(f"{path} is not a regular file.")
     if not 0 < facts.st_size <= LARGEST:
         raise CheckpointError(
-            f"{path} {'is empty' if not facts.st_size else f'is too large: more than {LARGEST} bytes'}."
+            f"{path} {f'is empty: {GIVE}' if not facts.st_size else f'is too large: more than {LARGEST} bytes'}."
         )
     return facts.st_size
 
@@ -176,7 +177,7 @@ def _described(kind: FileType | None) -> str:
         return f"not a file that torch.save wrote, nor any other that can be converted ({KINDS})"
     if kind.description == PICKLE:
         return "a pickle that neither torch.save nor NVIDIA's code wrote, which could run code: ganzoo does not open it"
-    return kind.description
+    return kind.description if ":" in kind.description else f"{kind.description}: {GIVE}"
 
 
 def _zip(path: Path, size: int) -> InputFiles:

@@ -95,6 +95,15 @@ def is_grey(data: bytes) -> bool:
         raise as_bad_image(error) from error
 
 
+def is_transparent(data: bytes) -> bool:
+    """True if the header says that pixels may be transparent; BadImage if it cannot be read."""
+    try:
+        image = open_header(data)
+    except Exception as error:
+        raise as_bad_image(error) from error
+    return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
+
+
 def rectangle(size: Size) -> tuple[int, int]:
     """The height and width of a size."""
     return (size, size) if isinstance(size, int) else size

@@ -226,14 +226,16 @@ def _by_stem(files: Sequence[ImageFile], where: str) -> dict[str, ImageFile]:
     return {file.stem: file for file in files}
 
 
-def refuse_clashes(files: Sequence[ImageFile], key: Callable[[ImageFile], str], problem: str) -> None:
+def refuse_clashes(
+    files: Sequence[ImageFile], key: Callable[[ImageFile], str], problem: str, remedy: str = "Rename or leave out one"
+) -> None:
     """DataError that names all files that share a key."""
     groups: dict[str, list[ImageFile]] = {}
     for file in files:
         groups.setdefault(key(file), []).append(file)
     clashes = [" and ".join(quoted(file.path) for file in group) for group in groups.values() if len(group) > 1]
     if clashes:
-        raise DataError(f"Files {problem}: {listed(clashes, '; ')}.")
+        raise DataError(f"Files {problem}: {listed(clashes, '; ')}. {remedy}.")
 
 
 def listed(texts: Iterable[str], separator: str = ", ") -> str:

@@ -28,6 +28,12 @@ def check_new_file(path: Path, *, replace: bool) -> None:
         raise UsageError(f"There is no folder {path.parent} to write {path.name} into.")
 
 
+def refusal(folder: Path) -> str:
+    """Says why nothing can be written into a folder."""
+    read_only = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY
+    return "its file system is mounted read-only" if read_only else "permission denied"
+
+
 def in_the_way(path: Path, remedy: str) -> UsageError:
     """The error of a command that would have to write over `path`."""
     return UsageError(f"{path} is in the way: {remedy}.")

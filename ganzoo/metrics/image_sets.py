@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganzoo.data import ArraySource, EncodedSource, ImageData, load_images
 from ganzoo.data.archives import read_file
-from ganzoo.data.decode import BadImage, fit, is_grey, open_header
+from ganzoo.data.decode import BadImage, fit, is_grey, is_transparent, open_header
 from ganzoo.data.prepare import count_of
 from ganzoo.data.resolve import find_source
 from ganzoo.data.single_files import ImageFile, Pair, checked_sizes, find_images, listed, paired, read_image
@@ -79,6 +79,7 @@ def score_pairs(
         raise DataError(f"{len(differing)} pairs have two sizes (height x width): {listed(differing, '; ')}.")
     chosen = paired_metrics(metrics, min(min(size) for size in sizes), part.border)
     channels = channels or _channels(pairs)
+    _say_transparent(pairs, channels)
     values: dict[str, list[float]] = {name: [] for name in chosen}
     for pair in pairs:
         one, other = (part(_pixels(file, channels), low=0.0) for file in pair)
@@ -105,14 +106,18 @@ def paired_metrics(asked: Sequence[str], smallest: int, border: int = 0) -> dict
         if name not in PAIRED:
             raise UsageError(f"No metric of pairs is called {quoted(name)}.{did_you_mean(name, PAIRED)}")
     left = smallest - 2 * border
-    has = f"{smallest}, {max(left, 0)} without its border of {border}" if border else f"{smallest}"
+    has = f"{smallest}, {left} without its border of {border}" if border else f"{smallest}"
+    if left < 1:
+        raise UsageError(
+            f"A border of {border} leaves nothing of the smallest image, whose shorter side has {smallest} pixels: "
+            f"give at most {(smallest - 1) // 2}."
+        )
     small = [name for name in asked or USUAL if left < PAIRED[name].least]
-    lines = [
-        f"{name} needs {PAIRED[name].least} pixels on each side, and the smallest image has {has}" for name in small
-    ]
-    if asked and small:
-        raise UsageError(f"{'; '.join(lines)}.")
-    for line in lines:
+    if small:
+        needs = ", ".join(f"{name} needs {PAIRED[name].least}" for name in small)
+        line = f"{needs} pixels on each side, and the smallest image has {has}"
+        if asked:
+            raise UsageError(f"{line}.")
         log.info(f"left out: {line}")
     return {name: PAIRED[name] for name in asked or USUAL if name not in small}
 
@@ -120,6 +125,15 @@ def paired_metrics(asked: Sequence[str], smallest: int, border: int = 0) -> dict
 def _channels(pairs: Sequence[Pair]) -> int:
     """Returns 1 if the headers of all files say grey, else 3."""
     return 1 if all(is_grey(read_file(file.path)) for pair in pairs for file in pair) else 3
+
+
+def _say_transparent(pairs: Sequence[Pair], channels: int) -> None:
+    """Says how many images lose their transparency, which is not compared."""
+    if channels == 4:
+        return
+    count = sum(is_transparent(read_file(file.path)) for pair in pairs for file in pair)
+    if count:
+        log.info(f"{count} of {2 * len(pairs)} images are transparent and put on white: --channels 4 compares that too")
 
 
 def _pixels(file: ImageFile, channels: int) -> Tensor:
@@ -156,6 +170,8 @@ def score_sets(
     if sets[0].channels != sets[1].channels:
         log.info("one side is grey: both are compared in colour")
         sets = [load_images(source, channels=3, **options) for source in (images, reference)]
+    for source in (images, reference):
+        _say_opaque(source, registry, root)
     fake, real = sets
     chosen = {name: registry.get("metrics", name) for name in metrics or ("frechet", "kid", "precision-recall")}
     found = load_extractor(extractor) if extractor is not None else chosen_extractor(sets)
@@ -204,6 +220,23 @@ def _own_size(source: str, registry: Registry, root: Path | None) -> int:
         return next(iter(sizes))[0]
     kinds = "no size that is known before they are loaded" if not sizes else "several sizes, or sides that differ"
     raise UsageError(f"The images of {quoted(source)} have {kinds}: choose one with --image-size.")
+
+
+def _say_opaque(source: str, registry: Registry, root: Path | None) -> None:
+    """Says that transparent images are put on white, as far as 64 headers of files tell."""
+    found = find_source(source, registry.table("datasets"), root)
+    if not isinstance(found, EncodedSource):
+        return
+    count, transparent = min(count_of(found), LOOKED_AT), 0
+    for position in range(count):
+        try:
+            transparent += is_transparent(found.read(position * count_of(found) // count))
+        except BadImage:  # which loading has reported
+            continue
+    if transparent:
+        log.info(
+            f"{quoted(source)}: transparent images are put on white ({transparent} of {count} that were looked at)"
+        )
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:

@@ -169,6 +169,12 @@ def _mistakes(config: ModelConfig) -> list[str]:
     return found + option_bounds_of(parts)
 
 
+def check_license(name: str | None) -> None:
+    """UsageError for a license that is nothing but blanks."""
+    if name is not None and not name.strip():
+        raise UsageError("A license is a name such as MIT or CC-BY-4.0, not blanks: leave it out if none is stated.")
+
+
 def check_class_names(names: Sequence[str]) -> None:
     """UsageError for a name of a class that config.json cannot hold."""
     if (wrong := next((name for name in names if not _is_line(name)), None)) is not None:

@@ -28,7 +28,7 @@ from ganzoo.hub import client as hub
 from ganzoo.hub.cache import hash_like
 from ganzoo.hub.client import COMMIT, call_with_retries
 from ganzoo.hub.errors import HubError, HubTarget, explain, status_of
-from ganzoo.models.config import DISCRIMINATOR_FILE, GENERATOR_FILE, ModelConfig
+from ganzoo.models.config import DISCRIMINATOR_FILE, GENERATOR_FILE, ModelConfig, check_license
 from ganzoo.models.folder import write_model
 from ganzoo.models.load import load, load_folder
 from ganzoo.models.model import Model
@@ -81,6 +81,7 @@ def push(
     commit is loaded from the Hub and must give the same images bit for bit. Raises UsageError, HubError or
     CheckpointError with one line.
     """
+    check_license(license)
     _check(repo, dtype, tag)
     model = source if isinstance(source, Model) else load(source)
     part = _discriminator(source, model) if discriminator else None

@@ -540,3 +540,25 @@ def test_a_side_that_the_format_cannot_hold_is_refused_before_the_work(larger, t
     for suffix, scale in ((".jpg", 120), (".webp", 30)):
         assert call("apply", larger, tmp_path / "wide.png", "--scale", scale, "--out", tmp_path / f"o{suffix}") == 2
         assert "write .png" in capsys.readouterr().err
+
+
+def test_a_read_only_file_system_is_named(model, tmp_path, monkeypatch, capsys):
+    picture(16, 16).save(tmp_path / "in.png")
+    mounted = os.statvfs(tmp_path)
+    flags = type("Facts", (), {"f_flag": mounted.f_flag | os.ST_RDONLY})
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    monkeypatch.setattr(os, "statvfs", lambda path: flags)
+    assert call("apply", model, tmp_path, "--out", tmp_path.parent / "out") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "mounted read-only" in error and str(tmp_path.parent) in error and "--out" in error
+
+
+def test_flags_that_exclude_each_other_and_names_that_clash(model, tmp_path, capsys):
+    for name in ("a.png", "a.webp"):
+        picture(16, 16).save(tmp_path / name)
+    words = ("apply", model, tmp_path / "a.png", "--out", tmp_path / "out")
+    assert call(*words, "--keep-alpha", "--no-alpha") == 2 and "exclude" in capsys.readouterr().err
+    assert call("apply", model, tmp_path / "a.png", tmp_path / "a.webp", "--out", tmp_path / "out") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "a.png" in error and "a.webp" in error and "Rename" in error and "--out" in error
+    assert not (tmp_path / "out").exists()

@@ -63,6 +63,25 @@ def test_pairs_have_the_numbers_of_the_functions(sides, capsys):
         assert mean == pytest.approx(sum(row[name] for row in found["images"]) / 3)
 
 
+def test_transparency_that_is_not_compared_is_said(sides, tmp_path, capsys):
+    clear = folder_of(tmp_path / "clear", mode="RGBA")
+    assert call("score", clear, sides[1], "--paired") == 0
+    assert "3 of 6 images are transparent" in capsys.readouterr().err
+    assert call("score", clear, folder_of(tmp_path / "other", mode="RGBA"), "--paired", "--channels", "4") == 0
+    assert "transparent" not in capsys.readouterr().err
+    assert call("score", *sides, "--paired") == 0 and "transparent" not in capsys.readouterr().err
+    call("score", folder_of(tmp_path / "few", count=8, size=(28, 28), mode="RGBA"), sides[1], "--metric", "frechet")
+    assert "few': transparent images are put on white (8 of 8" in capsys.readouterr().err
+
+
+def test_metrics_that_are_left_out_are_one_line(sides, capsys):
+    assert call("score", *sides, "--paired", "--border", "8") == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert "ssim needs 11" in line and "ms-ssim needs 176" in line and "border of 8" in line
+    assert call("score", *sides, "--paired", "--border", "12") == 2
+    assert "at most 11" in last_line(capsys) and "left out" not in capsys.readouterr().err
+
+
 def test_the_text_names_direction_and_what_is_left_out(sides, capsys):
     assert call("score", *sides, "--paired") == 0
     out, err = capsys.readouterr()

@@ -53,7 +53,7 @@ def test_the_recipe_binds_the_condition_and_names_its_plugin(registry):
     ("settings", "words"),
     [
         (["source.factr=4"], "inputs.source.factr: unknown option. Did you mean 'factor'"),
-        (["source.factor=5"], "inputs.source.factor: Invalid enum value 5"),
+        (["source.factor=5"], "inputs.source.factor: Invalid enum value 5; known: "),
         (["source=upscale"], "inputs.source: No condition is called 'upscale'"),
         (["source.factor.deep=1"], "there is one value, not a table"),
         (["source.factor=99999999"], "inputs.source.factor: 99999999 is out of range"),

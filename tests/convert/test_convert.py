@@ -35,6 +35,8 @@ def place(tmp_path_factory):
     torch.save({"epoch": 1, "netG": generator, "netD": discriminator}, folder / "pair.pth")
     for name, value in arrays().items():
         numpy.save(folder / f"7_gen_params.jl_{name}.npy", value.numpy())
+    (folder / "photo.pth").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    (folder / "empty.pth").touch()
     return folder
 
 
@@ -178,6 +180,9 @@ REFUSED = {
     "option": (UsageError, "Did you mean 'width'", "netG.safetensors", {"settings": ["generator.widht=8"]}),
     "several files": (UsageError, "Several files can only be .npy", "net*.safetensors", {}),
     "no such group": (UsageError, "There is no group 'x'", "7_gen*.npy", {"key": "x"}),
+    "blank license": (UsageError, "license.*blanks", "netG.safetensors", {"license": "  "}),
+    "picture": (CheckpointError, "is a picture: give a file of weights", "photo.pth", {}),
+    "nothing": (CheckpointError, "is empty: give a file of weights", "empty.pth", {}),
     "no such key": (UsageError, "has no tensors whose names start with 'x'", "netG.safetensors", {"key": "x"}),
 }
 

@@ -169,6 +169,7 @@ REFUSED = {
     "reader": ({"token": READER}, "does not let you write to 'owner' .status 403"),
     "dtype": ({"token": WRITER, "dtype": "int8"}, "cannot be stored as 'int8'"),
     "tag": ({"token": WRITER, "tag": "../x"}, "no name of a tag"),
+    "license": ({"token": WRITER, "license": " "}, "not blanks"),
 }
 
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 import click
 
 from ganzoo.cli.common import REPORTED, loaded_registry, report_warnings
-from ganzoo.cli.parts import PART_KINDS, list_parts, show_parts
+from ganzoo.cli.parts import PART_KINDS, list_parts, print_meaning, show_parts
 from ganzoo.cli.types import VariantName
 from ganzoo.errors import UsageError
 from ganzoo.registry.registry import Registry, registry
@@ -137,14 +137,19 @@ def show(name: str, as_json: bool) -> None:
         show_parts(found, name, error, as_json)
         report_warnings(found)
         return
-    from ganzoo.config.parts import KIND_OF, conditions_of, options_of, parts_of
+    from ganzoo.config.parts import KIND_OF, conditions_of, option_meanings, options_of, parts_of
     from ganzoo.config.schema import as_json as plain
 
-    parts = {}
+    parts: dict[str, dict] = {}
     for path, part in {**parts_of(variant), **conditions_of(variant)}.items():
-        options = options_of(found.get(KIND_OF[path.partition(".")[0]], part.name))
+        factory = found.get(KIND_OF[path.partition(".")[0]], part.name)
+        options = options_of(factory)
         defaults = {key: None if option.default is option.empty else option.default for key, option in options.items()}
-        parts[path] = {"name": part.name, "options": {**defaults, **part.options}}
+        parts[path] = {
+            "name": part.name,
+            "options": {**defaults, **part.options},
+            "meanings": option_meanings(factory),
+        }
     weights = {tag: _weights(variant.weights[tag]) for tag in sorted(variant.weights)}
     card = {**_row(found, variant), "weights": weights, "parts": parts, "training": plain(variant)["training"]}
     if variant.inputs:
@@ -191,6 +196,7 @@ def _print_card(variant: Variant, card: dict) -> None:
         click.echo(click.style(path, bold=True) + f" = {part['name']}")
         for option, value in part["options"].items():
             click.echo(f"  --set {path}.{option}={_text(value)}")
+            print_meaning(part["meanings"].get(option, ""))
     click.echo()
     click.secho("training", bold=True)
     for field, value in card["training"].items():

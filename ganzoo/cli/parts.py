@@ -49,10 +49,10 @@ def part_card(found: Registry, kind: str, name: str) -> dict:
     """Returns the facts of a part: kind, docstring, options with defaults, and provider."""
     from inspect import getdoc
 
-    from ganzoo.config.parts import options_of
+    from ganzoo.config.parts import option_meanings, options_of
 
     claim = found.claim(kind, name)
-    text = (getdoc(claim.value) or "").split("\n\n")
+    text = (getdoc(claim.value) or "").partition("\nOptions:\n")[0].split("\n\n")
     options = options_of(claim.value) if kind in SETTINGS else {}
     return {
         "kind": SINGULAR[kind],
@@ -60,6 +60,7 @@ def part_card(found: Registry, kind: str, name: str) -> dict:
         "summary": " ".join(text[0].split()),
         "details": [" ".join(paragraph.split()) for paragraph in text[1:] if paragraph.strip()],
         "options": {key: None if option.default is option.empty else option.default for key, option in options.items()},
+        "meanings": option_meanings(claim.value) if options else {},
         "settings": SETTINGS.get(kind, "").format(name=name),
         "mixin": kind in ("regularizers", "augmentations"),
         "distribution": claim.plugin.distribution,
@@ -101,3 +102,12 @@ def _print_card(card: dict) -> None:
         click.echo(
             f"  --set {card['settings']}.{option}={value if isinstance(value, str) else json.dumps(value, default=str)}"
         )
+        print_meaning(card["meanings"].get(option, ""))
+
+
+def print_meaning(meaning: str) -> None:
+    """Prints what an option means below it, if a docstring says so."""
+    from textwrap import fill
+
+    if meaning:
+        click.echo(click.style(fill(meaning, 110, initial_indent=" " * 8, subsequent_indent=" " * 8), dim=True))

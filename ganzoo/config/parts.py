@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from ganzoo.files.text import in_path
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import LocalPath, Part, Variant
 
+OPTION_LINE = re.compile(r" +(\w+): (\S.*)")
 KIND_OF = {
     "generator": "generators",
     "discriminator": "discriminators",
@@ -67,6 +69,36 @@ def options_of(factory: Callable) -> dict[str, inspect.Parameter]:
     """Returns the options of a part's factory by name: all its parameters after the first."""
     parameters = list(inspect.signature(factory).parameters.values())[1:]
     return {parameter.name: parameter for parameter in parameters if parameter.kind is not parameter.VAR_POSITIONAL}
+
+
+def option_meanings(factory: Callable) -> dict[str, str]:
+    """Returns the meaning of each option that the docstring of a part's factory explains, as one line.
+
+    It is the line "name: meaning" of a section "Options:", or else the first sentence with `name` in backticks.
+    """
+    text = inspect.getdoc(factory) or ""
+    before, _, section = text.partition("\nOptions:\n")
+    listed: dict[str, str] = {}
+    name = ""
+    for line in section.splitlines():
+        if not line.startswith(" "):
+            break
+        if found := OPTION_LINE.fullmatch(line):
+            name = found[1]
+            listed[name] = found[2]
+        elif name:
+            listed[name] += f" {line.strip()}"
+    sentences = [sentence for block in before.split("\n\n") for sentence in _sentences(" ".join(block.split()))]
+    for option in options_of(factory):
+        mentioned = re.compile(rf"`{re.escape(option)}(`|=)")
+        listed.setdefault(option, next((sentence for sentence in sentences if mentioned.search(sentence)), ""))
+    known = {name: meaning.rstrip(".") + "." for name, meaning in listed.items() if meaning}
+    return {name: meaning for name, meaning in known.items() if name in options_of(factory)}
+
+
+def _sentences(text: str) -> list[str]:
+    """Splits a paragraph at ends of sentences, but not after "et al." and in numbers."""
+    return re.split(r"(?<!et al)(?<!e\.g)\. (?=[A-Z`\"])|(?<=;) (?=`)", text)
 
 
 def option_mistakes(factory: Callable, options: Mapping[str, Any]) -> list[str]:

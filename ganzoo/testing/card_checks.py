@@ -8,7 +8,15 @@ import subprocess
 import sys
 from urllib.parse import urlsplit
 
-from ganzoo.config.parts import KIND_OF, conditions_of, option_mistakes, options_of, part_mistakes, parts_of
+from ganzoo.config.parts import (
+    KIND_OF,
+    conditions_of,
+    option_meanings,
+    option_mistakes,
+    options_of,
+    part_mistakes,
+    parts_of,
+)
 from ganzoo.config.schema import LARGEST_SIZE, option_bounds, training_mistakes
 from ganzoo.testing.checks import CheckFailed, CheckSkipped, check
 from ganzoo.testing.subject import Subject
@@ -90,8 +98,8 @@ def _tag_mistakes(tags: tuple[str, ...]) -> list[str]:
 
 
 @check("parts")
-def parts(subject: Subject) -> None:
-    """Checks names and options of all parts, defaults included."""
+def parts(subject: Subject) -> str:
+    """Checks names and options of all parts, defaults included; remarks on options that no docstring explains."""
     mistakes = part_mistakes(subject.variant, subject.registry)
     if not mistakes:
         for path, part in {**parts_of(subject.variant), **conditions_of(subject.variant)}.items():
@@ -108,6 +116,23 @@ def parts(subject: Subject) -> None:
             mistakes += [f"{path}.{mistake} (a default)" for mistake in option_mistakes(factory, defaults)]
     if mistakes:
         raise CheckFailed(f"In the Variant '{subject.variant.name}' of {subject.plugin.module}: {'; '.join(mistakes)}.")
+    return _unexplained(subject)
+
+
+def _unexplained(subject: Subject) -> str:
+    """A remark on the options that no docstring explains, so that `ganzoo show` cannot; "" if there are none."""
+    found = []
+    for path, part in {**parts_of(subject.variant), **conditions_of(subject.variant)}.items():
+        factory = subject.registry.get(KIND_OF[path.partition(".")[0]], part.name)
+        known = option_meanings(factory)
+        found += [
+            f"{path}.{name}"
+            for name, option in options_of(factory).items()
+            if option.kind is not option.VAR_KEYWORD and name not in known
+        ]
+    if not found:
+        return ""
+    return f"no docstring says what these options mean ('name: meaning' below a line 'Options:'): {', '.join(found)}"
 
 
 def _loaded_alone(module: str, facts: dict) -> dict:

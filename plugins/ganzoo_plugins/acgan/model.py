@@ -62,6 +62,9 @@ class ACGANGenerator(Generator):
     """Latents (N, latent_dim), normal, and labels to images: 5×5 transposed convolutions, batch norm, ReLU, tanh.
 
     The one-hot label is concatenated to the latent. `width` is that of the last hidden layer.
+
+    Options:
+        latent_dim: numbers in a latent.
     """
 
     def __init__(self, image: SampleSpec, latent_dim: int = 100, width: int = 96):
@@ -91,6 +94,10 @@ class ACGANDiscriminator(nn.Module):
     3×3 convolutions of stride 2 and 1 in turn, each twice as wide as the one before; batch norm from the second on,
     leaky ReLU 0.2, dropout. It does not receive the label. `noise` is the standard deviation of noise on the
     activations; the paper tried 0, 0.1 and 0.2.
+
+    Options:
+        width: channels of the first layer; later ones have multiples of it.
+        dropout: share of the hidden units that is dropped in training.
     """
 
     def __init__(self, image: SampleSpec, width: int = 16, dropout: float = 0.5, noise: float = 0.0):
@@ -122,6 +129,9 @@ class AuxiliaryClassifier(Loss):
     class, over real images and fakes in both phases; fakes share the labels of the real images. `class_weight`
     multiplies L_C. With `classify_fakes=False` the discriminator learns classes from real images alone, as some other
     code does. The generator is scored by the updated discriminator on the same fakes.
+
+    Options:
+        classify_fakes: whether the discriminator also learns the classes of fakes.
     """
 
     boundary = 0.0

@@ -64,7 +64,12 @@ def encoder(image: SampleSpec, outputs: int, width: int) -> nn.Sequential:
 
 
 class BEGANGenerator(UniformGenerator):
-    """Latents (N, latent_dim), uniform in [-1, 1], to images; clamped to [-1, 1] in evaluation, not in training."""
+    """Latents (N, latent_dim), uniform in [-1, 1], to images; clamped to [-1, 1] in evaluation, not in training.
+
+    Options:
+        latent_dim: numbers in a latent; as many as the discriminator's code in the paper.
+        width: channels of every convolution in its first stage.
+    """
 
     def __init__(self, image: SampleSpec, latent_dim: int = 64, width: int = 128):
         super().__init__()
@@ -78,7 +83,12 @@ class BEGANGenerator(UniformGenerator):
 
 
 class Autoencoder(nn.Module):
-    """Images to the mean absolute error (N,) of their reconstruction; gradients also flow through the target."""
+    """Images to the mean absolute error (N,) of their reconstruction; gradients also flow through the target.
+
+    Options:
+        width: channels of every convolution in its first stage.
+        code_size: numbers in the code between encoder and decoder.
+    """
 
     def __init__(self, image: SampleSpec, width: int = 128, code_size: int = 64):
         super().__init__()
@@ -100,6 +110,9 @@ class Equilibrium(Loss):
     k moves by `rate` times γ L(x) − L(G(z)), within [0, 1], from 0. Both networks step from the same parameters and the
     same fakes, as in the followed code: the generator steps first, against the discriminator before its update. The
     paper measures convergence by L(x) + |γ L(x) − L(G(z))|; the log contains both errors.
+
+    Options:
+        gamma: ratio of the two errors at equilibrium; lower makes images less diverse.
     """
 
     phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",), fresh=False))

@@ -86,6 +86,10 @@ class BigGANGenerator(Generator):
     remainder, as in the official code. `shared_dim` is the size of the class embedding that all blocks share; with 0
     each norm has its own table per class and receives no chunk. `attention` is the image size in pixels after which
     attention follows (0: none; None: 64, at 64 px 32, below none).
+
+    Options:
+        width: channels; every block has a multiple of it.
+        initialization: of all weights: "orthogonal" in the paper.
     """
 
     def __init__(
@@ -142,6 +146,9 @@ class BigGANDiscriminator(nn.Module):
     """Images and labels to logits (N,): wide residual blocks, a sum over pixels, a linear layer plus the projection.
 
     All layers are spectrally normalized. `attention` and `initialization` as in the generator.
+
+    Options:
+        width: channels; every block has a multiple of it.
     """
 
     def __init__(

@@ -44,6 +44,14 @@ class CGANGenerator(UniformGenerator):
     The first layer receives standardized latents (mean 0, variance 1): it computes the same functions as of raw
     latents, but its gradient then depends on the differences between latents instead of their common mean, and samples
     of a class stay different.
+
+    Options:
+        latent_dim: numbers in a latent.
+        latent_width: hidden units of the latent.
+        label_width: hidden units of the class.
+        width: hidden units of the common layer.
+        dropout: share of the hidden units that is dropped in training.
+        label_reach: largest initial weight from the class; None is √(50/label_width).
     """
 
     middle, edge = 0.5, 0.5
@@ -108,6 +116,15 @@ class CGANDiscriminator(nn.Module):
 
     Dropout drops half of the hidden units while either network is trained. Weights are uniform, ±0.005 as in the first
     GAN's code and ±`label_reach` from the class: a class is a single 1 beside hundreds of pixels.
+
+    Options:
+        units: maxout units of the image.
+        pieces: linear pieces of each unit of the image.
+        label_units: maxout units of the class.
+        label_pieces: linear pieces of each unit of the class.
+        joint_units: maxout units of the common layer.
+        joint_pieces: linear pieces of each unit of the common layer.
+        dropout: share of the hidden units that is dropped in training.
     """
 
     def __init__(

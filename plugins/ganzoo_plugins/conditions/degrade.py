@@ -27,6 +27,36 @@ class Degrade(Condition):
     bytes. Options have the names and values of Real-ESRGAN's train_realesrgan_x4plus.yml; those of the second order end
     with 2. `second_order=False` leaves out all after the first JPEG but the resize, `sharpen=False` the sharpening.
     `strength` below 1 weakens what is drawn: deviations, noises, 1 - scales and 100 - qualities are multiplied by it.
+
+    Options:
+        second_order: whether all stages come twice.
+        sharpen: whether the image is sharpened beside its edges first.
+        kernel_prob: probabilities of six kinds of blur, as kernel_list of the official settings.
+        sinc_prob: probability of a sinc filter in place of a blur.
+        blur_sigma: least and most deviation of a blur, in pixels.
+        betag_range: least and most shape of generalized Gaussians.
+        betap_range: least and most shape of plateaus.
+        resize_prob: probabilities to enlarge, shrink and keep.
+        resize_range: least and most factor of a resize.
+        gaussian_noise_prob: probability of Gaussian noise; else noise of photons.
+        noise_range: least and most deviation of noise, in 255ths.
+        poisson_scale_range: least and most strength of the noise of photons.
+        gray_noise_prob: probability that noise is grey.
+        jpeg_range: least and most quality of JPEG.
+        second_blur_prob: probability of the second blur.
+        kernel_prob2: probabilities of six kinds of blur, as kernel_list of the official settings, the second time.
+        sinc_prob2: probability of a sinc filter in place of a blur, the second time.
+        blur_sigma2: least and most deviation of a blur, in pixels, the second time.
+        betag_range2: least and most shape of generalized Gaussians, the second time.
+        betap_range2: least and most shape of plateaus, the second time.
+        resize_prob2: probabilities to enlarge, shrink and keep, the second time.
+        resize_range2: least and most factor of a resize, the second time.
+        gaussian_noise_prob2: probability of Gaussian noise; else noise of photons, the second time.
+        noise_range2: least and most deviation of noise, in 255ths, the second time.
+        poisson_scale_range2: least and most strength of the noise of photons, the second time.
+        gray_noise_prob2: probability that noise is grey, the second time.
+        jpeg_range2: least and most quality of JPEG, the second time.
+        final_sinc_prob: probability of the last sinc filter.
     """
 
     def __init__(

@@ -111,6 +111,9 @@ class Mask(Condition):
 
     `shape` is "rectangle" (each side `least` to `most` of the image's, anywhere), "half" (any of the four) or one of
     "left", "right", "top" and "bottom". Hidden pixels are grey, which is 0. `channel=False` leaves the mask out.
+
+    Options:
+        channel: whether the mask is a further channel of the source.
     """
 
     def __init__(

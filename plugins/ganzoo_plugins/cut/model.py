@@ -102,7 +102,11 @@ class AntialiasedTranslator(Generator):
 
 
 class PatchGAN(nn.Module):
-    """Images to a map of logits (N, 1, h, w), each of one patch, with blurs where CycleGAN's judge has strides."""
+    """Images to a map of logits (N, 1, h, w), each of one patch, with blurs where CycleGAN's judge has strides.
+
+    Options:
+        width: channels of the first layer; later ones have multiples of it.
+    """
 
     def __init__(self, image: SampleSpec, width: int = 64):
         super().__init__()
@@ -165,6 +169,9 @@ class CUT(Loss):
     features of the generator's first half. `patches` places of each of five layers are compared, by perceptrons that
     step with the generator. `width` is that of the generator. With `identity`, outputs are translated too, and the
     terms of both count half. With `flip`, half of the steps translate mirrored sources (FastCUT).
+
+    Options:
+        temperature: τ by which similarities are divided before the softmax.
     """
 
     phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator", "loss"), fresh=False))

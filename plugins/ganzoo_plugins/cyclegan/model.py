@@ -56,7 +56,12 @@ class Translator(Generator):
 
 
 class Translators(Generator):
-    """Two translators: `there` from source to output, and with `back` the one from output to source."""
+    """Two translators: `there` from source to output, and with `back` the one from output to source.
+
+    Options:
+        width: channels of the first layer.
+        blocks: residual blocks of each translator.
+    """
 
     latent_dim = 0
 
@@ -86,7 +91,11 @@ class Judge(nn.Module):
 
 
 class Judges(nn.Module):
-    """A judge of outputs, and with `side` "source" one of sources."""
+    """A judge of outputs, and with `side` "source" one of sources.
+
+    Options:
+        width: channels of the first layer of each judge.
+    """
 
     def __init__(self, image: SampleSpec, width: int = 64):
         super().__init__()

@@ -32,6 +32,10 @@ class DCGANGenerator(Generator):
     """Latents (N, latent_dim) to images: transposed 4×4 convolutions, batch norm and ReLU, tanh at the end.
 
     `main.<i>` has the same indices as the reference, so its checkpoints load.
+
+    Options:
+        latent_dim: numbers in a latent.
+        width: channels of the last hidden layer; earlier ones have multiples of it.
     """
 
     def __init__(self, image: SampleSpec, latent_dim: int = 100, width: int = 64):
@@ -59,6 +63,9 @@ class DCGANDiscriminator(nn.Module):
     """Images to logits (N,): strided 4×4 convolutions, batch norm from the second on, leaky ReLU 0.2.
 
     The reference ends in a sigmoid; here the loss takes logits, which is the same function without overflow.
+
+    Options:
+        width: channels of the first layer; later ones have multiples of it.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64):
@@ -82,6 +89,9 @@ class NonSaturating(Loss):
     As in main.py the two discriminator terms are summed, not halved; real images and fakes pass separately (batch norm
     normalizes each alone); and the generator is scored by the updated discriminator on the same fakes. `fresh=True`
     samples new ones.
+
+    Options:
+        fresh: whether the generator learns from new fakes, not from those of the discriminator's step.
     """
 
     boundary = 0.0

@@ -26,6 +26,9 @@ class NewmuGenerator(Generator):
 
     `width` is the number of channels before the last layer; each earlier stage has twice as many. `prior` is the
     distribution of the latents: "uniform" in [-1, 1] or "normal".
+
+    Options:
+        latent_dim: numbers in a latent.
     """
 
     def __init__(

@@ -28,7 +28,12 @@ def initialize(module: nn.Module) -> None:
 
 
 class DRAGANGenerator(UniformGenerator):
-    """Latents (N, latent_dim), uniform in [-1, 1), to images: one hidden layer, a sigmoid rescaled to [-1, 1]."""
+    """Latents (N, latent_dim), uniform in [-1, 1), to images: one hidden layer, a sigmoid rescaled to [-1, 1].
+
+    Options:
+        latent_dim: numbers in a latent.
+        width: hidden units.
+    """
 
     def __init__(self, image: SampleSpec, latent_dim: int = 100, width: int = 128):
         super().__init__()
@@ -45,7 +50,11 @@ class DRAGANGenerator(UniformGenerator):
 
 
 class DRAGANDiscriminator(nn.Module):
-    """Images to logits (N,): one hidden layer of ReLUs; pixels are rescaled to [0, 1]."""
+    """Images to logits (N,): one hidden layer of ReLUs; pixels are rescaled to [0, 1].
+
+    Options:
+        width: hidden units.
+    """
 
     def __init__(self, image: SampleSpec, width: int = 128):
         super().__init__()
@@ -65,6 +74,9 @@ class ConvolutionalDiscriminator(nn.Module):
     """Images to logits (N,): strided 4×4 convolutions with biases, leaky ReLU 0.2, no normalization.
 
     Weights are N(0, 0.02) as DCGAN's.
+
+    Options:
+        width: channels of the first layer; later ones have multiples of it.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64):

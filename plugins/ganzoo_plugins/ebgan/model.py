@@ -23,6 +23,9 @@ class EnergyAutoencoder(nn.Module):
     A halving 4×4 convolution and a linear layer encode to `code_size` numbers, a linear layer with batch norm and a
     transposed convolution decode. With `codes=True`, returns (energies, codes (N, code_size)). Gradients also flow
     through the target.
+
+    Options:
+        width: channels of the convolution.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64, code_size: int = 32):

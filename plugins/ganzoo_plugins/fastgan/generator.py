@@ -80,6 +80,9 @@ class FastGANGenerator(Generator):
     pixels, the last maps by the start. The noise of evaluation is stored. With `spherical` latents are divided by
     their root mean square, and images are linear as in the port of Projected GAN, clamped to [-1, 1] in evaluation;
     without it tanh ends the network.
+
+    Options:
+        latent_dim: numbers in a latent.
     """
 
     def __init__(

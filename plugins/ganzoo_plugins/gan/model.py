@@ -30,6 +30,10 @@ class GANGenerator(UniformGenerator):
     """Latents (N, latent_dim), uniform in [-√3, √3), to images: two hidden layers of ReLUs.
 
     The last layer is a sigmoid, rescaled from the original's [0, 1] to [-1, 1].
+
+    Options:
+        latent_dim: numbers in a latent.
+        width: hidden units of each layer.
     """
 
     edge = math.sqrt(3)
@@ -60,6 +64,12 @@ class GANDiscriminator(nn.Module):
     """Images to logits (N,): two hidden layers of maxout units; pixels are rescaled to [0, 1].
 
     Dropout drops a fifth of the pixels and half of the hidden units while either network is trained.
+
+    Options:
+        units: maxout units of each layer.
+        pieces: linear pieces of each unit.
+        input_dropout: share of the pixels that is dropped in training.
+        dropout: share of the hidden units that is dropped in training.
     """
 
     def __init__(
@@ -84,6 +94,10 @@ class PerceptronGenerator(Generator):
     """Latents (N, latent_dim) to images: linear layers of sizes `hidden`, leaky ReLU, tanh.
 
     With `normalize`, batch norm follows every hidden layer from the second on.
+
+    Options:
+        latent_dim: numbers in a latent.
+        slope: slope of the leaky ReLUs below 0.
     """
 
     def __init__(
@@ -109,7 +123,11 @@ class PerceptronGenerator(Generator):
 
 
 class PerceptronDiscriminator(nn.Module):
-    """Images to logits (N,): linear layers of sizes `hidden`, leaky ReLU."""
+    """Images to logits (N,): linear layers of sizes `hidden`, leaky ReLU.
+
+    Options:
+        slope: slope of the leaky ReLUs below 0.
+    """
 
     def __init__(self, image: SampleSpec, hidden: tuple[int, ...] = (512, 256), slope: float = 0.2):
         super().__init__()

@@ -68,6 +68,11 @@ class InfoGANGenerator(Generator):
     A latent is noise, uniform in [-1, 1), a one-hot category, and continuous codes, uniform in [-1, 1), in this order.
     The last layer is a sigmoid, rescaled from the original's [0, 1] to [-1, 1]. `width` is that of the last hidden
     layer.
+
+    Options:
+        noise: numbers of the latent without a meaning.
+        categories: values of the categorical code.
+        continuous: continuous codes.
     """
 
     def __init__(self, image: SampleSpec, noise: int = 62, categories: int = 10, continuous: int = 2, width: int = 64):
@@ -114,6 +119,12 @@ class InfoGANDiscriminator(nn.Module):
     Code parameters are the logits of the categories, then mean and standard deviation of each continuous code in turn.
     The loss fixes the standard deviation at 1, so that column only keeps the official shape. The heads share all layers
     but their own; pixels are rescaled to [0, 1].
+
+    Options:
+        categories: values of the categorical code.
+        continuous: continuous codes.
+        width: channels of the first layer; later ones have multiples of it.
+        leak: slope of the leaky ReLUs below 0.
     """
 
     def __init__(

@@ -67,6 +67,9 @@ class LSGANGenerator(UniformGenerator):
     """Latents (N, latent_dim), uniform in [-1, 1), to images: 3×3 transposed convolutions, batch norm, ReLU, tanh.
 
     A convolution that keeps the size follows each doubling but the last two. `width` is that of the last doubling.
+
+    Options:
+        latent_dim: numbers in a latent.
     """
 
     def __init__(self, image: SampleSpec, latent_dim: int = 1024, width: int = 64):
@@ -98,6 +101,9 @@ class LSGANDiscriminator(nn.Module):
     """Images to scores (N,): 5×5 convolutions of stride 2, leaky ReLU 0.2, one linear layer.
 
     Batch norm follows from the second convolution on.
+
+    Options:
+        width: channels of the first layer; later ones have multiples of it.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64):
@@ -138,6 +144,11 @@ class ConditionalGenerator(UniformGenerator):
     """Latents (N, latent_dim), uniform in [-1, 1), and labels to images: `generator` of mcgan.py.
 
     Two 5×5 transposed convolutions; the last layer is a sigmoid, rescaled from the original's [0, 1] to [-1, 1].
+
+    Options:
+        latent_dim: numbers in a latent.
+        width: channels between the two transposed convolutions.
+        label_size: numbers in the vector of a class.
     """
 
     def __init__(self, image: SampleSpec, latent_dim: int = 1024, width: int = 128, label_size: int = 256):
@@ -168,6 +179,10 @@ class ConditionalDiscriminator(nn.Module):
 
     The label's vector is concatenated to every layer's input but the first. Pixels are rescaled to [0, 1]. `width` is
     that of the second convolution without the label's share.
+
+    Options:
+        label_size: numbers in the vector of a class.
+        hidden: units of the hidden linear layer.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64, label_size: int = 256, hidden: int = 1024):
@@ -198,6 +213,11 @@ class LeastSquares(Loss):
     The codes a=0, b=c=1 are the official code's; the paper also has a=-1, b=1, c=0. `reduction` "mean" is the paper's
     expectation, "sum" sums over the (micro-)batch as the code does (`tf.nn.l2_loss`). The generator is scored by the
     updated discriminator on the same fakes, as in `train_lsun.py`.
+
+    Options:
+        a: target of fakes for the discriminator.
+        b: target of real images for the discriminator.
+        c: target of fakes for the generator.
     """
 
     def __init__(self, image: SampleSpec, a: float = 0.0, b: float = 1.0, c: float = 1.0, reduction: str = "mean"):

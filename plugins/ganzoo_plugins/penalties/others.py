@@ -22,6 +22,10 @@ class LeCam(Regularizer):
     a_R and a_F are moving averages of the mean logits. As in google/lecam-gan, they are updated first, with the loss's
     logits; until step `start` they are the newest means and the term is zero. Both differences change sign for a loss
     that gives real images the lower logits.
+
+    Options:
+        strength: factor λ of the term.
+        decay: share of the moving averages that a step keeps.
     """
 
     real: Tensor
@@ -58,6 +62,9 @@ class Consistency(Regularizer):
     mit-han-lab/data-efficient-gans (`CR_augment=flip,translation`); there T is applied after DiffAugment, here before,
     with an independent sample of it. D(x) is what the loss already computed. Maps of logits, which move with the image,
     and images with a source, which would have to move too, are refused.
+
+    Options:
+        strength: factor λ of the term.
     """
 
     kinds = ("image",)
@@ -90,6 +97,9 @@ class Orthogonal(Regularizer):
     It makes rows orthogonal and leaves their norms free. The gradient is that of `ortho` in ajbrock/BigGAN-PyTorch,
     β·2(W Wᵀ ⊙ (1 − I))W, so `strength` 1e-4 is the same. W is a parameter of two or more dimensions with all but its
     first flattened; embeddings are left out.
+
+    Options:
+        network: "generator" or "discriminator".
     """
 
     def __init__(

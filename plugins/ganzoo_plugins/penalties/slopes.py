@@ -32,6 +32,9 @@ class R1(Slope):
 
     The convention of StyleGAN2 and R3GAN: γ/2 times the mean over the batch of each sample's sum of squares.
     Mescheder's own code omits the ½: its `reg_param` 10 is `gamma` 20 here. The default 10 is StyleGAN2's.
+
+    Options:
+        every: steps between two evaluations; the term is multiplied by it (lazy regularization).
     """
 
     def __init__(self, image: SampleSpec, gamma: float = 10.0, every: int = 1):
@@ -43,7 +46,12 @@ class R1(Slope):
 
 
 class R2(Slope):
-    """γ/2 · mean ‖∇D(x)‖² at detached fakes x (Mescheder et al. 2018, equation 10; R3GAN uses it with R1)."""
+    """γ/2 · mean ‖∇D(x)‖² at detached fakes x (Mescheder et al. 2018, equation 10; R3GAN uses it with R1).
+
+    Options:
+        gamma: factor γ; half of it multiplies the squared gradient norm at fakes.
+        every: steps between two evaluations; the term is multiplied by it (lazy regularization).
+    """
 
     def __init__(self, image: SampleSpec, gamma: float = 10.0, every: int = 1):
         super().__init__(every)
@@ -59,6 +67,10 @@ class GradientPenalty(Slope):
     """λ · mean (‖∇D(x̂)‖₂ − 1)² at x̂ uniformly between a real image and a fake (Gulrajani et al. 2017, equation 3).
 
     `one_sided` penalizes only norms above `target` (section 4 of the paper, and Petzka et al. 2018).
+
+    Options:
+        penalty: factor λ of the penalty.
+        every: steps between two evaluations; the term is multiplied by it (lazy regularization).
     """
 
     def __init__(
@@ -77,6 +89,10 @@ class DraganPenalty(Slope):
 
     As in the authors' notebook: u is uniform in [0, 1) for each pixel, so the noise is never negative; std is one
     number, that of the whole minibatch; α is uniform in [0, 1), one for each image; c is `spread`.
+
+    Options:
+        penalty: factor λ of the penalty.
+        every: steps between two evaluations; the term is multiplied by it (lazy regularization).
     """
 
     def __init__(self, image: SampleSpec, penalty: float = 10.0, spread: float = 0.5, every: int = 1):

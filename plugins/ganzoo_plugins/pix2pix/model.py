@@ -132,6 +132,9 @@ class PatchGAN(nn.Module):
 
     `layers` convolutions halve the size, two more keep it; with 3, patches have 70 × 70 pixels. `width` is the
     number of channels of the first.
+
+    Options:
+        norm: "batch" or "instance" normalization.
     """
 
     channels_last = False
@@ -153,7 +156,12 @@ class PatchGAN(nn.Module):
 
 
 class PixelGAN(nn.Module):
-    """Images beside their sources to a logit of each pixel (N, 1, H, W), which others influence by the norm alone."""
+    """Images beside their sources to a logit of each pixel (N, 1, H, W), which others influence by the norm alone.
+
+    Options:
+        width: channels of the first layer; the second has twice as many.
+        norm: "batch" or "instance" normalization.
+    """
 
     def __init__(self, image: SampleSpec, width: int = 64, norm: Norm = "batch"):
         super().__init__()

@@ -70,6 +70,10 @@ class LocalEnhancer(Generator):
     A `GlobalGenerator` without its last convolution works on the source at half the size, for each of `enhancers`
     halved once more. An enhancer halves the features of the source at its own size, adds what came from below, and
     after `local_blocks` residual blocks doubles the sum. `width` is that of the full size.
+
+    Options:
+        blocks: residual blocks of the global generator.
+        halvings: halvings of the global generator.
     """
 
     latent_dim = 0
@@ -115,6 +119,9 @@ class MultiscaleDiscriminator(nn.Module):
 
     `features=True` also returns, for each network from the full size down, the features of all its layers
     (N, channels, h, w), of which the last is its map of logits. `layers` convolutions halve the size, two more keep it.
+
+    Options:
+        width: channels of the first layer; later ones have multiples of it.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64, layers: int = 3, scales: int = 2):

@@ -76,6 +76,13 @@ class PointsBound(Loss):
 
     The generator decodes latents to means. The encoder, a perceptron as wide as the decoder, and the deviation, which
     sampling does not need, are parameters of the loss.
+
+    Options:
+        latent_dim: numbers in a latent, as many as the generator's.
+        width: units of each hidden layer of the encoder.
+        depth: hidden layers of the encoder.
+        activation: function after each hidden layer of the encoder.
+        deviation: deviation of the decoder at the start.
     """
 
     phases = (Phase("elbo", ("generator", "loss")),)

@@ -36,7 +36,14 @@ def perceptron(
 
 
 class PointsGenerator(Generator):
-    """Latents (N, latent_dim) to samples (N, *shape): a perceptron whose last layer is linear and bounds nothing."""
+    """Latents (N, latent_dim) to samples (N, *shape): a perceptron whose last layer is linear and bounds nothing.
+
+    Options:
+        latent_dim: numbers in a latent.
+        width: units of each hidden layer.
+        depth: hidden layers.
+        activation: function after each hidden layer.
+    """
 
     def __init__(
         self, image: SampleSpec, latent_dim: int = 2, width: int = 64, depth: int = 2, activation: Activation = "tanh"
@@ -55,6 +62,11 @@ class PointsDiscriminator(nn.Module):
     With `pac` above 1 it scores packs of so many neighbours in the batch, each sample with the logit of its pack (Lin
     et al. 2018): only its first layer is wider. `spectral` divides each weight by its largest singular value (Miyato et
     al. 2018), so that logits rise by at most `scale` in a unit of distance. `scale` multiplies the logits.
+
+    Options:
+        width: units of each hidden layer.
+        depth: hidden layers.
+        activation: function after each hidden layer.
     """
 
     def __init__(

@@ -164,6 +164,11 @@ class ProGANGenerator(Growing, Generator):
     Feature maps of n pixels have min(channel_base / n, width) channels. With classes, the one-hot label is concatenated
     to the latent. While a size fades in, its image is mixed with the doubled one of the size before. As there is no
     tanh, images are clamped to [-1, 1] in evaluation, not in training.
+
+    Options:
+        latent_dim: numbers in a latent.
+        channel_base: channels times pixels of a side; larger maps have fewer channels.
+        width: most channels of a layer.
     """
 
     def __init__(self, image: SampleSpec, latent_dim: int = 512, channel_base: int = 16384, width: int = 512):

@@ -144,6 +144,9 @@ class R3GANGenerator(Generator):
     convolutions have `group_width` channels in a group. The presets: CIFAR-10 and FFHQ have 768 and 16, ImageNet 1536
     and 32 (at 64 px with five stages of full width). With classes, an embedding of `label_size` numbers is concatenated
     to the latents. As there is no tanh, images are clamped to [-1, 1] in evaluation, not in training.
+
+    Options:
+        latent_dim: numbers in a latent.
     """
 
     def __init__(
@@ -181,6 +184,11 @@ class R3GANDiscriminator(nn.Module):
     """Images to logits (N,): the generator's stages in reverse, then a depthwise convolution and a linear layer.
 
     With classes the linear layer gives `width` features, whose inner product with the label's embedding is the logit.
+
+    Options:
+        group_width: channels in a group of a convolution.
+        blocks: residual blocks per stage.
+        full_width_stages: stages of full width; each later one has half the channels.
     """
 
     def __init__(
@@ -226,6 +234,9 @@ class RelativisticR1R2(Loss):
     Both penalties are taken at every step, with respect to images before their augmentation. The generator is compared
     with a fresh batch of real images. `share` multiplies gamma; the official schedules decay it from 1 to 0.1, whatever
     gamma is.
+
+    Options:
+        gamma: factor γ; half of it multiplies each penalty.
     """
 
     needs_per_sample_gradients = True

@@ -26,6 +26,9 @@ class RelativisticDiscriminator(nn.Module):
     `normalization` "spectral" applies to the convolutions and, unlike in SNDCGAN, not to the linear layer; "batch"
     follows each convolution but the last. Convolutions start from N(0, 0.02); biases and the linear layer keep torch's
     initialization.
+
+    Options:
+        width: channels of the first layer; later ones have multiples of it.
     """
 
     def __init__(
@@ -88,14 +91,22 @@ class Relativistic(Loss):
 
 
 class RelativisticPairs(Relativistic):
-    """RSGAN: softplus(−(r − f)) for pairs by index of two batches of equal size."""
+    """RSGAN: softplus(−(r − f)) for pairs by index of two batches of equal size.
+
+    Options:
+        critic_steps: updates of the discriminator for each of the generator.
+    """
 
     def compare(self, upper: Tensor, lower: Tensor) -> dict[str, Tensor]:
         return {"pairs": functional.softplus(lower - upper).mean()}
 
 
 class RelativisticAverage(Relativistic):
-    """RaSGAN: ½ softplus(−(r − mean f)) + ½ softplus(f − mean r)."""
+    """RaSGAN: ½ softplus(−(r − mean f)) + ½ softplus(f − mean r).
+
+    Options:
+        critic_steps: updates of the discriminator for each of the generator.
+    """
 
     def compare(self, upper: Tensor, lower: Tensor) -> dict[str, Tensor]:
         above, below = upper - lower.mean(), lower - upper.mean()
@@ -103,7 +114,11 @@ class RelativisticAverage(Relativistic):
 
 
 class RelativisticAverageLeastSquares(Relativistic):
-    """RaLSGAN: ½ (r − mean f − 1)² + ½ (f − mean r + 1)²."""
+    """RaLSGAN: ½ (r − mean f − 1)² + ½ (f − mean r + 1)².
+
+    Options:
+        critic_steps: updates of the discriminator for each of the generator.
+    """
 
     def compare(self, upper: Tensor, lower: Tensor) -> dict[str, Tensor]:
         above, below = upper - lower.mean(), lower - upper.mean()
@@ -111,7 +126,11 @@ class RelativisticAverageLeastSquares(Relativistic):
 
 
 class RelativisticAverageHinge(Relativistic):
-    """RaHinge: ½ max(0, 1 − (r − mean f)) + ½ max(0, 1 + (f − mean r))."""
+    """RaHinge: ½ max(0, 1 − (r − mean f)) + ½ max(0, 1 + (f − mean r)).
+
+    Options:
+        critic_steps: updates of the discriminator for each of the generator.
+    """
 
     def compare(self, upper: Tensor, lower: Tensor) -> dict[str, Tensor]:
         above, below = upper - lower.mean(), lower - upper.mean()

@@ -57,6 +57,9 @@ class SAGANGenerator(Generator):
     All layers are spectrally normalized. With `image.classes` each class has a scale and a shift in every block's
     norms. `width` is that of the last block. `attention` is the image size in pixels after which attention follows (0:
     none; None: 32, or half the image if that is less).
+
+    Options:
+        latent_dim: numbers in a latent.
     """
 
     def __init__(self, image: SampleSpec, latent_dim: int = 128, width: int = 64, attention: int | None = None):
@@ -97,6 +100,9 @@ class SAGANDiscriminator(nn.Module):
 
     With `image.classes` the projection on the class is added. All layers are spectrally normalized; `width` is that of
     the first block.
+
+    Options:
+        attention: image size in pixels after which attention follows; 0: none, None: as the generator's.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64, attention: int | None = None):

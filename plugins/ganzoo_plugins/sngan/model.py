@@ -85,6 +85,9 @@ class SNGANGenerator(Generator):
 
     `width` is that of the last block from 64 px on; below, all blocks have four times as many channels (official: 64,
     so 256). `upsampling` "bilinear" and `epsilon` 1e-5 (of batch norm) are those of kwotsin/mimicry.
+
+    Options:
+        latent_dim: numbers in a latent.
     """
 
     def __init__(

@@ -45,6 +45,9 @@ class SNDCGANGenerator(Generator):
 
     `width` is that of the last hidden layer, an eighth of the first one's. `normalize_start` adds batch norm and ReLU
     after the linear layer, as google/compare_gan does.
+
+    Options:
+        latent_dim: numbers in a latent.
     """
 
     def __init__(self, image: SampleSpec, latent_dim: int = 128, width: int = 64, normalize_start: bool = False):
@@ -68,6 +71,9 @@ class SNDCGANDiscriminator(nn.Module):
 
     All layers are spectrally normalized. `order` is where the width doubles: "paper" 64, 64, 128, 128, 256, 256, 512;
     "compare-gan" 64, 128, 128, 256, 256, 512, 512.
+
+    Options:
+        width: channels of the first layer; later ones have multiples of it.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64, order: Literal["paper", "compare-gan"] = "paper"):

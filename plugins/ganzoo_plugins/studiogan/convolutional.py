@@ -56,6 +56,9 @@ class ConvolutionalGenerator(Generator):
     There are three blocks, and the last convolution is 3×3. `width` is that of the last block, an eighth of the
     start's. `spectral` divides every weight by its largest singular value. `attention` is the number of the block that
     attention follows, from 1; 0: none.
+
+    Options:
+        latent_dim: numbers in a latent.
     """
 
     def __init__(

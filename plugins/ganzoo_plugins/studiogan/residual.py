@@ -59,6 +59,10 @@ class ResidualGenerator(Generator):
     beside a shared class embedding of `shared_dim` numbers. Without it (`resnet`) the norms are conditional on the
     class alone, or unconditional. `spectral` divides every weight by its largest singular value. `attention` is the
     number of the block that attention follows, from 1; 0: none.
+
+    Options:
+        latent_dim: numbers in a latent.
+        width: channels; every block has a multiple of it.
     """
 
     def __init__(
@@ -151,6 +155,9 @@ class ResidualDiscriminator(nn.Module):
 
     `spectral` divides every weight by its largest singular value; without it the blocks have batch norm. `attention` as
     in the generator.
+
+    Options:
+        width: channels; every block has a multiple of it.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64, spectral: bool = True, attention: int = 0):

@@ -84,6 +84,12 @@ class StyleGAN2Generator(Generator):
     without that. `limit` cuts features off at that magnitude (256 in official runs, which compute in float16).
     `mean_style` is the running mean of styles, towards which `truncate` moves. As there is no tanh, images are clamped
     to [-1, 1] in evaluation, not in training.
+
+    Options:
+        latent_dim: numbers in a latent.
+        style_dim: numbers in a style; None is latent_dim.
+        mapping_layers: layers from latent to style.
+        width: most channels of a layer.
     """
 
     mean_style: Tensor

@@ -51,6 +51,13 @@ class StyleGAN3Generator(Generator):
     not; `magnitude_images` is the half-life in images of the running magnitudes by which inputs are divided.
     `mean_style` is the running mean of styles, towards which `truncate` moves. As there is no tanh, images are clamped
     to [-1, 1] in evaluation, not in training.
+
+    Options:
+        latent_dim: numbers in a latent.
+        width: most channels of a layer.
+        style_dim: numbers in a style; None is latent_dim.
+        mapping_layers: layers from latent to style.
+        channel_base: channels times twice the cutoff of a layer's band; wider bands have fewer channels.
     """
 
     channels_last = False  # the products of matrices along rows need them together

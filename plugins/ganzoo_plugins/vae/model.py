@@ -21,6 +21,10 @@ class Decoder(Generator):
     """Latents (N, latent_dim) to images: one hidden layer, ReLU, a sigmoid rescaled from [0, 1] to [-1, 1].
 
     `logits=True` returns the input of the sigmoid, of the shape of the images.
+
+    Options:
+        latent_dim: numbers in a latent.
+        width: hidden units.
     """
 
     def __init__(self, image: SampleSpec, latent_dim: int = 20, width: int = 400):
@@ -54,6 +58,9 @@ class EvidenceLowerBound(Loss):
     Both are as in appendix B and `loss_function` of main.py, but the batch's mean and not its sum: a mean can be split
     over micro-batches and processes, and Adam cancels a constant factor. The encoder, which only training needs, is a
     submodule; `latent_dim` must be the decoder's.
+
+    Options:
+        width: hidden units of the encoder.
     """
 
     phases = (Phase("elbo", ("generator", "loss")),)

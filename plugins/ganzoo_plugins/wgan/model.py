@@ -29,7 +29,12 @@ def perceptron(inputs: int, width: int, outputs: int) -> list[nn.Module]:
 
 
 class PerceptronGenerator(Generator):
-    """Latents (N, latent_dim) to images: `MLP_G`, which has no tanh; clamped to [-1, 1] in evaluation."""
+    """Latents (N, latent_dim) to images: `MLP_G`, which has no tanh; clamped to [-1, 1] in evaluation.
+
+    Options:
+        latent_dim: numbers in a latent.
+        width: units of each hidden layer.
+    """
 
     def __init__(self, image: SampleSpec, latent_dim: int = 100, width: int = 512):
         super().__init__()
@@ -43,7 +48,11 @@ class PerceptronGenerator(Generator):
 
 
 class PerceptronCritic(nn.Module):
-    """Images to scores (N,): `MLP_D`."""
+    """Images to scores (N,): `MLP_D`.
+
+    Options:
+        width: units of each hidden layer.
+    """
 
     def __init__(self, image: SampleSpec, width: int = 512):
         super().__init__()
@@ -60,6 +69,13 @@ class WassersteinClipped(Loss):
     by a learning rate. The code's critic is the negative of the paper's and of this one. Each generator step follows
     `critic_steps` critic steps, with fresh images each; it follows `long_critic_steps` in the first `warmup` steps and,
     unless `long_every` is 0, in every `long_every`-th, because a critic near its optimum gives a reliable gradient.
+
+    Options:
+        clip: largest magnitude of a weight of the critic.
+        critic_steps: steps of the critic before each of the generator.
+        long_critic_steps: the same while the critic must come near its optimum.
+        warmup: first steps of the generator with so many.
+        long_every: steps of the generator between two with so many; 0: none after the warm-up.
     """
 
     def __init__(

@@ -75,6 +75,11 @@ class ConvolutionalGenerator(Generator):
     """Latents (N, latent_dim) to images: 5×5 transposed convolutions; the first batch norm is over single features.
 
     `unit_range`: the last layer is a sigmoid, rescaled from [0, 1] to [-1, 1], instead of tanh.
+
+    Options:
+        latent_dim: numbers in a latent.
+        width: channels of the last hidden layer; earlier ones have multiples of it.
+        normalize: whether batch norm follows each layer but the last.
     """
 
     def __init__(
@@ -109,6 +114,9 @@ class ConvolutionalCritic(nn.Module):
     """Images to scores (N,): 5×5 convolutions of stride 2, leaky ReLU 0.2, no normalization across samples.
 
     `unit_range`: pixels are rescaled to [0, 1] before the first layer.
+
+    Options:
+        width: channels of the first layer; later ones have multiples of it.
     """
 
     def __init__(self, image: SampleSpec, width: int = 128, unit_range: bool = False):

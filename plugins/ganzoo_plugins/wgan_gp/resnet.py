@@ -141,12 +141,21 @@ class ResNetGenerator(Generator):
 
 
 def resnet_generator(image: SampleSpec, latent_dim: int = 128, width: int = 128) -> ResNetGenerator:
-    """`Generator` of gan_cifar_resnet.py, a block for each doubling; conditional if `image` has classes."""
+    """`Generator` of gan_cifar_resnet.py, a block for each doubling; conditional if `image` has classes.
+
+    Options:
+        latent_dim: numbers in a latent.
+        width: channels of every block.
+    """
     return ResNetGenerator(image, latent_dim, [width] * (stages(image) + 1), image.classes, bias=True, he_output=False)
 
 
 def resnet_generator_64(image: SampleSpec, latent_dim: int = 128, width: int = 64) -> ResNetGenerator:
-    """`GoodGenerator` of gan_64x64.py (64 px); `width` is that of its last block."""
+    """`GoodGenerator` of gan_64x64.py (64 px); `width` is that of its last block.
+
+    Options:
+        latent_dim: numbers in a latent.
+    """
     widths = growing_widths(image, width)[::-1]
     return ResNetGenerator(image, latent_dim, widths, classes=0, bias=False, he_output=True)
 
@@ -156,6 +165,9 @@ class ResNetCritic(nn.Module):
 
     `Discriminator` of gan_cifar_resnet.py: halved to 8×8 pixels, two more blocks, no normalization, the mean over all
     pixels, labels only as a target.
+
+    Options:
+        width: channels of every block.
     """
 
     def __init__(self, image: SampleSpec, width: int = 128):
@@ -178,7 +190,11 @@ class ResNetCritic(nn.Module):
 
 
 class ResNetCritic64(nn.Module):
-    """Images to scores (N,): `GoodDiscriminator` of gan_64x64.py, halving blocks with layer norm, four at 64 px."""
+    """Images to scores (N,): `GoodDiscriminator` of gan_64x64.py, halving blocks with layer norm, four at 64 px.
+
+    Options:
+        width: channels of the first layer; later ones have multiples of it.
+    """
 
     def __init__(self, image: SampleSpec, width: int = 64):
         super().__init__()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganzoo.cli.bars import Bar, cpu_threads
 from ganzoo.errors import DataError, GanzooError, UsageError
-from ganzoo.files.output_checks import check_new_file, check_new_folder, in_the_way, refusal
+from ganzoo.files.output_checks import check_new_file, check_new_folder, check_writable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -125,7 +125,7 @@ def apply(
     from ganzoo.cli.common import loaded_registry, show_messages
 
     loaded_registry()
-    with _bar() as bar:
+    with _Bar() as bar:
         show_messages(write=bar.write)
         from ganzoo.data.single_files import find_images
 
@@ -138,7 +138,7 @@ def apply(
             raise UsageError(f"--denoise is a share from 0 to 1, not {denoise}.")
         from ganzoo.models.apply import Application
 
-        with _threads(threads):
+        with cpu_threads(threads):
             model = _model(source, other, denoise, device, average)
             application = Application(model, on_tile=bar.tile, **options)
             work = _Work(application, files, [root / name for name in names], bar, side_by_side, skip_existing)
@@ -332,17 +332,11 @@ class _Work:
             )
 
 
-class _Bar:
-    """A bar on a terminal, which counts images and the tiles of the present one; nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
+class _Bar(Bar):
+    """A bar that counts images and the tiles of the present one."""
 
     def start(self, total: int) -> None:
-        from tqdm import tqdm
-
-        form = "{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} images  {remaining} left{postfix}"
-        self._bar = tqdm(total=total, bar_format=form, file=sys.stderr, disable=None, dynamic_ncols=True)
+        self.begin("{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} images  {remaining} left{postfix}", total)
 
     def advance(self) -> None:
         self._bar.set_postfix_str("", refresh=False)
@@ -351,42 +345,6 @@ class _Bar:
     def tile(self, number: int, count: int) -> None:
         if count > 1:
             self._bar.set_postfix_str(f"tile {number} of {count}")
-
-    def write(self, line: str) -> None:
-        """Prints a line on stderr without tearing the bar."""
-        from ganzoo.cli.common import echo_message
-
-        if self._bar is None or self._bar.disable:
-            echo_message(line)
-        else:
-            with self._bar.external_write_mode(file=sys.stderr):
-                echo_message(line)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-@contextmanager
-def _bar() -> Iterator[_Bar]:
-    bar = _Bar()
-    try:
-        yield bar
-    finally:
-        bar.close()
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Lets torch use so many CPU threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _names(
@@ -416,7 +374,7 @@ def _names(
         f"would have the same name in {out}",
         "Rename one, or apply the model to them one by one, each with its own --out",
     )
-    _check_writable(out)
+    check_writable(out)
     suffixes = {".gif": ".gif", ".webp": ".webp"}
 
     def name(file: ImageFile) -> Path:
@@ -424,15 +382,6 @@ def _names(
         return Path(f"{file.stem}{own if own and is_animated(file) else '.png'}")
 
     return [name(file) for file in files]
-
-
-def _check_writable(folder: Path) -> None:
-    """GanzooError if a folder, or the one that it would be made in, cannot be written to: before hours of work."""
-    nearest = next(one for one in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(one))
-    if not nearest.is_dir():
-        raise in_the_way(nearest, "choose another --out")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise GanzooError(f"{nearest} cannot be written to: {refusal(nearest)}. Choose another --out.")
 
 
 @contextmanager

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganzoo.cli.bars import Bar, cpu_threads
 from ganzoo.cli.types import DataName
 from ganzoo.errors import DataError, GanzooError, UsageError
-from ganzoo.files.output_checks import check_new_folder, in_the_way
+from ganzoo.files.output_checks import check_new_folder, check_writable, in_the_way
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -118,7 +117,7 @@ def invert(
     from ganzoo.cli.common import loaded_registry, show_messages
 
     registry = loaded_registry()
-    with _Bar() as bar, _threads(threads):
+    with _Bar() as bar, cpu_threads(threads):
         show_messages(write=bar.write)
         from ganzoo.engine.device import choose_device
         from ganzoo.models.inversion import invert
@@ -154,6 +153,7 @@ def invert(
 
 def _check_out(out: Path, force: bool) -> None:
     """UsageError if the folder has content, unless it is an earlier inversion that may be replaced."""
+    check_writable(out)
     remedy = "choose another --out" + ("" if force else ", or add --force to replace an earlier inversion")
     if not (force and out.is_dir() and not out.is_symlink()):
         check_new_folder(out, remedy)
@@ -297,16 +297,21 @@ def _write(
     with disk_errors(f"{out} cannot be written", GanzooError):
         out.absolute().parent.mkdir(parents=True, exist_ok=True)
         former = None
-        with new_folder(out.absolute()) as temporary:
-            write_file(temporary / LATENTS, found.latents.as_bytes())
-            save_picture(picture, temporary / PICTURE)
-            if tuned is not None:
-                tuned.save(temporary / TUNED)
-                config: ModelConfig = tuned.config
-                report["tuned"] = {"sha256": config.weights.sha256 if config.weights else None}
-            write_file(temporary / REPORT, json.dumps(report, indent=1) + "\n")
-            if force and out.is_dir() and any(out.iterdir()):
-                former = move_aside(out.absolute(), "trash")
+        try:
+            with new_folder(out.absolute()) as temporary:
+                write_file(temporary / LATENTS, found.latents.as_bytes())
+                save_picture(picture, temporary / PICTURE)
+                if tuned is not None:
+                    tuned.save(temporary / TUNED)
+                    config: ModelConfig = tuned.config
+                    report["tuned"] = {"sha256": config.weights.sha256 if config.weights else None}
+                write_file(temporary / REPORT, json.dumps(report, indent=1) + "\n")
+                if force and out.is_dir() and any(out.iterdir()):
+                    former = move_aside(out.absolute(), "trash")
+        except BaseException:
+            if former is not None and not out.exists():
+                os.rename(former, out)
+            raise
         if former is not None:
             remove(former)
 
@@ -354,53 +359,12 @@ def _shown(source: str) -> str:
     return os.path.basename(os.path.abspath(source)) if os.path.exists(source) else source
 
 
-class _Bar:
-    """A bar on a terminal, which counts steps; nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
+class _Bar(Bar):
+    """A bar that counts steps."""
 
     def start(self, what: str, images: int) -> None:
-        from tqdm import tqdm
-
-        self.close()
-        form = f"{what} of {images} images  {{percentage:3.0f}}% |{{bar:20}}|  {{remaining}} left"
-        self._bar = tqdm(bar_format=form, file=sys.stderr, disable=None, dynamic_ncols=True)
+        self.begin(f"{what} of {images} images  {{percentage:3.0f}}% |{{bar:20}}|  {{remaining}} left")
 
     def step(self, done: int, total: int) -> None:
         self._bar.total = total
         self._bar.update(done - self._bar.n)
-
-    def write(self, line: str) -> None:
-        """Prints a line on stderr without tearing the bar."""
-        from ganzoo.cli.common import echo_message
-
-        if self._bar is None or self._bar.disable:
-            echo_message(line)
-        else:
-            with self._bar.external_write_mode(file=sys.stderr):
-                echo_message(line)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Lets torch use so many CPU threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ganzoo.errors import UsageError
+from ganzoo.errors import GanzooError, UsageError
 
 
 def check_new_folder(folder: Path, remedy: str = "give a new or empty folder", *, leftovers: bool = False) -> None:
@@ -28,10 +28,15 @@ def check_new_file(path: Path, *, replace: bool) -> None:
         raise UsageError(f"There is no folder {path.parent} to write {path.name} into.")
 
 
-def refusal(folder: Path) -> str:
-    """Says why nothing can be written into a folder."""
-    read_only = hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY
-    return "its file system is mounted read-only" if read_only else "permission denied"
+def check_writable(folder: Path) -> None:
+    """GanzooError if a folder, or the one that it would be made in, cannot be written to: before hours of work."""
+    nearest = next(one for one in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(one))
+    if not nearest.is_dir():
+        raise in_the_way(nearest, "choose another --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        read_only = hasattr(os, "statvfs") and os.statvfs(nearest).f_flag & os.ST_RDONLY
+        reason = "its file system is mounted read-only" if read_only else "permission denied"
+        raise GanzooError(f"{nearest} cannot be written to: {reason}. Choose another --out.")
 
 
 def in_the_way(path: Path, remedy: str) -> UsageError:

@@ -1,5 +1,6 @@
 """`ganzoo invert` on files: the folder that it writes, what reads it again, and that a refusal writes nothing."""
 
+import errno
 import json
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from translators import installed_plugin, spec, translator
 import ganzoo
 from ganzoo import Part
 from ganzoo.cli import main
+from ganzoo.files import atomic
 from ganzoo.models.latents import images_of, read_latents
 
 SHORT = ("--steps", "3", "--draws", "20", "--starts", "1", "--threads", "1")
@@ -141,6 +143,23 @@ def test_a_former_inversion_is_replaced_on_request_and_nothing_else(model, photo
     (out / "mine.txt").write_text("keep")
     assert call(*words, "--force") == 2 and "mine.txt" in capsys.readouterr().err
     assert (out / "mine.txt").read_text() == "keep"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["found", "photos"]
+
+
+def test_a_disk_that_fails_leaves_the_former_inversion(model, photos, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "found"
+    words = ("invert", model, photos / "c.png", *SHORT, "--edits", "0", "--out", out)
+    assert call(*words) == 0
+    before = (out / "report.json").read_bytes()
+
+    def failing(path):
+        if path.name.startswith(".tmp-"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(atomic, "fsync_folder", failing)
+    assert call(*words, "--seed", "1", "--force") == 1
+    assert "No space left" in capsys.readouterr().err.splitlines()[-1]
+    assert (out / "report.json").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["found", "photos"]
 
 

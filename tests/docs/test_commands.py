@@ -13,7 +13,10 @@ from ganzoo.config.settings import resolve
 from ganzoo.registry.registry import registry
 
 PAGES = sorted((ROOT / "docs" / "variants").glob("*.md"))
-PAGES += [ROOT / "docs" / f"{name}.md" for name in ("mixins", "applying", "metrics", "why-gans-are-hard", "inversion")]
+PAGES += [
+    ROOT / "docs" / f"{name}.md"
+    for name in ("mixins", "applying", "metrics", "why-gans-are-hard", "inversion", "latents")
+]
 
 
 def commands(page) -> list[list[str]]:

@@ -18,6 +18,7 @@ from ganzoo.files.atomic import write_atomically
 from ganzoo.files.output_checks import in_the_way
 from ganzoo.files.text import quoted, reason
 from ganzoo.metrics import lpips
+from ganzoo.networks.efficientnet import EfficientNetLite0
 from ganzoo.networks.lpips import LPIPS
 from ganzoo.networks.perceptual import VGG19
 
@@ -40,12 +41,18 @@ class Kind:
     usage: str
 
 
+TIMM = "https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-weights"
 TORCHVISION = "https://download.pytorch.org/models"
 KINDS: Mapping[str, Kind] = {
     "vgg19": Kind(
         (Published("vgg19-dcbb9e9d.pth", "dcbb9e9d", f"{TORCHVISION}/vgg19-dcbb9e9d.pth"),),
         lambda: VGG19({"pool5": 1.0}),
         "ganzoo train pix2pixhd --set loss.perceptual={out} ...",
+    ),
+    "efficientnet-lite0": Kind(
+        (Published("tf_efficientnet_lite0-0aa007d2.pth", "0aa007d2", f"{TIMM}/tf_efficientnet_lite0-0aa007d2.pth"),),
+        EfficientNetLite0,
+        "ganzoo train projected-gan --set discriminator.features={out} ...",
     ),
     "lpips-alex": Kind(
         (

@@ -14,6 +14,7 @@ from ganzoo.convert.assets import KINDS, convert_asset
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.metrics.lpips import DIGEST, FILE, LPIPS
 from ganzoo.metrics.paired import lpips
+from ganzoo.networks.efficientnet import EfficientNetLite0
 from ganzoo.networks.perceptual import frozen_vgg19
 
 
@@ -50,6 +51,17 @@ def test_lpips_runs_with_the_file_that_is_made(published, tmp_path, monkeypatch)
     monkeypatch.setenv(DIGEST, made.sha256)
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     assert (lpips(images, 1 - images, low=0.0) > 0).all()
+
+
+def test_efficientnet_is_made_without_its_classifier_and_counters(tmp_path):
+    state = EfficientNetLite0().state_dict()
+    path, out = tmp_path / "whole.safetensors", tmp_path / "lite0.safetensors"
+    more = {"classifier.weight": torch.zeros(2, 2), "bn1.num_batches_tracked": torch.zeros((), dtype=torch.int64)}
+    save_file(state | more, path)
+    made = convert_asset([path], "efficientnet-lite0", out, accepted("efficientnet-lite0", path))
+    found = load_file(out)
+    assert found.keys() == state.keys() and made.tensors == 240 and f"features={out}" in made.usage
+    assert all(torch.equal(found[name], state[name]) for name in state)
 
 
 def test_vgg19_is_made_of_the_features_alone(tmp_path):

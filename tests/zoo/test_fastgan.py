@@ -1,7 +1,11 @@
 """FastGAN: parameter counts of the port in projected-gan, its layers, what the loss asks, and a step."""
 
+from itertools import count
+
 import pytest
 import torch
+from golden.from_names import numbers
+from golden_values import golden
 from stepping import count_calls, count_parameters, names_of, scripted_turn, small_trainer, step_by_phase
 from torch.nn import functional
 
@@ -14,10 +18,57 @@ from ganzoo_plugins.fastgan.loss import FastGAN
 SMALL = {"generator": {"width": 2, "latent_dim": 4}, "discriminator": {"width": 4}}
 
 
-@pytest.mark.parametrize(("blocks", "count"), [("heavy", 105_684_175), ("light", 79_354_307)])
-def test_counts_of_the_generator_are_those_of_the_port_in_projected_gan(blocks, count):
+@pytest.mark.parametrize(("blocks", "parameters"), [("heavy", 105_684_175), ("light", 79_354_307)])
+def test_counts_of_the_generator_are_those_of_the_port_in_projected_gan(blocks, parameters):
     with torch.device("meta"):
-        assert count_parameters(FastGANGenerator(ImageSpec(256, 3), width=128, blocks=blocks, spherical=True)) == count
+        assert (
+            count_parameters(FastGANGenerator(ImageSpec(256, 3), width=128, blocks=blocks, spherical=True))
+            == parameters
+        )
+
+
+def name_in_the_port(name, heavy):
+    """The port's name of one of our tensors: `blocks.1.0.convolution.weight` is `feat_16.1.weight_orig` there."""
+    place, _, rest = name.partition(".")
+    if place == "start":
+        return "init.init.1." + rest.removeprefix("norm.") if "norm" in rest else "init.init.0.weight_orig"
+    if place == "output":
+        return "to_big.bias" if rest == "bias" else "to_big.weight_orig"
+    step, _, rest = rest.partition(".")
+    if place == "excitations":
+        return f"se_{4 << int(step)}.{rest}_orig"
+    layer, _, rest = rest.partition(".")
+    kind, _, tensor = rest.partition(".")
+    index = {"convolution": 1, "strength": 2, "norm": 3 if heavy else 2}[kind] + 4 * int(layer)
+    ending = {"convolution": "weight_orig", "strength": "weight"}.get(kind, tensor)
+    return f"feat_{8 << int(step)}.{index}.{ending}"
+
+
+@pytest.mark.parametrize("blocks", ["heavy", "light"])
+def test_images_are_those_of_the_port(blocks):
+    network = FastGANGenerator(ImageSpec(128, 3), latent_dim=6, width=8, blocks=blocks, spherical=True)
+    network.double().eval()
+    state = network.state_dict()
+    for name, value in state.items():
+        if not name.endswith((".u", "num_batches_tracked", ".noise")):
+            theirs = name_in_the_port(name, blocks == "heavy")
+            values = torch.from_numpy(numbers(theirs, tuple(value.shape))).double()
+            value.copy_(values.abs() + 0.5 if name.endswith("running_var") else values)
+    for name, value in state.items():
+        if name.endswith(".u"):
+            weight = state[name.replace(".u", ".weight")]
+            matrix = (weight.transpose(0, 1) if name == "start.u" else weight).flatten(1)
+            value.copy_(torch.linalg.svd(matrix, full_matrices=False)[0][:, 0])
+    layers = count()
+
+    def noise(*shape):
+        return torch.from_numpy(numbers(f"noise.{next(layers)}", (2, *shape))).double()
+
+    with torch.no_grad():
+        latent = torch.from_numpy(numbers("latent", (2, 1, 6)))[:, 0].double()
+        images = network(latent, noise=noise)[:, :, ::8, ::8]
+    assert next(layers) == (10 if blocks == "heavy" else 0)
+    assert torch.allclose(images, golden("fastgan")[blocks].clamp(-1, 1), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [4, 16])

@@ -1,0 +1,60 @@
+"""Runs FastGAN's generator of autonomousvision/projected-gan once: `python tests/golden/fastgan.py CHECKOUT`.
+
+The port computes in float64, is narrow, in evaluation, once with heavy blocks and once with light ones. Numbers come from the tensors'
+names; each weight is divided by its largest singular value, of which `weight_u` and `weight_v` hold the vectors. Noise
+comes from names too, in the order in which layers ask for it.
+"""
+
+import sys
+from itertools import count
+from pathlib import Path
+
+import torch
+from from_names import numbers
+from safetensors.torch import save_file
+
+WIDTH, LATENT, SIZE, BATCH, EVERY = 8, 6, 128, 2, 8
+
+
+def drawn(name, shape):
+    return torch.from_numpy(numbers(name, tuple(shape))).double()
+
+
+def fill(network):
+    """Gives each tensor the numbers of its name, variances positive ones, and u and v the first singular vectors."""
+    state = network.state_dict()
+    for name, value in state.items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        values = drawn(name, value.shape)
+        value.copy_(values.abs() + 0.5 if name.endswith("running_var") else values)
+    for name, value in state.items():
+        if name.endswith("weight_orig"):
+            matrix = (value.transpose(0, 1) if name.startswith("init.") else value).flatten(1)
+            u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+            state[name.replace("_orig", "_u")].copy_(u[:, 0])
+            state[name.replace("_orig", "_v")].copy_(v[0])
+
+
+def main(checkout):
+    sys.path.insert(0, str(checkout))
+    from pg_modules import blocks, networks_fastgan
+
+    found = {}
+    for kind, lite in (("heavy", False), ("light", True)):
+        number = count()
+
+        def noisy(self, feat, noise=None, number=number):
+            return feat + self.weight * drawn(f"noise.{next(number)}", (len(feat), 1, *feat.shape[2:]))
+
+        blocks.NoiseInjection.forward = noisy
+        network = networks_fastgan.FastganSynthesis(WIDTH, LATENT, 3, SIZE, lite).double().eval()
+        with torch.no_grad():
+            fill(network)
+            found[kind] = network(drawn("latent", (BATCH, 1, LATENT)), None)[:, :, ::EVERY, ::EVERY].contiguous()
+        print(kind, found[kind].abs().mean().item(), found[kind].abs().max().item())
+    save_file(found, Path(__file__).parent / "fastgan.safetensors")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,7 +1,7 @@
 """Runs FastGAN's generator of autonomousvision/projected-gan once: `python tests/golden/fastgan.py CHECKOUT`.
 
-The port computes in float64, is narrow, in evaluation, once with heavy blocks and once with light ones. Numbers come from the tensors'
-names; each weight is divided by its largest singular value, of which `weight_u` and `weight_v` hold the vectors. Noise
+The port computes in float64 and is narrow, once with heavy blocks and once with light ones. Numbers come from the
+names of tensors; `weight_u` and `weight_v` hold the singular vectors of the largest singular value. Noise
 comes from names too, in the order in which layers ask for it.
 """
 

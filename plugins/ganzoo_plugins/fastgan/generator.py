@@ -127,7 +127,7 @@ class FastGANGenerator(Generator):
         maps = [self.start(latent)]
         for step, block in enumerate(self.blocks, 1):
             x = maps[-1]
-            for layer in block:
+            for layer in block.children():
                 x = layer(x, noise)
             if step in self.sources:
                 x = self.excitations[str(step)](maps[self.sources[step]], x)

@@ -1,7 +1,8 @@
 """Reads NVIDIA's pickles of whole networks as data: an interpreter of opcodes that calls and imports nothing.
 
 The published files of StyleGAN2-ADA, StyleGAN3 and their forks are no state_dicts: `pickle.dump` wrote the objects,
-each with the source of its class as text, which the official loader executes. Here a pickle is a list of instructions
+each with the source of its class as text, which the official loader executes. R3GAN's name their classes, which the
+official loader imports. Here a pickle is a list of instructions
 that build dictionaries, lists, text and numbers. Where it asks for a call, one of a table of names is kept with its
 arguments, and any other is refused; nothing is looked up by that name, and the source stays text. It imports nothing
 of ganzoo and no torch.
@@ -26,6 +27,25 @@ SET = "builtins.set"  # protocol 3 has no opcode for sets
 SCALARS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 ALLOWED = {PERSISTENT, TENSOR, PARAMETER, STORAGE, DTYPE, ARRAY, SET, *MAPPINGS, *SCALARS, *ARRAYS}
+# R3GAN pickles its networks as they are: each module is a name of its class and what `__dict__` holds.
+PLAIN_NETWORKS = ("training.networks.Generator", "training.networks.Discriminator")
+PLAIN_MODULES = {
+    *PLAIN_NETWORKS,
+    "torch.nn.modules.container.ModuleList",
+    "torch.nn.modules.conv.Conv2d",
+    "torch.nn.modules.linear.Linear",
+    *(f"R3GAN.Networks.{start}{end}" for start in ("Generator", "Discriminator") for end in ("", "Stage")),
+    *(f"R3GAN.Networks.{start}Basis" for start in ("Generative", "Discriminative")),
+    *(f"R3GAN.Networks.{kind}" for kind in ("Convolution", "DownsampleLayer", "ResidualBlock", "UpsampleLayer")),
+    *(f"R3GAN.FusedOperators.BiasedActivation{end}" for end in ("CUDA", "Reference")),
+    *(
+        f"R3GAN.Resamplers.{start}{kind}sampler{end}"
+        for start in ("Inplace", "Interpolative")
+        for kind in ("Up", "Down")
+        for end in ("CUDA", "Reference")
+    ),
+}
+DTYPES = {"torch.float32", "torch.float16", "torch.bfloat16"}  # the precision of a stage
 ITEM_BYTES = {
     "torch.FloatStorage": 4,
     "torch.DoubleStorage": 8,
@@ -77,7 +97,7 @@ class Call:
 
     name: str
     arguments: tuple
-    state: tuple | None = None
+    state: tuple | dict | None = None
 
 
 @dataclass(frozen=True)
@@ -95,18 +115,23 @@ class Reader:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        self.names: set[str] | None = None  # that this file may ask for, from its first name on
         self.actions = self._actions()
 
     def read(self) -> Any:
         """Returns the object; Refused if it asks for what the table does not have, or does not end."""
+        data, actions, end = self.data, self.actions, len(self.data)
         for _ in range(MOST_IN_STORAGE if self.storage else MOST_OPCODES):
-            opcode = self._take(1)[0]
+            if self.position >= end:
+                raise Refused(DAMAGED)
+            opcode = data[self.position]
+            self.position += 1
             if opcode == ord("."):
                 found = self._pop()
                 if self.stack:
                     raise Refused(DAMAGED)
                 return found
-            action = self.actions.get(opcode)
+            action = actions.get(opcode)
             if action is None:
                 name = UNKNOWN_OPCODES.get(opcode)
                 if name is None:
@@ -273,7 +298,10 @@ class Reader:
                 f"is of the TensorFlow code of StyleGAN (it asks for {full[:60]}), which ganzoo does not read: convert "
                 "it with the official PyTorch code first"
             )
-        if full not in (ITEM_BYTES if self.storage else ALLOWED):
+        if self.names is None:
+            plain = not self.storage and full in PLAIN_NETWORKS
+            self.names = set(ITEM_BYTES) if self.storage else ALLOWED | PLAIN_MODULES | DTYPES if plain else ALLOWED
+        if full not in self.names:
             raise Refused(
                 f"holds more than networks of NVIDIA's code (it asks for {full[:60]}), which could run code: ganzoo "
                 "does not open it"
@@ -288,6 +316,10 @@ class Reader:
 
     def _build(self) -> None:
         state, target = self._pop(), self._pop()
+        if type(target) is Call and target.name in PLAIN_MODULES and type(state) is dict and target.state is None:
+            target.state = state
+            self.stack.append(target)
+            return
         if type(target) is not Call or target.name not in (DTYPE, *ARRAYS) or type(state) is not tuple:
             raise Refused("gives a state to an object that has none")
         target.state = state
@@ -309,6 +341,7 @@ def _called(name: str, arguments: tuple) -> Any:
         PARAMETER: (kinds, calls) == ((Call, bool, dict), (TENSOR,)),
         DTYPE: len(kinds) == 3 and kinds[0] is str and set(kinds[1:]) <= {bool, int},
         **dict.fromkeys(SCALARS, (kinds, calls) == ((Call, memoryview), (DTYPE,))),
+        **dict.fromkeys(PLAIN_MODULES, not kinds),
         **dict.fromkeys(ARRAYS, (kinds, calls) == ((Name, tuple, memoryview), (ARRAY,))),
     }
     if not right.get(name):
@@ -347,7 +380,7 @@ def _tensors(network: Call) -> Iterator[tuple[str, Call]]:
         modules += 1
         if modules > MOST_MODULES or depth > DEEPEST or len(prefix) > LONGEST_NAME:
             raise Refused("is nested too deep, or holds more objects than any network has")
-        state = module.arguments[0]["state"]
+        state = _state(module)
         hidden = state.get("_non_persistent_buffers_set", set())
         own = {**_part(state, "_parameters"), **_part(state, "_buffers")}
         for name, value in own.items():
@@ -377,22 +410,34 @@ def _part(state: dict, name: str) -> dict[str, Any]:
 
 
 def _is_module(call: Call) -> bool:
-    """True for an object of NVIDIA's code; its `module_src` is not looked at."""
-    if call.name != PERSISTENT:
+    """True for an object of NVIDIA's code, whose `module_src` is not looked at, or of a class of R3GAN's table."""
+    if call.name in PLAIN_MODULES:
+        if type(call.state) is not dict:
+            raise Refused("has an object without class or state")
+    elif call.name == PERSISTENT:
+        meta = call.arguments[0]
+        if meta.get("type") != "class" or type(meta.get("state")) is not dict or type(_class(call)) is not str:
+            raise Refused("has an object without class or state")
+    else:
         return False
-    meta = call.arguments[0]
-    state, kind = meta.get("state"), meta.get("class_name")
-    if meta.get("type") != "class" or type(state) is not dict or type(kind) is not str:
-        raise Refused("has an object without class or state")
-    return type(state.get("_non_persistent_buffers_set", set())) is set
+    return type(_state(call).get("_non_persistent_buffers_set", set())) is set
+
+
+def _state(module: Call) -> dict:
+    """Returns the `__dict__` of a module."""
+    return module.state if type(module.state) is dict else module.arguments[0]["state"]
+
+
+def _class(module: Call) -> Any:
+    """Returns the name of a module's class."""
+    return module.arguments[0].get("class_name") if module.name == PERSISTENT else module.name.rpartition(".")[2]
 
 
 def stated(network: Call) -> dict[str, Any]:
     """Returns what a network says of itself: {"class": its name, "options": what it was made with}, as plain values."""
-    meta = network.arguments[0]
     count = [0]
-    options = meta["state"].get("_init_kwargs", {})
-    return {"class": meta["class_name"][:LONGEST_SETTING], "options": _plain(options, 0, count)}
+    options = _state(network).get("_init_kwargs", {})
+    return {"class": _class(network)[:LONGEST_SETTING], "options": _plain(options, 0, count)}
 
 
 def _plain(value: Any, depth: int, count: list[int]) -> Any:

@@ -28,6 +28,7 @@ LONGEST_NAME = 200
 PREFIXES = ("module.", "_orig_mod.")
 AVERAGED = ("params_ema", "params")
 AVERAGED_NETWORK = "G_ema"
+MEAN_STYLE, MAPPED = "latent_avg", "style.1.weight"  # rosinality's mean of styles stands beside the networks
 MOST_NUMBERS = 2**40
 DEEPEST = 6
 LARGEST_SHARE = 4
@@ -119,7 +120,8 @@ def convert(job: dict) -> dict:
     elif job["kind"] != "torch":
         tensors = arrays_of(job)
     else:
-        found = state_dicts(torch.load(job["paths"][0], weights_only=True, mmap=False, map_location="cpu"))
+        read = torch.load(job["paths"][0], weights_only=True, mmap=False, map_location="cpu")
+        found = with_mean_style(state_dicts(read))
         chosen = choose(found, job["key"])
         if chosen is None and job["key"] is None:
             chosen, instead = averaged_of(found)
@@ -153,6 +155,20 @@ def state_dicts(value: Any) -> list[tuple[str, dict]]:
     if not found:
         raise Refused("holds no tensors with names")
     return found
+
+
+def with_mean_style(found: list[tuple[str, dict]]) -> list[tuple[str, dict]]:
+    """Moves rosinality's `latent_avg`, which stands beside the networks of a file, into its generators."""
+    top = dict(found).get(".", {})
+    mean = top.get(MEAN_STYLE)
+    if not isinstance(mean, torch.Tensor) or MAPPED in top:
+        return found
+    alone = not any(isinstance(item, torch.Tensor) for name, item in top.items() if name != MEAN_STYLE)
+    return [
+        (path, {MEAN_STYLE: mean, **tensors} if MAPPED in tensors else tensors)
+        for path, tensors in found
+        if path != "." or not alone
+    ] or found
 
 
 def choose(found: list[tuple[str, dict]], key: str | None) -> dict | None:

@@ -1,6 +1,7 @@
 """Pickles of NVIDIA's code: their networks come out bit for bit and draw the same; hostile ones run nothing."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,13 @@ import legacy_corpus
 import nvidia_pickles
 import pytest
 import torch
+from golden_values import golden, under
 from messages import logged
+from warm_reader import WarmReader
 
 import ganzoo
 from ganzoo import ImageSpec
-from ganzoo.convert import object_pickle
+from ganzoo.convert import object_pickle, pickle_reader
 from ganzoo.convert.convert import convert
 from ganzoo.convert.pickle_reader import read_inputs
 from ganzoo.convert.recognize import InputFiles, recognize
@@ -23,7 +26,7 @@ from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.registry.registry import registry
 from ganzoo_plugins.stylegan2.discriminator import StyleGAN2Discriminator
 from ganzoo_plugins.stylegan2.generator import StyleGAN2Generator
-from ganzoo_plugins.stylegan2.layouts import NVlabs, official
+from ganzoo_plugins.stylegan2.layouts import NVlabs, NVlabsDiscriminator, Rosinality, official
 
 IMAGE = ImageSpec(16, 3, 4)
 WIDTHS = {"channel_base": 64, "width": 8}
@@ -31,6 +34,20 @@ OPTIONS = {"z_dim": 6, "c_dim": 4, "w_dim": 5, "img_resolution": 16, "img_channe
 SHARED = {"channel_base": 64, "channel_max": 8, "num_fp16_res": 4, "conv_clamp": 0.5}
 MOST_SECONDS, MOST_BYTES = 2, 64 * 2**20
 HEAVY = 12
+
+
+@pytest.fixture(scope="module")
+def warm():
+    """One process that reads the files of all tests that use `warm_reader`, each in a fork."""
+    reader = WarmReader()
+    yield reader
+    reader.close()
+
+
+@pytest.fixture
+def warm_reader(warm, monkeypatch):
+    if hasattr(os, "fork"):
+        monkeypatch.setattr(pickle_reader, "_run", warm.run)
 
 
 def their_tensors(ours: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -73,7 +90,7 @@ def networks(drawn, tmp_path_factory):
 
 
 @pytest.fixture
-def make(tmp_path):
+def make(tmp_path, warm_reader):
     """Converts a file of these bytes into `tmp_path / out`; `said` gathers what was logged."""
 
     def run(data: bytes, **options):
@@ -90,7 +107,7 @@ def make(tmp_path):
 
 
 @pytest.mark.parametrize("protocol", [3, 4])
-def test_the_tensors_are_those_of_the_state_dict(networks, tmp_path, protocol):
+def test_the_tensors_are_those_of_the_state_dict(warm_reader, networks, tmp_path, protocol):
     (tmp_path / "network.pkl").write_bytes(nvidia_pickles.file_of(networks, protocol))
     file = recognize([tmp_path / "network.pkl"])
     keys = [None, "G_ema", "G", "D"]
@@ -159,6 +176,14 @@ def test_options_that_contradict_the_tensors_name_the_file(drawn, make):
         make(nvidia_pickles.file_of({"G_ema": network}))
 
 
+def test_the_discriminator_of_stylegan3_is_that_of_stylegan2(drawn):
+    shapes = {name: tuple(value.shape) for name, value in their_tensors(drawn["D"]).items()}
+    found = NVlabsDiscriminator().recognize(shapes)
+    assert found == NVlabs().recognize(shapes) and found.part.name == "stylegan2"
+    generator = {name: tuple(value.shape) for name, value in their_tensors(drawn["G"]).items()}
+    assert NVlabsDiscriminator().recognize(generator) is None
+
+
 def test_options_that_are_not_read_are_named(drawn):
     layout = NVlabs()
     match = layout.recognize({name: tuple(value.shape) for name, value in their_tensors(drawn["G"]).items()})
@@ -177,6 +202,45 @@ def test_a_network_that_no_variant_has_is_named(make, tmp_path):
     with pytest.raises(CheckpointError, match="class 'Sculptor' of 48×48 images: no variant here has it"):
         make(nvidia_pickles.file_of({"G_ema": other}))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_generator_of_stylegan3_draws_the_official_images(make):
+    stored = under(golden("stylegan3"), "t")
+    options = {"z_dim": 6, "c_dim": 3, "w_dim": 5, "img_resolution": 32, "img_channels": 3, "conv_clamp": 2.0}
+    options |= {"mapping_kwargs": {"num_layers": 2}, "channel_base": 128, "channel_max": 12, "num_layers": 6}
+    network = nvidia_pickles.network("Generator", under(stored, "generator"), **options)
+    model = make(nvidia_pickles.file_of({"G_ema": network}))
+    assert model.config.variant == "stylegan3-t" and model.config.generator.options["limit"] == 2.0
+    with torch.no_grad():
+        found = model.generate(stored["latent"], torch.tensor([0, 2]))
+    assert torch.allclose(found, stored["images"].clamp(-1, 1), atol=1e-5)
+
+
+def test_a_generator_of_r3gan_draws_the_official_images(make):
+    stored = golden("r3gan-conditional")
+    network = nvidia_pickles.plain_network(under(stored, "G"))
+    network.DataType = torch.bfloat16
+    moments = {"state": {0: {"step": torch.ones(()), "exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 1e-4}]}
+    model = make(nvidia_pickles.dumped({"G": network, "G_ema": network, "cur_nimg": 3, "G_opt_state": moments}))
+    assert model.config.variant == "r3gan" and model.config.image == ImageSpec(8, 3, 3)
+    with torch.no_grad():
+        found = model.generate(stored["latent"], stored["label"])
+    assert torch.allclose(found, stored["images"].clamp(-1, 1), atol=1e-5)
+
+
+def test_rosinalitys_mean_style_stands_beside_its_networks(warm_reader, tmp_path):
+    stored = golden("stylegan2")
+    networks = {"g_ema": under(stored, "generator"), "d": under(stored, "discriminator")}
+    torch.save({"g_ema": networks["g_ema"], "latent_avg": stored["mean"]}, tmp_path / "one.pt")
+    torch.save({**networks, "latent_avg": stored["mean"]}, tmp_path / "two.pt")
+    files = [recognize([tmp_path / name]) for name in ("one.pt", "two.pt", "two.pt", "two.pt")]
+    one, generator, judge, unclear = read_inputs(files, [None, "g_ema", "d", None])
+    assert torch.equal(one["latent_avg"], stored["mean"]) and one.keys() == generator.keys()
+    assert "latent_avg" not in judge and isinstance(unclear, UsageError)
+    layout = Rosinality()
+    match = layout.recognize({name: tuple(value.shape) for name, value in one.items()})
+    assert "computed" not in match.note and "latents of seed" not in match.note
+    assert torch.equal(layout.convert(one, match)["mean_style"], stored["mean"].flatten())
 
 
 @pytest.mark.parametrize(
@@ -215,7 +279,7 @@ def hostile(tmp_path_factory):
 
 def test_hostile_files_are_refused_in_our_words_and_run_nothing(hostile):
     cases, canary = hostile
-    assert len(cases) >= 145
+    assert len(cases) >= 158
     wrong, waiting, outcomes = {}, {}, {}
     for name, (path, _) in cases.items():
         try:
@@ -262,6 +326,16 @@ def test_the_table_of_names_has_nothing_that_runs():
         "torch.storage._load_from_bytes",
         "torch_utils.persistence._reconstruct_persistent_obj",
     } == object_pickle.ALLOWED
+    assert {name.rpartition(".")[0] for name in object_pickle.PLAIN_MODULES} == {
+        "R3GAN.FusedOperators",
+        "R3GAN.Networks",
+        "R3GAN.Resamplers",
+        "torch.nn.modules.container",
+        "torch.nn.modules.conv",
+        "torch.nn.modules.linear",
+        "training.networks",
+    }
+    assert len(object_pickle.PLAIN_MODULES) == 25 and not object_pickle.PLAIN_MODULES & object_pickle.ALLOWED
 
 
 @pytest.mark.parametrize("name", ["system", "eval", "exec", "hub"])

@@ -23,7 +23,11 @@ import torch
 from legacy_corpus import Gadget, gadgets, rewritten, saved
 from torch import nn
 
-MODULES = ("dnnlib", "dnnlib.util", "dnnlib.tflib", "dnnlib.tflib.network", "torch_utils", "torch_utils.persistence")
+MODULES = ("training", "training.networks", "R3GAN", "R3GAN.Networks")
+MODULES += ("dnnlib", "dnnlib.util", "dnnlib.tflib", "dnnlib.tflib.network", "torch_utils", "torch_utils.persistence")
+
+
+BUFFERS = ("noise_const", "w_avg", "resample_filter", "magnitude_ema", "up_filter", "down_filter", "freqs", "Kernel")
 
 
 class EasyDict(dict):
@@ -38,6 +42,15 @@ class Network:
     """Stands for the class of the TensorFlow code."""
 
 
+class Generator(nn.Module):
+    """Stands for the class of R3GAN's generators, which pickles as it is."""
+
+
+class ResidualBlock(nn.Module):
+    """Stands for every class of its parts."""
+
+
+Generator.__module__, ResidualBlock.__module__ = "training.networks", "R3GAN.Networks"
 EasyDict.__module__, _reconstruct_persistent_obj.__module__ = "dnnlib.util", "torch_utils.persistence"
 Network.__module__ = "dnnlib.tflib.network"
 
@@ -47,7 +60,7 @@ def official_names():
     """Has the stand-ins under the names of the official modules, so that pickle names those."""
     before = {name: sys.modules.get(name) for name in MODULES}
     sys.modules.update({name: types.ModuleType(name) for name in MODULES})
-    for one in (EasyDict, _reconstruct_persistent_obj, Network):
+    for one in (EasyDict, _reconstruct_persistent_obj, Network, Generator, ResidualBlock):
         setattr(sys.modules[one.__module__], one.__name__, one)
     try:
         yield
@@ -83,19 +96,29 @@ def network(
     kind: str, tensors: dict[str, torch.Tensor], source: str = "raise SystemExit('run')\n", **options
 ) -> Module:
     """A network with these tensors, as parameters and buffers of modules in modules, and a buffer that is not saved."""
-    whole = Module(kind, source, **options)
+    whole = filled(Module(kind, source, **options), tensors, lambda part: Module("Layer", source, layer=part))
+    whole.register_buffer("scratch", torch.zeros(3), persistent=False)
+    return whole
+
+
+def plain_network(tensors: dict[str, torch.Tensor]) -> Generator:
+    """A generator of R3GAN with these tensors."""
+    return filled(Generator(), tensors, lambda part: ResidualBlock())
+
+
+def filled(whole, tensors: dict[str, torch.Tensor], make):
+    """Gives a module these tensors, with a new module for each part of a name."""
     for name, tensor in tensors.items():
         *path, last = name.split(".")
         place: nn.Module = whole
         for part in path:
             if part not in place._modules:
-                place.add_module(part, Module("Layer", source, layer=part))
+                place.add_module(part, make(part))
             place = place._modules[part]
-        if last in ("noise_const", "w_avg", "resample_filter"):
+        if last in BUFFERS:
             place.register_buffer(last, tensor.clone())
         else:
             place.register_parameter(last, nn.Parameter(tensor.clone()))
-    whole.register_buffer("scratch", torch.zeros(3), persistent=False)
     return whole
 
 
@@ -138,7 +161,7 @@ def raw(*opcodes: bytes) -> bytes:
 def hostile(folder: Path, canary: Path) -> dict[str, tuple[bytes, str]]:
     """Name -> (content of the file, what its refusal must say); what could run would make the canary."""
     found: dict[str, tuple[bytes, str]] = {}
-    for part in (_globals, _nested, _shapes, _bombs, _broken, _opcodes, _arguments, _others):
+    for part in (_globals, _nested, _shapes, _bombs, _broken, _opcodes, _arguments, _others, _plain):
         found |= part(folder, canary)
     return found
 
@@ -259,7 +282,8 @@ def _bombs(folder: Path, canary: Path) -> dict:
     name = b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n\x94"
     start = b"}(\x8c\x04type\x8c\x05class\x8c\x0aclass_name\x8c\x01G\x8c\x05state}\x8c\x08_modules}\x8c\x01m"
     chain = b"}\x8c\x05G_ema" + name + start + (b"h\x00" + start) * 20_000 + b"N" + b"ssu\x85R" * 20_001 + b"s."
-    many = persistent(_parameters={f"w{n}": tensor_of(stream(torch.ones(4))) for n in range(5_000)})
+    one = stream(torch.ones(4))
+    many = persistent(_parameters={f"w{n}": tensor_of(one) for n in range(5_000)})
     more = "more objects than any network has"
     return {
         "modules that hold themselves": (raw(cycle), "nested too deep"),
@@ -269,7 +293,7 @@ def _bombs(folder: Path, canary: Path) -> dict:
         "memo bomb of modules": (dumped({"G_ema": double}), "nested too deep"),
         "wide memo bomb": (dumped({"G_ema": wide}), "nested too deep"),
         "memo bomb of settings": (dumped({"G_ema": state}), "more settings than"),
-        "a million objects": (pickle.dumps([[number, [number]] for number in range(10**6)], 4), more),
+        "a million objects": (raw(b"]\x94(", b"]\x94(K\x01]\x94K\x01ae" * 10**6, b"e."), more),
         "a million keys": (pickle.dumps({str(number): number for number in range(10**6)}, 4), more),
         "a million empty lists": (raw(b"]" * 10**6, b"."), more),
         "nested lists": (raw(b"]" * 240_000, b"a" * 239_999, b"."), "holds a list"),
@@ -375,6 +399,33 @@ def _others(folder: Path, canary: Path) -> dict:
         "parameters in a list": (dumped({"G_ema": persistent(_parameters=[right])}), "have no names"),
         "parameters with numbers as names": (dumped({"G_ema": persistent(_parameters={1: right["w"]})}), "no names"),
         "a name of 5,000 letters": (dumped({"G_ema": persistent(_parameters={"w" * 5000: right["w"]})}), "letters"),
+    }
+
+
+def _plain(folder: Path, canary: Path) -> dict:
+    """Files that begin as R3GAN's do."""
+    start, part = b"ctraining.networks\nGenerator\n", b"cR3GAN.Networks\nResidualBlock\n"
+    head, name = b"}\x8c\x05G_ema", b"\x8c\x08_modules"
+    inside = start + b")\x81\x94}" + name + b"}\x8c\x01m"
+    state = "has an object without class or state"
+    evil = gadgets(folder, canary)["system"]
+    return {
+        "R3GAN: code beside it": (dumped({"G": plain_network({"w": torch.ones(2)}), "x": evil}), "could run code"),
+        "R3GAN: code first": (dumped({"x": evil, "G": plain_network({"w": torch.ones(2)})}), "could run code"),
+        "R3GAN: another class of torch": (raw(head + inside + b"ctorch.nn.modules.linear\nBilinear\n."), "could run"),
+        "R3GAN: a class in a file of another": (holding(plain_network({"w": torch.ones(2)})), "could run code"),
+        "R3GAN: a part first": (raw(head + part + b")\x81}bs."), "could run code"),
+        "R3GAN: a class with arguments": (raw(head + start + b"K\x01\x85\x81}bs."), "arguments that it does not take"),
+        "R3GAN: no state": (raw(head + start + b")\x81s."), state),
+        "R3GAN: a part without state": (raw(head + inside + part + b")\x81ssbs."), state),
+        "R3GAN: two states": (raw(head + start + b")\x81}b}bs."), "state to an object that has none"),
+        "R3GAN: a list as state": (raw(head + start + b")\x81]bs."), "state to an object that has none"),
+        "R3GAN: modules that hold themselves": (raw(head + inside + b"h\x00ssbs."), "nested too deep"),
+        "R3GAN: a class as a parameter": (
+            raw(head + start + b")\x81}\x8c\x0b_parameters}\x8c\x01w" + part + b"ssbs."),
+            "that is no tensor",
+        ),
+        "R3GAN: the class itself": (raw(head + start + b"s."), "holds 0 networks"),
     }
 
 

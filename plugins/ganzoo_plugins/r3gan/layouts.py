@@ -1,8 +1,4 @@
-"""The tensor names of brownvc/R3GAN.
-
-Its checkpoints are pickles of whole objects, which nothing here opens: load them with the official code and save
-`G_ema.state_dict()` or `D.state_dict()` with `torch.save` or as .safetensors.
-"""
+"""The tensor names of brownvc/R3GAN, whose checkpoints are pickles of whole objects."""
 
 from __future__ import annotations
 
@@ -38,7 +34,7 @@ class R3GAN(Layout):
     """`MainLayers.<stage>.Layers.<i>` of `R3GAN/Networks.py`, both networks, with or without the wrapper's `Model.`."""
 
     variants = ("r3gan", "r3gan-64")
-    summary = "brownvc/R3GAN (a state_dict of G, G_ema or D; its pickles have to be saved as tensors first)"
+    summary = "brownvc/R3GAN (.pkl, or a state_dict of G, G_ema or D)"
 
     def recognize(self, shapes: Shapes) -> Match | None:
         shapes = without_wrapper(shapes)

@@ -158,7 +158,8 @@ def register_losses(register: Register) -> None:
 
 @hookimpl
 def register_layouts(register: Register) -> None:
-    from .layouts import NVlabs, Rosinality
+    from .layouts import NVlabs, NVlabsDiscriminator, Rosinality
 
     register("rosinality", Rosinality)
     register("nvlabs-stylegan2", NVlabs)
+    register("nvlabs-stylegan3-d", NVlabsDiscriminator)

@@ -113,7 +113,7 @@ class NVlabs(Layout):
     A `state_dict` says nothing of the limit on magnitudes: that of a published pickle is in the options it states.
     """
 
-    variants = VARIANTS
+    variants: tuple[str, ...] = VARIANTS
     summary = "NVlabs/stylegan2-ada-pytorch (.pkl, or a state_dict of G, G_ema or D)"
 
     def recognize(self, shapes: Shapes) -> Match | None:
@@ -212,9 +212,19 @@ class NVlabs(Layout):
         return match if found == wanted and all(shape == KERNEL for shape in filters) else None
 
 
+class NVlabsDiscriminator(NVlabs):
+    """`D` of NVlabs/stylegan3, whose generators are those of another plugin."""
+
+    variants = ("stylegan3-t", "stylegan3-r")
+    summary = "the discriminator of NVlabs/stylegan3 (.pkl, or a state_dict of D), which is that of StyleGAN2"
+
+    def recognize(self, shapes: Shapes) -> Match | None:
+        return self._discriminator(shapes) if "b4.conv.weight" in shapes else None
+
+
 # Options that `configured` compares or takes, that follow from the tensors, or that change the precision alone.
 READ = {"conv_clamp", "num_fp16_res", "channel_base", "channel_max", "num_layers", "architecture"}
-READ |= {"mapping_kwargs", "synthesis_kwargs"}
+READ |= {"mapping_kwargs", "synthesis_kwargs", "fused_modconv_default"}
 INNER = ("mapping_kwargs", "epilogue_kwargs", "block_kwargs")
 
 

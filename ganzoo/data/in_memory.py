@@ -25,7 +25,7 @@ def array_source(images: Any, labels: Any = None, classes: Sequence[str] | None 
             images (C, H, W) or Pillow images, or pairs of an image and its label. Floats are in [-1, 1], integers are
             uint8; C is 1, 3 or 4.
         labels: class numbers (N,); None for those of a data set, or none.
-        classes: their names; None for the `classes` of a data set, or "0", "1" and so on.
+        classes: their names; None for the `classes` of a data set, or of that of a subset, else "0", "1" and so on.
 
     Raises:
         DataError: for images of other types, shapes or ranges.
@@ -33,7 +33,9 @@ def array_source(images: Any, labels: Any = None, classes: Sequence[str] | None 
     if not isinstance(images, Tensor | numpy.ndarray):
         if labels is not None:
             raise UsageError("The labels of a data set are in its items: leave out labels.")
-        classes = classes or getattr(images, "classes", None)
+        classes = (
+            classes or getattr(images, "classes", None) or getattr(getattr(images, "dataset", None), "classes", None)
+        )
         images, labels = _items(images)
     pixels = _pixels(images)
     numbers = None if labels is None else _labels(labels, len(pixels))

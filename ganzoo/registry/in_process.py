@@ -13,6 +13,8 @@ from ganzoo.registry.plugin_guard import SlowLoadWarning
 from ganzoo.registry.registry import IN_PROCESS, KINDS, SINGULAR, Registry, in_plugin_line, registry
 from ganzoo.variant import Variant
 
+NAMED = 6  # parts in a message
+
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 
 
@@ -96,4 +98,6 @@ def changed_here(facts: Mapping[str, Any], registry: Registry) -> list[str]:
 
 def in_words(names: list[str]) -> str:
     """Names parts that are missing because no plugin has them: "the loss 'mine' (registered in ...)"."""
-    return f"the {' and the '.join(names)} (registered in the Python process that made it, and in no plugin)"
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    listed = " and the ".join(names[:NAMED])
+    return f"the {listed}{more} (registered in the Python process that made it, and in no plugin)"

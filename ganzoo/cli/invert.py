@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 REPORT, LATENTS, PICTURE, TUNED = "report.json", "latents.safetensors", "inversion.png", "tuned"
 SHOWN = 24  # rows of the picture
+TRUNCATION = 0.7  # of styles in the picture
 NAMED = 40  # images with a line of their own
 FORMAT = 1
 
@@ -338,10 +339,14 @@ def _picture(model: Model, found: Inversion, tuned: Model | None, edits: int) ->
 
 
 def _edits(model: Model, latents: Any, count: int) -> list[tuple[str, list[Tensor]]]:
-    """Returns the captions and images of the strongest directions, one standard deviation down and up."""
+    """Returns the captions and images of the strongest directions, one standard deviation down and up.
+
+    Styles are also shown truncated.
+    """
     import logging
 
     from ganzoo.models.explore import explore, sample_rows
+    from ganzoo.models.latents import images_of, truncated_latents
 
     if not count:
         return []
@@ -351,7 +356,10 @@ def _edits(model: Model, latents: Any, count: int) -> list[tuple[str, list[Tenso
         logging.getLogger("ganzoo").info(f"the picture shows no edits: {error}")
         return []
     made = sample_rows(model, rows)
-    return [(f"{row.name}: -1, +1", list(images.unbind(1))) for row, images in zip(rows, made, strict=True)]
+    found = [(f"{row.name}: -1, +1", list(images.unbind(1))) for row, images in zip(rows, made, strict=True)]
+    if latents.styled:
+        found.append((f"truncation {TRUNCATION}", [images_of(model, truncated_latents(model, latents, TRUNCATION))]))
+    return found
 
 
 def _shown(source: str) -> str:

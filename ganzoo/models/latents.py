@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,6 +19,8 @@ from ganzoo.files.text import one_line, quoted
 from ganzoo.models.header import read_header
 from ganzoo.models.model import Model
 from ganzoo.models.noise import noise_shapes
+from ganzoo.models.truncation import Truncation, truncated
+from ganzoo.networks.inputs import placement
 
 LARGEST = 2**32  # bytes of a file
 MARK = {"ganzoo": "latents 1"}
@@ -123,6 +125,12 @@ def images_of(model: Model, latents: Latents, batch_size: int = 64) -> Tensor:
         else:
             parts.append(model.generate(part.values, part.labels))
     return torch.cat(parts)
+
+
+def truncated_latents(model: Model, latents: Latents, truncation: Truncation) -> Latents:
+    """Moves styles towards their mean, with the same classes and noise."""
+    weight = placement(model.generator)
+    return replace(latents, values=truncated(model.generator, latents.values.to(weight), truncation).float().cpu())
 
 
 def walk(model: Model, latents: Latents, frames: int = 12, *, closed: bool = True) -> Iterator[Tensor]:

@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from ganzoo.cli.bars import Bar, cpu_threads
 from ganzoo.cli.types import DataName
 from ganzoo.errors import DataError, GanzooError, UsageError
 from ganzoo.files.output_checks import check_new_folder, check_writable, in_the_way
+from ganzoo.files.text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 REPORT, LATENTS, PICTURE, TUNED = "report.json", "latents.safetensors", "inversion.png", "tuned"
 SHOWN = 24  # rows of the picture
 TRUNCATION = 0.7  # of styles in the picture
+SHEET = 2**26  # its largest number of pixels: of large images fewer rows are shown
 NAMED = 40  # images with a line of their own
 FORMAT = 1
 
@@ -209,8 +212,8 @@ def _of_data(model: Model, data: str, count: int, registry: Registry, root: Path
     from ganzoo.data.load import load_images
 
     channels, height, width = model.image.output.shape
-    datasets = {name: registry.get("datasets", name) for name in registry.names("datasets")}
-    found = load_images(data, size=(height, width), channels=channels, datasets=datasets, root=root)
+    options: dict[str, Any] = {"datasets": registry.table("datasets"), "root": root}
+    found = load_images(data, size=(height, width), channels=channels, **options)
     if len(found) < count:
         raise UsageError(f"-n {count}: {data} has {len(found)} images.")
     samples = found.images[:count].permute(0, 3, 1, 2).float().div(127.5).sub(1)
@@ -233,7 +236,7 @@ def _report(
 
     metrics = {"psnr": found.psnr}
     if min(model.image.output.shape[1:]) >= PAIRED["ssim"].least:
-        metrics["ssim"] = PAIRED["ssim"](found.images, found.targets)
+        metrics["ssim"] = PAIRED["ssim"](found.images.clamp(-1, 1), found.targets)
     if tuned is not None:
         metrics["psnr_tuned"] = psnr(images_of(tuned, found.latents), found.targets)
     weights = model.config.weights
@@ -245,7 +248,8 @@ def _report(
         row |= {"start": float(found.start[number]), "distance": float(found.distance[number])}
         row |= {key: _strict(float(values[number])) for key, values in metrics.items()}
         rows.append(row)
-    kept = ("steps", "starts", "draws", "rate", "bounded", "label", "seed", "tune")
+    search = {name: value for name, value in asdict(found.search).items() if name != "noise"}
+    search |= {"candidates": found.candidates} | {key: options[key] for key in ("bounded", "label", "tune")}
     return {
         "format": FORMAT,
         "model": source,
@@ -254,7 +258,7 @@ def _report(
         "space": found.space,
         "noise": bool(found.latents.noise),
         "distance": found.distance_name,
-        **{key: options[key] for key in kept},
+        **search,
         "seconds": round(seconds, 1),
         "mean": {key: _strict(float(values.mean())) for key, values in metrics.items()},
         "images": rows,
@@ -273,8 +277,6 @@ def _print(report: dict[str, Any]) -> None:
         numbers = [f"PSNR {_short(row['psnr'])} dB"]
         numbers += [f"tuned {_short(row['psnr_tuned'])} dB"] if "psnr_tuned" in row else []
         numbers += [f"class {row['label']}"] if "label" in row else []
-        from ganzoo.files.text import printable
-
         click.echo(f"{printable(os.path.basename(row['image'])):{width}}  {', '.join(numbers)}")
     if len(rows) > NAMED:
         click.echo(f"... and {len(rows) - NAMED} more")
@@ -324,7 +326,8 @@ def _picture(model: Model, found: Inversion, tuned: Model | None, edits: int) ->
     from ganzoo.files import pictures
     from ganzoo.models.latents import images_of
 
-    count = min(len(found.targets), SHOWN)
+    pixels = math.prod(model.image.output.shape[1:]) * (4 + 2 * edits)
+    count = max(1, min(len(found.targets), SHOWN, SHEET // pixels))
     shown = found.latents[:count]
     captions, columns = ["target", "projection"], [found.targets[:count], found.images[:count]]
     if tuned is not None:
@@ -334,7 +337,6 @@ def _picture(model: Model, found: Inversion, tuned: Model | None, edits: int) ->
         captions.append(caption)
         columns += pair
     sheet = torch.stack(columns, 1).flatten(0, 1)
-    pictures.check_sheet(len(sheet), len(columns), model.image.image_size)
     return pictures.captioned([(" | ".join(captions), pictures.grid(sheet, len(columns)))])
 
 

@@ -32,33 +32,6 @@ RAMP_UP, RAMP_DOWN = 0.05, 0.25  # shares of the steps in which the rate rises a
 PERTURBED, PERTURBATION = 0.75, 0.05  # share of the steps with noise on styles, and its size in their deviation
 
 
-@dataclass(frozen=True, eq=False)
-class Inversion:
-    """The latents of given samples, and how near their images are.
-
-    `targets` and `images` (N, ...) are in [-1, 1]; `start` and `distance` (N,) are the distances before and after the
-    search, by `distance_name`; `space` is "z", "w" or "w+".
-    """
-
-    latents: Latents
-    targets: Tensor
-    images: Tensor
-    start: Tensor
-    distance: Tensor
-    distance_name: str
-    space: str
-
-    @property
-    def psnr(self) -> Tensor:
-        """The peak signal-to-noise ratio (N,) of the images in dB."""
-        return psnr(self.images, self.targets)
-
-
-def psnr(images: Tensor, targets: Tensor) -> Tensor:
-    """Returns the peak signal-to-noise ratio (N,) in dB of samples in [-1, 1]."""
-    return -10 * torch.log10((images - targets).double().square().flatten(1).mean(1) / 4)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Search:
     """How an inversion searches; `invert` documents the fields."""
@@ -69,6 +42,35 @@ class Search:
     noise: bool
     noise_weight: float
     seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Inversion:
+    """The latents of given samples, and how near their images are.
+
+    `targets` and `images` (N, ...) are in [-1, 1]; `start` and `distance` (N,) are the distances before and after the
+    search, by `distance_name`; `space` is "z", "w" or "w+". `search` is how was searched, from `candidates` starts.
+    """
+
+    latents: Latents
+    targets: Tensor
+    images: Tensor
+    start: Tensor
+    distance: Tensor
+    distance_name: str
+    space: str
+    search: Search
+    candidates: int
+
+    @property
+    def psnr(self) -> Tensor:
+        """The peak signal-to-noise ratio (N,) of the images in dB."""
+        return psnr(self.images, self.targets)
+
+
+def psnr(images: Tensor, targets: Tensor) -> Tensor:
+    """Returns the peak signal-to-noise ratio (N,) in dB of samples in [-1, 1]."""
+    return -10 * torch.log10((images - targets).double().square().flatten(1).mean(1) / 4)
 
 
 def invert(
@@ -148,7 +150,7 @@ def invert(
         latents, start, reached = _joined(results)
         latents = found.latents(latents.values, latents.labels, latents.noise)
         made = images_of(model, latents)
-    return Inversion(latents, targets, made, start, reached, distance.name, found.name)
+    return Inversion(latents, targets, made, start, reached, distance.name, found.name, settings, len(candidates))
 
 
 def as_targets(model: Model, images: Any) -> Tensor:

@@ -32,6 +32,7 @@ TRUNCATION = 0.7  # of styles in the picture
 SHEET = 2**26  # its largest number of pixels: of large images fewer rows are shown
 NAMED = 40  # images with a line of their own
 FORMAT = 1
+FILES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".npz", ".json", ".safetensors")
 
 
 @click.command()
@@ -157,6 +158,8 @@ def invert(
 
 def _check_out(out: Path, force: bool) -> None:
     """UsageError if the folder has content, unless it is an earlier inversion that may be replaced."""
+    if out.suffix.lower() in FILES:
+        raise UsageError(f"--out {out}: invert writes a folder, whose name has no {out.suffix}.")
     check_writable(out)
     remedy = "choose another --out" + ("" if force else ", or add --force to replace an earlier inversion")
     if not (force and out.is_dir() and not out.is_symlink()):
@@ -204,7 +207,8 @@ def _say_of(count: int, size: str, said: dict[str, int]) -> None:
 
     if said:
         parts = " and ".join(f"{number} {key}" for key, number in said.items())
-        logging.getLogger("ganzoo").info(f"{count} images become {size}: {parts}, as training data is")
+        verb = "becomes" if count == 1 else "become"
+        logging.getLogger("ganzoo").info(f"{_counted(count)} {verb} {size}: {parts}, as training data is")
 
 
 def _of_data(model: Model, data: str, count: int, registry: Registry, root: Path | None) -> tuple[list[str], Tensor]:
@@ -281,7 +285,11 @@ def _print(report: dict[str, Any]) -> None:
     if len(rows) > NAMED:
         click.echo(f"... and {len(rows) - NAMED} more")
     mean = ", ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in report["mean"].items())
-    click.echo(f"{len(rows)} images in {report['space']}, {report['seconds']:g} s; mean {mean}")
+    click.echo(f"{_counted(len(rows))} in {report['space']}, {report['seconds']:g} s; mean {mean}")
+
+
+def _counted(images: int) -> str:
+    return "1 image" if images == 1 else f"{images} images"
 
 
 def _short(value: float | str) -> str:

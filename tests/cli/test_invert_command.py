@@ -170,6 +170,7 @@ def test_a_disk_that_fails_leaves_the_former_inversion(model, photos, tmp_path, 
         (("{model}", "{photos}", "--data", "fashion-mnist"), "IMAGES, or --data"),
         (("{model}", "{photos}", "-n", "3"), "--data"),
         (("{model}", "{photos}", "--space", "w"), "no styles"),
+        (("{model}", "{photos}", "--out", "{photos}/found.png"), "folder"),
         (("{model}", "{photos}", "--noise"), "noise"),
         (("{model}", "{photos}", "--label", "bag"), "unconditional"),
         (("{model}", "{photos}/missing.png"), "missing.png"),
@@ -181,7 +182,7 @@ def test_a_disk_that_fails_leaves_the_former_inversion(model, photos, tmp_path, 
 )
 def test_wrong_command_lines_write_nothing(words, said, model, photos, tmp_path, capsys):
     given = [word.format(model=model, photos=photos) for word in words]
-    assert call("invert", *given, "--out", tmp_path / "found") in (1, 2)
+    assert call("invert", "--out", tmp_path / "found", *given) in (1, 2)
     error = capsys.readouterr().err
     assert said in error and "Traceback" not in error and not (tmp_path / "found").exists()
 

@@ -24,13 +24,25 @@ SMALL = {"width": 4, "blocks": 1}
 # -- against the official code -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("classes", "counts"), [(0, (20_732_160, 20_683_776)), (10, (20_781_952, 21_280_512))])
-def test_counts_of_the_cifar_preset(classes, counts):
-    image = ImageSpec(32, 3, classes)
+@pytest.mark.parametrize(
+    ("name", "size", "classes", "counts"),
+    [
+        ("r3gan", 32, 0, (20_732_160, 20_683_776)),
+        ("r3gan", 32, 10, (20_781_952, 21_280_512)),
+        ("r3gan-64", 64, 0, (22_429_824, 22_381_440)),
+        ("r3gan-256", 256, 0, (23_057_952, 23_009_568)),
+        ("r3gan-imagenet-32", 32, 1000, (82_914_304, 86_548_992)),
+        ("r3gan-imagenet-64", 64, 1000, (103_570_432, 107_205_120)),
+    ],
+)
+def test_counts_of_the_presets(name, size, classes, counts):
+    card, image = registry().get("variants", name), ImageSpec(size, 3, classes)
+    assert card.labels == ("required" if classes == 1000 else "optional") and size == card.sizes[0]
     with torch.device("meta"):
-        assert (
-            tuple(count_parameters(part(kind, "r3gan", image)) for kind in ("generators", "discriminators")) == counts
-        )
+        built = [
+            part(f"{role}s", "r3gan", image, **getattr(card, role).options) for role in ("generator", "discriminator")
+        ]
+    assert tuple(map(count_parameters, built)) == counts
 
 
 @pytest.fixture(scope="module", params=["r3gan", "r3gan-conditional"])
@@ -239,14 +251,20 @@ def test_each_phase_has_real_images_of_its_own_and_moves_its_network():
 
 
 @pytest.mark.parametrize(
-    ("name", "batch", "gamma", "images_of_half_life"),
-    [("r3gan", 512, 0.05, 5_000_000), ("r3gan-64", 256, 2.0, 500_000)],
+    ("name", "batch", "gamma", "images_of_half_life", "images"),
+    [
+        ("r3gan", 512, 0.05, 5_000_000, 20_000_000),
+        ("r3gan-64", 256, 2.0, 500_000, 20_000_000),
+        ("r3gan-256", 256, 150.0, 500_000, 20_000_000),
+        ("r3gan-imagenet-32", 4096, 0.5, 50_000_000, 200_000_000),
+        ("r3gan-imagenet-64", 4096, 1.0, 50_000_000, 200_000_000),
+    ],
 )
-def test_schedules_are_those_of_the_presets(name, batch, gamma, images_of_half_life):
-    settings = registry().get("variants", name).training
-    assert (settings.batch_size, settings.steps * batch // 10_000) == (batch, 1999 if batch == 512 else 2000)
-    size = 64 if "64" in name else 32
-    trainer = small_trainer(name, ImageSpec(size, 1), generator=SMALL, discriminator=SMALL)
+def test_schedules_are_those_of_the_presets(name, batch, gamma, images_of_half_life, images):
+    card = registry().get("variants", name)
+    assert (card.training.batch_size, card.training.steps) == (batch, images // batch)
+    image = ImageSpec(64 if "64" in name else 32, 1, 3 if card.labels == "required" else 0)
+    trainer = small_trainer(name, image, batch, generator=SMALL, discriminator=SMALL)
     total = trainer.training.steps
     for step in (0, total // 3, total):
         values = trainer._schedules.at(step)

@@ -1,12 +1,13 @@
-"""R3GAN (Huang et al. 2024): a modern baseline without tricks, after brownvc/R3GAN for CIFAR-10 and FFHQ at 64 px."""
+"""R3GAN (Huang et al. 2024): a modern baseline without tricks, with the presets of brownvc/R3GAN."""
 
 from ganzoo import ImageSpec, Part, Register, RegisterVariant, Schedule, Sizes, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/2501.05441"
+TAGS = ("conditional", "unconditional", "residual", "relativistic", "gradient-penalty", "modern")
 IMAGES = 20_000_000  # every schedule ends here; the official runs may continue with the final values
 
 
-def training(batch_size: int, half_life: float) -> Training:
+def training(batch_size: int, half_life: float, images: int = IMAGES) -> Training:
     """Settings of train.py: its schedules of learning rate, beta2, gamma and EMA share one shape and length."""
     return Training(
         optimizer="adam",
@@ -14,7 +15,7 @@ def training(batch_size: int, half_life: float) -> Training:
         generator_lr=2e-4,
         discriminator_lr=2e-4,
         batch_size=batch_size,
-        steps=IMAGES // batch_size,
+        steps=images // batch_size,
         ema=0.999,
         mirror=True,
         schedules={
@@ -40,7 +41,7 @@ def register_variants(register: RegisterVariant) -> None:
             loss=Part("relativistic-r1-r2", {"gamma": 0.05}),
             sizes=Sizes((32, 28), powers=True, least=16, most=32),
             labels="optional",
-            tags=("conditional", "unconditional", "residual", "relativistic", "gradient-penalty", "modern"),
+            tags=TAGS,
             training=training(batch_size=512, half_life=0.25),
             weights={
                 "r3gan.fashion-mnist": Weights(
@@ -63,10 +64,42 @@ def register_variants(register: RegisterVariant) -> None:
             loss=Part("relativistic-r1-r2", {"gamma": 2.0}),
             sizes=Sizes((64,), powers=True, least=64, most=256),
             labels="optional",
-            tags=("conditional", "unconditional", "residual", "relativistic", "gradient-penalty", "modern"),
+            tags=TAGS,
             training=training(batch_size=256, half_life=0.025),
         )
     )
+    register(
+        Variant(
+            name="r3gan-256",
+            summary="R3GAN for 256×256 pixels: seven stages, and penalties three thousand times as strong.",
+            paper=PAPER,
+            year=2024,
+            generator=Part("r3gan"),
+            discriminator=Part("r3gan"),
+            loss=Part("relativistic-r1-r2", {"gamma": 150.0}),
+            sizes=Sizes((256,), powers=True, least=32, most=256),
+            labels="optional",
+            tags=TAGS,
+            training=training(batch_size=256, half_life=0.025),
+        )
+    )
+    for size, gamma, options in ((32, 0.5, {}), (64, 1.0, {"full_width_stages": 5})):
+        wide = {"width": 1536, "group_width": 32, **options}
+        register(
+            Variant(
+                name=f"r3gan-imagenet-{size}",
+                summary=f"R3GAN for the classes of ImageNet at {size}×{size} pixels: twice as wide, batches of 4096.",
+                paper=PAPER,
+                year=2024,
+                generator=Part("r3gan", wide),
+                discriminator=Part("r3gan", wide),
+                loss=Part("relativistic-r1-r2", {"gamma": gamma}),
+                sizes=(size,),
+                labels="required",
+                tags=tuple(tag for tag in TAGS if tag != "unconditional"),
+                training=training(batch_size=4096, half_life=0.25, images=10 * IMAGES),
+            )
+        )
 
 
 @hookimpl

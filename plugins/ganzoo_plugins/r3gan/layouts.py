@@ -33,7 +33,7 @@ RESAMPLING = {"Resampler.Kernel": "kernel", "LinearLayer.Layer.weight": "project
 class R3GAN(Layout):
     """`MainLayers.<stage>.Layers.<i>` of `R3GAN/Networks.py`, both networks, with or without the wrapper's `Model.`."""
 
-    variants = ("r3gan", "r3gan-64")
+    variants = ("r3gan", "r3gan-64", "r3gan-256", "r3gan-imagenet-32", "r3gan-imagenet-64")
     summary = "brownvc/R3GAN (.pkl, or a state_dict of G, G_ema or D)"
 
     def recognize(self, shapes: Shapes) -> Match | None:

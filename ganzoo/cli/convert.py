@@ -17,7 +17,7 @@ from ganzoo.cli.types import VariantName
 )
 @click.option(
     "--asset",
-    type=click.Choice(["vgg19", "lpips-alex"]),
+    type=click.Choice(["vgg19", "lpips-alex", "efficientnet-lite0"]),
     help="Make the file of a pretrained network that a loss or metric asks for (docs/converting.md).",
 )
 @click.option(

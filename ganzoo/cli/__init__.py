@@ -33,6 +33,7 @@ COMMANDS = {
     "explore": "explore:explore",
     "invert": "invert:invert",
     "studio": "studio:studio",
+    "space": "space:space",
     "export": "export:export",
     "pull": "hub:pull",
     "push": "hub:push",

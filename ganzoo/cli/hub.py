@@ -88,6 +88,7 @@ def _fetched(repo: str, revision: str | None, sha256: str | None = None) -> str:
 @click.option("--discriminator", is_flag=True, help="Also publish the discriminator of a run.")
 @click.option("--message", help="The commit message.")
 @click.option("--tag", help="A git tag for the commit, such as v1.")
+@click.option("--space", is_flag=True, help="Publish a Space, in which everybody can try the model in a browser.")
 def push(
     source: str,
     repo: str,
@@ -97,6 +98,7 @@ def push(
     discriminator: bool,
     message: str | None,
     tag: str | None,
+    space: bool,
 ) -> None:
     """Publish a model on the Hugging Face Hub.
 
@@ -107,11 +109,20 @@ def push(
     \b
     ganzoo push ./runs/first me/my-dcgan --license mit
     ganzoo push ./runs/first me/my-dcgan --dtype float16 --private --tag v1
+    ganzoo push ./runs/first me/try-it --space
     """
+    if space and (license or discriminator or tag or dtype != "float32"):
+        raise UsageError("--space takes no --license, --dtype, --discriminator and --tag: those are of the model.")
     from ganzoo.cli.common import loaded_registry, show_messages
 
     loaded_registry()
     show_messages()
+    if space:
+        from ganzoo.publish.space import push_space
+
+        there = push_space(source, repo, private=private, message=message)
+        click.echo(f"{there.repo}@{there.commit}")
+        return
     from ganzoo.publish.push import push as publish
 
     pushed = publish(

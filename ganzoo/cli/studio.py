@@ -12,7 +12,7 @@ from ganzoo.errors import UsageError
 @click.command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--runs", type=click.Path(path_type=Path), help="A folder of runs to watch.")
-@click.option("--bench", type=click.Path(path_type=Path), help="The folder of a bench to look at.")
+@click.option("--bench", type=click.Path(path_type=Path), help="A bench, or a folder of benches, to look at.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Another than loopback needs a password.")
 @click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0 takes a free one.")
 @click.option("--password", help="Ask for this password; others on this machine can see it: use --password-file.")
@@ -58,7 +58,7 @@ def studio(
     set_threads(threads)
     address = server.Address(host, port, secret)
     with server.own_folder() as folder, server.open_socket(address) as listening:
-        shown = server.Studio(Shelf(models, found), folder, runs, bench)
+        shown = server.Studio(Shelf(models, found), folder, found, runs, bench)
         application = web_application(shown)
         caught = server.serve(application, folder, address, listening, lambda url: _ready(url, not no_browser))
     if caught:

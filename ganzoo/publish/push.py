@@ -85,7 +85,7 @@ def push(
     _check(repo, dtype, tag)
     model = source if isinstance(source, Model) else load(source)
     part = _discriminator(source, model) if discriminator else None
-    config = _public(model.config if license is None else replace(model.config, license=license))
+    config = public_config(model.config if license is None else replace(model.config, license=license))
     target = HubTarget("model", repo, "main")
     with (
         tempfile.TemporaryDirectory(prefix="ganzoo-push-") as temporary,
@@ -104,14 +104,19 @@ def push(
 
 
 def _check(repo: str, dtype: str, tag: str | None) -> None:
-    from huggingface_hub import get_token
-
-    if not REPOSITORY.fullmatch(repo):
-        raise UsageError(f"{quoted(repo)} names no repository on the Hub: write owner/name.")
+    check_repository(repo)
     if dtype not in DTYPES:
         raise UsageError(f"Numbers cannot be stored as {quoted(dtype)}.{did_you_mean(dtype, DTYPES)}")
     if tag is not None and (mistake := _mistake_of_tag(tag)):
         raise UsageError(f"{quoted(tag)} {mistake}: name the tag as a version, such as v1.")
+
+
+def check_repository(repo: str) -> None:
+    """UsageError for a name that is none, and without an account."""
+    from huggingface_hub import get_token
+
+    if not REPOSITORY.fullmatch(repo):
+        raise UsageError(f"{quoted(repo)} names no repository on the Hub: write owner/name.")
     if not get_token():
         raise UsageError("Publishing needs an account on the Hub: log in with `hf auth login`, or set HF_TOKEN.")
 
@@ -129,12 +134,12 @@ def _mistake_of_tag(tag: str) -> str | None:
     return "names a reference of git" if tag.lower().startswith(REFERENCES) else None
 
 
-def _public(config: ModelConfig) -> ModelConfig:
+def public_config(config: ModelConfig) -> ModelConfig:
     """Returns the configuration without paths of this machine."""
     training = dict(config.training)
     for key in ("data", "origin"):
         facts = training.get(key)
-        if isinstance(facts, Mapping) and not _is_public(facts.get("source"), hub=key == "origin"):
+        if isinstance(facts, Mapping) and not _ispublic_config(facts.get("source"), hub=key == "origin"):
             training[key] = {name: value for name, value in facts.items() if name != "source"}
     inputs = {
         name: None if part is None else replace(part, options=_without_folders(part.options))
@@ -152,7 +157,7 @@ def _without_folders(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and os.path.isabs(value) else value
 
 
-def _is_public(source: Any, *, hub: bool) -> bool:
+def _ispublic_config(source: Any, *, hub: bool) -> bool:
     """True for a name that means the same on every machine: no path, but with `hub` a repository as owner/name."""
     if not isinstance(source, str):
         return False
@@ -223,7 +228,7 @@ def _publish(folder: Path, target: HubTarget, private: bool, message: str, tag: 
     from huggingface_hub import HfApi
 
     api = HfApi()
-    address = str(_once(partial(api.create_repo, target.name, private=private, exist_ok=True), target))
+    address = str(once(partial(api.create_repo, target.name, private=private, exist_ok=True), target))
     head = read_contents(target)
     _refuse_strangers(head, target)
     changed = _changed(folder, head)
@@ -237,7 +242,7 @@ def _publish(folder: Path, target: HubTarget, private: bool, message: str, tag: 
     size = sum((folder / name).stat().st_size for name in changed if (folder / name).is_file())
     for operation in operations:  # one at a time: the client uploads several in threads, outside our time limits
         if hasattr(operation, "path_or_fileobj"):
-            _once(partial(api.preupload_lfs_files, target.name, [operation]), target, size, again=True)
+            once(partial(api.preupload_lfs_files, target.name, [operation]), target, size, again=True)
     send = partial(
         api.create_commit, target.name, operations, commit_message=message, revision="main", parent_commit=head.commit
     )
@@ -247,7 +252,7 @@ def _publish(folder: Path, target: HubTarget, private: bool, message: str, tag: 
 def _commit(send: Callable, folder: Path, target: HubTarget, head: Contents) -> str:
     """Makes the commit. If the answer is lost, the head shows whether it was made; its parent rules out a second."""
     try:
-        _once(send, target, again=True)
+        once(send, target, again=True)
     except HubError:
         now = read_contents(target)
         if now.commit == head.commit or _changed(folder, now):
@@ -310,7 +315,7 @@ def _tag(target: HubTarget, commit: str, tag: str) -> None:
     from huggingface_hub import HfApi
 
     try:
-        _once(partial(HfApi().create_tag, target.name, tag=tag, revision=commit), target)
+        once(partial(HfApi().create_tag, target.name, tag=tag, revision=commit), target)
     except HubError as error:
         if (status_of(error.__cause__) if error.__cause__ else (None,))[0] != 409:
             raise
@@ -330,7 +335,7 @@ def _verify(local: Model, repo: str, commit: str) -> None:
         )
 
 
-def _once(call: Callable, target: HubTarget, sent: int = 0, *, again: bool = False) -> Any:
+def once(call: Callable, target: HubTarget, sent: int = 0, *, again: bool = False) -> Any:
     """Makes a call that changes the repository; repeats it after a transient failure only with `again`."""
     try:
         return call_with_retries(call, hub.WAITS if again else (), target, sent=sent, seconds=SECONDS)

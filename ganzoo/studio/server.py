@@ -18,6 +18,7 @@ from ganzoo.files.text import reason
 from ganzoo.studio.guard import Application, Guard, loopback_names
 
 if TYPE_CHECKING:
+    from ganzoo.registry.registry import Registry
     from ganzoo.studio.shelf import Shelf
 
 UPLOAD_BYTES = 20 * 2**20
@@ -34,13 +35,18 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Studio:
-    """What a studio shows: models, a folder of runs, a folder of a bench, and where it may write."""
+    """What a studio shows: models, a folder of runs, a folder of benches, and where it may write.
+
+    `of_models_alone` leaves out the tabs that need no model.
+    """
 
     shelf: Shelf
     folder: Path
+    registry: Registry
     runs: Path | None = None
     bench: Path | None = None
     title: str = "ganzoo studio"
+    of_models_alone: bool = False
 
 
 @dataclass(frozen=True)

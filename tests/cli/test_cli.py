@@ -33,7 +33,7 @@ COMMANDS = [
     "explore",
     "export",
 ]
-COMMANDS += ["apply", "score", "pull", "push", "search", "mix", "studio"]
+COMMANDS += ["apply", "score", "pull", "push", "search", "mix", "studio", "space"]
 
 
 @pytest.fixture(scope="module")

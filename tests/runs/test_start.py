@@ -15,7 +15,7 @@ from ganzoo.errors import UsageError
 from ganzoo.models.folder import write_model
 from ganzoo.models.start import freeze_layers, read_start
 from ganzoo.publish.model_card import model_card
-from ganzoo.publish.push import _public
+from ganzoo.publish.push import public_config
 from ganzoo.registry.registry import registry
 
 
@@ -109,7 +109,7 @@ def test_origin_and_freeze_are_recorded(workplace, second):
     model = ganzoo.load(second)
     assert model.config.training["origin"]["sha256"] == config.origin.sha256
     assert model.config.training["freeze"] == {"discriminator": 2}
-    card = model_card("owner/name", _public(model.config), None)
+    card = model_card("owner/name", public_config(model.config), None)
     assert config.origin.sha256["generator"] in card and str(workplace) not in card
 
 

@@ -6,8 +6,10 @@ import shutil
 import urllib.error
 import urllib.request
 
+import bench_rows
 import pytest
-from browsers import chromium, needs_browser, outside, served
+from browsers import NO_OUTSIDE, chromium, needs_browser, outside, served
+from PIL import Image
 
 from ganzoo.cli import main
 
@@ -27,8 +29,26 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def studio(folder):
-    """A studio of the weights that come with the package."""
-    with served(["studio", "--port", "0", "--no-browser"], folder) as found:
+    """A studio of the weights that come with the package, of a run and of a bench."""
+    with pytest.raises(SystemExit) as ended:
+        words = [
+            "train",
+            "points",
+            "--data",
+            "ring",
+            "--steps",
+            "60",
+            "--sample-every",
+            "30",
+            "--quiet",
+            "--threads",
+            "1",
+        ]
+        main([*words, "--out", str(folder / "runs" / "first")])
+    assert ended.value.code == 0
+    bench_rows.write(folder / "benches" / "results", bench_rows.plausible())
+    folders = ["--runs", "runs", "--bench", "benches"]
+    with served(["studio", "--port", "0", "--no-browser", *folders], folder) as found:
         yield found
         assert "OUTSIDE" not in found.errors() and "Traceback" not in found.errors()
 
@@ -102,6 +122,96 @@ def test_the_keyboard_suffices(studio, browser):
         sampled(page, first)
 
 
+def open_tab(page, name):
+    """Chooses a tab; on a telephone those without room are in a menu."""
+    tab = page.get_by_role("tab", name=name, exact=True)
+    page.wait_for_selector("button[role=tab]")
+    if not tab.is_visible():
+        page.locator(".overflow-menu button").first.click()
+        tab = page.locator(".overflow-dropdown button", has_text=name)
+    tab.click()
+
+
+def test_walk(studio, browser, tmp_path):
+    with browser.visit(studio.url) as page:
+        open_tab(page, "Walk")
+        page.get_by_label("number input for Stops").fill("2")
+        page.get_by_role("button", name="Walk", exact=True).click()
+        page.wait_for_function("[...document.querySelectorAll('.studio-walk img')].some(one => one.naturalWidth > 0)")
+        line = page.locator("#walk-command textarea").input_value()
+        with page.expect_download() as coming:
+            page.get_by_role("button", name="Download the animation").click()
+        with open(coming.value.path(), "rb") as file:
+            assert remade(line, tmp_path / "walk.webp") == file.read()
+        assert outside(page, studio.url) == [] and page.problems == []
+
+
+def test_apply(studio, browser, tmp_path):
+    Image.effect_noise((24, 16), 80).convert("RGB").save(tmp_path / "small.png")
+    (tmp_path / "text.png").write_text("no picture")
+    with browser.visit(studio.url) as page:
+        open_tab(page, "Apply")
+        page.set_input_files("input[type=file]", tmp_path / "small.png")
+        page.get_by_text("24 x 16 pixels became 96 x 64").wait_for()
+        assert "small.png" in page.locator("#apply-command textarea").input_value()
+        with page.expect_download() as coming:
+            page.get_by_role("button", name="Download out.png").click()
+        assert Image.open(coming.value.path()).size == (96, 64)
+        page.get_by_role("button", name="Remove this file").or_(page.get_by_label("Clear")).first.click()
+        page.set_input_files("input[type=file]", tmp_path / "text.png")
+        page.get_by_text("not usable as an image").first.wait_for()
+        assert outside(page, studio.url) == [] and page.problems == []
+
+
+def test_points_train_while_one_looks(studio, browser):
+    with browser.visit(studio.url) as page:
+        open_tab(page, "Points")
+        page.get_by_label("Steps").fill("40")
+        page.get_by_role("button", name="Train", exact=True).click()
+        page.get_by_text("Step 40.").wait_for()
+        assert page.locator(".studio-plots svg").count() >= 2
+        line = page.locator("#points-command textarea").input_value()
+        assert line.startswith("ganzoo train points --data ring")
+        assert outside(page, studio.url) == [] and page.problems == []
+
+
+def test_runs_with_their_curves(studio, browser):
+    with browser.visit(studio.url) as page:
+        open_tab(page, "Runs")
+        page.get_by_role("gridcell").get_by_text("finished").locator("visible=true").first.wait_for()
+        frame = page.frame_locator("iframe[title='Curves of first']")
+        frame.get_by_text("diversity").first.wait_for()
+        assert frame.locator("svg").count() >= 2 and frame.locator("img").count() >= 1
+
+
+def test_a_bench_is_sorted_by_a_click(studio, browser):
+    with browser.visit(studio.url) as page:
+        open_tab(page, "Bench")
+        frame = page.frame_locator("iframe[title^='Report']")
+        head = frame.get_by_role("button", name="seeds").first
+        head.click()
+        assert frame.locator("th[aria-sort]").count() >= 1
+        assert frame.locator("svg.chart").count() >= 1
+
+
+def test_the_zoo_finds_a_variant_and_shows_its_equations(studio, browser):
+    with browser.visit(studio.url) as page:
+        open_tab(page, "Zoo")
+        page.get_by_label("Find").fill("wasserstein penalty 2017")
+        page.get_by_role("combobox", name="Variant").fill("wgan-gp")
+        page.get_by_role("combobox", name="Variant").press("Enter")
+        page.locator("#zoo-card").get_by_text("Equations").wait_for()
+        assert outside(page, studio.url) == [] and page.problems == []
+
+
+@pytest.mark.parametrize("name", ["Walk", "Apply", "Points", "Runs", "Bench", "Zoo"])
+def test_every_tab_fits_a_telephone(name, studio, browser):
+    with browser.visit(studio.url, width=400) as page:
+        open_tab(page, name)
+        page.wait_for_timeout(1500)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
 def asked(url, data=None, **headers):
     request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
     try:
@@ -131,6 +241,19 @@ def test_gradio_behind_the_guard_serves_no_file_of_the_machine(studio, folder, t
         picture = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
         event = {"data": [picture] * 30, "fn_index": number, "session_hash": "hostile"}
         assert asked(f"{studio.url}/gradio_api/queue/join", json.dumps(event).encode())[0] == 403
+
+
+def test_a_space_runs_as_it_is(folder, browser):
+    space = folder / "space"
+    with pytest.raises(SystemExit) as ended:
+        main(["space", "dcgan.fashion-mnist", "--out", str(space)])
+    assert ended.value.code == 0
+    start = NO_OUTSIDE + "import runpy; runpy.run_path('app.py', run_name='__main__')"
+    with served([], space, start, GRADIO_SERVER_PORT="0") as found, browser.visit(found.url) as page:
+        sampled(page)
+        assert [tab.inner_text() for tab in page.get_by_role("tab").all()] == ["Sample", "Walk"]
+        assert "ganzoo sample ./model" in page.locator("#sample-command textarea").input_value()
+        assert outside(page, found.url) == [] and "OUTSIDE" not in found.errors()
 
 
 def test_another_address_needs_a_password(folder, capsys):

@@ -6,7 +6,7 @@ import functools
 import logging
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ganzoo.errors import GanzooError
 from ganzoo.files.text import one_line, printable_lines
@@ -17,13 +17,23 @@ log = logging.getLogger(__name__)
 QUIET: dict[str, Any] = {"api_visibility": "private", "trigger_mode": "always_last", "concurrency_id": "studio"}
 
 
+class Place(NamedTuple):
+    """Where a tab is drawn: the Gradio page, which loads once, and the tab, which is selected."""
+
+    page: Any
+    tab: Any
+
+
 def shown(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Shows an error of a function in the page as the line that the command line would print."""
+    """Shows an error of a function in the page as the line that the command line would print.
+
+    Gradio finds a parameter whose default is `gradio.Progress` in the signature of the function itself.
+    """
 
     @functools.wraps(function)
-    def safe(*arguments: Any) -> Any:
+    def safe(*arguments: Any, **more: Any) -> Any:
         try:
-            return function(*arguments)
+            return function(*arguments, **more)
         except Exception as error:
             raise _visible(error) from None
 

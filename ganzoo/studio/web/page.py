@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ganzoo.studio import points
+from ganzoo.studio.plots import STYLE as PLOTS
 from ganzoo.studio.server import UPLOAD_BYTES, Studio
-from ganzoo.studio.web import sample_tab
+from ganzoo.studio.web import apply_tab, bench_tab, points_tab, runs_tab, sample_tab, walk_tab, zoo_tab
+from ganzoo.studio.web.events import Place
 
 STYLE = """
+.gradio-container, .gradio-container > main { width: 100% !important; }
 .gradio-container { max-width: 1200px !important; margin: 0 auto !important; }
+.gradio-container > main, .tabs, .tabitem, .tabitem .column { min-width: 0 !important; max-width: 100% !important; }
+.tabitem .table-wrap, .tabitem .table-container { max-width: 100%; overflow-x: auto; }
+@media (max-width: 480px) { .tabitem .block, .tabitem .form { max-width: calc(100vw - 64px); } }
 footer { display: none !important; }
 img { image-rendering: auto; }
 .studio-picture img { width: 100%; max-height: 75vh; object-fit: contain; }
 :focus-visible { outline: 3px solid var(--color-accent) !important; outline-offset: 2px; }
 .studio-command, .studio-command * { white-space: pre-wrap !important; word-break: break-word; }
+.studio-frame { width: 100%; height: 80vh; border: 1px solid var(--border-color-primary); border-radius: 6px; }
+.studio-walk img { image-rendering: pixelated; }
 @media (max-width: 480px) { .gradio-container { padding: 4px !important; } h1 { font-size: 1.3rem !important; } }
 """
-Tab = Callable[[Any, Studio], None]
+Tab = Callable[[Place, Studio], None]
 
 
 def tabs_of(studio: Studio) -> list[tuple[str, Tab]]:
@@ -25,6 +34,18 @@ def tabs_of(studio: Studio) -> list[tuple[str, Tab]]:
     found: list[tuple[str, Tab]] = []
     if studio.shelf.able("sample"):
         found.append(("Sample", sample_tab.draw))
+    if studio.shelf.able("walk"):
+        found.append(("Walk", walk_tab.draw))
+    if studio.shelf.able("apply"):
+        found.append(("Apply", apply_tab.draw))
+    if not studio.of_models_alone and points.variants_of_points(studio.registry):
+        found.append(("Points", points_tab.draw))
+    if studio.runs is not None:
+        found.append(("Runs", runs_tab.draw))
+    if studio.bench is not None:
+        found.append(("Bench", bench_tab.draw))
+    if not studio.of_models_alone:
+        found.append(("Zoo", zoo_tab.draw))
     return found
 
 
@@ -36,8 +57,8 @@ def page(studio: Studio) -> Any:
         gradio.Markdown(f"# {studio.title}")
         with gradio.Tabs():
             for title, draw in tabs_of(studio):
-                with gradio.Tab(title, id=title.lower()):
-                    draw(blocks, studio)
+                with gradio.Tab(title, id=title.lower()) as tab:
+                    draw(Place(blocks, tab), studio)
     blocks.queue(default_concurrency_limit=1, max_size=64)
     return blocks
 
@@ -65,5 +86,5 @@ def web_application(studio: Studio) -> Any:
         mcp_server=False,
         enable_monitoring=False,
         theme=gradio.themes.Default(**fonts),
-        css=STYLE,
+        css=STYLE + PLOTS,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from ganzoo.studio import files, sampling
 from ganzoo.studio.server import Studio
-from ganzoo.studio.web.events import QUIET, shown
+from ganzoo.studio.web.events import QUIET, Place, shown
 
 SLIDERS = 12
 
@@ -15,7 +15,7 @@ SLIDERS = 12
 class SampleTab:
     """The components of the tab and what they do; the first model is sampled as soon as the page is there."""
 
-    def __init__(self, blocks: Any, studio: Studio):
+    def __init__(self, place: Place, studio: Studio):
         import gradio as gr
 
         self.studio = studio
@@ -39,7 +39,7 @@ class SampleTab:
             with gr.Column(scale=2, min_width=300):
                 self.model = gr.Dropdown(names, value=names[0], label="Model")
                 self._draw_choices(gr, first.count)
-        self._connect(gr, blocks)
+        self._connect(gr, place.page)
 
     def _draw_choices(self, gr: Any, count: int) -> None:
         with gr.Row():
@@ -163,6 +163,6 @@ class SampleTab:
         return path, gr.update(value=path, interactive=True), sampling.grid_command(name, model, request)
 
 
-def draw(blocks: Any, studio: Studio) -> None:
+def draw(place: Place, studio: Studio) -> None:
     """Draws the tab."""
-    SampleTab(blocks, studio)
+    SampleTab(place, studio)

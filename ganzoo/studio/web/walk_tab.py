@@ -1,0 +1,83 @@
+"""The tab Walk: an animation through latents of a seed, and the command that makes it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ganzoo.studio import sampling, walking
+from ganzoo.studio.files import new_file
+from ganzoo.studio.server import Studio
+from ganzoo.studio.web.events import QUIET, Place, shown
+
+FORMATS = {"WebP": ".webp", "GIF": ".gif"}
+
+
+def draw(place: Place, studio: Studio) -> None:
+    """Draws the tab."""
+    import gradio as gr
+
+    names = studio.shelf.able("walk")
+    with gr.Row():
+        with gr.Column(scale=3, min_width=300):
+            picture = gr.Image(
+                show_label=False,
+                type="filepath",
+                interactive=False,
+                elem_classes=["studio-picture", "studio-walk"],
+                buttons=["fullscreen"],
+                alt_text="An animation between samples of the model",
+            )
+            command = gr.Textbox(
+                label="Makes the same file", lines=2, interactive=False, buttons=["copy"], elem_id="walk-command"
+            )
+            download = gr.DownloadButton("Download the animation", interactive=False)
+        with gr.Column(scale=2, min_width=300):
+            model = gr.Dropdown(names, value=names[0], label="Model")
+            seed = gr.Number(0, label="Seed", precision=0, minimum=0)
+            stops = gr.Slider(2, walking.MOST, 4, step=1, label="Stops")
+            label = gr.Dropdown([], label="Class", visible=False)
+            truncates = gr.Checkbox(False, label="Truncate: less variety, fewer odd samples", visible=False)
+            truncation = gr.Slider(0.1, 2.0, 0.7, step=0.05, label="Truncation", visible=False)
+            kind = gr.Radio(list(FORMATS), value="WebP", label="Format")
+            button = gr.Button("Walk", variant="primary")
+
+    def configure(name: str) -> list[Any]:
+        with studio.shelf.computing():
+            controls = sampling.controls_of(studio.shelf.model(name))
+        first = controls.classes[0] if controls.classes else None
+        return [
+            gr.update(choices=list(controls.classes), value=first, visible=bool(controls.classes)),
+            gr.update(value=False, visible=controls.truncates),
+            gr.update(visible=False),
+        ]
+
+    def walk(
+        name: str,
+        seed: Any,
+        stops: Any,
+        label: str | None,
+        truncates: bool,
+        truncation: float,
+        kind: str,
+        progress: Any = gr.Progress(),  # noqa: B008  (Gradio looks for it there)
+    ) -> tuple[str, Any, str]:
+        with studio.shelf.computing():
+            model = studio.shelf.model(name)
+            controls = sampling.controls_of(model)
+            request = walking.Request(
+                seed,
+                stops,
+                label if controls.classes else None,
+                truncation if truncates and controls.truncates else None,
+            )
+            path = new_file(studio.folder, f"walk{FORMATS[kind]}")
+            walking.write_walk(
+                model, request, path, lambda number, count: progress((number, count), unit="frames", desc="Walking")
+            )
+        return str(path), gr.update(value=str(path), interactive=True), walking.walk_command(name, request, path.suffix)
+
+    chosen = [label, truncates, truncation]
+    inputs, outputs = [model, seed, stops, *chosen, kind], [picture, download, command]
+    gr.on([place.tab.select, model.change], shown(configure), model, chosen, show_progress="hidden", **QUIET)
+    truncates.input(lambda on: gr.update(visible=on), truncates, truncation, show_progress="hidden", **QUIET)
+    gr.on([button.click, seed.submit], shown(walk), inputs, outputs, **QUIET)

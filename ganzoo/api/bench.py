@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ganzoo.api.inputs import data_name, names_of, settings_of
+from ganzoo.api.inputs import check_values, data_name, names_of, settings_of
 from ganzoo.api.runs import data_frame
 from ganzoo.bench.report.terminal import table
 from ganzoo.bench.request import Request
@@ -136,6 +136,8 @@ def bench(
         UsageError: for a request that cannot be met, before anything is written.
     """
     names = tuple(os.fspath(one) for one in ((variants,) if isinstance(variants, str) else variants))
+    check_values(channels=channels, steps=steps, images=images, points=points, eval_images=eval_images, jobs=jobs)
+    check_values(image_size=image_size, threads=threads, precision=precision)
     _refuse_fresh_processes(device, threads)
     options = TrainOptions(
         data=None if data is None else data_name(data),

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ganzoo.api.inputs import data_name
+from ganzoo.api.inputs import check_values, data_name
 from ganzoo.data.decode import rectangle
 from ganzoo.data.load import load_images
 from ganzoo.data.resolve import with_split
@@ -40,6 +40,7 @@ def dataset(
         UsageError: if there is no such source.
         DataError: if its images cannot be read.
     """
+    check_values(image_size=image_size, channels=channels, on_bad_image=on_bad_image)
     name = with_split(data_name(source), split)
     found = load_images(
         name,

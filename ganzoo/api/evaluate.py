@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganzoo.api.inputs import data_name, names_of
+from ganzoo.api.inputs import check_values, data_name, names_of
 from ganzoo.api.runs import Run
 from ganzoo.data.load import load_images
 from ganzoo.errors import UsageError
@@ -58,6 +58,7 @@ def evaluate(
     Raises:
         UsageError: for a request that cannot be met, such as too few images for a metric.
     """
+    check_values(count=count, seed=seed, image_size=image_size, channels=channels)
     names, root = names_of(metrics), None if data_root is None else Path(data_root)
     model = images.model() if isinstance(images, Run) else images
     if not isinstance(model, Model):

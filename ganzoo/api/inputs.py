@@ -57,8 +57,52 @@ def data_name(data: Images) -> str:
     return source.name
 
 
+LEAST = {
+    **dict.fromkeys(("steps", "images", "batch_size", "threads", "sample_every", "checkpoint_every", "jobs"), 1),
+    **dict.fromkeys(("points", "eval_images", "count"), 1),
+    **{"keep": 2, "seed": 0},
+}
+CHOICES = {
+    "precision": ("fp32", "bf16"),
+    "on_collapse": ("warn", "stop", "rollback"),
+    "on_bad_image": ("error", "skip"),
+    "direction": ("AtoB", "BtoA"),
+    "channels": (1, 3, 4),
+    "source_channels": (1, 3, 4),
+}
+LARGEST_SEED = 2**63 - 1
+
+
+def check_values(**values: Any) -> None:
+    """UsageError for an argument that the command line would refuse: out of range, or none of its choices."""
+    for name, value in values.items():
+        if value is None:
+            continue
+        if name in LEAST and not (_is_whole(value) and LEAST[name] <= value <= LARGEST_SEED):
+            raise UsageError(f"{name} is a whole number from {LEAST[name]}, not {quoted(value)}.")
+        if name in CHOICES and value not in CHOICES[name]:
+            known = ", ".join(map(repr, CHOICES[name]))
+            raise UsageError(f"{name} cannot be {quoted(value)}; known: {known}.")
+        if name in ("image_size", "source_size"):
+            sides = value if isinstance(value, tuple) and len(value) == 2 else (value,)
+            if not all(_is_whole(side) and side > 0 for side in sides):
+                raise UsageError(f"{name} is in pixels, or (height, width), not {quoted(value)}.")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def callbacks_of(callbacks: Any) -> tuple[Any, ...]:
+    """Returns callbacks as a tuple; one function or tracker may come alone."""
+    alone = callable(callbacks) or not isinstance(callbacks, Iterable)
+    return (callbacks,) if alone else tuple(callbacks)
+
+
 def settings_of(overrides: Mapping[str, Any]) -> tuple[str, ...]:
     """Returns the settings "path=value" of `{path: value}`; UsageError for a value that JSON does not have."""
+    if not isinstance(overrides, Mapping):
+        raise UsageError(f'overrides is a table such as {{"loss.penalty": 5}}, not {quoted(overrides)}.')
     found = []
     for path, value in overrides.items():
         if not isinstance(path, str) or "=" in path:

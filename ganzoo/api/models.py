@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.api.inputs import card_of, settings_of
+from ganzoo.api.inputs import card_of, check_values, settings_of
 from ganzoo.errors import UsageError
 from ganzoo.registry.registry import registry
 from ganzoo.variant import Field, ImageSpec, Part, SampleSpec, Variant
@@ -221,6 +221,7 @@ def create_model(
     from ganzoo.models.model import Model
     from ganzoo.runs.data import check_size
 
+    check_values(image_size=image_size, channels=channels, seed=seed)
     known, card = registry(), card_of(variant)
     recipe = resolve(known.get("variants", card) if isinstance(card, str) else card, settings_of(overrides), known)
     if recipe.variant.kind == "image":

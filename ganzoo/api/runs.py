@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ganzoo.api.inputs import data_name, names_of, settings_of
+from ganzoo.api.inputs import callbacks_of, check_values, data_name, names_of, settings_of
 from ganzoo.checkpoints.checkpoint import list_checkpoints
 from ganzoo.config.options import TrainOptions
 from ganzoo.config.schema import RunConfig, RunOptions
@@ -76,7 +76,7 @@ class Run:
         *,
         data: Images | None = None,
         overrides: Mapping[str, Any] = {},
-        callbacks: Sequence[Callback | Tracker] = (),
+        callbacks: Callback | Sequence[Callback | Tracker] = (),
         track: str | Sequence[str] | None = None,
         device: str = "auto",
         threads: int | None = None,
@@ -94,6 +94,7 @@ class Run:
         Raises:
             UsageError: if the run cannot go on here, before anything is changed.
         """
+        check_values(steps=steps, threads=threads)
         options = TrainOptions(
             data=None if data is None else data_name(data),
             steps=steps,
@@ -112,7 +113,7 @@ class Run:
                 quiet=not progress,
                 unset=frozenset(unset),
                 track=names_of(track or ()),
-                callbacks=tuple(callbacks),
+                callbacks=callbacks_of(callbacks),
             )
         )
         return self

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ganzoo.api.inputs import card_of, data_name, names_of, settings_of
+from ganzoo.api.inputs import callbacks_of, card_of, check_values, data_name, names_of, settings_of
 from ganzoo.api.runs import Run, train_request
 from ganzoo.config.options import TrainOptions
 from ganzoo.runs.request import Intervals, Request
@@ -35,7 +35,7 @@ def train(
     mixins: str | Sequence[str] = (),
     conditional: bool | None = None,
     seed: int = 0,
-    callbacks: Sequence[Callback | Tracker] = (),
+    callbacks: Callback | Sequence[Callback | Tracker] = (),
     track: str | Sequence[str] = (),
     progress: bool = False,
     device: str = "auto",
@@ -98,6 +98,24 @@ def train(
         DivergedError: if training gives numbers that are not finite.
         InterruptedRun: after Ctrl-C; the state is saved, and `open_run(out).resume()` goes on.
     """
+    check_values(
+        image_size=image_size,
+        channels=channels,
+        source_size=source_size,
+        source_channels=source_channels,
+        direction=direction,
+        steps=steps,
+        images=images,
+        batch_size=batch_size,
+        seed=seed,
+        threads=threads,
+        precision=precision,
+        on_bad_image=on_bad_image,
+        sample_every=sample_every,
+        checkpoint_every=checkpoint_every,
+        keep=keep,
+        on_collapse=on_collapse,
+    )
     options = TrainOptions(
         data=data_name(data),
         data_root=None if data_root is None else Path(data_root),
@@ -127,7 +145,7 @@ def train(
         on_bad_image=on_bad_image,
         intervals=Intervals(sample_every, checkpoint_every, keep, on_collapse),
         track=names_of(track),
-        callbacks=tuple(callbacks),
+        callbacks=callbacks_of(callbacks),
         quiet=not progress,
         start_from=None if start_from is None else os.fspath(start_from),
         freeze=freeze,

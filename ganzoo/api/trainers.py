@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ganzoo.api.inputs import card_of, data_name, names_of, settings_of
+from ganzoo.api.inputs import card_of, check_values, data_name, names_of, settings_of
 from ganzoo.api.runs import Run
 from ganzoo.checkpoints.checkpoint import save_checkpoint
 from ganzoo.config.options import TrainOptions
@@ -197,6 +197,8 @@ def create_trainer(
     Raises:
         UsageError: for a request that cannot be met.
     """
+    check_values(image_size=image_size, channels=channels, steps=steps, batch_size=batch_size, seed=seed)
+    check_values(threads=threads, precision=precision)
     options = TrainOptions(
         data=data_name(data),
         data_root=None if data_root is None else Path(data_root),

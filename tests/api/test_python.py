@@ -208,6 +208,15 @@ def test_callbacks_and_trackers_get_the_numbers_of_a_run(images, tmp_path, caplo
         ({"overrides": {"loss.penalti": 5}}, "loss.penalti"),
         ({"overrides": {"loss.penalty": object()}}, "not object"),
         ({"image_size": 33}, "--image-size"),
+        ({"overrides": ["loss.penalty=5"]}, "a table such as"),
+        ({"steps": 0}, "steps is a whole number from 1, not 0"),
+        ({"seed": -1}, "seed is a whole number from 0"),
+        ({"keep": 1}, "keep is a whole number from 2"),
+        ({"sample_every": 2.5}, "sample_every is a whole number"),
+        ({"on_collapse": "explode"}, "known: 'warn', 'stop', 'rollback'"),
+        ({"image_size": "32"}, "image_size is in pixels"),
+        ({"callbacks": 3}, "callbacks takes functions"),
+        ({"track": "wanbd"}, "wandb"),
         ({"mixins": "lecan"}, "lecam"),
         ({"data": "no-such-folder/"}, "no-such-folder"),
         ({"data": 3}, "int cannot be trained on"),
@@ -441,6 +450,18 @@ def test_a_loss_of_another_process_is_a_warning_when_the_model_is_loaded(images,
         assert ganzoo.load(source).sample(1).shape == (1, 1, 32, 32)
         assert len(caplog.messages) == 1 and "the loss 'mine'" in caplog.messages[0]
     assert "in no plugin" in caplog.messages[0]
+
+
+def test_a_run_on_images_in_memory_goes_on_in_another_process_if_they_are_given(images, tmp_path, process):
+    run = ganzoo.train("dcgan", data=images, out=tmp_path / "run", steps=1, **TINY)
+    from ganzoo.registry.registry import registry
+
+    registry.cache_clear()
+    with pytest.raises(ganzoo.GanzooError, match=r"data set 'memory-.*in no plugin.*run.resume\(data=...\)"):
+        run.resume(steps=2)
+    with pytest.raises(ganzoo.GanzooError, match="data.fingerprint"):
+        run.resume(steps=2, data=-images)
+    assert run.resume(steps=2, data=images, device="cpu").step == 2
 
 
 def test_names_of_plugins_and_calls_of_plugins_are_refused(process, monkeypatch):

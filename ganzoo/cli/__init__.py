@@ -49,11 +49,26 @@ class LazyGroup(click.Group):
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
-            return None
+            from ganzoo.cli.plugin_commands import load_command
+
+            return load_command(name) if name in self._of_plugins() else None
         from importlib import import_module
 
         module, _, attribute = COMMANDS[name].partition(":")
         return getattr(import_module(f"{__name__}.{module}"), attribute)
+
+    def _of_plugins(self) -> dict[str, tuple[str, str]]:
+        from ganzoo.cli.plugin_commands import plugin_commands
+
+        return plugin_commands(COMMANDS)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the own commands, and those of plugins with their provider, without importing the latter."""
+        super().format_commands(context, formatter)
+        rows = [(name, f"{summary} [{provider}]".strip()) for name, (summary, provider) in self._of_plugins().items()]
+        if rows:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(rows)
 
     def resolve_command(
         self, context: click.Context, arguments: list[str]
@@ -64,7 +79,9 @@ class LazyGroup(click.Group):
         if name not in COMMANDS and not name.startswith("-"):
             from ganzoo.errors import did_you_mean
 
-            context.fail(f"No command is called '{name}'.{did_you_mean(name, COMMANDS)}")
+            known = self._of_plugins()
+            if name not in known:
+                context.fail(f"No command is called '{name}'.{did_you_mean(name, {*COMMANDS, *known})}")
         return super().resolve_command(context, arguments)
 
 
@@ -105,9 +122,10 @@ def group() -> None:
 
     Tab completion: eval "$(_GANZOO_COMPLETE=bash_source ganzoo)" (or zsh_source, fish_source).
 
-    Exit codes: 0 success, 1 failure, 2 wrong usage, 3 diverged or collapsed, 129, 130 and 143 stopped by a signal.
+    Exit codes: 0 success, 1 failure, 2 wrong usage, 3 diverged or collapsed
+    (docs/when-training-goes-wrong.md), 129, 130 and 143 stopped by a signal.
     GANZOO_DEBUG=1 shows tracebacks. GANZOO_LOAD_PLUGINS=a,b loads only the plugins of these distributions and the
-    built-in ones; empty, only the built-in ones.
+    built-in ones; empty, only the built-in ones. GANZOO_PLUGINS_DIR=FOLDER also loads its .py files as plugins.
     """
 
 

@@ -14,8 +14,19 @@ from ganzoo.errors import UsageError
 @click.argument("name")
 @click.option("--loss-only", is_flag=True, help="Write only a loss, on DCGAN's networks.")
 @click.option("--full", is_flag=True, help="Also write a data set and a metric.")
+@click.option(
+    "--repository", is_flag=True, help="Also write what a repository has: workflows, a page, a changelog and a badge."
+)
+@click.option(
+    "--license",
+    "license_name",
+    type=click.Choice(["MIT", "BSD-3-Clause"], case_sensitive=False),
+    default="MIT",
+    show_default=True,
+    help="License of the plugin.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The new folder.  [default: ./ganzoo-NAME]")
-def new(name: str, loss_only: bool, full: bool, out: Path | None) -> None:
+def new(name: str, loss_only: bool, full: bool, repository: bool, license_name: str, out: Path | None) -> None:
     """Write a new plugin, ready to install, train and test.
 
     It is a distribution ganzoo-NAME with the variant NAME, and has a generator, a discriminator and a loss for you to
@@ -25,6 +36,7 @@ def new(name: str, loss_only: bool, full: bool, out: Path | None) -> None:
     ganzoo new waves                    generator, discriminator and loss
     ganzoo new waves --loss-only        a loss, with the networks of DCGAN
     ganzoo new waves --full             generator, discriminator, loss, data set and metric
+    ganzoo new waves --repository       with workflows, to put on GitHub and list in docs/plugins.md
     """
     if loss_only and full:
         raise UsageError("Give --loss-only or --full, not both.")
@@ -33,7 +45,7 @@ def new(name: str, loss_only: bool, full: bool, out: Path | None) -> None:
 
     name = checked_name(name)
     scope = "loss" if loss_only else "full" if full else "gan"
-    folder, files = write_plugin(name, scope, out, loaded_registry())
+    folder, files = write_plugin(name, scope, out, loaded_registry(), license=license_name, repository=repository)
     for file in files:
         click.echo(f"  {folder / file}", err=True)
     data = f"{name}-shapes" if full else "fashion-mnist-test"

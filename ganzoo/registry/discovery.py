@@ -22,6 +22,7 @@ from typing import Any
 from ganzoo.files.text import one_line
 
 GROUP = "ganzoo"
+FILES = "file"  # the distribution of plugins that are single files
 VALUE = re.compile(r"(\w+)(\.\w+)*\s*(:\s*(\w+)(\.\w+)*)?\s*(\[.*\])?")
 FOLDER = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(-.*)?\.(dist|egg)-info")
 RECORDED = re.compile(r"^[^,\n]*\.dist-info/entry_points\.txt,[^,\n]*,(\d+)$", re.MULTILINE)
@@ -58,7 +59,8 @@ def installed() -> list[Plugin]:
 
     The environment variable `GANZOO_LOAD_PLUGINS` limits them to the built-ins and the distributions that it names
     (comma-separated; empty: the built-ins alone). A name without a plugin is returned as a broken plugin. Of two copies
-    of one distribution the first on `sys.path` counts, as for imports.
+    of one distribution the first on `sys.path` counts, as for imports. Files in `GANZOO_PLUGINS_DIR` are plugins of a
+    distribution called "file".
     """
     limit = os.environ.get("GANZOO_LOAD_PLUGINS")
     wanted = None if limit is None else {GROUP, *map(normalize, limit.split(","))}
@@ -67,6 +69,8 @@ def installed() -> list[Plugin]:
         plugins = declared(folder)
         if plugins and (wanted is None or plugins[0].distribution in wanted):
             found.setdefault(plugins[0].distribution, plugins)
+    if wanted is None or FILES in wanted:
+        found |= {FILES: files} if (files := in_folder()) else {}
     for name in {GROUP, *(wanted or ())} - {"", *found}:
         reason = "run `pip install -e .` in the checkout" if name == GROUP else "GANZOO_LOAD_PLUGINS names it"
         found[name] = [
@@ -80,6 +84,36 @@ def installed() -> list[Plugin]:
         ]
     everyone = [plugin for plugins in found.values() for plugin in plugins]
     return sorted(everyone, key=lambda plugin: (not plugin.builtin, plugin.distribution, plugin.entry_point))
+
+
+def in_folder() -> list[Plugin]:
+    """Returns a plugin for each .py file in the folder that `GANZOO_PLUGINS_DIR` names, and a broken one if it is none.
+
+    Its version is the beginning of the file's sha256. Names that begin with an underscore are left out.
+    """
+    folder = os.environ.get("GANZOO_PLUGINS_DIR", "")
+    if not folder:
+        return []
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        reason = f"GANZOO_PLUGINS_DIR names {one_line(folder)}: {error.strerror}"
+        return [Plugin("?", FILES, "?", module="?", error=reason)]
+    from hashlib import sha256
+
+    found = []
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        if suffix != ".py" or stem.startswith("_"):
+            continue
+        plugin = Plugin(normalize(stem) or "?", FILES, "?", module=os.path.abspath(os.path.join(folder, name)))
+        try:
+            with open(plugin.module, "rb") as file:
+                plugin.version = sha256(file.read()).hexdigest()[:12]
+        except OSError as error:
+            plugin.error = f"{one_line(plugin.module)} cannot be read: {error.strerror}"
+        found.append(plugin)
+    return found
 
 
 @dataclass(frozen=True)
@@ -200,8 +234,30 @@ def _damage(folder: Folder) -> str:
     return "" if all(head.startswith("[") and head.endswith("]") for head in heads) else "does not begin with a [group]"
 
 
+def _load_file(path: str) -> object:
+    """Imports a file as a module of its own, which is registered as an import registers it."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    name = f"ganzoo_file_{normalize(os.path.basename(path)[:-3]).replace('-', '_')}"
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = sys.modules[name] = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
 def load(value: str) -> object:
-    """Imports an entry point: `package.module`, or `package.module:attribute`. Raises whatever the import raises."""
+    """Imports an entry point: `package.module`, `package.module:attribute`, or the path of a .py file.
+
+    Raises whatever the import raises.
+    """
+    if os.path.isabs(value) and value.endswith(".py"):
+        return _load_file(value)
     module, _, path = value.partition("[")[0].partition(":")
     return reduce(getattr, filter(None, path.strip().split(".")), import_module(module.strip()))
 

@@ -110,3 +110,12 @@ def register_trackers(register: Register) -> None:
     `factory(folder)` gets the path of the run folder, which may not exist yet, and returns a
     `ganzoo.tracking.Tracker`. It raises ImportError or UsageError if a package is missing.
     """
+
+
+@hookspec
+def register_commands(register: Register) -> None:
+    """Registers commands of `ganzoo` with `register(name, factory)`.
+
+    `factory()` returns a `click.Command`. The first line of its docstring is the summary in `ganzoo --help`, which does
+    not call it.
+    """

@@ -29,6 +29,7 @@ KINDS = (
     "metrics",
     "layouts",
     "trackers",
+    "commands",
 )
 SINGULAR = {kind: kind[:-1] for kind in KINDS} | {"losses": "loss", "datasets": "data set"}
 # Fields of a variant that every command reads: a wrong type would break commands that never use the variant.

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from ganzoo.errors import DivergedError
 
+ADVICE = "docs/when-training-goes-wrong.md"  # the page of symptoms, which warnings and exit code 3 name
 LEAST_DIVERSITY = 0.15
 COARSE_SIDE = 8
 WARM_UP = 200

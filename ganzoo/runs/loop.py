@@ -25,7 +25,7 @@ from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import CheckpointError, DivergedError, GanzooError, InterruptedRun
 from ganzoo.files.text import one_line
 from ganzoo.runs.budget import EVENT, TrainingClock
-from ganzoo.runs.collapse import LARGEST_WEIGHT, CollapseDetector, check_finite, check_magnitudes
+from ganzoo.runs.collapse import ADVICE, LARGEST_WEIGHT, CollapseDetector, check_finite, check_magnitudes
 from ganzoo.runs.folder import RunFolder
 from ganzoo.runs.modalities import RealImages, RealPoints
 from ganzoo.runs.progress import Progress
@@ -228,7 +228,7 @@ class TrainingLoop:
         roles = broken if len(broken) == 1 else [role for role in suspects if role in magnitudes] or list(magnitudes)
         rates = {role: self.trainer.optimizers[role].param_groups[0]["lr"] for role in roles}
         options = " or ".join(f"--set training.{role}_lr=..., now {rate:.3g}" for role, rate in rates.items())
-        return f"Try a smaller learning rate of the {' or '.join(rates)} ({options})."
+        return f"Try a smaller learning rate of the {' or '.join(rates)} ({options}). See {ADVICE}."
 
     # -- metrics.jsonl -----------------------------------------------------------------------------------------------
 
@@ -331,7 +331,9 @@ class TrainingLoop:
         """Reports a collapse or saturation, as a warning and as a record; an empty line is none."""
         if line and self.main:
             self._record({"step": step, "event": "collapse", "text": line})
-            self.progress.say(f"Warning: step {step}: {line} (--on-collapse {self.intervals.on_collapse})")
+            self.progress.say(
+                f"Warning: step {step}: {line} (--on-collapse {self.intervals.on_collapse}; see {ADVICE})"
+            )
 
     def _act_on_collapse(self) -> None:
         """Stops or rolls back, if requested and if a process has reported a problem since the last time."""
@@ -348,7 +350,7 @@ class TrainingLoop:
                 if healthy
                 else "There is no healthy checkpoint to go back to."
             )
-            raise DivergedError(f"Training collapsed{tried} by step {trainer.step_number}. {good}")
+            raise DivergedError(f"Training collapsed{tried} by step {trainer.step_number}. {good} See {ADVICE}.")
         self._roll_back(healthy, problem)
 
     def _roll_back(self, healthy: Path, problem: str) -> None:

@@ -166,3 +166,21 @@ def test_half_a_plugin_is_never_left(tmp_path, monkeypatch):
 def test_both_scopes_at_once_are_refused(tmp_path):
     done = small.forked_ganzoo("new", "waves", "--full", "--loss-only", cwd=tmp_path)
     assert done.returncode == 2 and re.search("--loss-only or --full, not both", done.stderr)
+
+
+def test_a_repository_has_workflows_a_page_a_badge_and_the_chosen_license(tmp_path):
+    import tomllib
+
+    from ganzoo.registry.scaffold import write_plugin
+
+    folder, files = write_plugin(
+        "waves", "gan", tmp_path / "waves", registry(), license="BSD-3-Clause", repository=True
+    )
+    text = {name: (folder / name).read_text() for name in files}
+    check, release = text[".github/workflows/check.yml"], text[".github/workflows/release.yml"]
+    assert "ganzoo check --dist ganzoo-waves" in check and "${{ vars.GANZOO }}" in check
+    assert "id-token: write" in release and "waves" in text["docs/index.md"] and "CHANGELOG.md" in text
+    assert "actions/workflows/check.yml/badge.svg" in text["README.md"].splitlines()[0]
+    project = tomllib.loads(text["pyproject.toml"])["project"]
+    assert project["license"] == "BSD-3-Clause" and "BSD 3-Clause" in text["LICENSE"]
+    assert "ganzoo" in project["keywords"] and not any("${distribution}" in part for part in text.values())

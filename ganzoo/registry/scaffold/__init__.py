@@ -46,6 +46,15 @@ SHARED = {
     ".gitignore": ("gitignore",),
     ".github/workflows/tests.yml": ("workflow.yml",),
 }
+LICENSES = {"MIT": "license", "BSD-3-Clause": "license_bsd"}
+# What a repository on GitHub has beside the distribution.
+REPOSITORY = {
+    ".github/workflows/check.yml": ("check.yml",),
+    ".github/workflows/release.yml": ("release.yml",),
+    "README.md": ("readme_badge.md", "readme.md"),
+    "docs/index.md": ("page.md",),
+    "CHANGELOG.md": ("changelog.md",),
+}
 OWN: dict[str, dict[str, tuple[str, ...]]] = {
     "loss": {"__init__.py": ("loss_card.py",), "model.py": ("loss_model.py",), "test": ("loss_test.py",)},
     "gan": {"__init__.py": ("gan_card.py",), "model.py": ("gan_model.py",), "test": ("gan_test.py",)},
@@ -58,17 +67,26 @@ OWN: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-def write_plugin(name: str, scope: str, out: Path | None, registry: Registry) -> tuple[Path, list[str]]:
+def write_plugin(
+    name: str,
+    scope: str,
+    out: Path | None,
+    registry: Registry,
+    *,
+    license: str = "MIT",
+    repository: bool = False,
+) -> tuple[Path, list[str]]:
     """Writes the distribution `ganzoo-<name>` and returns its folder and the relative paths of its files.
 
     `scope` selects the parts to write: "loss", "gan" (generator, discriminator and loss) or "full" (also a data set and
-    a metric). `out` None is `./ganzoo-<name>`. The folder is written completely or not at all. UsageError for an
+    a metric). `license` is one of `LICENSES`; `repository` adds what a repository has: workflows, a page, a changelog
+    and a badge. `out` None is `./ganzoo-<name>`. The folder is written completely or not at all. UsageError for an
     invalid or taken name and for an existing folder that is not empty.
     """
     name = checked_name(name)
     refuse_taken(name, scope, registry)
     folder = Path(out) if out is not None else Path(PREFIX + name)
-    files = rendered(name, scope)
+    files = rendered(name, scope, license, repository)
     with disk_errors(f"{folder} cannot be written", GanzooError):
         check_new_folder(folder, "give a new or empty folder with --out")
         folder.absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -102,12 +120,13 @@ def refuse_taken(name: str, scope: str, registry: Registry) -> None:
         raise UsageError(f"A distribution {PREFIX}{name} is installed already: choose another name.")
 
 
-def rendered(name: str, scope: str) -> dict[str, str]:
+def rendered(name: str, scope: str, license: str = "MIT", repository: bool = False) -> dict[str, str]:
     """Returns the text of every file by its path in the distribution."""
-    values = _values(name, scope)
+    values = {**_values(name, scope), "license": license}
     package, module = values["package"], values["module"]
     places = {key: f"tests/test_{module}.py" if key == "test" else f"{package}/{key}" for key in OWN[scope]}
-    templates = SHARED | {places[key]: names for key, names in OWN[scope].items()}
+    shared = SHARED | {"LICENSE": (LICENSES[license],)} | (REPOSITORY if repository else {})
+    templates = shared | {places[key]: names for key, names in OWN[scope].items()}
     texts = {path: "".join(_template(part).substitute(values) for part in names) for path, names in templates.items()}
     if scope == "full":  # its tests use functions of the card
         test = places["test"]

@@ -156,7 +156,7 @@ def test_half_a_plugin_is_never_left(tmp_path, monkeypatch):
     monkeypatch.setattr(
         ganzoo.registry.scaffold,
         "rendered",
-        lambda name, scope: real(name, scope) | {"README.md/x": "a folder that is a file"},
+        lambda *given: real(*given) | {"README.md/x": "a folder that is a file"},
     )
     with pytest.raises(ganzoo.registry.scaffold.GanzooError, match="cannot be written"):
         write_plugin("waves", "loss", tmp_path / "out", registry())

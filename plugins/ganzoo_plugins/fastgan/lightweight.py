@@ -58,6 +58,11 @@ class LightweightGenerator(Generator):
     batch norm and a gated unit. The layer that starts at n pixels makes min(256 · width / n, most) channels, and 3 from
     n = 256 on. Maps of 2³ to 2⁶ pixels scale those of sixteen times their size. Layers that start at the sizes of
     `attention` begin with attention. `antialias` blurs what was doubled. The noise of evaluation is stored.
+
+    Options:
+        latent_dim: numbers in a latent.
+        width: channels of a layer that starts at 256 pixels; smaller maps have more.
+        most: most channels of a layer.
     """
 
     def __init__(
@@ -135,6 +140,12 @@ class LightweightDiscriminator(nn.Module):
     `patches` True gives 5 × 5 logits, False one. Features of n pixels have min(256 · width / n, most) channels. With
     `part` (N,), numbers of quarters, also returns pairs of images in [0, 1] and what they should be: decoded from the
     last features and, from 512 pixels on, from a quarter of the features of 16 × 16.
+
+    Options:
+        width: channels of features of 256 pixels; smaller ones have more.
+        most: most channels of a layer.
+        attention: sizes in pixels of the features whose layers have attention.
+        antialias: whether features are blurred before they are halved.
     """
 
     def __init__(

@@ -17,9 +17,9 @@ from ganzoo_plugins.fastgan.layouts import LightweightGAN
 from ganzoo_plugins.fastgan.lightweight import Lightweight, LightweightDiscriminator, LightweightGenerator
 
 OPTIONS = {
-    "32": {"width": 1, "most": 16, "attention": [16], "antialias": True},
-    "128": {"width": 1, "most": 16, "attention": [32], "antialias": False},
-    "512": {"width": 1, "most": 8, "attention": [], "antialias": False},
+    "32": {"finest": 1, "width": 16, "attention": [16], "antialias": True},
+    "128": {"finest": 1, "width": 16, "attention": [32], "antialias": False},
+    "512": {"finest": 1, "width": 8, "attention": [], "antialias": False},
 }
 
 
@@ -64,7 +64,7 @@ def test_images_logits_and_losses_are_the_official_ones(case):
 
 @pytest.mark.parametrize("size", [32, 64, 512])
 def test_shapes_alone_tell_the_networks(size):
-    options = {"width": 2, "most": 64, "attention": [16, 32], "antialias": size == 64}
+    options = {"finest": 2, "width": 64, "attention": [16, 32], "antialias": size == 64}
     image = ImageSpec(size, 3)
     with torch.device("meta"):
         networks = {
@@ -78,13 +78,13 @@ def test_shapes_alone_tell_the_networks(size):
         assert (match.role, match.image) == (role, image)
         assert match.part == Part("lightweight-gan", {**match.part.options, **more})
         attends = [one for one in (16, 32) if role == "discriminator" or one < size]  # where layers begin
-        assert match.part.options["width"] == 2 and match.part.options["attention"] == attends
+        assert match.part.options["finest"] == 2 and match.part.options["attention"] == attends
         shapes.pop(next(name for name in shapes if name.endswith("norm.g")))
         assert LightweightGAN().recognize(shapes) is None
 
 
 def test_a_checkpoint_of_the_whole_gan_gives_the_averaged_generator(tmp_path):
-    image, options = ImageSpec(32, 3), {"width": 1, "most": 16, "attention": [16]}
+    image, options = ImageSpec(32, 3), {"finest": 1, "width": 16, "attention": [16]}
     networks = {name: LightweightGenerator(image, latent_dim=8, **options) for name in ("G", "GE")}
     networks["D"] = LightweightDiscriminator(image, **options)
     tensors = {
@@ -111,7 +111,7 @@ def test_a_checkpoint_of_the_whole_gan_gives_the_averaged_generator(tmp_path):
 
 
 def test_a_step_trains_all_of_both_networks():
-    narrow = {"width": 1, "most": 8, "attention": [16]}
+    narrow = {"finest": 1, "width": 8, "attention": [16], "hidden": 64}
     trainer = small_trainer(
         "lightweight-gan", ImageSpec(32, 3), 1, generator=narrow, discriminator=narrow, accumulate=1
     )

@@ -38,7 +38,7 @@ def register_variants(register: RegisterVariant) -> None:
             generator=Part("lightweight-gan"),
             discriminator=Part("lightweight-gan"),
             loss=Part("lightweight-gan"),
-            sizes=Sizes((256, 128), powers=True, least=32, most=1024),
+            sizes=Sizes((256,), powers=True, least=32, most=1024),
             tags=("unconditional", "few-images", "hinge", "patches", "attention", "gradient-penalty", "augmentation"),
             augmentation=Part("diffaugment", {"policy": "translation,cutout"}),
             training=Training(

@@ -77,8 +77,8 @@ def guess_generator(shapes: Shapes) -> Match | None:
     power = min(len(outputs) + 1, SHARPEST - 1)  # of the last layer whose channels follow the rule
     options = {
         "latent_dim": start[0],
-        "width": outputs[power - 2] << power >> 8,
-        "most": max(outputs),
+        "width": max(outputs),
+        "finest": outputs[power - 2] << power >> 8,
         "attention": [4 << place for place in places],
         "antialias": "layers.0.0.1.f" in shapes,
     }
@@ -95,8 +95,8 @@ def guess_discriminator(shapes: Shapes) -> Match | None:
     largest = 8 << len(outputs)
     places = (int(name.split(".")[1]) for name in numbered(shapes, r"residual_layers\.(\d)\.1\.norm\.g"))
     options = {
-        "width": outputs[0] * (largest // 2) >> 8,
-        "most": max(outputs),
+        "width": max(outputs),
+        "finest": outputs[0] * (largest // 2) >> 8,
         "attention": sorted(largest >> place for place in places),
         "antialias": "residual_layers.0.0.branches.0.0.f" in shapes,
         "patches": "to_logits.0.weight" in shapes,

@@ -41,9 +41,9 @@ def sizes_of(image: SampleSpec) -> int:
     return doublings(image.size, 1, least=LEAST)[1]
 
 
-def features_at(power: int, width: int, most: int) -> int:
-    """Returns the channels of features that belong to 2^power pixels: `width` at 256, twice as many at each half."""
-    return min(max(1, width << 8 >> power), most)
+def features_at(power: int, finest: int, width: int) -> int:
+    """Returns the channels of features of 2^power pixels: `finest` at 256, doubled at each half, up to `width`."""
+    return min(max(1, finest << 8 >> power), width)
 
 
 def grouped(*layers: nn.Module | None) -> nn.ModuleList:
@@ -55,29 +55,34 @@ class LightweightGenerator(Generator):
     """Latents (N, latent_dim) to images (N, C, H, W), without tanh, clamped to [-1, 1] in evaluation.
 
     From a normalized start of 4 × 4, every layer doubles the size by pixel shuffle, with a 4 × 4 convolution, noise,
-    batch norm and a gated unit. The layer that starts at n pixels makes min(256 · width / n, most) channels, and 3 from
+    batch norm and a gated unit. The layer that starts at n pixels makes min(256 · finest / n, width) channels, 3 from
     n = 256 on. Maps of 2³ to 2⁶ pixels scale those of sixteen times their size. Layers that start at the sizes of
-    `attention` begin with attention. `antialias` blurs what was doubled. The noise of evaluation is stored.
+    `attention` begin with attention, of `hidden` features. `antialias` blurs what was doubled. The noise of evaluation
+    is stored.
 
     Options:
         latent_dim: numbers in a latent.
-        width: channels of a layer that starts at 256 pixels; smaller maps have more.
-        most: most channels of a layer.
+        width: most channels of a layer.
+        finest: channels of a layer that starts at 256 pixels; smaller maps have more.
+        attention: sizes in pixels at which layers with attention start.
+        hidden: features of attention, 64 for each head.
+        antialias: whether maps are blurred after they are doubled.
     """
 
     def __init__(
         self,
         image: SampleSpec,
         latent_dim: int = 256,
-        width: int = 16,
-        most: int = 512,
+        width: int = 512,
+        finest: int = 16,
         attention: tuple[int, ...] = (32,),
+        hidden: int = 512,
         antialias: bool = False,
     ):
         super().__init__()
         self.latent_dim = latent_dim
         self.powers = range(2, sizes_of(image))
-        widths = [latent_dim, *(3 if power >= SHARPEST else features_at(power, width, most) for power in self.powers)]
+        widths = [latent_dim, *(3 if power >= SHARPEST else features_at(power, finest, width) for power in self.powers)]
         start = nn.ConvTranspose2d(latent_dim, 2 * latent_dim, 4)
         self.initial_conv = nn.Sequential(start, nn.BatchNorm2d(2 * latent_dim), nn.GLU(1))
         # by the power of two at which they are made, those at which they are used
@@ -89,7 +94,7 @@ class LightweightGenerator(Generator):
             context = None
             if power in self.targets:
                 context = GlobalContext(after, widths[self.targets[power] - 2])
-            attends = NormalizedAttention(before) if 1 << power in attention else None
+            attends = NormalizedAttention(before, hidden) if 1 << power in attention else None
             self.layers.append(grouped(nn.Sequential(*layers), context, attends))
         self.out_conv = nn.Conv2d(widths[-1], image.channels, 3, padding=1)
         initialize(self)
@@ -137,30 +142,32 @@ class SimpleDecoder(nn.Module):
 class LightweightDiscriminator(nn.Module):
     """Images to logits (N, P), **low for real images**: of 8 × 8 features, then one of a copy of 32 × 32 pixels.
 
-    `patches` True gives 5 × 5 logits, False one. Features of n pixels have min(256 · width / n, most) channels. With
+    `patches` True gives 5 × 5 logits, False one. Features of n pixels have min(256 · finest / n, width) channels. With
     `part` (N,), numbers of quarters, also returns pairs of images in [0, 1] and what they should be: decoded from the
     last features and, from 512 pixels on, from a quarter of the features of 16 × 16.
 
     Options:
-        width: channels of features of 256 pixels; smaller ones have more.
-        most: most channels of a layer.
+        width: most channels of a layer.
+        finest: channels of features of 256 pixels; smaller ones have more.
         attention: sizes in pixels of the features whose layers have attention.
+        hidden: features of attention, 64 for each head.
         antialias: whether features are blurred before they are halved.
     """
 
     def __init__(
         self,
         image: SampleSpec,
-        width: int = 16,
-        most: int = 512,
+        width: int = 512,
+        finest: int = 16,
         attention: tuple[int, ...] = (32,),
+        hidden: int = 512,
         antialias: bool = False,
         patches: bool = False,
     ):
         super().__init__()
         power, channels = sizes_of(image), image.channels
         powers = range(min(8, power), 2, -1)
-        widths = [features_at(one, width, most) for one in powers]
+        widths = [features_at(one, finest, width) for one in powers]
         self.non_residual_layers = nn.ModuleList()
         for step in range(power - 8):
             outputs = widths[0] if step == power - 9 else channels
@@ -170,7 +177,8 @@ class LightweightDiscriminator(nn.Module):
             widths[0] = channels
         self.residual_layers = nn.ModuleList()
         for one, before, after in zip(powers, widths, widths[1:], strict=False):
-            attends = NormalizedAttention(before) if 1 << one in attention else None
+            # of one channel, normalized over channels, nothing would be left
+            attends = NormalizedAttention(before, hidden) if 1 << one in attention and before > 1 else None
             self.residual_layers.append(grouped(Branches(before, after, antialias), attends))
         last = widths[-1]
         if patches:
@@ -180,9 +188,9 @@ class LightweightDiscriminator(nn.Module):
         self.to_logits = nn.Sequential(*layers, LeakyReLU(SLOPE), nn.Conv2d(last, 1, 4))
         self.to_shape_disc_out = nn.Sequential(
             nn.Conv2d(channels, 64, 3, padding=1),
-            Residual(64),
+            Residual(64, hidden),
             Branches(64, 32, antialias),
-            Residual(32),
+            Residual(32, hidden),
             nn.AdaptiveAvgPool2d(4),
             nn.Conv2d(32, 1, 4),
         )

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from ganzoo.networks import LeakyReLU
 
-HEADS, HEAD = 8, 64  # of attention: their number, and the features of each
+HEAD = 64  # features of each head of attention
 SLOPE = 0.1
 Noise = Callable[..., Tensor]  # of a shape without the batch: noise(1, 8, 8) -> (N, 1, 8, 8)
 
@@ -46,11 +46,16 @@ class DepthwiseConvolution(nn.Module):
 
 
 class Attention(nn.Module):
-    """Adds two attentions over pixels: a linear one over all, and one over the 3 × 3 neighbours of each."""
+    """Adds two attentions over pixels: a linear one over all, and one over the 3 × 3 neighbours of each.
 
-    def __init__(self, channels: int):
+    `inner` features of queries, keys and values are those of heads of 64 each.
+    """
+
+    def __init__(self, channels: int, inner: int):
         super().__init__()
-        inner = HEAD * HEADS
+        if inner < HEAD or inner % HEAD:
+            raise ValueError(f"hidden must be a multiple of {HEAD}, not {inner}")
+        self.heads = inner // HEAD
         self.to_lin_q = nn.Conv2d(channels, inner, 1, bias=False)
         self.to_lin_kv = DepthwiseConvolution(channels, 2 * inner)
         self.to_q = nn.Conv2d(channels, inner, 1, bias=False)
@@ -62,16 +67,16 @@ class Attention(nn.Module):
         scale = HEAD**-0.5
 
         def by_head(maps: Tensor) -> Tensor:
-            return maps.reshape(len(maps), HEADS, HEAD, height * width)
+            return maps.reshape(len(maps), self.heads, HEAD, height * width)
 
         query = by_head(self.to_lin_q(x)).softmax(2) * scale
         key, value = (by_head(maps) for maps in self.to_lin_kv(x).chunk(2, 1))
         context = key.softmax(3) @ value.transpose(2, 3)  # (N, heads, key, value)
         everywhere = (context.transpose(2, 3) @ query).reshape(len(x), -1, height, width)
 
-        query = self.to_q(x).view(len(x), HEADS, HEAD, height, width) * scale
+        query = self.to_q(x).view(len(x), self.heads, HEAD, height, width) * scale
         key, value = (
-            functional.pad(maps, (1, 1, 1, 1)).view(len(x), HEADS, HEAD, height + 2, width + 2)
+            functional.pad(maps, (1, 1, 1, 1)).view(len(x), self.heads, HEAD, height + 2, width + 2)
             for maps in self.to_kv(x).chunk(2, 1)
         )
         # neighbour by neighbour, for all nine at once take nine times the memory
@@ -87,9 +92,9 @@ class Attention(nn.Module):
 class NormalizedAttention(nn.Module):
     """Attention of normalized channels, to be added to its input."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, inner: int):
         super().__init__()
-        self.fn, self.norm = Attention(channels), ChannelNorm(channels)
+        self.fn, self.norm = Attention(channels, inner), ChannelNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fn(self.norm(x))
@@ -98,9 +103,9 @@ class NormalizedAttention(nn.Module):
 class Residual(nn.Module):
     """Adds attention to its input."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, inner: int):
         super().__init__()
-        self.fn = NormalizedAttention(channels)
+        self.fn = NormalizedAttention(channels, inner)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fn(x) + x

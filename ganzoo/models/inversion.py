@@ -17,6 +17,7 @@ from torch import Tensor
 from ganzoo.data.decode import fit
 from ganzoo.engine.randomness import hashed, seeded
 from ganzoo.errors import UsageError
+from ganzoo.models.clamping import ThroughClamp
 from ganzoo.models.distances import Distance, Pyramid, Squares, distance_for
 from ganzoo.models.latents import Latents, images_of
 from ganzoo.models.model import Model
@@ -271,7 +272,8 @@ class _Searcher:
         """Returns the distances of the rows moved by `shift`, and the gradients of rows and noise."""
         searched = [rows.detach().requires_grad_(True), *(one.detach().requires_grad_(True) for one in noise)]
         moved = searched[0] if shift is None else searched[0] + shift.to(rows.device)
-        samples = self._made(moved, labels, searched[1:])
+        with ThroughClamp():
+            samples = self._made(moved, labels, searched[1:])
         if not samples.requires_grad:
             raise UsageError(f"The generator of '{self.model.variant}' gives no gradient: it cannot be searched.")
         distances = self.distance.between(self.distance.features(samples.float()), aims)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ganzoo.engine.randomness import hashed, seeded
 from ganzoo.errors import UsageError
+from ganzoo.models.clamping import ThroughClamp
 from ganzoo.models.distances import Distance, distance_for
 from ganzoo.models.inversion import Adam, Inversion
 from ganzoo.models.latents import Latents, between
@@ -126,10 +127,10 @@ def _made(generator: Generator, latents: Latents) -> Tensor:
     weight = placement(generator)
     values, labels = latents.values.to(weight), latents.labels
     labels = None if labels is None else labels.to(weight.device)
-    if not latents.styled:
-        return generator(values, labels).float()
     own: dict[str, Any] = {"noise": played([one.to(weight) for one in latents.noise])} if latents.noise else {}
-    return generator.synthesis(values, labels, **own).float()
+    with ThroughClamp():
+        made = generator.synthesis(values, labels, **own) if latents.styled else generator(values, labels)
+    return made.float()
 
 
 def _moved(model: Model, pivots: Latents, seed: int, step: int) -> Latents:

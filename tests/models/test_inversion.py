@@ -14,6 +14,7 @@ import ganzoo
 from ganzoo import Field, ImageSpec, SampleSpec
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.files.pictures import to_pillow, to_uint8
+from ganzoo.models.clamping import ThroughClamp
 from ganzoo.models.distances import LAYERS, Pyramid, distance_for
 from ganzoo.models.explore import explore, sample_rows
 from ganzoo.models.inversion import Adam, invert, ramp
@@ -215,6 +216,22 @@ def test_a_generator_without_gradients_or_finite_samples_is_a_line():
     for kind, words in ((Cut, "no gradient"), (Broken, "not finite")):
         with pytest.raises(UsageError, match=words):
             invert(tiny.model_of(kind(), ImageSpec(4, 1)), torch.zeros(1, 1, 4, 4), steps=1)
+
+
+def test_a_search_leaves_clamped_pixels():
+    class Clamped(Seen):
+        def forward(self, latent, label=None):
+            return (latent @ self.weight + 4.0).clamp(-1, 1).view(-1, 1, 4, 4)  # white for most latents
+
+    model = tiny.model_of(Clamped(), ImageSpec(4, 1))
+    found = invert(model, torch.full((1, 1, 4, 4), -0.5), steps=200, starts=1, draws=10, rate=0.5, bounded=False)
+    assert found.start > 1 and found.distance < 1e-3
+    x = torch.tensor([-2.0, 0.5, 2.0], requires_grad=True)
+    with ThroughClamp():
+        through, other = x.clamp(min=-1, max=1), x.clamp(-1.5, 1.5)
+    assert torch.equal(through, torch.tensor([-1.0, 0.5, 1.0]))
+    assert torch.autograd.grad(through.sum(), x)[0].tolist() == [1, 1, 1]
+    assert torch.autograd.grad(other.sum(), x)[0].tolist() == [0, 1, 0]
 
 
 def test_the_pyramid_sees_averages():

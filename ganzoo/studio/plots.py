@@ -27,7 +27,7 @@ STYLE = """
 .studio-plots { --line: var(--border-color-primary); --text: var(--body-text-color);
   --quiet: var(--body-text-color-subdued);
   --c0: #0b62c4; --c1: #c2410c; --c2: #14803c; --c3: #a21caf; --c4: #0e7490; --c5: #92600a; --c6: #be123c;
-  --c7: #5b5bd6; display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); gap: 12px; }
+  --c7: #5b5bd6; display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 270px), 1fr)); gap: 12px; }
 .dark .studio-plots { --c0: #6aa9ff; --c1: #ff9558; --c2: #5fcf80; --c3: #e58af0; --c4: #4fc3d9; --c5: #dcb048;
   --c6: #ff8094; --c7: #a5a5ff; }
 .studio-plots figure { margin: 0; } .studio-plots figcaption { font-size: .85rem; color: var(--quiet); }

@@ -56,13 +56,12 @@ def card(registry: Registry, name: str) -> str:
 
 
 def _parts(registry: Registry, variant: Variant) -> str:
-    rows = ["| part | name | in a sentence |", "| --- | --- | --- |"]
+    lines = []
     for path, part in parts_of(variant).items():
         factory = registry.get(KIND_OF[path.partition(".")[0]], part.name)
-        sentence = (getattr(factory, "__doc__", None) or "").strip().split("\n\n")[0].replace("\n", " ")
-        cells = [path, f"`{part.name}`", " ".join(sentence.split())]
-        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(rows)
+        sentence = " ".join((getattr(factory, "__doc__", None) or "").strip().split("\n\n")[0].split())
+        lines.append(f"- {path} `{part.name}`: {sentence}".rstrip(": "))
+    return "\n".join(lines)
 
 
 def _weights(variant: Variant) -> str:

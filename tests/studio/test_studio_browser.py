@@ -180,7 +180,7 @@ def test_runs_with_their_curves(studio, browser):
         open_tab(page, "Runs")
         page.get_by_role("gridcell").get_by_text("finished").locator("visible=true").first.wait_for()
         frame = page.frame_locator("iframe[title='Curves of first']")
-        frame.get_by_text("diversity").first.wait_for()
+        frame.locator("figcaption", has_text="diversity").first.wait_for()
         assert frame.locator("svg").count() >= 2 and frame.locator("img").count() >= 1
 
 

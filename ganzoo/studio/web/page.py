@@ -14,7 +14,7 @@ from ganzoo.studio.web.events import Place
 STYLE = """
 .gradio-container, .gradio-container > main { width: 100% !important; }
 .gradio-container { max-width: 1200px !important; margin: 0 auto !important; }
-.gradio-container > main, .tabs, .tabitem, .tabitem .column { min-width: 0 !important; max-width: 100% !important; }
+.gradio-container > main, .tabs, .tabitem { min-width: 0 !important; max-width: 100% !important; }
 .tabitem .table-wrap, .tabitem .table-container { max-width: 100%; overflow-x: auto; }
 @media (max-width: 480px) { .tabitem .block, .tabitem .form { max-width: calc(100vw - 64px); } }
 footer { display: none !important; }
@@ -23,6 +23,8 @@ img { image-rendering: auto; }
 :focus-visible { outline: 3px solid var(--color-accent) !important; outline-offset: 2px; }
 .studio-command, .studio-command * { white-space: pre-wrap !important; word-break: break-word; }
 .studio-frame { width: 100%; height: 80vh; border: 1px solid var(--border-color-primary); border-radius: 6px; }
+#zoo-card table { display: block; overflow-x: auto; }
+#zoo-card :is(td, th) { word-break: normal; overflow-wrap: normal; }
 .studio-walk img { image-rendering: pixelated; }
 @media (max-width: 480px) { .gradio-container { padding: 4px !important; } h1 { font-size: 1.3rem !important; } }
 """

@@ -8,7 +8,7 @@ import torch
 from pretrained import vgg19_tensors
 from safetensors.torch import load_file, save_file
 
-from ganzoo.cli import main
+from ganzoo.cli import group, main
 from ganzoo.convert import assets
 from ganzoo.convert.assets import KINDS, convert_asset
 from ganzoo.errors import CheckpointError, UsageError
@@ -51,6 +51,11 @@ def test_lpips_runs_with_the_file_that_is_made(published, tmp_path, monkeypatch)
     monkeypatch.setenv(DIGEST, made.sha256)
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     assert (lpips(images, 1 - images, low=0.0) > 0).all()
+
+
+def test_the_command_offers_every_asset():
+    option = next(one for one in group.get_command(None, "convert").params if one.name == "asset")
+    assert set(option.type.choices) == set(KINDS)
 
 
 def test_efficientnet_is_made_without_its_classifier_and_counters(tmp_path):

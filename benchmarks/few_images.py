@@ -31,6 +31,7 @@ BASE = ["sndcgan", "--set", "generator.width=16", "--set", "discriminator.width=
 BASE += ["--set", "training.ema=0.99"]
 FASTGAN = ["fastgan", "--set", "generator.width=4", "--set", "generator.latent_dim=64"]
 FASTGAN += ["--set", "discriminator.width=8", "--batch-size", "16", "--set", "training.ema=0.99"]
+FASTGAN += ["--set", "training.mirror=false"]  # as all others
 METHODS = {
     "plain": BASE,
     "diffaugment": [*BASE, "--with", "diffaugment"],

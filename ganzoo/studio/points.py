@@ -26,6 +26,7 @@ from ganzoo.studio.sampling import LARGEST_SEED, whole
 KIND = "points"
 LONGEST = 20_000  # steps
 LOOK_SECONDS = 0.4  # between two pictures
+PAUSE = 0.05  # seconds between two trials, in which others get the lock: it is not fair
 LEAST_SHARE = 1.5  # time of training for each second of looking
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
 OWN = "own"
@@ -98,6 +99,7 @@ def usable(registry: Registry, kind: str, computing: Callable[[], Any] = nullcon
     found = []
     for name in candidates(registry, kind):
         chosen: dict[str, Any] = {"loss": name} if kind == "losses" else {"penalty": name}
+        time.sleep(PAUSE)
         try:
             with computing():
                 trainer_of(Request(variant, data[0], **chosen), registry).step()

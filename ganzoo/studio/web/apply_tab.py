@@ -31,14 +31,7 @@ def draw(place: Place, studio: Studio) -> None:
             label = gr.Dropdown([], label="Class", visible=False)
             button = gr.Button("Apply", variant="primary")
         with gr.Column(scale=3, min_width=300):
-            compared = gr.ImageSlider(
-                label="Before and after", type="filepath", interactive=False, buttons=["fullscreen"], max_height=600
-            )
-            line = gr.Markdown()
-            download = gr.DownloadButton("Download out.png", interactive=False)
-            command = gr.Textbox(
-                label="Makes the same file", lines=2, interactive=False, buttons=["copy"], elem_id="apply-command"
-            )
+            compared, line, download, command = _outputs(gr)
 
     def configure(name: str) -> Any:
         classes = [] if not studio.shelf.model(name).image.classes else studio.shelf.model(name).class_names
@@ -79,3 +72,16 @@ def draw(place: Place, studio: Studio) -> None:
         [compared, line, download, command],
         **QUIET,
     )
+
+
+def _outputs(gr: Any) -> tuple[Any, Any, Any, Any]:
+    """Draws the comparison, a line, the download and the command."""
+    compared = gr.ImageSlider(
+        label="Before and after", type="filepath", interactive=False, buttons=["fullscreen"], max_height=600
+    )
+    line = gr.Markdown()
+    download = gr.DownloadButton("Download out.png", interactive=False)
+    command = gr.Textbox(
+        label="Makes the same file", lines=2, interactive=False, buttons=["copy"], elem_id="apply-command"
+    )
+    return compared, line, download, command

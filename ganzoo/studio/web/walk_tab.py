@@ -19,18 +19,7 @@ def draw(place: Place, studio: Studio) -> None:
     names = studio.shelf.able("walk")
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
-            picture = gr.Image(
-                show_label=False,
-                type="filepath",
-                interactive=False,
-                elem_classes=["studio-picture", "studio-walk"],
-                buttons=["fullscreen"],
-                alt_text="An animation between samples of the model",
-            )
-            command = gr.Textbox(
-                label="Makes the same file", lines=2, interactive=False, buttons=["copy"], elem_id="walk-command"
-            )
-            download = gr.DownloadButton("Download the animation", interactive=False)
+            picture, command, download = _outputs(gr)
         with gr.Column(scale=2, min_width=300):
             model = gr.Dropdown(names, value=names[0], label="Model")
             seed = gr.Number(0, label="Seed", precision=0, minimum=0)
@@ -81,3 +70,20 @@ def draw(place: Place, studio: Studio) -> None:
     gr.on([place.tab.select, model.change], shown(configure), model, chosen, show_progress="hidden", **QUIET)
     truncates.input(lambda on: gr.update(visible=on), truncates, truncation, show_progress="hidden", **QUIET)
     gr.on([button.click, seed.submit], shown(walk), inputs, outputs, **QUIET)
+
+
+def _outputs(gr: Any) -> tuple[Any, Any, Any]:
+    """Draws the picture, the command and the download."""
+    picture = gr.Image(
+        show_label=False,
+        type="filepath",
+        interactive=False,
+        elem_classes=["studio-picture", "studio-walk"],
+        buttons=["fullscreen"],
+        alt_text="An animation between samples of the model",
+    )
+    command = gr.Textbox(
+        label="Makes the same file", lines=2, interactive=False, buttons=["copy"], elem_id="walk-command"
+    )
+    download = gr.DownloadButton("Download the animation", interactive=False)
+    return picture, command, download

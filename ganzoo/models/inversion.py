@@ -225,7 +225,8 @@ class _Searcher:
         first = self._clean(start, labels, noise, aims)
         rows, best, maps = start.clone(), first.clone(), noise
         found, found_noise = start.clone(), [one.clone() for one in noise]
-        adam = Adam([rows, *maps])
+        searched = [rows, *maps]
+        adam = torch.optim.Adam(searched)
 
         def keep(reached: Tensor) -> None:
             better = reached < best
@@ -240,7 +241,10 @@ class _Searcher:
             reached, slopes = self._slopes(rows, maps, labels, aims, shift)
             if strength == 0:
                 keep(reached)
-            adam.step(slopes, settings.rate * ramp(share))
+            adam.param_groups[0]["lr"] = settings.rate * ramp(share)
+            for one, slope in zip(searched, slopes, strict=True):
+                one.grad = slope
+            adam.step()
             rows.copy_(self.space.confined(rows, start))
             for one, fresh in zip(maps, normalized(maps), strict=True):
                 one.copy_(fresh)
@@ -293,23 +297,6 @@ class _Searcher:
             start.view(-1, count)[:, 0].cpu(),
             reached[best].cpu(),
         )
-
-
-class Adam:
-    """Adam (Kingma and Ba 2015) on plain tensors, with betas (0.9, 0.999): `torch.optim` takes seconds to import."""
-
-    def __init__(self, tensors: list[Tensor]) -> None:
-        self.tensors, self.count = tensors, 0
-        self.means, self.squares = ([torch.zeros_like(one) for one in tensors] for _ in range(2))
-
-    def step(self, slopes: Sequence[Tensor], rate: float) -> None:
-        """Moves the tensors against their gradients."""
-        self.count += 1
-        scale = math.sqrt(1 - 0.999**self.count) / (1 - 0.9**self.count)
-        for one, slope, mean, square in zip(self.tensors, slopes, self.means, self.squares, strict=True):
-            mean.lerp_(slope, 0.1)
-            square.lerp_(slope.square(), 0.001)
-            one.sub_(mean / (square.sqrt() + 1e-8) * (rate * scale))
 
 
 def ramp(share: float) -> float:

@@ -19,7 +19,7 @@ from ganzoo.engine.randomness import hashed, seeded
 from ganzoo.errors import UsageError
 from ganzoo.models.clamping import ThroughClamp
 from ganzoo.models.distances import Distance, distance_for
-from ganzoo.models.inversion import Adam, Inversion
+from ganzoo.models.inversion import Inversion
 from ganzoo.models.latents import Latents, between
 from ganzoo.models.model import Model
 from ganzoo.models.noise import played
@@ -73,7 +73,7 @@ def tune(
     generator = copy.deepcopy(model.generator).eval().requires_grad_(True)
     with float32_by_default(), seeded(seed):
         parameters = [one for one in generator.parameters() if one.is_floating_point()]
-        adam = Adam([one.detach() for one in parameters])
+        adam = torch.optim.Adam(parameters, rate)
         for step, numbers in enumerate(_batches(len(latents), batch_size, steps)):
             part, aims = _picked(latents, numbers), targets[numbers]
             loss = distance.between(distance.features(_made(generator, part)), _features(distance, aims, generator))
@@ -83,14 +83,9 @@ def tune(
                 with torch.no_grad():
                     before = distance.features(_made(model.generator, moved))
                 total = total + locality * distance.between(distance.features(_made(generator, moved)), before).mean()
-            slopes = torch.autograd.grad(total, parameters, allow_unused=True)
-            adam.step(
-                [
-                    torch.zeros_like(one) if slope is None else slope
-                    for one, slope in zip(parameters, slopes, strict=True)
-                ],
-                rate,
-            )
+            adam.zero_grad()
+            total.backward()
+            adam.step()
             on_step(step + 1, steps)
     facts = {"method": METHOD, "space": inversion.space, "images": len(latents), "steps": steps, "rate": rate}
     facts |= {"locality": locality, "distance": distance.name, "of": _origin(model, name)}

@@ -56,7 +56,7 @@ def suggested(error) -> list[str]:
     """The words of the one command in a message, which must be one that the command line takes."""
     (words,) = [shlex.split(part) for part in str(error.value).split("`") if part.startswith("ganzoo convert")]
     assert words[:2] == ["ganzoo", "convert"] and "\n" not in str(error.value)
-    command.make_context("convert", words[2:])
+    command.make_context("convert", words[2:], parent=above)
     return words
 
 

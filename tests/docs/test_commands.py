@@ -3,6 +3,7 @@
 import re
 import shlex
 
+import click
 import pytest
 from paths import ROOT
 
@@ -29,7 +30,8 @@ def commands(page) -> list[list[str]]:
 def test_commands_parse_and_their_settings_resolve(page):
     assert commands(page)
     for name, *arguments in commands(page):
-        context = group.get_command(None, name).make_context(name, arguments)
+        above = click.Context(group, info_name="ganzoo", **group.context_settings)  # commands keep its names of --help
+        context = group.get_command(above, name).make_context(name, arguments, parent=above)
         variants = context.params.get("sources") or [context.params.get("variant")]
         if name not in ("train", "bench"):
             continue

@@ -2,6 +2,7 @@
 
 import shlex
 
+import click
 import pytest
 import small
 import torch
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch.optim.swa_utils import AveragedModel
 
 from ganzoo import ImageSpec
+from ganzoo.cli import group
 from ganzoo.cli.convert import convert as command
 from ganzoo.convert import bundles
 from ganzoo.convert.convert import convert
@@ -56,6 +58,7 @@ def suggested(error) -> list[str]:
     """The words of the one command in a message, which must be one that the command line takes."""
     (words,) = [shlex.split(part) for part in str(error.value).split("`") if part.startswith("ganzoo convert")]
     assert words[:2] == ["ganzoo", "convert"] and "\n" not in str(error.value)
+    above = click.Context(group, info_name="ganzoo", **group.context_settings)  # the command keeps its names of --help
     command.make_context("convert", words[2:], parent=above)
     return words
 

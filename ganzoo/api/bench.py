@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ganzoo.api.inputs import check_values, data_name, names_of, settings_of
+from ganzoo.api.inputs import check_values, data_name, names_of, options_of
 from ganzoo.api.runs import data_frame
 from ganzoo.bench.report.terminal import table
 from ganzoo.bench.request import Request
 from ganzoo.bench.row import Row
 from ganzoo.bench.run import bench as run_bench
 from ganzoo.bench.workers import can_fork
-from ganzoo.config.options import TrainOptions
 from ganzoo.errors import UsageError
+from ganzoo.files.output_checks import path_of
+from ganzoo.files.text import quoted
 from ganzoo.registry.registry import IN_PROCESS, registry
 
 if TYPE_CHECKING:
@@ -135,44 +136,62 @@ def bench(
     Raises:
         UsageError: for a request that cannot be met, before anything is written.
     """
-    names = tuple(os.fspath(one) for one in ((variants,) if isinstance(variants, str) else variants))
-    check_values(channels=channels, steps=steps, images=images, points=points, eval_images=eval_images, jobs=jobs)
-    check_values(image_size=image_size, threads=threads, precision=precision)
-    _refuse_fresh_processes(device, threads)
-    options = TrainOptions(
+    names = _sources(variants)
+    check_values(points=points, eval_images=eval_images, jobs=jobs)
+    options = options_of(
         data=None if data is None else data_name(data),
-        data_root=None if data_root is None else Path(data_root),
+        data_root=data_root,
         image_size=image_size,
         channels=channels,
         conditional=conditional,
         steps=steps,
         images=images,
-        settings=settings_of(overrides),
-        mixins=names_of(mixins),
+        overrides=overrides,
+        mixins=mixins,
         precision=precision,
         device=device,
         threads=threads,
     )
+    _refuse_fresh_processes(options.device, threads)
     request = Request(
-        out=Path(out),
+        out=path_of("out", out),
         sources=names,
         options=options,
         train=data is not None,
         reference=None if reference is None else data_name(reference),
-        seeds=str(seeds) if isinstance(seeds, int) else "".join(f"{seed}," for seed in seeds),
+        seeds=_seeds(seeds),
         minutes=minutes,
-        generator=names_of(generator),
-        discriminator=names_of(discriminator),
-        loss=names_of(loss),
+        generator=names_of("generator", generator),
+        discriminator=names_of("discriminator", discriminator),
+        loss=names_of("loss", loss),
         points=points,
         eval_images=eval_images,
         extractor=extractor,
         second_extractor=second_extractor,
-        metrics=names_of(metrics),
+        metrics=names_of("metrics", metrics),
         jobs=jobs,
         quiet=not progress,
     )
     return BenchResults(request.out, run_bench(request, registry()))
+
+
+def _sources(variants: Any) -> tuple[str, ...]:
+    """Returns the names of variants or models; UsageError for anything that is neither text nor path."""
+    alone = isinstance(variants, str | os.PathLike) or not isinstance(variants, Iterable)
+    found = (variants,) if alone else tuple(variants)
+    for one in found:
+        if not isinstance(one, str | os.PathLike):
+            raise UsageError(f"variants takes names, patterns, runs or paths of models, not {quoted(one)}.")
+    return tuple(os.fspath(one) for one in found)
+
+
+def _seeds(seeds: Any) -> str:
+    """Returns seeds as `--seeds` takes them; UsageError for anything but a number of them, or their list."""
+    if isinstance(seeds, int):
+        return str(seeds)
+    if isinstance(seeds, str) or not isinstance(seeds, Iterable) or not (found := list(seeds)):
+        raise UsageError(f"seeds is how many, such as 3, or a list such as [0, 5, 7], not {quoted(seeds)}.")
+    return "".join(f"{seed}," for seed in found)
 
 
 def _refuse_fresh_processes(device: str, threads: int) -> None:

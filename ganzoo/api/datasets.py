@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ganzoo.api.inputs import check_values, data_name
@@ -11,6 +10,9 @@ from ganzoo.data.decode import rectangle
 from ganzoo.data.load import load_images
 from ganzoo.data.resolve import with_split
 from ganzoo.data.torch_dataset import ImageDataset
+from ganzoo.errors import UsageError
+from ganzoo.files.output_checks import path_of
+from ganzoo.files.text import quoted
 from ganzoo.registry.registry import registry
 
 if TYPE_CHECKING:
@@ -41,13 +43,17 @@ def dataset(
         DataError: if its images cannot be read.
     """
     check_values(image_size=image_size, channels=channels, on_bad_image=on_bad_image)
+    if image_size is None:
+        raise UsageError("image_size is in pixels, or (height, width), not None.")
+    if split is not None and not isinstance(split, str):
+        raise UsageError(f"split is a name such as 'test', not {quoted(split)}.")
     name = with_split(data_name(source), split)
     found = load_images(
         name,
         size=rectangle(image_size),
         channels=channels,
         datasets=registry().table("datasets"),
-        root=None if data_root is None else Path(data_root),
+        root=None if data_root is None else path_of("data_root", data_root),
         on_bad_image=on_bad_image,
     )
     return ImageDataset(found, name if data_root is None else None)

@@ -11,6 +11,8 @@ from ganzoo.api.inputs import check_values, data_name, names_of
 from ganzoo.api.runs import Run
 from ganzoo.data.load import load_images
 from ganzoo.errors import UsageError
+from ganzoo.files.output_checks import path_of
+from ganzoo.files.text import quoted
 from ganzoo.metrics.features import load_extractor
 from ganzoo.metrics.image_sets import chosen_extractor, score_sets
 from ganzoo.metrics.score import score
@@ -59,7 +61,9 @@ def evaluate(
         UsageError: for a request that cannot be met, such as too few images for a metric.
     """
     check_values(count=count, seed=seed, image_size=image_size, channels=channels)
-    names, root = names_of(metrics), None if data_root is None else Path(data_root)
+    names, root = names_of("metrics", metrics), None if data_root is None else path_of("data_root", data_root)
+    if extractor is not None and not isinstance(extractor, str):
+        raise UsageError(f"extractor is a name, not {quoted(extractor)}.")
     model = images.model() if isinstance(images, Run) else images
     if not isinstance(model, Model):
         if source is not None:

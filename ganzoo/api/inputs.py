@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganzoo.config.options import TrainOptions
 from ganzoo.errors import UsageError, did_you_mean
+from ganzoo.files.output_checks import path_of
 from ganzoo.files.text import quoted
 from ganzoo.registry.in_process import register_in_process, register_variant_in_process
 from ganzoo.registry.registry import IN_PROCESS, registry
@@ -36,6 +38,8 @@ def data_name(data: Images) -> str:
     UsageError for a value of no known type.
     """
     if isinstance(data, str):
+        if not data:
+            raise UsageError("The name of data is empty: give a name, a folder, a file, or images in memory.")
         return data
     if isinstance(data, os.PathLike):
         path = os.fspath(data)
@@ -70,14 +74,19 @@ CHOICES = {
     "channels": (1, 3, 4),
     "source_channels": (1, 3, 4),
 }
+# Arguments of which None is no value.
+NEEDED = ("seed", "count", "sample_every", "checkpoint_every", "keep", "on_collapse", "on_bad_image")
+SWITCHES = ("conditional", "side_by_side", "unpaired")
 LARGEST_SEED = 2**63 - 1
 
 
 def check_values(**values: Any) -> None:
     """UsageError for an argument that the command line would refuse: out of range, or none of its choices."""
     for name, value in values.items():
-        if value is None:
+        if value is None and name not in NEEDED:
             continue
+        if name in SWITCHES and not isinstance(value, bool):
+            raise UsageError(f"{name} is True, False or None, not {quoted(value)}.")
         if name in LEAST and not (_is_whole(value) and LEAST[name] <= value <= LARGEST_SEED):
             raise UsageError(f"{name} is a whole number from {LEAST[name]}, not {quoted(value)}.")
         if name in CHOICES and value not in CHOICES[name]:
@@ -117,9 +126,63 @@ def settings_of(overrides: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def names_of(values: str | Iterable[str]) -> tuple[str, ...]:
-    """Returns names as a tuple; one alone may be a text."""
-    return (values,) if isinstance(values, str) else tuple(values)
+def names_of(argument: str, values: str | Iterable[str]) -> tuple[str, ...]:
+    """Returns the names that an argument gives as a tuple; one alone may be a text. UsageError for anything else."""
+    found = (values,) if isinstance(values, str) or not isinstance(values, Iterable) else tuple(values)
+    for one in found:
+        if not isinstance(one, str):
+            raise UsageError(f"{argument} takes a name or a list of names, not {quoted(one)}.")
+    return found
+
+
+def start_of(value: Any) -> str:
+    """Returns the source of weights that a training starts from; UsageError for what is not on disk or the Hub."""
+    if not isinstance(value, str | os.PathLike):
+        raise UsageError(
+            f"start_from is a run, a model folder, a tag or owner/name, not {type(value).__name__}: save a model first."
+        )
+    return os.fspath(value)
+
+
+def device_of(device: Any) -> str:
+    """Returns the name of a device, which may come as a `torch.device`; UsageError for anything else."""
+    if isinstance(device, str):
+        return device
+    import torch
+
+    if isinstance(device, torch.device):
+        return str(device)
+    raise UsageError(f'device is a name such as "cpu", "cuda:1" or "auto", not {quoted(device)}.')
+
+
+def frozen_layers(freeze: Any) -> dict[str, int]:
+    """Returns numbers of first layers by network; UsageError unless all are whole and above 0."""
+    if isinstance(freeze, Mapping) and all(_is_whole(count) and count > 0 for count in freeze.values()):
+        return dict(freeze)
+    known = 'a table of whole numbers above 0, such as {"discriminator": 2}'
+    raise UsageError(f"freeze is {known}, not {quoted(freeze)}.")
+
+
+def options_of(
+    *,
+    data_root: str | os.PathLike[str] | None = None,
+    overrides: Mapping[str, Any],
+    mixins: str | Iterable[str] = (),
+    device: Any,
+    **plain: Any,
+) -> TrainOptions:
+    """Returns the options of a training that arguments give; `plain` are those that stay as they are.
+
+    UsageError for one that the command line would refuse.
+    """
+    check_values(**{name: value for name, value in plain.items() if name not in ("data", "source")})
+    return TrainOptions(
+        data_root=None if data_root is None else path_of("data_root", data_root),
+        settings=settings_of(overrides),
+        mixins=names_of("mixins", mixins),
+        device=device_of(device),
+        **plain,
+    )
 
 
 def card_of(variant: str | Variant | Parts) -> str | Variant:

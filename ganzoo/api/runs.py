@@ -8,12 +8,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ganzoo.api.inputs import callbacks_of, check_values, data_name, names_of, settings_of
+from ganzoo.api.inputs import callbacks_of, data_name, names_of, options_of
 from ganzoo.checkpoints.checkpoint import list_checkpoints
-from ganzoo.config.options import TrainOptions
 from ganzoo.config.schema import RunConfig, RunOptions
 from ganzoo.engine.distributed import leave
 from ganzoo.errors import CheckpointError, UsageError
+from ganzoo.files.output_checks import path_of
 from ganzoo.registry.registry import registry
 from ganzoo.runs.folder import RunFolder
 from ganzoo.runs.request import Request
@@ -37,7 +37,7 @@ class Run:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder)
+        self.folder = path_of("folder", folder)
         self._files = RunFolder(self.folder)
         if not self._files.config.is_file():
             raise UsageError(f"{self.folder} is no run: it holds no config.json.")
@@ -94,11 +94,10 @@ class Run:
         Raises:
             UsageError: if the run cannot go on here, before anything is changed.
         """
-        check_values(steps=steps, threads=threads)
-        options = TrainOptions(
+        options = options_of(
             data=None if data is None else data_name(data),
             steps=steps,
-            settings=settings_of(overrides),
+            overrides=overrides,
             device=device,
             threads=threads,
         )
@@ -112,7 +111,7 @@ class Run:
                 resume=True,
                 quiet=not progress,
                 unset=frozenset(unset),
-                track=names_of(track or ()),
+                track=names_of("track", track or ()),
                 callbacks=callbacks_of(callbacks),
             )
         )

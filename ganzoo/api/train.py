@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ganzoo.api.inputs import callbacks_of, card_of, check_values, data_name, names_of, settings_of
+from ganzoo.api.inputs import (
+    callbacks_of,
+    card_of,
+    check_values,
+    data_name,
+    frozen_layers,
+    names_of,
+    options_of,
+    start_of,
+)
 from ganzoo.api.runs import Run, train_request
-from ganzoo.config.options import TrainOptions
+from ganzoo.files.output_checks import path_of
 from ganzoo.runs.request import Intervals, Request
 from ganzoo.variant import Variant
 
@@ -99,26 +107,17 @@ def train(
         InterruptedRun: after Ctrl-C; the state is saved, and `open_run(out).resume()` goes on.
     """
     check_values(
-        image_size=image_size,
-        channels=channels,
-        source_size=source_size,
-        source_channels=source_channels,
-        direction=direction,
-        steps=steps,
-        images=images,
         batch_size=batch_size,
         seed=seed,
-        threads=threads,
-        precision=precision,
         on_bad_image=on_bad_image,
         sample_every=sample_every,
         checkpoint_every=checkpoint_every,
         keep=keep,
         on_collapse=on_collapse,
     )
-    options = TrainOptions(
+    options = options_of(
         data=data_name(data),
-        data_root=None if data_root is None else Path(data_root),
+        data_root=data_root,
         image_size=image_size,
         channels=channels,
         source=None if source is None else data_name(source),
@@ -130,24 +129,24 @@ def train(
         conditional=conditional,
         steps=steps,
         images=images,
-        settings=settings_of(overrides),
-        mixins=names_of(mixins),
+        overrides=overrides,
+        mixins=mixins,
         precision=precision,
         device=device,
         threads=threads,
     )
     request = Request(
-        out=Path(out),
+        out=path_of("out", out),
         variant=card_of(variant),
         options=options,
         batch_size=batch_size,
         seed=seed,
         on_bad_image=on_bad_image,
         intervals=Intervals(sample_every, checkpoint_every, keep, on_collapse),
-        track=names_of(track),
+        track=names_of("track", track),
         callbacks=callbacks_of(callbacks),
         quiet=not progress,
-        start_from=None if start_from is None else os.fspath(start_from),
-        freeze=freeze,
+        start_from=None if start_from is None else start_of(start_from),
+        freeze=frozen_layers(freeze),
     )
     return train_request(request)

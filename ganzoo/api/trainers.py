@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ganzoo.api.inputs import card_of, check_values, data_name, names_of, settings_of
+from ganzoo.api.inputs import card_of, check_values, data_name, options_of, start_of
 from ganzoo.api.runs import Run
 from ganzoo.checkpoints.checkpoint import save_checkpoint
-from ganzoo.config.options import TrainOptions
 from ganzoo.config.schema import RunConfig
 from ganzoo.errors import DivergedError, UsageError
 from ganzoo.files.lock import FolderLock
+from ganzoo.files.output_checks import path_of
 from ganzoo.models.load import describe_run
 from ganzoo.models.model import Model
 from ganzoo.networks import Generator
@@ -115,7 +115,7 @@ class OwnLoop:
             UsageError: if the folder has other content.
             DivergedError: if weights or terms are not finite; then nothing is written.
         """
-        trainer, files, step = self._trainer, RunFolder(Path(folder)), self.step_number
+        trainer, files, step = self._trainer, RunFolder(path_of("folder", folder)), self.step_number
         terms = {name: float(value) for name, value in self._terms.items()}
         if bad := [name for name, value in terms.items() if not math.isfinite(value)]:
             raise DivergedError(f"Training diverged at step {step}: {bad[0]} is {terms[bad[0]]}.")
@@ -197,18 +197,17 @@ def create_trainer(
     Raises:
         UsageError: for a request that cannot be met.
     """
-    check_values(image_size=image_size, channels=channels, steps=steps, batch_size=batch_size, seed=seed)
-    check_values(threads=threads, precision=precision)
-    options = TrainOptions(
+    check_values(batch_size=batch_size, seed=seed)
+    options = options_of(
         data=data_name(data),
-        data_root=None if data_root is None else Path(data_root),
+        data_root=data_root,
         image_size=image_size,
         channels=channels,
         source=None if source is None else data_name(source),
         conditional=conditional,
         steps=steps,
-        settings=settings_of(overrides),
-        mixins=names_of(mixins),
+        overrides=overrides,
+        mixins=mixins,
         precision=precision,
         device=device,
         threads=threads,
@@ -220,7 +219,7 @@ def create_trainer(
         batch_size=batch_size,
         seed=seed,
         quiet=True,
-        start_from=None if start_from is None else os.fspath(start_from),
+        start_from=None if start_from is None else start_of(start_from),
     )
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("A loop of its own runs in one process, not under torchrun: `ganzoo.train` takes several.")

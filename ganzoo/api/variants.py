@@ -36,10 +36,14 @@ def variant(name: str) -> Variant:
     Raises:
         UsageError: if there is no such variant, with the nearest name.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"The name of a variant is a text, not {quoted(name)}.")
     found: Variant = registry().get("variants", name)
     return found
 
 
 def variants(pattern: str = "*") -> list[Variant]:
     """Returns every registered variant whose name matches the shell pattern, sorted by name."""
+    if not isinstance(pattern, str):
+        raise UsageError(f'A pattern is a text such as "wgan*", not {quoted(pattern)}.')
     return [one for one in registry().variants() if fnmatchcase(one.name, pattern)]

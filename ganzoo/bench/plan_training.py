@@ -37,6 +37,7 @@ from ganzoo.data import ArraySource, EncodedSource, ImageData
 from ganzoo.data.prepare import channels_of
 from ganzoo.data.sources import Data, PairedSource
 from ganzoo.errors import UsageError
+from ganzoo.files.text import quoted
 from ganzoo.metrics.features import load_extractor
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import ImageSpec, SampleSpec, Variant, size_text
@@ -61,6 +62,9 @@ def plan_training(request: Request, registry: Registry) -> Planned:
         )
     if len(budgets) != 1:
         raise UsageError("Every variant gets the same budget: give exactly one of --steps, --images and --minutes.")
+    minutes = request.minutes
+    if minutes is not None and not (isinstance(minutes, int | float) and 0 < minutes < float("inf")):
+        raise UsageError(f"The minutes of a bench are a number above 0, not {quoted(minutes)}.")
     seeds = parse_seeds(request.seeds or "1")
     has_source = options.source is not None or bool(options.side_by_side)
     variants = chosen_variants(request.sources, request.everything, options.image_size, registry, has_source)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ganzoo.cli.types import FiniteRange
 from ganzoo.errors import UsageError
 from ganzoo.files.output_checks import check_new_file
 
@@ -15,7 +16,7 @@ KINDS = (".gif", ".webp")
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The new animation, .gif or .webp.")
-@click.option("--seconds", type=click.FloatRange(0.02, 10), default=0.2, show_default=True, help="Time of a frame.")
+@click.option("--seconds", type=FiniteRange(0.02, 10), default=0.2, show_default=True, help="Time of a frame.")
 @click.option("--width", type=click.IntRange(16, 4096), help="Make wider pictures smaller. [default: as they are]")
 @click.option("--force", is_flag=True, help="Overwrite --out.")
 def animate(run: Path, out: Path, seconds: float, width: int | None, force: bool) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganzoo.cli.bars import Bar, cpu_threads
+from ganzoo.cli.types import FiniteRange
 from ganzoo.errors import DataError, GanzooError, UsageError
 from ganzoo.files.output_checks import check_new_file, check_new_folder, check_writable
 
@@ -40,13 +41,13 @@ WINDOW = 2**26  # pixels of outputs that are held at once, but for one image tha
 )
 @click.option(
     "--scale",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     help="Size of outputs in sizes of their sources: resized by Lanczos after the network. [default: the network's]",
 )
 @click.option("--with", "other", metavar="MODEL", help="A second model of the same architecture, for --denoise.")
 @click.option(
     "--denoise",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     metavar="X",
     help="Mix the weights of two models: X of MODEL, which removes noise, and 1 - X of --with, which keeps it.",
 )

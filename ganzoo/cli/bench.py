@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganzoo.cli.options import source_options, train_options, training_options
-from ganzoo.cli.types import DataName, VariantName
+from ganzoo.cli.types import DataName, FiniteRange, VariantName
 from ganzoo.errors import GanzooError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class BenchCommand(click.Command):
     help="The sources of --reference. [default: those of --source, in the split of --reference]",
 )
 @click.option("--seeds", help="Number of seeds (3 means 0, 1 and 2), or their list (0,5,7). [default: 1]")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Budget: minutes of training alone.")
+@click.option("--minutes", type=FiniteRange(0, min_open=True), help="Budget: minutes of training alone.")
 @click.option(
     "--generator", multiple=True, metavar="PART", help="Every variant with this generator; several: with each of them."
 )

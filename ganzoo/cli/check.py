@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import click
 
-from ganzoo.cli.types import VariantName
+from ganzoo.cli.types import FiniteRange, VariantName
 from ganzoo.errors import UsageError
 
 COLOURS = {"ok": "green", "failed": "red", "skipped": "yellow"}
@@ -33,7 +33,7 @@ class CheckCommand(click.Command):
 @click.option("--size", type=click.IntRange(1), help="Image size in pixels.  [default: the smallest of the variant]")
 @click.option(
     "--patience",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     default=60.0,
     show_default=True,
     help="CPU seconds after which the check `learns` is skipped.",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ganzoo.cli.types import MixinName
+from ganzoo.cli.types import FiniteRange, MixinName
 from ganzoo.errors import UsageError
 from ganzoo.files.output_checks import check_new_file
 
@@ -38,7 +38,7 @@ LAST = 100
 )
 @click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Change an option of loss or regularizer.")
 @click.option("--steps", type=click.IntRange(1, 100_000), default=500, show_default=True)
-@click.option("--rate", type=click.FloatRange(0, min_open=True), default=0.2, show_default=True, help="Step size.")
+@click.option("--rate", type=FiniteRange(0, min_open=True), default=0.2, show_default=True, help="Step size.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write a picture of the two paths (.png).")
 @click.option("--force", is_flag=True, help="Overwrite --out.")
 def dirac(loss: str, out: Path | None, force: bool, **asked: Any) -> None:

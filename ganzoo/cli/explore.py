@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganzoo.cli.types import FiniteRange
 from ganzoo.errors import UsageError
 from ganzoo.files.output_checks import check_new_file
 
@@ -53,7 +54,7 @@ ANIMATIONS = (".gif", ".webp")
 @click.option(
     "--range",
     "reach",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, min_open=True),
     help="Range: multiples of a code's training range (default 2), or standard deviations of a direction (default 3).",
 )
 @click.option(

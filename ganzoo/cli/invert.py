@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganzoo.cli.bars import Bar, cpu_threads
-from ganzoo.cli.types import DataName
+from ganzoo.cli.types import DataName, FiniteRange
 from ganzoo.errors import DataError, GanzooError, UsageError
 from ganzoo.files.output_checks import check_new_folder, check_writable, in_the_way
 from ganzoo.files.text import printable
@@ -57,7 +57,7 @@ FILES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".npz", ".json", ".safetensor
 @click.option(
     "--draws", type=click.IntRange(1), help="Drawn latents, of which the nearest are the starts. [default: z 1000, w 0]"
 )
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Learning rate. [default: z 0.2, w 0.1]")
+@click.option("--rate", type=FiniteRange(0, min_open=True), help="Learning rate. [default: z 0.2, w 0.1]")
 @click.option("--bounded/--unbounded", default=True, help="Keep latents z where the prior draws them, or not.")
 @click.option(
     "--perceptual",

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import click
 from click.shell_completion import CompletionItem
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range, which neither nan nor infinity is: every comparison with nan is false."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """Returns the number; click's own error for one that is out of range or not finite."""
+        found = super().convert(value, parameter, context)
+        if not math.isfinite(found):
+            self.fail(f"{value} is no finite number.", parameter, context)
+        return found
 
 
 class VariantName(click.ParamType):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy
+import torch
 from PIL import Image
 from torch import Tensor
 
 from ganzoo.data.sources import ArraySource
 from ganzoo.errors import DataError, UsageError
+from ganzoo.files.text import quoted
 
 CHANNELS = (1, 3, 4)
+MOST_CLASSES = 65_536  # every class number up to the largest becomes a class, with a name and a row of an embedding
 RANGE = "floats are from -1 to 1, and integers are uint8"
 
 
@@ -53,7 +56,7 @@ def _pixels(images: Any) -> numpy.ndarray:
     if isinstance(images, Tensor):
         if images.ndim != 4:
             raise DataError(f"Images in a tensor have the shape (N, C, H, W), not {tuple(images.shape)}.")
-        images = images.detach().cpu().permute(0, 2, 3, 1).numpy()
+        images = _array(images.permute(0, 2, 3, 1))
     elif images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[3] not in CHANNELS or not images.size:
@@ -76,11 +79,24 @@ def _shape(images: numpy.ndarray) -> str:
     return f"{len(images)} of {' x '.join(map(str, images.shape[1:]))} (height, width, channels)"
 
 
+def _array(images: Tensor) -> numpy.ndarray:
+    """Returns a tensor as an array; bfloat16, which NumPy does not have, as float32."""
+    if images.layout is not torch.strided:
+        raise DataError(f"Images in a tensor are dense, not {images.layout}: give images.to_dense().")
+    images = images.detach().cpu()
+    return (images.float() if images.dtype is torch.bfloat16 else images).numpy()
+
+
 def _labels(labels: Any, count: int) -> numpy.ndarray:
     found = numpy.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
     if found.shape != (count,) or found.dtype.kind not in "iu" or found.min() < 0:
         raise DataError(
             f"Labels are {count} class numbers from 0, one for each image, not {found.dtype} {found.shape}."
+        )
+    if found.max() >= MOST_CLASSES:
+        raise DataError(
+            f"The label {found.max()} stands for {int(found.max()) + 1:,} classes, and {MOST_CLASSES:,} are the most: "
+            "number the classes from 0 without gaps."
         )
     return found.astype(numpy.int64)
 
@@ -99,6 +115,8 @@ def _names(labels: numpy.ndarray | None, classes: Sequence[str] | None) -> tuple
 def _items(data: Any) -> tuple[numpy.ndarray, list[int] | None]:
     """Reads every item of a map-style data set."""
     try:
+        if isinstance(data, Mapping):
+            raise TypeError
         count = len(data)
         items = [data[number] for number in range(count)]
     except TypeError:
@@ -118,7 +136,15 @@ def _items(data: Any) -> tuple[numpy.ndarray, list[int] | None]:
     kinds = {image.dtype for image in images}
     if len(kinds) > 1:
         raise DataError(f"The images of a data set are of one type, and these of {len(kinds)}.")
-    return numpy.stack(images), [int(item[1]) for item in items] if pairs else None
+    return numpy.stack(images), [_label(item[1]) for item in items] if pairs else None
+
+
+def _label(label: Any) -> int:
+    """The class number of an item, which may be a tensor or array of one number."""
+    number = numpy.asarray(label.cpu() if isinstance(label, Tensor) else label)
+    if number.size != 1 or number.dtype.kind not in "iu":
+        raise DataError(f"The label of an item is one class number from 0, not {quoted(label)}.")
+    return int(number.item())
 
 
 def _one(image: Any) -> numpy.ndarray:
@@ -126,8 +152,7 @@ def _one(image: Any) -> numpy.ndarray:
     if isinstance(image, Image.Image):
         image = numpy.asarray(image.convert(image.mode if image.mode in ("L", "RGB", "RGBA") else "RGB"))
     elif isinstance(image, Tensor):
-        image = image.detach().cpu()
-        image = (image.permute(1, 2, 0) if image.ndim == 3 else image).numpy()
+        image = _array(image.permute(1, 2, 0) if image.ndim == 3 else image)
     if not isinstance(image, numpy.ndarray) or image.ndim not in (2, 3):
         raise DataError(f"The images of a data set are tensors (C, H, W), arrays or Pillow images, not {_kind(image)}.")
     return image if image.ndim == 3 else image[..., None]

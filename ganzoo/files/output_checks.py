@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from ganzoo.errors import GanzooError, UsageError
+from ganzoo.files.text import quoted
 
 
 def check_new_folder(folder: Path, remedy: str = "give a new or empty folder", *, leftovers: bool = False) -> None:
@@ -42,3 +43,10 @@ def check_writable(folder: Path) -> None:
 def in_the_way(path: Path, remedy: str) -> UsageError:
     """The error of a command that would have to write over `path`."""
     return UsageError(f"{path} is in the way: {remedy}.")
+
+
+def path_of(argument: str, value: str | os.PathLike[str]) -> Path:
+    """Returns the path that an argument gives; UsageError for an empty text, and for anything that is no path."""
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise UsageError(f"{argument} is a path, as text or pathlib.Path, not {quoted(value)}.")
+    return Path(value)

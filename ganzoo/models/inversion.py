@@ -17,6 +17,7 @@ from torch import Tensor
 from ganzoo.data.decode import fit
 from ganzoo.engine.randomness import hashed, seeded
 from ganzoo.errors import UsageError
+from ganzoo.files.text import quoted
 from ganzoo.models.clamping import ThroughClamp
 from ganzoo.models.distances import Distance, Pyramid, Squares, distance_for
 from ganzoo.models.latents import Latents, images_of
@@ -118,8 +119,11 @@ def invert(
     Raises:
         UsageError: for a generator without latents, or images and options that do not fit it.
     """
-    if steps < 0 or batch_size < 1 or min(1 if one is None else one for one in (starts, draws, rate)) <= 0:
-        raise UsageError("An inversion needs at least 0 steps, and starts, draws, rate and batch_size above 0.")
+    whole = (steps, batch_size, 1 if starts is None else starts, 1 if draws is None else draws)
+    if not all(isinstance(one, int) for one in whole) or steps < 0 or min(whole[1:]) < 1:
+        raise UsageError("An inversion needs at least 0 steps, and starts, draws and batch_size above 0, all whole.")
+    if rate is not None and not (isinstance(rate, int | float) and 0 < rate < float("inf")):
+        raise UsageError(f"The rate of an inversion is a number above 0, such as 0.2, not {quoted(rate)}.")
     found = space_named(model, space, bounded)
     if noise and (found.name == "z" or not takes_noise(model.generator)):
         raise UsageError(f"No noise of '{model.variant}' can be searched in {found.name}: leave out noise.")

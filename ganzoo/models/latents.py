@@ -100,7 +100,9 @@ def check_latents(latents: Latents, model: Model, where: str = "the latents") ->
     first = model.latent(1), model.labels(1)
     wanted = tuple((model.style(*first) if latents.styled else first[0]).shape[1:])
     shape = tuple(latents.values.shape[1:])
-    if shape != wanted or not len(latents):
+    if not len(latents):
+        raise UsageError(f"{where}: it holds no latent at all.")
+    if shape != wanted:
         kind = "style" if latents.styled else "latent"
         raise UsageError(f"{where}: a {kind} has the shape {shape}, and '{model.variant}' takes {wanted}.")
     classes = model.image.classes

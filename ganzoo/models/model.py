@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ganzoo.data.memory import available_bytes
 from ganzoo.errors import PluginError, UsageError
+from ganzoo.files.output_checks import path_of
 from ganzoo.files.text import one_line, quoted
 from ganzoo.models.inference import FastSampler
 from ganzoo.models.truncation import Truncation, truncated
@@ -81,7 +82,7 @@ class Model:
         """
         from ganzoo.models.folder import write_model
 
-        self.config = write_model(Path(folder), self.config, self.generator.state_dict(), dtype=dtype)
+        self.config = write_model(path_of("folder", folder), self.config, self.generator.state_dict(), dtype=dtype)
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Model:
         """Moves the generator to a device, or its numbers to a type, and returns the model itself.
@@ -134,6 +135,7 @@ class Model:
         every sample along codes or directions, as `ganzoo.models.moves.Moves(model, {"1": 2.0})`. UsageError if the
         images do not fit into the free memory.
         """
+        _refuse_no_images(n, batch_size)
         self._refuse_too_many(n)
         return torch.cat(
             list(self.stream(n, seed, label=label, truncation=truncation, moves=moves, batch_size=batch_size))
@@ -235,10 +237,7 @@ class Model:
         batch_size: int = 64,
     ) -> Iterator[Tensor]:
         """Yields the images of `sample` batch by batch; a batch has no more pixels than 64 images of 256 x 256."""
-        if n < 1 or batch_size < 1:
-            raise UsageError(
-                f"Ask for at least one image in batches of at least one, got n={n} and batch_size={batch_size}."
-            )
+        _refuse_no_images(n, batch_size)
         self.refuse_sources()
         latent, labels = self.latent(n, seed, truncation), self.labels(n, label)
         batch_size, sampled = self.batch_of(batch_size), self._sampled if moves is None else moves.sampled
@@ -262,6 +261,7 @@ class Model:
         if self.image.classes == 0:
             raise UsageError(f"This {self.variant} generator is unconditional: it has no classes.")
         self.refuse_sources()
+        _refuse_no_images(n, batch_size)
         self._refuse_too_many(n * self.image.classes)
         latent, labels = (
             self.latent(n, seed, truncation).repeat(self.image.classes, 1),
@@ -411,3 +411,12 @@ class Model:
     def _stretch(self, start: Tensor, end: Tensor, frames: int, labels: Tensor | None) -> Iterator[Tensor]:
         for frame in range(frames):
             yield self._of_style(self.generator.interpolate(start[None], end[None], frame / frames), labels)
+
+
+def _refuse_no_images(n: Any, batch_size: Any) -> None:
+    """UsageError unless both are whole numbers above 0."""
+    if not (isinstance(n, int) and isinstance(batch_size, int) and n > 0 and batch_size > 0):
+        raise UsageError(
+            f"Ask for at least one image in batches of at least one, got n={quoted(n)} and "
+            f"batch_size={quoted(batch_size)}."
+        )

@@ -21,6 +21,10 @@ Factory = TypeVar("Factory", bound=Callable[..., Any])
 def register_in_process(kind: str, name: str) -> Callable[[Factory], Factory]:
     """Returns a decorator that registers a factory under a name in this process, and returns it unchanged."""
     _refuse_plugins(kind)
+    if not isinstance(name, str):
+        raise UsageError(
+            f"Registering a {SINGULAR[kind]} takes its name first, in quotation marks, not {quoted(name)}."
+        )
 
     def register(factory: Factory) -> Factory:
         if not callable(factory):

@@ -203,7 +203,8 @@ def _refuse(name: str, registry: Registry) -> None:
     try:
         registry.claim("trackers", name)
     except UsageError as error:
-        raise UsageError(f"{error} Known trackers: {known}.") from None
+        listed = "" if "Known: " in str(error) else f" Known trackers: {known}."
+        raise UsageError(f"{error}{listed}") from None
 
 
 def callback_trackers(callbacks: Sequence[Callback | Tracker]) -> dict[str, Tracker]:

@@ -171,7 +171,8 @@ def test_metrics_become_a_frame_where_pandas_is(run, monkeypatch):
         run.metrics(frame=True)
     monkeypatch.undo()
     pytest.importorskip("pandas")
-    assert run.metrics(frame=True).loc[3, "samples.diversity"] == run.metrics()[-1]["samples.diversity"]
+    last = run.metrics()[-1]  # of step 3, or of those that another test has added to this run
+    assert run.metrics(frame=True).loc[last["step"], "samples.diversity"] == last["samples.diversity"]
 
 
 def test_callbacks_and_trackers_get_the_numbers_of_a_run(images, tmp_path, caplog, process):
@@ -220,6 +221,20 @@ def test_callbacks_and_trackers_get_the_numbers_of_a_run(images, tmp_path, caplo
         ({"mixins": "lecan"}, "lecam"),
         ({"data": "no-such-folder/"}, "no-such-folder"),
         ({"data": 3}, "int cannot be trained on"),
+        ({"data": ""}, "data is empty"),
+        ({"mixins": None}, "mixins takes a name"),
+        ({"mixins": [None]}, "mixins takes a name"),
+        ({"track": [print]}, "track takes a name"),
+        ({"device": None}, "device is a name"),
+        ({"seed": None}, "seed is a whole number"),
+        ({"sample_every": None}, "sample_every is a whole number"),
+        ({"on_collapse": None}, "on_collapse cannot be"),
+        ({"conditional": "yes"}, "conditional is True, False or None"),
+        ({"data_root": 5}, "data_root is a path"),
+        ({"start_from": torch.nn.Identity()}, "save a model first"),
+        ({"start_from": "x", "freeze": "discriminator:2"}, "freeze is a table"),
+        ({"start_from": "x", "freeze": {"discriminator": "2"}}, "freeze is a table"),
+        ({"start_from": "x", "freeze": {"discriminator": -2}}, "freeze is a table"),
         ({"variant": {"generator": "dcgan"}}, "the loss is missing"),
         ({"variant": {"generatr": "dcgan"}}, "Did you mean 'generator'"),
         ({"variant": {"generator": torch.nn.Identity(), "loss": "dcgan"}}, "not Identity"),
@@ -340,11 +355,57 @@ def test_images_in_memory_come_as_tensors_arrays_and_data_sets(images):
         (torch.zeros(4, 8, 8, dtype=torch.uint8), "N, C, H, W"),
         (torch.zeros(4, 1, 8, 8, dtype=torch.int64), "no known range"),
         ((torch.zeros(4, 1, 8, 8, dtype=torch.uint8), [0, 1]), "4 class numbers"),
+        ((torch.zeros(4, 1, 8, 8, dtype=torch.uint8), [0, 1, 0, 10**9]), "65,536 are the most"),
+        ([(torch.zeros(1, 8, 8), "cat")], "one class number from 0"),
+        ([(torch.zeros(1, 8, 8), 1.7)], "one class number from 0"),
+        ([(torch.zeros(1, 8, 8), None)], "one class number from 0"),
+        ([(torch.zeros(1, 8, 8), torch.tensor([0, 1]))], "one class number from 0"),
+        ({"a": 1}, "dict cannot be trained on"),
+        (torch.zeros(4, 1, 8, 8).to_sparse(), "to_dense"),
     ],
 )
 def test_images_in_memory_that_mean_nothing_are_refused(data, said):
     with pytest.raises(ganzoo.GanzooError, match=said):
         ganzoo.dataset(data, image_size=8)
+
+
+def test_a_tensor_of_bfloat16_is_that_of_its_numbers():
+    values = (torch.arange(64).reshape(1, 1, 8, 8) / 32 - 1).to(torch.bfloat16)
+    brief, long = (ganzoo.dataset(one, image_size=8)[0] for one in (values, values.float()))
+    assert torch.equal(brief, long)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (lambda run, images, out: ganzoo.train("dcgan", data=images, out=5), "out is a path"),
+        (lambda run, images, out: ganzoo.train("dcgan", data=images, out=""), "out is a path"),
+        (lambda run, images, out: ganzoo.open_run(None), "folder is a path"),
+        (lambda run, images, out: run.resume(track=[None]), "track takes a name"),
+        (lambda run, images, out: run.resume(device=None), "device is a name"),
+        (lambda run, images, out: ganzoo.variant(None), "is a text"),
+        (lambda run, images, out: ganzoo.list_variants(5), "is a text"),
+        (lambda run, images, out: ganzoo.dataset(images, image_size=None), "image_size is in pixels"),
+        (lambda run, images, out: ganzoo.dataset("fashion-mnist", image_size=32, split=3), "split is a name"),
+        (lambda run, images, out: ganzoo.evaluate(images, reference=images, metrics=[None]), "metrics takes a name"),
+        (lambda run, images, out: ganzoo.evaluate(images, reference=images, extractor=5), "extractor is a name"),
+        (lambda run, images, out: ganzoo.bench(None, out=out, data=images, steps=1), "variants takes names"),
+        (lambda run, images, out: ganzoo.bench("dcgan", out=out, data=images, minutes=float("nan")), "minutes"),
+        (lambda run, images, out: ganzoo.bench("dcgan", out=out, data=images, minutes=-1), "minutes"),
+        (lambda run, images, out: ganzoo.bench("dcgan", out=out, data=images, minutes="1"), "minutes"),
+        (lambda run, images, out: ganzoo.bench("dcgan", out=out, data=images, steps=1, seeds=[]), "seeds is how many"),
+        (lambda run, images, out: ganzoo.bench("dcgan", out=out, data=images, steps=1, seeds=1.5), "seeds is how many"),
+        (lambda run, images, out: run.model().sample(2.0), "at least one image"),
+        (lambda run, images, out: run.model().sample("3"), "at least one image"),
+        (lambda run, images, out: run.model().save(5), "is a path"),
+        (lambda run, images, out: ganzoo.invert(run, images, steps=1.5), "all whole"),
+        (lambda run, images, out: ganzoo.invert(run, images, steps=1, rate=float("nan")), "rate of an inversion"),
+    ],
+)
+def test_arguments_of_wrong_types_are_one_line_and_no_folder(run, images, tmp_path, asked, said):
+    with pytest.raises(ganzoo.GanzooError) as caught:
+        asked(run, images, tmp_path / "out")
+    assert said in str(caught.value) and "\n" not in str(caught.value) and not (tmp_path / "out").exists()
 
 
 # -- scoring -----------------------------------------------------------------------------------------------------------
@@ -471,6 +532,10 @@ def test_names_of_plugins_and_calls_of_plugins_are_refused(process, monkeypatch)
         ganzoo.register_loss("My Loss")(lambda image: None)
     with pytest.raises(ganzoo.GanzooError, match="a class or a function"):
         ganzoo.register_loss("mine")(3)
+    with pytest.raises(ganzoo.GanzooError, match="its name first"):
+
+        @ganzoo.register_loss
+        class Nameless: ...
 
     def of_plugin(image): ...
 

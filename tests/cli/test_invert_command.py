@@ -178,6 +178,8 @@ def test_a_disk_that_fails_leaves_the_former_inversion(model, photos, tmp_path, 
         (("{model}", "{photos}", "--perceptual", "{photos}"), "photos"),
         (("{model}", "{photos}", "--perceptual", "{photos}/c.png"), "c.png"),
         (("{model}", "{photos}", "--rate", "0"), "--rate"),
+        (("{model}", "{photos}", "--rate", "nan"), "no finite number"),
+        (("{model}", "{photos}", "--rate", "inf"), "no finite number"),
     ],
 )
 def test_wrong_command_lines_write_nothing(words, said, model, photos, tmp_path, capsys):

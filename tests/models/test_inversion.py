@@ -328,7 +328,7 @@ def test_files_that_do_not_fit(stylegan2, tmp_path):
         ({"latent": torch.zeros(2, 16), "label": torch.tensor([0])}, CheckpointError, "rows"),
         ({"latent": torch.full((1, 16), math.inf), "label": torch.tensor([0])}, CheckpointError, "finite"),
         ({"weight": torch.zeros(2)}, CheckpointError, "neither"),
-        ({"latent": torch.zeros(0, 16), "label": torch.zeros(0, dtype=torch.int64)}, UsageError, "shape"),
+        ({"latent": torch.zeros(0, 16), "label": torch.zeros(0, dtype=torch.int64)}, UsageError, "no latent at all"),
     ]
     for tensors, error, words in cases:
         save_file(tensors, file)

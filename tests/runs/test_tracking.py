@@ -230,6 +230,8 @@ def test_an_unknown_tracker_is_refused_with_the_known_ones(tmp_path, capsys):
     assert call(*words(tmp_path / "run", "--track", "wandbb")) == 2
     error = capsys.readouterr().err
     assert "'wandb'" in error and "jsonl" in error and "mlflow" in error and not (tmp_path / "run").exists()
+    assert call(*words(tmp_path / "run", "--track", "nonsense")) == 2  # like no name, so that the error lists them all
+    assert capsys.readouterr().err.count("mlflow") == 1
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "trackio", "wandb", "mlflow"])

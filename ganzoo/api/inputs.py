@@ -64,7 +64,7 @@ def data_name(data: Images) -> str:
 LEAST = {
     **dict.fromkeys(("steps", "images", "batch_size", "threads", "sample_every", "checkpoint_every", "jobs"), 1),
     **dict.fromkeys(("points", "eval_images", "count"), 1),
-    **{"keep": 2, "seed": 0},
+    **{"keep": 2, "seed": 0, "classes": 0},
 }
 CHOICES = {
     "precision": ("fp32", "bf16"),
@@ -75,7 +75,7 @@ CHOICES = {
     "source_channels": (1, 3, 4),
 }
 # Arguments of which None is no value.
-NEEDED = ("seed", "count", "sample_every", "checkpoint_every", "keep", "on_collapse", "on_bad_image")
+NEEDED = ("seed", "count", "classes", "sample_every", "checkpoint_every", "keep", "on_collapse", "on_bad_image")
 SWITCHES = ("conditional", "side_by_side", "unpaired")
 LARGEST_SEED = 2**63 - 1
 
@@ -211,7 +211,10 @@ def _card_of_parts(parts: Parts) -> Variant:
     for role in ("generator", "discriminator", "loss", "augmentation"):
         if given.get(role) is not None:
             given[role] = _part(given[role], role)
-    given["regularizers"] = tuple(_part(one, "regularizer") for one in given.get("regularizers", ()))
+    several = given.get("regularizers", ())
+    if isinstance(several, str) or not isinstance(several, Iterable):
+        raise UsageError(f'regularizers is a list of parts, such as ["lecam"], not {quoted(several)}.')
+    given["regularizers"] = tuple(_part(one, "regularizer") for one in several)
     return Variant(
         name="custom",
         summary="Parts of a Python program.",

@@ -221,7 +221,9 @@ def create_model(
     from ganzoo.models.model import Model
     from ganzoo.runs.data import check_size
 
-    check_values(image_size=image_size, channels=channels, seed=seed)
+    check_values(image_size=image_size, channels=channels, classes=classes, seed=seed)
+    if channels is None:
+        raise UsageError("channels cannot be None without images; known: 1, 3, 4.")
     known, card = registry(), card_of(variant)
     recipe = resolve(known.get("variants", card) if isinstance(card, str) else card, settings_of(overrides), known)
     if recipe.variant.kind == "image":

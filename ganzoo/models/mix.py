@@ -32,8 +32,8 @@ def mix(first: Model, second: Model, alpha: float, names: tuple[str, str] | None
     config names both origins (`names`, if given) under `training.mixed`. UsageError unless `alpha` is in [0, 1] and
     both generators have the same part, options, tensors, channels and scale.
     """
-    if not (math.isfinite(alpha) and 0 <= alpha <= 1):
-        raise UsageError(f"alpha is the second model's share, a number from 0 to 1, not {alpha}.")
+    if not (isinstance(alpha, int | float) and math.isfinite(alpha) and 0 <= alpha <= 1):
+        raise UsageError(f"alpha is the second model's share, a number from 0 to 1, not {alpha!r}.")
     if difference := _difference(first, second):
         raise UsageError(f"Only models of one architecture mix: {difference}.")
     generator = copy.deepcopy(first.generator)

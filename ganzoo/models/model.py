@@ -383,6 +383,13 @@ class Model:
         `stops` is a number of latents of `seed`, several seeds ([3, 8]: the first latent of each), or latents
         (stops, latent_dim). A walk that is not closed ends with the image of the last stop.
         """
+        given: Any = stops  # callers may pass anything
+        listed = isinstance(given, Tensor | Sequence) and not isinstance(given, str)
+        if not (isinstance(frames, int) and (listed or isinstance(given, int))):
+            raise UsageError(
+                f"A walk takes stops and frames as whole numbers, or stops as seeds or latents, got {quoted(stops)} "
+                f"and {quoted(frames)}."
+            )
         if isinstance(stops, int):
             anchors = self.latent(stops, seed, truncation)
         elif isinstance(stops, Tensor):

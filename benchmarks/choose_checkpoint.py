@@ -50,13 +50,15 @@ def score_codes(model, logits: torch.Tensor, seed: int, extractor) -> dict[str, 
 def score_all(arguments, show) -> list[dict]:
     """One record for the reference and for every checkpoint, oldest first."""
     extractor = load_extractor(arguments.extractor)
-    metrics = {name: registry().get("metrics", name) for name in ("frechet", "precision-recall", "classes")}
-    needs = needs_of(metrics, extractor)
     checkpoints = sorted(list_checkpoints(arguments.run / "checkpoints"))
     if not checkpoints:
         raise UsageError(f"{arguments.run} has no checkpoints.")
     model = ganzoo.load(checkpoints[-1][1])
-    real = reference_features(prepared(arguments.data, model, arguments.data_root), extractor, needs)
+    data = prepared(arguments.data, model, arguments.data_root)
+    names = ("frechet", "precision-recall", *(["classes"] if extractor.classes and extractor.suits(data) else []))
+    metrics = {name: registry().get("metrics", name) for name in names}
+    needs = needs_of(metrics, extractor)
+    real = reference_features(data, extractor, needs)
     records = []
     if arguments.reference:
         data = prepared(arguments.reference, model, arguments.data_root)
@@ -72,7 +74,8 @@ def score_all(arguments, show) -> list[dict]:
             continue
         seen = extract_features(samples(model, arguments.images, arguments.seed, BATCH), extractor, needs)
         record = {"what": path.name, "step": step, **measure(real, seen, extractor, metrics, arguments.seed)}
-        records.append(record | score_codes(model, seen.logits, arguments.seed, extractor))
+        codes = {} if seen.logits is None else score_codes(model, seen.logits, arguments.seed, extractor)
+        records.append(record | codes)
         show(records[-1])
     return records
 

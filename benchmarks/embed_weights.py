@@ -27,11 +27,12 @@ from ganzoo.metrics.features import load_extractor
 from ganzoo.metrics.score import score
 from ganzoo.registry.registry import registry
 
-METRICS = ("frechet", "neighbours", "classes")
+METRICS = ("frechet", "precision-recall", "classes")
 
 
 def scored(model, data, extractor, images: int) -> dict[str, float]:
-    metrics = {name: registry().get("metrics", name) for name in METRICS}
+    names = [name for name in METRICS if name != "classes" or (extractor.classes and extractor.suits(data))]
+    metrics = {name: registry().get("metrics", name) for name in names}
     return score(model, data, extractor, metrics, images=images, seed=0)
 
 
@@ -58,7 +59,7 @@ def embed(arguments) -> None:
         )
     facts = {key: value for key, value in model.config.training.items()} | {
         "command": arguments.command,
-        "scored_on": arguments.data,
+        "scored_on": arguments.data_name or arguments.data,
     }
     rounded = {name: float(f"{value:.6g}") for name, value in after.items()}
     model.config = replace(model.config, metrics=rounded, training=facts, license=arguments.license)
@@ -91,6 +92,7 @@ def main() -> None:
         help="take the moving average, if there is one",
     )
     parser.add_argument("--license", default="MIT")
+    parser.add_argument("--data-name", help="what the model card calls --data")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     try:

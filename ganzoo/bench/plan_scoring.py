@@ -185,13 +185,19 @@ def inspect_generator(source: str, registry: Registry) -> GeneratorInfo:
 
 
 def _embedded(registry: Registry) -> dict[str, tuple[str, GeneratorInfo]]:
-    """Returns all generators whose weights come with a variant; UsageError if none can be loaded."""
-    tags = [
-        (tag, variant.name)
-        for variant in registry.variants()
-        for tag, weights in sorted(variant.weights.items())
-        if weights.package_file and not weights.image.sources and weights.image.output.kind == "image"
-    ]
+    """Returns all generators of grey images whose weights come with a variant; UsageError if none can be loaded.
+
+    Those in colour are left out, for no images in colour to compare them with come with ganzoo.
+    """
+    tags = []
+    for variant in registry.variants():
+        for tag, weights in sorted(variant.weights.items()):
+            if not weights.package_file or weights.image.sources or weights.image.output.kind != "image":
+                continue
+            if weights.image.channels == 1:
+                tags.append((tag, variant.name))
+            else:
+                log.info(f"left out: {tag} draws in colour; name it, and the images to compare it with by --reference")
     found, trouble = {}, None
     for tag, variant in tags:
         try:

@@ -1,8 +1,10 @@
 """Projected GAN (Sauer et al. 2021, 2111.01007): discriminators on the features of a frozen network."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
-from ganzoo import Part, Register, RegisterVariant, Sizes, Training, Variant, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Sizes, Training, Variant, Weights, hookimpl
 
 PAPER = "https://arxiv.org/abs/2111.01007"
 TAGS = ("few-images", "pretrained-features", "hinge", "spectral-norm", "augmentation")
@@ -10,7 +12,13 @@ BATCH = 64
 
 
 def card(
-    name: str, summary: str, labels: str, rates: tuple[float, float], generator: Part, **discriminator: Any
+    name: str,
+    summary: str,
+    labels: str,
+    rates: tuple[float, float],
+    generator: Part,
+    weights: Mapping[str, Weights] = MappingProxyType({}),
+    **discriminator: Any,
 ) -> Variant:
     """One configuration of the official train.py: a generator, its learning rate and the discriminator's."""
     return Variant(
@@ -23,6 +31,7 @@ def card(
         loss=Part("sngan", {"critic_steps": 1, "generator_batch": 1, "dequantize": False}),
         sizes=Sizes((256, 32), powers=True, least=32, most=1024),
         labels=labels,
+        weights=weights,
         tags=(*(("conditional",) if labels != "unused" else ()), "unconditional", *TAGS),
         augmentation=Part("diffaugment", {"policy": "color,translation,cutout"}),
         training=Training(
@@ -47,6 +56,14 @@ def register_variants(register: RegisterVariant) -> None:
             "unused",
             (2e-4, 2e-4),
             Part("fastgan", {"width": 128, "blocks": "heavy", "spherical": True}),
+            {
+                "projected-gan.emoji-people": Weights(
+                    image=ImageSpec(64, 3),
+                    sha256="5a4524e6c5884fbc9d51fc719371204662c256859797d7529565c8907f247b58",
+                    license="Apache-2.0",
+                    package_file="ganzoo_plugins.projected_gan:files/emoji-people",
+                )
+            },
         )
     )
     stylegan2 = {"latent_dim": 64, "style_dim": 128, "mapping_layers": 2, "channel_base": 32768}

@@ -378,6 +378,7 @@ def test_parts_are_listed_and_shown(run):
         "extractor",
         "metric",
         "layout",
+        "tracker",
     }
     assert all(card["summary"] and card["distribution"] == "ganzoo" for card in cards)
     shown = small.forked_ganzoo("show", "r1", cwd=folder)

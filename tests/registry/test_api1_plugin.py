@@ -80,6 +80,8 @@ def test_everything_is_listed_without_a_warning(seen):
         "metrics": ["api1-mean-gap"],
         "layouts": ["api1-renamed"],
         "conditions": [],
+        "trackers": [],
+        "commands": [],
     }
     assert seen["warnings"] == []
 

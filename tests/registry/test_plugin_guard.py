@@ -184,10 +184,15 @@ def test_without_plugins(folder, builtins):
     assert (finished.returncode, names(finished), finished.stderr) == (0, builtins, "")
 
 
-@pytest.mark.parametrize("command", [["--help"], ["--version"]])
-def test_help_and_version_load_no_plugin(folder, command):
-    finished = run("-m", "ganzoo", *command, folders=[folder])
+def test_version_loads_no_plugin(folder):
+    finished = run("-m", "ganzoo", "--version", folders=[folder])
     assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def test_help_asks_plugins_for_their_commands_and_stays_whole(folder):
+    finished = run("-m", "ganzoo", "--help", folders=[folder])
+    alone = run("-m", "ganzoo", "--help", folders=[folder], GANZOO_LOAD_PLUGINS="")
+    assert (finished.returncode, finished.stdout, alone.stderr) == (0, alone.stdout, "")
 
 
 def test_a_row_for_every_plugin(folder):

@@ -29,6 +29,9 @@ REFUSED = {  # losses that need more than logits, or images, and a word of the r
     "cyclegan": "images",
     "pix2pixhd": "features",
     "lazy-logistic": "images",
+    "blurred-logistic": "images",
+    "fastgan": "part",
+    "lightweight-gan": "part",
 }
 SHORT = {"wasserstein-clipped": ("loss.warmup=0", "loss.long_every=0"), "geometric": ("loss.generator_steps=2",)}
 

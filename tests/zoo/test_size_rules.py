@@ -52,7 +52,7 @@ def check(name, size, channels=3):
         images = generator(generator.latent(2, torch.Generator().manual_seed(0)), label)
         assert images.shape == (2, *image.output.shape) and images.isfinite().all()
         logits = None if discriminator is None else discriminator(images, label)
-    axes = 2 if "patches" in VARIANTS[name].tags else 1
+    axes = 2 if {"patches", "pretrained-features"} & set(VARIANTS[name].tags) else 1  # logits of places
     assert logits is None or (len(logits) == 2 and logits.dim() == axes and logits.isfinite().all())
     for network in (generator, discriminator):
         tensors = [] if network is None else list(network.state_dict(keep_vars=True).values())

@@ -65,7 +65,7 @@ class LightweightGenerator(Generator):
         width: most channels of a layer.
         finest: channels of a layer that starts at 256 pixels; smaller maps have more.
         attention: sizes in pixels at which layers with attention start.
-        hidden: features of attention, 64 for each head.
+        hidden: features of attention, 64 for each head, or fewer for one head.
         antialias: whether maps are blurred after they are doubled.
     """
 
@@ -128,10 +128,10 @@ class SimpleDecoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList()
         for step in range(4):
-            outputs = inputs if step < 3 else 2 * channels
+            outputs = 2 * max(1, inputs // 2) if step < 3 else 2 * channels
             layers = [ShuffleUp(inputs), nn.Conv2d(inputs, outputs, 3, padding=1), nn.GLU(1)]
             self.layers.append(nn.Sequential(*layers))
-            inputs //= 2
+            inputs = outputs // 2
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers:
@@ -150,7 +150,7 @@ class LightweightDiscriminator(nn.Module):
         width: most channels of a layer.
         finest: channels of features of 256 pixels; smaller ones have more.
         attention: sizes in pixels of the features whose layers have attention.
-        hidden: features of attention, 64 for each head.
+        hidden: features of attention, 64 for each head, or fewer for one head.
         antialias: whether features are blurred before they are halved.
     """
 

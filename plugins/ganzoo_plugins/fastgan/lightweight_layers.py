@@ -48,14 +48,15 @@ class DepthwiseConvolution(nn.Module):
 class Attention(nn.Module):
     """Adds two attentions over pixels: a linear one over all, and one over the 3 × 3 neighbours of each.
 
-    `inner` features of queries, keys and values are those of heads of 64 each.
+    `inner` features of queries, keys and values are those of heads of 64 each, or fewer those of one head.
     """
 
     def __init__(self, channels: int, inner: int):
         super().__init__()
-        if inner < HEAD or inner % HEAD:
-            raise ValueError(f"hidden must be a multiple of {HEAD}, not {inner}")
-        self.heads = inner // HEAD
+        if inner < 1 or (inner > HEAD and inner % HEAD):
+            raise ValueError(f"hidden must be a multiple of {HEAD}, or less than it, not {inner}")
+        self.head = min(inner, HEAD)
+        self.heads = inner // self.head
         self.to_lin_q = nn.Conv2d(channels, inner, 1, bias=False)
         self.to_lin_kv = DepthwiseConvolution(channels, 2 * inner)
         self.to_q = nn.Conv2d(channels, inner, 1, bias=False)
@@ -64,19 +65,19 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
-        scale = HEAD**-0.5
+        scale = self.head**-0.5
 
         def by_head(maps: Tensor) -> Tensor:
-            return maps.reshape(len(maps), self.heads, HEAD, height * width)
+            return maps.reshape(len(maps), self.heads, self.head, height * width)
 
         query = by_head(self.to_lin_q(x)).softmax(2) * scale
         key, value = (by_head(maps) for maps in self.to_lin_kv(x).chunk(2, 1))
         context = key.softmax(3) @ value.transpose(2, 3)  # (N, heads, key, value)
         everywhere = (context.transpose(2, 3) @ query).reshape(len(x), -1, height, width)
 
-        query = self.to_q(x).view(len(x), self.heads, HEAD, height, width) * scale
+        query = self.to_q(x).view(len(x), self.heads, self.head, height, width) * scale
         key, value = (
-            functional.pad(maps, (1, 1, 1, 1)).view(len(x), self.heads, HEAD, height + 2, width + 2)
+            functional.pad(maps, (1, 1, 1, 1)).view(len(x), self.heads, self.head, height + 2, width + 2)
             for maps in self.to_kv(x).chunk(2, 1)
         )
         # neighbour by neighbour, for all nine at once take nine times the memory

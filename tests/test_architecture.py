@@ -274,6 +274,7 @@ def test_plugins_import_public_names_alone():
     assert offenders(PLUGINS, internal) == {}
 
 
+@pytest.mark.slow
 def test_every_module_can_be_imported_first():
     source = """
 import importlib, sys

@@ -12,12 +12,14 @@ import ganzoo
 from ganzoo.bench.report.statistics import kendall
 
 PAGE = (DOCS / "pretrained.md").read_text(encoding="utf-8")
-EMBEDDED = {
+UNPAIRED = {
     tag: weights
     for variant in ganzoo.variants()
     for tag, weights in variant.weights.items()
     if weights.package_file and not weights.image.sources
 }
+EMBEDDED = {tag: weights for tag, weights in UNPAIRED.items() if weights.image.channels == 1}
+IN_COLOUR = {tag: weights for tag, weights in UNPAIRED.items() if tag not in EMBEDDED}
 OF_IMAGES = {
     tag: (variant, weights)
     for variant in ganzoo.variants()
@@ -29,12 +31,25 @@ TRANSLATORS = {tag: weights for tag, (_, weights) in OF_IMAGES.items() if tag no
 
 
 def facts(tag: str) -> dict:
-    package, _, inside = {**EMBEDDED, **TRANSLATORS, **UPSCALERS}[tag].package_file.partition(":")
+    package, _, inside = {**UNPAIRED, **TRANSLATORS, **UPSCALERS}[tag].package_file.partition(":")
     return json.loads(resources.files(package).joinpath(inside, "config.json").read_text(encoding="utf-8"))
 
 
 def test_all_embedded_weights_together_are_small():
-    assert EMBEDDED and sum(facts(tag)["weights"]["size"] for tag in EMBEDDED) <= 26_000_000
+    assert EMBEDDED and sum(facts(tag)["weights"]["size"] for tag in UNPAIRED) <= 30_000_000
+
+
+@pytest.mark.parametrize("tag", IN_COLOUR)
+def test_the_page_says_what_the_weights_in_colour_say(tag):
+    config = facts(tag)
+    section = PAGE.partition("## Emoji")[2].partition("\n## ")[0]
+    words = " ".join(section.replace("`", "").split())
+    count = sum(weight.numel() for weight in ganzoo.load(tag).generator.parameters())
+    assert f"{tag} (64×64 in colour, {count:,} parameters" in words and f"$ {config['training']['command']}\n" in PAGE
+    assert f"{config['metrics']['frechet[random-cnn]']:.3g} to the training pictures" in words
+    assert (
+        config["license"] == IN_COLOUR[tag].license == "Apache-2.0" and "/" not in config["training"]["data"]["source"]
+    )
 
 
 @pytest.mark.parametrize("tag", TRANSLATORS)

@@ -69,10 +69,15 @@ def words_for(workplace: Path, name: str, out: Path, steps: int, *more: str) -> 
     return small.arguments(data, out, *options, *more, "--checkpoint-every", "2", variant=name, steps=steps, size=size)
 
 
-def builtin_variants() -> list[str]:
-    return [
-        variant.name for variant in registry().variants() if registry().claim("variants", variant.name).plugin.builtin
-    ]
+def builtin_variants() -> list:
+    """The names of the built-in variants; those that share networks and loss with an earlier one are slow tests."""
+    found, seen = [], set()
+    for variant in registry().variants():
+        if registry().claim("variants", variant.name).plugin.builtin:
+            parts = variant.generator.name, variant.discriminator and variant.discriminator.name, variant.loss.name
+            found.append(pytest.param(variant.name, marks=[pytest.mark.slow] if parts in seen else []))
+            seen.add(parts)
+    return found
 
 
 @pytest.mark.parametrize("name", builtin_variants())

@@ -21,7 +21,7 @@ def extractor():
     return load_extractor("fashion-cnn-native")
 
 
-@pytest.fixture(scope="module", params=[28, 32])
+@pytest.fixture(scope="module", params=[28, pytest.param(32, marks=pytest.mark.slow)])
 def unseen(request, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
     datasets = registry().table("datasets")

@@ -314,7 +314,10 @@ def test_surroundings(name):
     assert wrong_answers(small.forked_ganzoo(*words, **SURROUNDINGS[name]) for words in REQUESTS) == []
 
 
-@pytest.mark.parametrize("name", AT_THE_START)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in ("cp1252", "odd hash") else []) for name in AT_THE_START],
+)
 def test_surroundings_of_the_interpreter(name, tmp_path):
     words = [sys.executable, "-c", STARTED, json.dumps(REQUESTS)]
     done = subprocess.run(words, env=os.environ | AT_THE_START[name], cwd=tmp_path, capture_output=True, text=True)

@@ -84,7 +84,9 @@ def test_micro_batches_run(registry, name):
     assert all(torch.isfinite(term) for term in trainer.step().values())
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in ("wgan", "progan") else []) for name in VARIANTS]
+)
 def test_every_check_passes(registry, name):
     names = [check for check in CHECKS if check != "listing"]  # which starts a process to time an import
     outcomes = list(run_checks(name, names, registry=registry))

@@ -45,6 +45,7 @@ def numbers(value) -> list[float]:
     return [value] if isinstance(value, (int, float)) else [number for item in inside for number in numbers(item)]
 
 
+@pytest.mark.slow
 def test_a_source_of_the_command_line_is_shared_by_two_processes(tmp_path, monkeypatch):
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path / "cache"))
     for number in range(4):

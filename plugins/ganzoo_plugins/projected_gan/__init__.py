@@ -1,7 +1,5 @@
 """Projected GAN (Sauer et al. 2021, 2111.01007): discriminators on the features of a frozen network."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from ganzoo import ImageSpec, Part, Register, RegisterVariant, Sizes, Training, Variant, Weights, hookimpl
@@ -17,7 +15,7 @@ def card(
     labels: str,
     rates: tuple[float, float],
     generator: Part,
-    weights: Mapping[str, Weights] = MappingProxyType({}),
+    weights: dict[str, Weights] | None = None,
     **discriminator: Any,
 ) -> Variant:
     """One configuration of the official train.py: a generator, its learning rate and the discriminator's."""
@@ -31,7 +29,7 @@ def card(
         loss=Part("sngan", {"critic_steps": 1, "generator_batch": 1, "dequantize": False}),
         sizes=Sizes((256, 32), powers=True, least=32, most=1024),
         labels=labels,
-        weights=weights,
+        weights=weights or {},
         tags=(*(("conditional",) if labels != "unused" else ()), "unconditional", *TAGS),
         augmentation=Part("diffaugment", {"policy": "color,translation,cutout"}),
         training=Training(

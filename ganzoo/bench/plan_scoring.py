@@ -190,12 +190,12 @@ def _embedded(registry: Registry) -> dict[str, tuple[str, GeneratorInfo]]:
     Those in colour are left out, for no images in colour to compare them with come with ganzoo.
     """
     tags = []
-    for variant in registry.variants():
-        for tag, weights in sorted(variant.weights.items()):
+    for card in registry.variants():
+        for tag, weights in sorted(card.weights.items()):
             if not weights.package_file or weights.image.sources or weights.image.output.kind != "image":
                 continue
             if weights.image.channels == 1:
-                tags.append((tag, variant.name))
+                tags.append((tag, card.name))
             else:
                 log.info(f"left out: {tag} draws in colour; name it, and the images to compare it with by --reference")
     found, trouble = {}, None

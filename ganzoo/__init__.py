@@ -159,7 +159,7 @@ class _CalledModule(ModuleType):
 
 
 class _Package(ModuleType):
-    """The class of this package: whoever imports `ganzoo.bench` first, it can be called afterwards."""
+    """The class of this package, which makes `ganzoo.bench` callable, even after an import of the module."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in _CALLED and isinstance(value, ModuleType):

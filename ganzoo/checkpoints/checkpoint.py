@@ -168,6 +168,14 @@ def _written(path: Path) -> dict[str, Any]:
         return fingerprint(file)
 
 
+def summary_of(path: Path) -> dict[str, Any]:
+    """Returns the summary that a checkpoint was saved with; empty if the checkpoint is damaged."""
+    try:
+        return load_checkpoint(path, [])[2]
+    except CheckpointError:
+        return {}
+
+
 def load_checkpoint(path: Path, keys: Collection[str] | None = None) -> tuple[int, dict[str, Tree], dict[str, Any]]:
     """Returns (step, trees, summary), with only the trees of `keys` if given.
 

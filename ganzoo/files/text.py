@@ -55,3 +55,8 @@ def one_line(error: BaseException | str) -> str:
 def reason(error: BaseException) -> str:
     """Returns the cause that an exception states, as one line; for an OSError without its number and path."""
     return one_line(getattr(error, "strerror", None) or error)
+
+
+def ordinal(number: int) -> str:
+    """Writes the place of a number from 2 to 20: "second", "third", "fourth", "5th"."""
+    return {2: "second", 3: "third", 4: "fourth"}.get(number, f"{number}th")

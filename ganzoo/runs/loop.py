@@ -19,11 +19,12 @@ from ganzoo.checkpoints.checkpoint import (
     retain,
     save_checkpoint,
     set_newer_aside,
+    summary_of,
 )
 from ganzoo.data import ImageData, Stream
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import CheckpointError, DivergedError, GanzooError, InterruptedRun
-from ganzoo.files.text import one_line
+from ganzoo.files.text import one_line, ordinal
 from ganzoo.runs.budget import EVENT, TrainingClock
 from ganzoo.runs.collapse import ADVICE, LARGEST_WEIGHT, CollapseDetector, check_finite, check_magnitudes
 from ganzoo.runs.folder import RunFolder
@@ -344,7 +345,7 @@ class TrainingLoop:
         healthy = self._healthy()
         if self.intervals.on_collapse == "stop" or trainer.attempt >= ROLLBACKS or healthy is None:
             self._save()
-            tried = f" for the {_ordinal(trainer.attempt + 1)} time" if trainer.attempt else ""
+            tried = f" for the {ordinal(trainer.attempt + 1)} time" if trainer.attempt else ""
             good = (
                 f"The newest healthy checkpoint is {healthy}."
                 if healthy
@@ -393,7 +394,7 @@ class TrainingLoop:
 
         Paired data measure the distance to the truth ("l1"), others that between distributions.
         """
-        summaries = {step: _summary(path) for step, path in list_checkpoints(self.folder.checkpoints)}
+        summaries = {step: summary_of(path) for step, path in list_checkpoints(self.folder.checkpoints)}
         distances = {
             step: summary.get("l1", summary["energy_distance"])
             for step, summary in summaries.items()
@@ -440,20 +441,9 @@ class TrainingLoop:
     def _healthy(self) -> Path | None:
         """The newest checkpoint that was healthy when it was made, or None."""
         return next(
-            (path for _, path in list_checkpoints(self.folder.checkpoints) if _summary(path).get("healthy")), None
+            (path for _, path in list_checkpoints(self.folder.checkpoints) if summary_of(path).get("healthy")), None
         )
 
     def _last_good(self) -> str:
         checkpoints = list_checkpoints(self.folder.checkpoints)
         return f"The last good checkpoint is {checkpoints[0][1]}." if checkpoints else "There was no checkpoint yet."
-
-
-def _summary(path: Path) -> dict[str, Any]:
-    try:
-        return load_checkpoint(path, [])[2]
-    except CheckpointError:
-        return {}
-
-
-def _ordinal(number: int) -> str:
-    return {2: "second", 3: "third", 4: "fourth"}.get(number, f"{number}th")

@@ -1,4 +1,4 @@
-"""Trains points in the plane while somebody looks: a picture, numbers and a verdict a few times a second."""
+"""Trains points in the plane and shows the training: a picture, numbers and a verdict a few times a second."""
 
 from __future__ import annotations
 

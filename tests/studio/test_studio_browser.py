@@ -97,7 +97,9 @@ def test_a_wrong_number_is_the_line_of_the_command(studio, browser):
         sampled(page)
         page.get_by_label("Samples", exact=True).fill("999")
         page.get_by_role("button", name="Sample", exact=True).click()
-        page.get_by_text("a whole number from 1 to 64").wait_for()
+        line = page.get_by_text("a whole number from 1 to 64")
+        line.wait_for()
+        assert line.count() == 1 and page.problems == []
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ganzoo import SampleSpec
-from ganzoo.errors import CheckpointError, UsageError
+from ganzoo.errors import UsageError
+from ganzoo.networks.packaged import packaged
 
 FILE = Path(__file__).parent / "files" / "emoji-cnn.safetensors"
 SHA256 = "949e5a883189459235fc48d18545c531391f63aee82a4d109d6bed947d71df5a"
@@ -62,9 +63,7 @@ class EmojiCNN(nn.Module):
 
         Raises CheckpointError if the file has another sha256.
         """
-        network = cls()
-        network.load_state_dict({name: tensor.float() for name, tensor in read_weights(file, sha256).items()})
-        return network.eval().requires_grad_(False)
+        return packaged(cls(), file, sha256)
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns features (N, 128)."""
@@ -98,18 +97,3 @@ def prepared(images: Tensor) -> Tensor:
     if images.shape[2:] != (SIZE, SIZE):
         images = functional.interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
     return images
-
-
-def read_weights(file: Path, sha256: str) -> dict[str, Tensor]:
-    """Reads the tensors of a safetensors file after verifying its sha256."""
-    from safetensors.torch import load
-
-    try:
-        data = file.read_bytes()
-    except OSError as problem:
-        raise CheckpointError(f"{file} cannot be read: {problem.strerror}. Install ganzoo again.") from problem
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise CheckpointError(
-            f"{file} is damaged: its sha256 is not that of the weights of {file.stem}. Install ganzoo again."
-        )
-    return load(data)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ganzoo import SampleSpec
-from ganzoo.errors import CheckpointError, UsageError
+from ganzoo.errors import UsageError
+from ganzoo.networks.packaged import packaged
 
 FILE = Path(__file__).parent / "files" / "fashion-cnn.safetensors"
 SHA256 = "ea71344103e988f25fa9a873c80f4962937cdef398c1852cd1cd197ccbfa5d31"
@@ -33,8 +33,6 @@ GREY = (0.299, 0.587, 0.114)
 PREPROCESSING = (
     f"RGB to grey by ITU-R BT.601 {GREY}; antialiased bilinear to {SIZE}x{SIZE} unless it is that; values in [-1, 1]"
 )
-
-Network = TypeVar("Network", bound=nn.Module)
 
 
 class LargestOfFour(nn.Module):
@@ -79,7 +77,7 @@ class FashionCNN(nn.Module):
 
         Raises CheckpointError if the file has another sha256.
         """
-        return read_network(cls(), file, sha256)
+        return packaged(cls(), file, sha256)
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns features (N, 128)."""
@@ -128,29 +126,3 @@ def made_for_garments(image: SampleSpec, classes: tuple[str, ...]) -> bool:
     """Returns True for grey images of 28 to 32 pixels whose classes are garments, or are named by numbers."""
     named = {name for name in classes if not name.isdecimal()}
     return image.channels == 1 and SIZES[0] <= image.size <= SIZES[1] and named <= set(CLASSES)
-
-
-def read_network(network: Network, file: Path, sha256: str) -> Network:
-    """Reads the weights of a network, frozen and in evaluation mode; CheckpointError if the file has another sha256."""
-    network.load_state_dict({name: _widened(tensor) for name, tensor in read_weights(file, sha256).items()})
-    return network.eval().requires_grad_(False)
-
-
-def read_weights(file: Path, sha256: str) -> dict[str, Tensor]:
-    """Reads the tensors of a safetensors file after verifying its sha256."""
-    from safetensors.torch import load
-
-    try:
-        data = file.read_bytes()
-    except OSError as problem:
-        raise CheckpointError(f"{file} cannot be read: {problem.strerror}. Install ganzoo again.") from problem
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise CheckpointError(
-            f"{file} is damaged: its sha256 is not that of the weights of {file.stem}. Install ganzoo again."
-        )
-    return load(data)
-
-
-def _widened(tensor: Tensor) -> Tensor:
-    """Converts half precision, which keeps the file small, to float32 for computing."""
-    return tensor.float() if tensor.dtype == torch.float16 else tensor

@@ -11,7 +11,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from ganzoo import SampleSpec
-from ganzoo_plugins.fashion_cnn.model import CLASSES, GREY, SIZES, grey, made_for_garments, read_network
+from ganzoo.networks.packaged import packaged
+from ganzoo_plugins.fashion_cnn.model import CLASSES, GREY, SIZES, grey, made_for_garments
 
 FILE = Path(__file__).parent / "files" / "fashion-cnn-native.safetensors"
 SHA256 = "d8e45125ff48bb910fb87ececb5e7caaae33d3b33a786c747e7d541b39f7729c"
@@ -50,7 +51,7 @@ class NativeFashionCNN(nn.Module):
 
         Raises CheckpointError if the file has another sha256.
         """
-        return read_network(cls(), file, sha256)
+        return packaged(cls(), file, sha256)
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns features (N, 128)."""

@@ -65,11 +65,19 @@ def parameters(module: nn.Module) -> int:
 def macs(module: nn.Module, *inputs: Any, **named: Any) -> int | None:
     """Counts the multiply-accumulates of one call, half of its floating-point operations; None if the call fails."""
     counter = FlopCounterMode(display=False)
+    learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
     try:
+        # The counter asks inputs of submodules for their gradients' function, and a view of a parameter, such as a
+        # learned constant for each image, has none under no_grad.
+        for parameter in learned:
+            parameter.requires_grad_(False)
         with torch.no_grad(), counter:
             module(*inputs, **named)
     except (RuntimeError, ValueError, TypeError, IndexError):
         return None
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
     return counter.get_total_flops() // 2
 
 

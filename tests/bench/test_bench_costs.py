@@ -33,6 +33,26 @@ def test_multiply_accumulates_are_those_of_the_arithmetic():
     assert macs(nn.Linear(10, 7), torch.zeros(1, 9)) is None
 
 
+class Constant(nn.Module):
+    """Begins with a learned constant, as StyleGAN2's synthesis does."""
+
+    def __init__(self):
+        super().__init__()
+        self.constant, self.layer = nn.Parameter(torch.ones(1, 3, 4, 4)), nn.Conv2d(3, 8, 3, padding=1)
+        self.fixed = nn.Parameter(torch.ones(1), requires_grad=False)
+
+    def forward(self, latent):
+        return self.layer(self.constant.expand(len(latent), -1, -1, -1))
+
+
+def test_a_learned_constant_is_counted_and_stays_learned():
+    module = Constant()
+    assert macs(module, torch.zeros(1, 5)) == 3 * 8 * 9 * 4 * 4
+    assert {name: one.requires_grad for name, one in module.named_parameters()} == {
+        "constant": True, "fixed": False, "layer.weight": True, "layer.bias": True,
+    }  # fmt: skip
+
+
 def test_costs_of_a_variant_are_counted_by_role():
     parts = {"generator": Part("vae", {"width": 4}), "loss": Part("evidence-lower-bound")}
     found = costs_of({role: bind_part(role, part, registry()) for role, part in parts.items()}, ImageSpec(28, 1))

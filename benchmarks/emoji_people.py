@@ -1,10 +1,15 @@
 """Writes the 806 faces and people among the Noto emoji as a folder of training images.
 
     python benchmarks/emoji_people.py noto-emoji-png72.zip --labels labels.csv emoji-people/
+    python benchmarks/emoji_people.py noto-emoji-png72.zip --labels labels.csv emoji/ --few 200
+
+With `--few` there are three folders instead, as `few_images.py` wants them: `few` has that many of the pictures,
+`held-out` the others, and no motif of `few` in another skin tone; `others` has all emoji that are no faces or people.
 
 The zip has Noto's pictures of 72 pixels, named by their code points. `labels.csv` has the columns `codepoint`,
-`subcategory` and `name` of Unicode's emoji-test.txt. Taken are the subcategories `face-*`, `person`, `person-role` and
-`person-gesture`, without the few that are not seen from the front. They are put on white, 64 pixels wide.
+`subcategory` and `name` of Unicode's emoji-test.txt, and `base`, the code point without its skin tone. Taken are the
+subcategories `face-*`, `person`, `person-role` and `person-gesture`, without the few that are not seen from the front.
+They are put on white, 64 pixels wide.
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import random
 import zipfile
 from pathlib import Path
 
@@ -27,19 +33,40 @@ def code_of(name: str) -> str:
     return Path(name).stem.lower().removeprefix("emoji_u").replace("_", "-").replace("-fe0f", "").lstrip("0")
 
 
-def chosen(archive: zipfile.ZipFile, labels: Path) -> dict[str, str]:
-    """The names of the pictures to take, and "faces" or "people" for each."""
+def kinds_of(archive: zipfile.ZipFile, labels: Path) -> dict[str, tuple[str, str]]:
+    """Returns "faces", "people" or "others", and the motif, of every picture that the labels name.
+
+    Those that are not seen from the front are in none of the kinds.
+    """
     with labels.open(newline="") as file:
         rows = {code_of(row["codepoint"]): row for row in csv.DictReader(file)}
     found = {}
     for name in sorted(archive.namelist()):
         row = rows.get(code_of(name))
-        if row is None or any(word in row["name"] for word in LEFT_OUT):
+        if row is None:
             continue
-        if row["subcategory"].startswith("face-"):
-            found[name] = "faces"
-        elif row["subcategory"] in PEOPLE:
-            found[name] = "people"
+        kind = "faces" if row["subcategory"].startswith("face-") else "others"
+        kind = "people" if row["subcategory"] in PEOPLE else kind
+        if kind == "others" or not any(word in row["name"] for word in LEFT_OUT):
+            found[name] = (kind, row["base"])
+    return found
+
+
+def few_of(kinds: dict[str, tuple[str, str]], count: int) -> dict[str, str]:
+    """Returns "few", "held-out" or "others" for every picture; motifs are drawn until `few` has `count` pictures."""
+    motifs: dict[str, list[str]] = {}
+    for name, (kind, motif) in kinds.items():
+        if kind != "others":
+            motifs.setdefault(motif, []).append(name)
+    order = sorted(motifs)
+    random.Random(0).shuffle(order)
+    found = {name: "others" for name, (kind, _) in kinds.items() if kind == "others"}
+    few = 0
+    for motif in order:
+        names = motifs[motif]
+        wanted = few + len(names) <= count
+        few += len(names) if wanted else 0
+        found.update(dict.fromkeys(names, "few" if wanted else "held-out"))
     return found
 
 
@@ -49,9 +76,13 @@ def main() -> None:
     parser.add_argument("archive", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--labels", type=Path, required=True)
+    parser.add_argument("--few", type=int, metavar="N", help="split off N of the pictures")
     arguments = parser.parse_args()
     with zipfile.ZipFile(arguments.archive) as archive:
-        names = chosen(archive, arguments.labels)
+        kinds = kinds_of(archive, arguments.labels)
+        names = {name: kind for name, (kind, _) in kinds.items() if kind != "others"}
+        if arguments.few:
+            names = few_of(kinds, arguments.few)
         for name, kind in names.items():
             picture = Image.open(io.BytesIO(archive.read(name))).convert("RGBA")
             white = Image.new("RGBA", picture.size, "white")

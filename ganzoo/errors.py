@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+ADVICE = "docs/when-training-goes-wrong.md"  # the page of symptoms, whose sections warnings and exit code 3 name
+
 
 class GanzooError(Exception):
     """Base class: the message states the value, the known values and what to do. `exit_code` is of the command line."""
@@ -39,6 +41,14 @@ class InterruptedRun(GanzooError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def advice(heading: str) -> str:
+    """Returns the place of a section of the page on training that goes wrong, as warnings name it."""
+    return f"{ADVICE}#{heading.lower().replace(' ', '-')}"
+
+
+SEE_OTHER = f"see {advice('Other warnings')}"  # ends a warning that is no symptom
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

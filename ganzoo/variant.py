@@ -211,23 +211,32 @@ class Training:
     """The paper's training settings; `--set training.<field>=<value>` changes a field.
 
     Attributes:
-        optimizer: "adam", "adamw", "rmsprop" or "sgd"; `<role>_optimizer` overrides it for one network.
-        optimizer_options: passed to every optimizer; `<role>_optimizer_options` override them for one network.
-        generator_lr: learning rate per optimizer step, as `discriminator_lr` and `loss_lr`.
-        batch_size: of the whole batch, over all processes and micro-batches.
+        optimizer: "adam", "adamw", "rmsprop" or "sgd", for every network without one of its own.
+        optimizer_options: arguments of every optimizer, by their names in torch, such as `betas`.
+        generator_lr: learning rate of the generator, per optimizer step.
+        discriminator_lr: learning rate of the discriminator, per optimizer step.
+        loss_lr: learning rate of the loss's own networks, per optimizer step; None: the generator's.
+        generator_optimizer: optimizer of the generator; None: `optimizer`.
+        discriminator_optimizer: optimizer of the discriminator; None: `optimizer`.
+        loss_optimizer: optimizer of the loss's own networks; None: `optimizer`.
+        generator_optimizer_options: arguments of the generator's optimizer, over `optimizer_options`.
+        discriminator_optimizer_options: arguments of the discriminator's optimizer, over `optimizer_options`.
+        loss_optimizer_options: arguments of the optimizer of the loss's networks, over `optimizer_options`.
+        batch_size: images of the whole batch, over all processes and micro-batches.
         accumulate: micro-batches per batch (gradient accumulation).
         steps: training steps.
-        ema: decay per step of the moving average of the generator's weights (None: no average).
-        ema_start: the step at which the average starts.
+        ema: decay per step of the moving average of the generator's weights; None: no average.
+        ema_start: step at which the moving average starts.
         ema_images: half-life of the moving average in images, instead of `ema`: a step counts as `batch_size` images.
-        ema_ramp: with `ema_images`, the half-life is at most this share of the images so far (0.05 in StyleGAN2-ADA).
-        mirror: flips half of the real images horizontally, paired fields together.
-        load_ratio: keeps images this many times as large as samples, and crops them at random, paired fields together
-            (286 / 256 in pix2pix and CycleGAN); None for no crops.
-        schedules: by setting: `generator_lr`, `discriminator_lr`, `loss_lr`, `beta2`, `momentum`, `ema`,
-            `ema_half_life` (as a fraction of all steps, so that it scales with the length of the run), or a numeric
-            attribute of a part (`generator.<name>`, `discriminator.<name>`, `loss.<name>`, `augmentation.<name>`,
-            `regularizers.<part>.<name>`).
+        ema_ramp: most of the images so far that the half-life may be, as a share (0.05 in StyleGAN2-ADA).
+        mirror: whether half of the real images are flipped horizontally, paired fields together.
+        load_ratio: how many times larger than samples images are kept, to be cropped at random; None: no crops.
+        schedules: values that change while training, by the name of the setting, such as `generator_lr`.
+
+    In pix2pix and CycleGAN, `load_ratio` is 286 / 256; paired fields are cropped together. Schedules are of
+    `generator_lr`, `discriminator_lr`, `loss_lr`, `beta2`, `momentum`, `ema`, `ema_half_life` (as a fraction of all
+    steps, so that it scales with the length of the run), or a numeric attribute of a part (`generator.<name>`,
+    `discriminator.<name>`, `loss.<name>`, `augmentation.<name>`, `regularizers.<part>.<name>`).
     """
 
     optimizer: str = "adam"

@@ -18,7 +18,7 @@ from ganzoo.api.inputs import card_of, check_values, data_name, options_of, star
 from ganzoo.api.runs import Run
 from ganzoo.checkpoints.checkpoint import save_checkpoint
 from ganzoo.config.schema import RunConfig
-from ganzoo.errors import DivergedError, UsageError
+from ganzoo.errors import DivergedError, UsageError, advice
 from ganzoo.files.lock import FolderLock
 from ganzoo.files.output_checks import path_of
 from ganzoo.models.load import describe_run
@@ -115,7 +115,13 @@ class OwnLoop:
             UsageError: if the folder has other content.
             DivergedError: if weights or terms are not finite; then nothing is written.
         """
-        trainer, files, step = self._trainer, RunFolder(path_of("folder", folder)), self.step_number
+        try:
+            return self._save(RunFolder(path_of("folder", folder)))
+        except DivergedError as error:
+            raise DivergedError(f"{error} See {advice('Numbers explode')}.") from None
+
+    def _save(self, files: RunFolder) -> Run:
+        trainer, step = self._trainer, self.step_number
         terms = {name: float(value) for name, value in self._terms.items()}
         if bad := [name for name, value in terms.items() if not math.isfinite(value)]:
             raise DivergedError(f"Training diverged at step {step}: {bad[0]} is {terms[bad[0]]}.")

@@ -137,7 +137,7 @@ def show(name: str, as_json: bool) -> None:
         show_parts(found, name, error, as_json)
         report_warnings(found)
         return
-    from ganzoo.config.parts import KIND_OF, conditions_of, option_meanings, options_of, parts_of
+    from ganzoo.config.parts import KIND_OF, conditions_of, option_meanings, options_of, parts_of, training_meanings
     from ganzoo.config.schema import as_json as plain
 
     parts: dict[str, dict] = {}
@@ -151,7 +151,13 @@ def show(name: str, as_json: bool) -> None:
             "meanings": option_meanings(factory),
         }
     weights = {tag: _weights(variant.weights[tag]) for tag in sorted(variant.weights)}
-    card = {**_row(found, variant), "weights": weights, "parts": parts, "training": plain(variant)["training"]}
+    card = {
+        **_row(found, variant),
+        "weights": weights,
+        "parts": parts,
+        "training": plain(variant)["training"],
+        "training_meanings": training_meanings(),
+    }
     if variant.inputs:
         how = "from a set of its own" if variant.pairing == "independent" else "paired"
         card["inputs"] = {
@@ -207,6 +213,7 @@ def _print_card(variant: Variant, card: dict) -> None:
         )
         for path, one in lines.items():
             click.echo(f"  --set training.{path}={_text(one)}")
+        print_meaning(card["training_meanings"].get(field, ""))
 
 
 def _text(value: object) -> str:

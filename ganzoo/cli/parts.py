@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from fnmatch import fnmatch
 
@@ -106,8 +107,10 @@ def _print_card(card: dict) -> None:
 
 
 def print_meaning(meaning: str) -> None:
-    """Prints what an option means below it, if a docstring says so."""
+    """Prints what an option means below it, if a docstring says so, with Python's constants as `--set` takes them."""
     from textwrap import fill
 
     if meaning:
+        for python, shell in (("None", "null"), ("True", "true"), ("False", "false")):
+            meaning = re.sub(rf"\b{python}\b", shell, meaning)
         click.echo(click.style(fill(meaning, 110, initial_indent=" " * 8, subsequent_indent=" " * 8), dim=True))

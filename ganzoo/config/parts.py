@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from ganzoo.errors import GanzooError, did_you_mean
 from ganzoo.files.text import in_path
 from ganzoo.registry.registry import Registry
-from ganzoo.variant import LocalPath, Part, Variant
+from ganzoo.variant import LocalPath, Part, Training, Variant
 
 OPTION_LINE = re.compile(r" +(\w+): (\S.*)")
 KIND_OF = {
@@ -77,7 +77,26 @@ def option_meanings(factory: Callable) -> dict[str, str]:
     It is the line "name: meaning" of a section "Options:", or else the first sentence with `name` in backticks.
     """
     text = inspect.getdoc(factory) or ""
-    before, _, section = text.partition("\nOptions:\n")
+    options = options_of(factory)
+    before, listed = _listed_meanings(text, "Options")
+    sentences = [sentence for block in before.split("\n\n") for sentence in _sentences(" ".join(block.split()))]
+    for option in options:
+        mentioned = re.compile(rf"`{re.escape(option)}(`|=)")
+        listed.setdefault(option, next((sentence for sentence in sentences if mentioned.search(sentence)), ""))
+    return {name: _as_sentence(meaning) for name, meaning in listed.items() if meaning and name in options}
+
+
+def training_meanings() -> dict[str, str]:
+    """Returns the meaning of each setting of `Training`, as its docstring explains it, as one line."""
+    return {
+        name: _as_sentence(meaning)
+        for name, meaning in _listed_meanings(inspect.getdoc(Training) or "", "Attributes")[1].items()
+    }
+
+
+def _listed_meanings(text: str, heading: str) -> tuple[str, dict[str, str]]:
+    """Returns what a docstring has before the section `heading`, and the lines "name: meaning" in that."""
+    before, _, section = text.partition(f"\n{heading}:\n")
     listed: dict[str, str] = {}
     name = ""
     for line in section.splitlines():
@@ -88,12 +107,11 @@ def option_meanings(factory: Callable) -> dict[str, str]:
             listed[name] = found[2]
         elif name:
             listed[name] += f" {line.strip()}"
-    sentences = [sentence for block in before.split("\n\n") for sentence in _sentences(" ".join(block.split()))]
-    for option in options_of(factory):
-        mentioned = re.compile(rf"`{re.escape(option)}(`|=)")
-        listed.setdefault(option, next((sentence for sentence in sentences if mentioned.search(sentence)), ""))
-    known = {name: meaning.rstrip(".") + "." for name, meaning in listed.items() if meaning}
-    return {name: meaning for name, meaning in known.items() if name in options_of(factory)}
+    return before, listed
+
+
+def _as_sentence(meaning: str) -> str:
+    return meaning.rstrip(".") + "."
 
 
 def _sentences(text: str) -> list[str]:

@@ -15,7 +15,7 @@ from ganzoo.config.recipe import BoundPart, Recipe
 from ganzoo.engine.assets import provide_assets
 from ganzoo.engine.distributed import ALONE, Processes
 from ganzoo.engine.randomness import process_randomness, seeded
-from ganzoo.errors import GanzooError, PluginError, UsageError
+from ganzoo.errors import SEE_OTHER, GanzooError, PluginError, UsageError
 from ganzoo.files.text import one_line
 from ganzoo.losses import Augmentation, Loss, Regularizer
 from ganzoo.networks import Generator
@@ -174,7 +174,8 @@ def warn_of_late_mixins(trainer: Trainer, images: float, batches_per_step: int) 
         first = cast(Regularizer, mixin).first_step(size, epoch)
         if first >= training.steps:
             when = f"before step {math.ceil(first)}" if math.isfinite(first) else "with these options"
-            log.warning(f"In the {training.steps} steps of this run {name} does nothing: it cannot act {when}.")
+            cannot = f"it cannot act {when} ({SEE_OTHER})"
+            log.warning(f"In the {training.steps} steps of this run {name} does nothing: {cannot}.")
 
 
 def warn_of_batch_norm(discriminator: nn.Module | None, regularizers: nn.ModuleDict, loss: Loss | None = None) -> None:
@@ -188,7 +189,8 @@ def warn_of_batch_norm(discriminator: nn.Module | None, regularizers: nn.ModuleD
     if names:
         log.warning(
             f"The discriminator has batch norm, which couples the images of a batch, and {' and '.join(names)} "
-            f"need{'s' if len(names) == 1 else ''} each image's own gradient: the penalty is not the paper's."
+            f"need{'s' if len(names) == 1 else ''} each image's own gradient: the penalty is not the paper's "
+            f"({SEE_OTHER})."
         )
 
 
@@ -204,7 +206,8 @@ def warn_of_instance_norm(trainer: Trainer) -> None:
         if network is not None and any(isinstance(module, nn.InstanceNorm2d) for module in network.modules()):
             log.warning(
                 f"The {role} has torch's InstanceNorm2d, whose gradient is wrong on a CPU for one image at a time: "
-                "use --batch-size 2 or more, or ganzoo.networks.normalization.InstanceNorm in the network."
+                "use --batch-size 2 or more, or ganzoo.networks.normalization.InstanceNorm in the network "
+                f"({SEE_OTHER})."
             )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from ganzoo.config.schema import LARGEST_OPTION, from_json, general_spec, option_bounds_of, spec_as_json, spec_mistakes
-from ganzoo.errors import CheckpointError, UsageError, did_you_mean
+from ganzoo.errors import SEE_OTHER, CheckpointError, UsageError, did_you_mean
 from ganzoo.files.strict_json import read_json
 from ganzoo.files.text import in_path, quoted
 from ganzoo.variant import Part, SampleSpec, check_name
@@ -190,7 +190,7 @@ def warn_of_class_names(names: Sequence[str]) -> None:
     if size > CONFIG_BYTES:
         log.warning(
             f"The names of the {len(names)} classes take {size} bytes, and a model's config.json at most "
-            f"{CONFIG_BYTES}: this run can be sampled, and not be published."
+            f"{CONFIG_BYTES}: this run can be sampled, and not be published ({SEE_OTHER})."
         )
 
 

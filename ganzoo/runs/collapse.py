@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ganzoo.errors import DivergedError
+from ganzoo.errors import DivergedError, advice
 
-ADVICE = "docs/when-training-goes-wrong.md"  # the page of symptoms, which warnings and exit code 3 name
 LEAST_DIVERSITY = 0.15
 COARSE_SIDE = 8
 WARM_UP = 200
@@ -42,6 +41,11 @@ def check_magnitudes(step: int, magnitudes: Mapping[str, float]) -> None:
     for role, magnitude in magnitudes.items():
         if not magnitude <= LARGEST_WEIGHT:
             raise DivergedError(f"Training diverged by step {step}: a weight of the {role} is {magnitude:.3g}.")
+
+
+def advice_on(problem: str) -> str:
+    """Returns the place of the section on a problem that a `CollapseDetector` reported."""
+    return advice("The discriminator has won" if problem.startswith("the discriminator") else "Samples are all alike")
 
 
 class Spread(NamedTuple):

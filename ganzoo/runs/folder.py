@@ -16,7 +16,7 @@ from ganzoo.config.parts import local_paths, with_parts
 from ganzoo.config.recipe import Recipe
 from ganzoo.config.schema import DataFacts, Origin, PluginFacts, RunConfig, RunOptions, SourceFacts, read_run_config
 from ganzoo.data import ImageData, Stream
-from ganzoo.errors import GanzooError, UsageError
+from ganzoo.errors import SEE_OTHER, GanzooError, UsageError
 from ganzoo.files.atomic import disk_errors, write_atomically
 from ganzoo.files.output_checks import check_new_folder
 from ganzoo.files.safe_open import open_own
@@ -199,10 +199,10 @@ def check_same(old: RunConfig, new: RunConfig, recipe: Recipe) -> None:
     if changes:
         raise UsageError("This run was started with other settings:\n  " + "\n  ".join(changes))
     if old.data.classes != new.data.classes:
-        log.warning(f"the classes are called {_names(new)} now, and were called {_names(old)}")
+        log.warning(f"the classes are called {_names(new)} now, and were called {_names(old)} ({SEE_OTHER})")
     for key in CIRCUMSTANCES:
         for change in _differences(key, before[key], now[key]):
-            log.warning(f"this run will not be bit-identical to an uninterrupted one: {change}")
+            log.warning(f"this run will not be bit-identical to an uninterrupted one: {change} ({SEE_OTHER})")
 
 
 def _without_places(variant: Variant, recipe: Recipe) -> Variant:

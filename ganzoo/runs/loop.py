@@ -23,10 +23,10 @@ from ganzoo.checkpoints.checkpoint import (
 )
 from ganzoo.data import ImageData, Stream
 from ganzoo.engine.trainer import Trainer
-from ganzoo.errors import CheckpointError, DivergedError, GanzooError, InterruptedRun
+from ganzoo.errors import SEE_OTHER, CheckpointError, DivergedError, GanzooError, InterruptedRun, advice
 from ganzoo.files.text import one_line, ordinal
 from ganzoo.runs.budget import EVENT, TrainingClock
-from ganzoo.runs.collapse import ADVICE, LARGEST_WEIGHT, CollapseDetector, check_finite, check_magnitudes
+from ganzoo.runs.collapse import LARGEST_WEIGHT, CollapseDetector, advice_on, check_finite, check_magnitudes
 from ganzoo.runs.folder import RunFolder
 from ganzoo.runs.modalities import RealImages, RealPoints
 from ganzoo.runs.progress import Progress
@@ -88,7 +88,7 @@ class TrainingLoop:
         self.progress = Progress(
             trainer.training.steps, trainer.step_number, trainer.images_seen, quiet=self.quiet or not self.main
         )
-        self.tracking.say = lambda line: self.progress.say(f"Warning: {line}")
+        self.tracking.say = lambda line: self.progress.say(f"Warning: {line} ({SEE_OTHER})")
         try:
             with self.shutdown, self._step_watch():
                 over = self._ended()
@@ -168,7 +168,8 @@ class TrainingLoop:
                 phases = " and ".join(sorted(found))
                 line = f"{who} no logits of {images} in phase {phases}"
                 line += f": {type(self.trainer.loss).__name__} scores a changed copy of them"
-                self.progress.say(f'Warning: {line}. It must say so: turn.logits(images, stands_for="{source}").')
+                must = f'It must say so: turn.logits(images, stands_for="{source}")'
+                self.progress.say(f"Warning: {line}. {must} ({SEE_OTHER}).")
                 self._may_warn = False
 
     def _is_fetch_due(self, step: int) -> bool:
@@ -229,7 +230,7 @@ class TrainingLoop:
         roles = broken if len(broken) == 1 else [role for role in suspects if role in magnitudes] or list(magnitudes)
         rates = {role: self.trainer.optimizers[role].param_groups[0]["lr"] for role in roles}
         options = " or ".join(f"--set training.{role}_lr=..., now {rate:.3g}" for role, rate in rates.items())
-        return f"Try a smaller learning rate of the {' or '.join(rates)} ({options}). See {ADVICE}."
+        return f"Try a smaller learning rate of the {' or '.join(rates)} ({options}). See {advice('Numbers explode')}."
 
     # -- metrics.jsonl -----------------------------------------------------------------------------------------------
 
@@ -322,7 +323,8 @@ class TrainingLoop:
         except (OSError, GanzooError) as error:
             if not isinstance(error, OSError) and not isinstance(error.__cause__, OSError):
                 raise
-            self.progress.say(f"Warning: no picture of step {self.trainer.step_number}: {one_line(error)}")
+            step = self.trainer.step_number
+            self.progress.say(f"Warning: no picture of step {step}: {one_line(error)} ({SEE_OTHER})")
 
     def _track(self, name: str, path: Path) -> None:
         if path.exists():
@@ -333,7 +335,7 @@ class TrainingLoop:
         if line and self.main:
             self._record({"step": step, "event": "collapse", "text": line})
             self.progress.say(
-                f"Warning: step {step}: {line} (--on-collapse {self.intervals.on_collapse}; see {ADVICE})"
+                f"Warning: step {step}: {line} (--on-collapse {self.intervals.on_collapse}; see {advice_on(line)})"
             )
 
     def _act_on_collapse(self) -> None:
@@ -346,12 +348,10 @@ class TrainingLoop:
         if self.intervals.on_collapse == "stop" or trainer.attempt >= ROLLBACKS or healthy is None:
             self._save()
             tried = f" for the {ordinal(trainer.attempt + 1)} time" if trainer.attempt else ""
-            good = (
-                f"The newest healthy checkpoint is {healthy}."
-                if healthy
-                else "There is no healthy checkpoint to go back to."
-            )
-            raise DivergedError(f"Training collapsed{tried} by step {trainer.step_number}. {good} See {ADVICE}.")
+            none = "There is no healthy checkpoint to go back to."
+            good = f"The newest healthy checkpoint is {healthy}." if healthy else none
+            where = f"by step {trainer.step_number}"
+            raise DivergedError(f"Training collapsed{tried} {where}. {good} See {advice_on(problem)}.")
         self._roll_back(healthy, problem)
 
     def _roll_back(self, healthy: Path, problem: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import Full, Queue
 from typing import Any
 
-from ganzoo.errors import DivergedError, GanzooError, InterruptedRun, UsageError
+from ganzoo.errors import SEE_OTHER, DivergedError, GanzooError, InterruptedRun, UsageError
 from ganzoo.files.text import one_line, quoted
 from ganzoo.registry.registry import Registry
 from ganzoo.tracking import Outcome, Tracker
@@ -194,7 +194,9 @@ def load_trackers(names: Sequence[str], folder: Path, registry: Registry) -> dic
                 f"--track {name} needs the package {package}: pip install {package}, or leave it out."
             ) from None
         except Exception as error:
-            log.warning(f"Tracker {name} of {claim.plugin.name} failed and is left out: {one_line(error)}")
+            log.warning(
+                f"Tracker {name} of {claim.plugin.name} failed and is left out: {one_line(error)} ({SEE_OTHER})"
+            )
     return found
 
 

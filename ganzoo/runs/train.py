@@ -40,7 +40,7 @@ from ganzoo.engine.device import choose_device, set_threads
 from ganzoo.engine.distributed import ALONE, Processes, join
 from ganzoo.engine.randomness import repeatable, seeded
 from ganzoo.engine.trainer import Trainer
-from ganzoo.errors import UsageError
+from ganzoo.errors import SEE_OTHER, UsageError
 from ganzoo.files.lock import FolderLock
 from ganzoo.files.safe_open import check_own_folders
 from ganzoo.files.text import quoted
@@ -178,7 +178,7 @@ def _check_provided(old: RunConfig, request: Request, registry: Registry) -> Non
             f"{request.out} needs {in_words(missing)}: register the same again and resume it from Python{given}."
         )
     if changed := changed_here(facts, registry):
-        log.warning(f"{request.out} was begun with other code of the {' and the '.join(changed)}")
+        log.warning(f"{request.out} was begun with other code of the {' and the '.join(changed)} ({SEE_OTHER})")
     name = old.variant.name
     if name not in registry.names("variants"):
         provider = quoted(f"{old.plugin.distribution} {old.plugin.version}")

@@ -6,6 +6,7 @@ import datetime
 import json
 import subprocess
 import sys
+from collections import Counter
 from urllib.parse import urlsplit
 
 from ganzoo.config.parts import (
@@ -120,19 +121,21 @@ def parts(subject: Subject) -> str:
 
 
 def _unexplained(subject: Subject) -> str:
-    """A remark on the options that no docstring explains, so that `ganzoo show` cannot; "" if there are none."""
-    found = []
+    """A remark on options that `ganzoo show` cannot explain, or only by a sentence on several; "" if there are none."""
+    missing, shared = [], []
     for path, part in {**parts_of(subject.variant), **conditions_of(subject.variant)}.items():
         factory = subject.registry.get(KIND_OF[path.partition(".")[0]], part.name)
         known = option_meanings(factory)
-        found += [
+        times = Counter(known.values())
+        missing += [
             f"{path}.{name}"
             for name, option in options_of(factory).items()
             if option.kind is not option.VAR_KEYWORD and name not in known
         ]
-    if not found:
-        return ""
-    return f"no docstring says what these options mean ('name: meaning' below a line 'Options:'): {', '.join(found)}"
+        shared += [f"{path}.{name}" for name, meaning in known.items() if times[meaning] > 1]
+    found = [f"no docstring says what these options mean: {', '.join(missing)}"] if missing else []
+    found += [f"these options share a sentence with another one: {', '.join(shared)}"] if shared else []
+    return f"{'; '.join(found)} (write 'name: meaning' below a line 'Options:')" if found else ""
 
 
 def _loaded_alone(module: str, facts: dict) -> dict:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import fields
+from inspect import getdoc
 
 import pytest
 
 from ganzoo.cli import main
-from ganzoo.config.parts import KIND_OF, option_meanings, options_of
+from ganzoo.config.parts import KIND_OF, option_meanings, options_of, training_meanings
 from ganzoo.registry.registry import registry
 from ganzoo.testing.card_checks import _unexplained
+from ganzoo.variant import Training
+
+LONGEST = 120
 
 
 class Explained:
@@ -47,6 +53,30 @@ def test_every_option_of_a_built_in_part_has_a_meaning():
     assert not missing
 
 
+def test_every_explanation_of_a_built_in_part_stands_alone():
+    """Each is a line of its own, of a length that a terminal shows without a break."""
+    found = registry()
+    wrong = []
+    for kind in sorted(set(KIND_OF.values())):
+        for name in found.names(kind):
+            claim = found.claim(kind, name)
+            known = option_meanings(claim.value) if claim.plugin.builtin else {}
+            times = Counter(known.values())
+            text = getdoc(claim.value) or ""
+            wrong += [
+                f"{kind}/{name}.{option}: {meaning}"
+                for option, meaning in known.items()
+                if len(meaning) > LONGEST or times[meaning] > 1 or f"\n    {option}: " not in text
+            ]
+    assert not wrong
+
+
+def test_every_training_setting_has_an_explanation_of_its_own():
+    known = training_meanings()
+    assert list(known) == [each.name for each in fields(Training)]
+    assert max(map(len, known.values())) <= LONGEST and len(set(known.values())) == len(known)
+
+
 def call(*words: str) -> int:
     with pytest.raises(SystemExit) as ended:
         main(list(words))
@@ -58,11 +88,26 @@ def test_show_says_what_options_mean(capsys):
     lines = capsys.readouterr().out.splitlines()
     place = lines.index("  --set generator.latent_dim=100")
     assert lines[place + 1].strip() == "numbers in a latent."
+    for name, meaning in training_meanings().items():
+        (place,) = [n for n, line in enumerate(lines) if line.startswith(f"  --set training.{name}=")]
+        assert lines[place + 1].strip() == meaning.replace("None", "null")
     assert call("show", "lecam") == 0
     text = capsys.readouterr().out
     assert "share of the moving averages" in text and "Options:" not in text
     assert call("show", "dcgan", "--json") == 0
     assert "latent" in json.loads(capsys.readouterr().out)["parts"]["generator"]["meanings"]["latent_dim"]
+
+
+def test_show_explains_the_constants_that_set_takes(capsys):
+    assert call("show", "stylegan2") == 0
+    text = capsys.readouterr().out
+    assert "--set discriminator.limit=null" in text and "null: not at all." in text and "None" not in text
+
+
+def test_schedules_of_a_card_are_explained_once(capsys):
+    assert call("show", "r3gan") == 0
+    text = capsys.readouterr().out
+    assert "--set training.schedules.generator_lr=" in text and text.count(training_meanings()["schedules"]) == 1
 
 
 def test_the_check_names_options_without_a_meaning():
@@ -84,3 +129,4 @@ def test_the_check_names_options_without_a_meaning():
     subject = SimpleNamespace(variant=card, registry=SimpleNamespace(get=lambda kind, name: Explained))
     remark = _unexplained(subject)
     assert "generator.silent" in remark and "loss.silent" in remark and "width" not in remark
+    assert "share a sentence" in remark and "generator.depth, generator.scale" in remark

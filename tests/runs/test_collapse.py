@@ -392,13 +392,3 @@ def test_a_rate_of_a_million_in_a_short_run_of_finite_numbers_is_noticed(tmp_pat
     assert ended.returncode == 3, ended.stderr
     (error,) = [line for line in ended.stderr.splitlines() if line.startswith("Error:")]
     assert f"--set training.{role}_lr=..., now 1e+06" in error
-
-
-def test_the_page_that_warnings_name_has_a_section_for_each_of_them():
-    from paths import ROOT
-
-    from ganzoo.runs.collapse import ADVICE
-
-    page = (ROOT / ADVICE).read_text(encoding="utf-8")
-    for heading in ("Numbers explode", "Samples are all alike", "The discriminator has won"):
-        assert f"\n## {heading}\n" in page

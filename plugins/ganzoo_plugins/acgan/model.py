@@ -61,10 +61,11 @@ class Noise(nn.Module):
 class ACGANGenerator(Generator):
     """Latents (N, latent_dim), normal, and labels to images: 5×5 transposed convolutions, batch norm, ReLU, tanh.
 
-    The one-hot label is concatenated to the latent. `width` is that of the last hidden layer.
+    The one-hot label is concatenated to the latent.
 
     Options:
         latent_dim: numbers in a latent.
+        width: channels of the last hidden layer.
     """
 
     def __init__(self, image: SampleSpec, latent_dim: int = 100, width: int = 96):
@@ -92,12 +93,12 @@ class ACGANDiscriminator(nn.Module):
     """Images to logits (N,), and with `classes=True` to (logits, class logits (N, classes)).
 
     3×3 convolutions of stride 2 and 1 in turn, each twice as wide as the one before; batch norm from the second on,
-    leaky ReLU 0.2, dropout. It does not receive the label. `noise` is the standard deviation of noise on the
-    activations; the paper tried 0, 0.1 and 0.2.
+    leaky ReLU 0.2, dropout. It does not receive the label.
 
     Options:
         width: channels of the first layer; later ones have multiples of it.
         dropout: share of the hidden units that is dropped in training.
+        noise: standard deviation of the noise on activations; the paper tried 0, 0.1 and 0.2.
     """
 
     def __init__(self, image: SampleSpec, width: int = 16, dropout: float = 0.5, noise: float = 0.0):
@@ -126,11 +127,12 @@ class AuxiliaryClassifier(Loss):
     """Odena et al. 2016, equations 2 and 3: the discriminator maximizes L_S + L_C, the generator L_C − L_S.
 
     −L_S of the generator is taken as log D(G(z)). L_S is the log-likelihood of the right source, L_C of the right
-    class, over real images and fakes in both phases; fakes share the labels of the real images. `class_weight`
-    multiplies L_C. With `classify_fakes=False` the discriminator learns classes from real images alone, as some other
-    code does. The generator is scored by the updated discriminator on the same fakes.
+    class, over real images and fakes in both phases; fakes share the labels of the real images. With
+    `classify_fakes=False` the discriminator learns classes from real images alone, as some other code does. The
+    generator is scored by the updated discriminator on the same fakes.
 
     Options:
+        class_weight: factor of L_C.
         classify_fakes: whether the discriminator also learns the classes of fakes.
     """
 

@@ -23,13 +23,20 @@ GROUPS = {"blit": "b", "geometry": "g", "colour": "c"}
 class Adaptive(Augmentation):
     """Applies each transformation of "bgc" with probability p, which adapts to the signs of the real logits.
 
-    After every `interval` steps p rises if the mean sign of the discriminator's logits of real images, measured from
-    the loss's boundary, was above `target`, and falls if it was below, at a rate that takes it from 0 to 1 in `images`
-    real images; it stays in [0, 1]. With `target=None` it is fixed at `start`, which may be scheduled. `pipeline` lists
-    some of b (mirror, quarter turns, whole shifts), g (scale, rotation, aspect, shift) and c (brightness, contrast,
-    luma flip, hue, saturation; the last two not for grey images, none for alpha). `colour` multiplies the probability
-    of each transformation of c, `cutout` that of a square hole half as wide and high as the image, 0 for none (R3GAN:
-    0.5 and 1). p and the observed signs are buffers.
+    p rises if the mean sign of the discriminator's logits of real images, measured from the loss's boundary, was above
+    a target, and falls if it was below; it stays in [0, 1]. The transformations are b (mirror, quarter turns, whole
+    shifts), g (scale, rotation, aspect, shift) and c (brightness, contrast, luma flip, hue, saturation; the last two
+    not for grey images, none for alpha). A hole is half as wide and high as the image. R3GAN has a `colour` of 0.5 and
+    a `cutout` of 1. p and the observed signs are buffers.
+
+    Options:
+        pipeline: some of the letters b, g and c.
+        target: mean sign of the real logits that p aims at; None: p stays fixed.
+        interval: steps between two changes of p.
+        images: real images in which p moves from 0 to 1.
+        start: p at first, or for good without a target; may be scheduled.
+        colour: factor of the probability of each transformation of c.
+        cutout: factor of the probability of a square hole; 0: none.
     """
 
     p: Tensor

@@ -56,11 +56,14 @@ def whole_numbers(share: Tensor, count: int) -> Tensor:
 
 
 class DiffAugment(Augmentation):
-    """Applies the steps of `policy` in order, to each image with its own random numbers.
+    """Applies its steps in order, to each image with its own random numbers.
 
     "color" adds U(−½, ½), stretches the colours by U(0, 2) and the contrast by U(½, 1½); "translation" moves by up to
     an eighth of the image; "cutout" makes a hole half as wide and high as the image, which may cross the border. Alpha,
     the last of four channels, moves and is cut with the colours but is not recoloured.
+
+    Options:
+        policy: steps with commas between them: "color", "translation", "cutout".
     """
 
     def __init__(self, image: SampleSpec, policy: str = "color,translation,cutout"):

@@ -107,12 +107,13 @@ class Autoencoder(nn.Module):
 class Equilibrium(Loss):
     """Berthelot et al. 2017, section 3.4: L(x) − k L(G(z)) and L(G(z)), L the error of the autoencoder.
 
-    k moves by `rate` times γ L(x) − L(G(z)), within [0, 1], from 0. Both networks step from the same parameters and the
-    same fakes, as in the followed code: the generator steps first, against the discriminator before its update. The
+    k moves by λ times γ L(x) − L(G(z)), within [0, 1], from 0. Both networks step from the same parameters and
+    the same fakes, as in the followed code: the generator steps first, against the discriminator before its update. The
     paper measures convergence by L(x) + |γ L(x) − L(G(z))|; the log contains both errors.
 
     Options:
         gamma: ratio of the two errors at equilibrium; lower makes images less diverse.
+        rate: factor λ by which k moves in a step.
     """
 
     phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",), fresh=False))

@@ -82,13 +82,14 @@ def attention_size(image: SampleSpec, attention: int | None) -> int:
 class BigGANGenerator(Generator):
     """Latents (N, latent_dim) and labels to images: a linear 4×4 start, conditional doubling blocks, a 3×3 convolution.
 
-    `hierarchical` splits the latent into equal chunks, one for the start and one for each block; `latent_dim` loses the
-    remainder, as in the official code. `shared_dim` is the size of the class embedding that all blocks share; with 0
-    each norm has its own table per class and receives no chunk. `attention` is the image size in pixels after which
-    attention follows (0: none; None: 64, at 64 px 32, below none).
+    Without a shared class embedding each norm has a table of its own per class, and receives no chunk of the latent.
 
     Options:
+        latent_dim: numbers in a latent; chunks drop the remainder, as in the official code.
         width: channels; every block has a multiple of it.
+        hierarchical: whether the latent is split into equal chunks: one for the start, one for each block.
+        shared_dim: numbers in the class embedding that all blocks share; 0: none.
+        attention: image size in pixels after which attention follows; 0: none, None: 64, at 64 px 32, below none.
         initialization: of all weights: "orthogonal" in the paper.
     """
 
@@ -145,10 +146,12 @@ class BigGANGenerator(Generator):
 class BigGANDiscriminator(nn.Module):
     """Images and labels to logits (N,): wide residual blocks, a sum over pixels, a linear layer plus the projection.
 
-    All layers are spectrally normalized. `attention` and `initialization` as in the generator.
+    All layers are spectrally normalized.
 
     Options:
         width: channels; every block has a multiple of it.
+        attention: image size in pixels after which attention follows; 0: none, None: as the generator's.
+        initialization: of all weights: "orthogonal" in the paper.
     """
 
     def __init__(

@@ -115,7 +115,7 @@ class CGANDiscriminator(nn.Module):
     """Images and labels to logits (N,): a maxout layer for each, then a common one; pixels are rescaled to [0, 1].
 
     Dropout drops half of the hidden units while either network is trained. Weights are uniform, ±0.005 as in the first
-    GAN's code and ±`label_reach` from the class: a class is a single 1 beside hundreds of pixels.
+    GAN's code, but more from the class: that is a single 1 beside hundreds of pixels.
 
     Options:
         units: maxout units of the image.
@@ -125,6 +125,7 @@ class CGANDiscriminator(nn.Module):
         joint_units: maxout units of the common layer.
         joint_pieces: linear pieces of each unit of the common layer.
         dropout: share of the hidden units that is dropped in training.
+        label_reach: largest initial weight from the class.
     """
 
     def __init__(

@@ -17,8 +17,11 @@ from ganzoo.data import Condition, load_images
 class Composite(Condition):
     """The output becomes the alpha of images with transparency; the source is the object in front of a background.
 
-    `background` is "colour" (one colour), "gradient" (from one colour to another, in any direction) or "pictures":
-    those of `pictures`, a folder or any other source of images. The source has 3 channels, the alpha is in [-1, 1].
+    A gradient goes from one colour to another, in any direction. The source has 3 channels, the alpha is in [-1, 1].
+
+    Options:
+        background: "colour" (one colour), "gradient" or "pictures".
+        pictures: folder of the backgrounds, or any other source of images.
     """
 
     stored_channels = 4

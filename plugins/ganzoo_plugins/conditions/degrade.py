@@ -20,15 +20,17 @@ SMALLEST = 4  # pixels of a source
 
 
 class Degrade(Condition):
-    """A copy of the output, `factor` times smaller and as bad as photographs on the web, as Real-ESRGAN learns from.
+    """A copy of the output, smaller and as bad as photographs on the web, as Real-ESRGAN learns from.
 
     The output is sharpened, blurred, resized, made noisy and compressed as JPEG, twice, and brought to its size with a
     sinc filter before or after the last compression; all of it is drawn for each image. Grey or RGB images, rounded to
     bytes. Options have the names and values of Real-ESRGAN's train_realesrgan_x4plus.yml; those of the second order end
-    with 2. `second_order=False` leaves out all after the first JPEG but the resize, `sharpen=False` the sharpening.
-    `strength` below 1 weakens what is drawn: deviations, noises, 1 - scales and 100 - qualities are multiplied by it.
+    with 2. The first order leaves out all after the first JPEG but the resize. A `strength` below 1 weakens what is
+    drawn: deviations, noises, 1 - scales and 100 - qualities are multiplied by it.
 
     Options:
+        factor: how many times smaller the source is: 1, 2, 3, 4 or 8.
+        strength: factor of what is drawn; 1: as strong as Real-ESRGAN's.
         second_order: whether all stages come twice.
         sharpen: whether the image is sharpened beside its edges first.
         kernel_prob: probabilities of six kinds of blur, as kernel_list of the official settings.

@@ -32,10 +32,13 @@ def on_white(images: Tensor) -> Tensor:
 
 
 class Downscale(Condition):
-    """A copy of the output that is `factor` (2, 3, 4 or 8) times smaller, for super-resolution.
+    """A smaller copy of the output, for super-resolution.
 
     It is antialiased bicubic with a = -1/2, as Pillow's BICUBIC and MATLAB's imresize make it (MATLAB's differs at the
     border, where it repeats the image in a mirror), clamped to [-1, 1].
+
+    Options:
+        factor: how many times smaller the source is: 2, 3, 4 or 8.
     """
 
     def __init__(self, stored: SampleSpec, factor: Literal[2, 3, 4, 8] = 4) -> None:
@@ -72,8 +75,12 @@ class Grey(Condition):
 class Edges(Condition):
     """Line art of the output: dark lines on white, one channel, where its colours change.
 
-    The lines are the length of Sobel's gradient of the slightly blurred image, the largest of its channels: none below
-    `low`, full ink from `high` on, in units of a step from black to white. `blur` is the standard deviation in pixels.
+    The lines are the length of Sobel's gradient of the slightly blurred image, the largest of its channels.
+
+    Options:
+        blur: standard deviation of the blur before, in pixels.
+        low: length below which there is no line; 1 is a step from black to white.
+        high: length from which lines are full ink.
     """
 
     def __init__(self, stored: SampleSpec, blur: float = 0.7, low: float = 0.06, high: float = 0.3) -> None:
@@ -109,10 +116,12 @@ def weighted(images: Tensor, weights: tuple[float, ...] | list[float], axis: int
 class Mask(Condition):
     """The output with a part hidden, for inpainting, and the mask as a last channel: 1 is seen, -1 is hidden.
 
-    `shape` is "rectangle" (each side `least` to `most` of the image's, anywhere), "half" (any of the four) or one of
-    "left", "right", "top" and "bottom". Hidden pixels are grey, which is 0. `channel=False` leaves the mask out.
+    A rectangle is anywhere, a half any of the four. Hidden pixels are grey, which is 0.
 
     Options:
+        shape: "rectangle", "half", or the half at the "left", "right", "top" or "bottom".
+        least: smallest side of a rectangle, as a share of the image's.
+        most: largest side of a rectangle, as a share of the image's.
         channel: whether the mask is a further channel of the source.
     """
 

@@ -66,7 +66,11 @@ class Doubling(nn.Module):
 class AntialiasedTranslator(Generator):
     """Translates sources (N, C, H, W) to images of the same size, whose sides are multiples of 4.
 
-    CycleGAN's translator with blurs where that has strides: `width` channels, `blocks` residual blocks.
+    CycleGAN's translator with blurs where that has strides.
+
+    Options:
+        width: channels of the first convolution; smaller maps have 2 and 4 times as many.
+        blocks: residual blocks.
     """
 
     latent_dim = 0
@@ -163,15 +167,19 @@ def contrast(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
 
 
 class CUT(Loss):
-    """Park et al. 2020, equations 3 to 5: least squares, and `nce` times the contrast of patches.
+    """Park et al. 2020, equations 3 to 5: least squares, and the contrast of patches.
 
     A patch of the translation shall be closer to the patch of the source at the same place than to its others, in the
-    features of the generator's first half. `patches` places of each of five layers are compared, by perceptrons that
-    step with the generator. `width` is that of the generator. With `identity`, outputs are translated too, and the
-    terms of both count half. With `flip`, half of the steps translate mirrored sources (FastCUT).
+    features of the generator's first half. Places of each of five layers are compared, by perceptrons that step with
+    the generator. Where outputs are translated too, the terms of both count half.
 
     Options:
+        nce: factor of the contrast of patches.
+        identity: whether outputs are translated too, and must stay as they are.
+        flip: whether half of the steps translate mirrored sources (FastCUT).
+        patches: places of each layer that are compared.
         temperature: τ by which similarities are divided before the softmax.
+        width: channels of the generator.
     """
 
     phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator", "loss"), fresh=False))

@@ -33,8 +33,11 @@ def initialize(module: nn.Module) -> None:
 class Translator(Generator):
     """Translates sources (N, C, H, W) to images of the same size, whose sides are multiples of 4.
 
-    A 7 × 7 convolution to `width` channels, two that halve the size, `blocks` residual blocks (9 at 256 px, 6 at 128),
-    two that double it, 7 × 7, tanh.
+    A 7 × 7 convolution, two that halve the size, residual blocks, two that double it, 7 × 7, tanh.
+
+    Options:
+        width: channels of the first convolution; smaller maps have 2 and 4 times as many.
+        blocks: residual blocks; the paper has 9 at 256 px and 6 at 128.
     """
 
     latent_dim = 0
@@ -140,11 +143,15 @@ def toward(logits: Tensor, target: float) -> Tensor:
 
 
 class Cycle(Loss):
-    """Zhu et al. 2017, equation 3: least squares on both sides, and `cycle` times the error of going there and back.
+    """Zhu et al. 2017, equation 3: least squares on both sides, and the error of going there and back.
 
-    `identity` times that weight: the error of translating an image that is on the other side already (section 5.2); 0
-    for none. The generators step first. Each judge then sees one of the last `pool` images as often as a new one; 0 for
-    no pool.
+    The error of translating an image that is on the other side already is that of section 5.2. The generators step
+    first. Each judge then sees one of the last images as often as a new one.
+
+    Options:
+        cycle: weight of the error of going there and back.
+        identity: weight, times `cycle`, of the error of an image that is on the other side already; 0: none.
+        pool: last images of which each judge sees some again; 0: none.
     """
 
     phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",), fresh=False))

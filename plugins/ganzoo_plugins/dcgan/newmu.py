@@ -24,11 +24,10 @@ EPSILON = 1e-8
 class NewmuGenerator(Generator):
     """Latents (N, latent_dim) to images: linear, then transposed 5×5 convolutions, batch norm, ReLU, tanh at the end.
 
-    `width` is the number of channels before the last layer; each earlier stage has twice as many. `prior` is the
-    distribution of the latents: "uniform" in [-1, 1] or "normal".
-
     Options:
         latent_dim: numbers in a latent.
+        width: channels before the last layer; each earlier stage has twice as many.
+        prior: distribution of the latents: "uniform" in [-1, 1] or "normal".
     """
 
     def __init__(

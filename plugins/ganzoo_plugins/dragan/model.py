@@ -108,9 +108,12 @@ def perturbed(images: Tensor, noise: Tensor, size: float) -> Tensor:
 class DRAGAN(Loss):
     """Kodali et al. 2017: the non-saturating loss and λ·mean((‖∇D(x̂)‖₂ − 1)²) around the real images.
 
-    x̂ lies between a real image and its `perturbed` copy. `penalty` is λ, `perturbation` the size of the noise.
-    `unit_range` takes the gradient with respect to pixels in [0, 1], as the notebook does. The generator then steps on
-    fresh latents.
+    x̂ lies between a real image and its `perturbed` copy. The generator then steps on fresh latents.
+
+    Options:
+        penalty: factor λ of the penalty.
+        perturbation: size of the noise, in standard deviations of the batch.
+        unit_range: whether the gradient is with respect to pixels in [0, 1], as in the notebook.
     """
 
     boundary = 0.0

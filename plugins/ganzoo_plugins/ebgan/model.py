@@ -20,12 +20,12 @@ from ganzoo.networks import Reshape
 class EnergyAutoencoder(nn.Module):
     """Images to energies (N,): the Euclidean norm of the reconstruction error, in pixels from 0 to 1.
 
-    A halving 4×4 convolution and a linear layer encode to `code_size` numbers, a linear layer with batch norm and a
-    transposed convolution decode. With `codes=True`, returns (energies, codes (N, code_size)). Gradients also flow
-    through the target.
+    A halving 4×4 convolution and a linear layer encode, a linear layer with batch norm and a transposed convolution
+    decode. With `codes=True`, returns (energies, codes (N, code_size)). Gradients also flow through the target.
 
     Options:
         width: channels of the convolution.
+        code_size: numbers in the code of an image.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64, code_size: int = 32):
@@ -69,8 +69,11 @@ def pulling_away(codes: Tensor) -> Tensor:
 class Energy(Loss):
     """Zhao et al. 2016: E(x) + max(0, m − E(G(z))) and E(G(z)) + w·PT (equations 1, 2 and section 2.4).
 
-    `margin` is m: the paper has 10 for MNIST, 20 for CelebA, 80 for LSUN. `pulling` is w; 0 leaves the term out (EBGAN
-    without PT). The generator is scored by the updated discriminator on the same fakes.
+    The generator is scored by the updated discriminator on the same fakes.
+
+    Options:
+        margin: m; the paper has 10 for MNIST, 20 for CelebA, 80 for LSUN.
+        pulling: weight w of PT; 0: EBGAN without it.
     """
 
     phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",), fresh=False))

@@ -55,11 +55,16 @@ class RRDB(nn.Module):
 class RRDBNet(Upscaler):
     """Enlarges images 1, 2, 3, 4 or 8 times: RRDBs on the source's pixels, then nearest pixels and convolutions.
 
-    `blocks` is the number of RRDBs, `width` that of channels, `growth` that of each convolution in a dense block, half
-    of `width` if it is 0. With `unshuffle`, a network for a scale of 1 or 2 folds 4 × 4 or 2 × 2 pixels of the source
-    into channels and enlarges 4 times from there; without, it enlarges as often as its scale needs. A scale of 3 is one
-    enlargement by 3, which the first ESRGAN code had and BasicSR has not. `plus` adds the shortcuts of ESRGAN+ inside
-    dense blocks, without its noise.
+    A network for a scale of 1 or 2 folds 4 × 4 or 2 × 2 pixels of the source into channels and enlarges 4 times from
+    there, unless `unshuffle` is False: then it enlarges as often as its scale needs. A scale of 3 is one enlargement by
+    3, which the first ESRGAN code had and BasicSR has not.
+
+    Options:
+        width: channels between the blocks.
+        blocks: residual-in-residual dense blocks (RRDBs).
+        growth: channels of each convolution in a dense block; 0: half the width.
+        unshuffle: whether a scale of 1 or 2 folds pixels of the source into channels first.
+        plus: whether dense blocks have the shortcuts of ESRGAN+ (without its noise).
     """
 
     def __init__(

@@ -60,11 +60,14 @@ def quarter_of(maps: Tensor, part: Tensor) -> Tensor:
 class FastGANDiscriminator(nn.Module):
     """Images to logits (N, P): those of patches of the image, then those of a copy of half its size, at most 128 px.
 
-    The image's features are halved to 8 × 8 (7 × 7 for 28 px) from 256 pixels at most, and have 8 times `width`
-    channels at the end, half as many at every double of the size. The last three are excited by those of eight times
-    their size, in images below 64 pixels the last by the first. With `part` (N,), the numbers of a quarter of each
-    image, also returns three pairs of images and what they should be: decoded from the last features, from a quarter
-    of the features of 16 × 16, and from those of the copy.
+    The image's features are halved to 8 × 8 (7 × 7 for 28 px) from 256 pixels at most, and have half as many channels
+    at every double of the size. The last three are excited by those of eight times their size, in images below 64
+    pixels the last by the first. With `part` (N,), the numbers of a quarter of each image, also returns three pairs of
+    images and what they should be: decoded from the last features, from a quarter of the features of 16 × 16, and from
+    those of the copy.
+
+    Options:
+        width: channels of features of 64 pixels; smaller ones have up to 8 times as many.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64):

@@ -75,14 +75,16 @@ class FastGANGenerator(Generator):
     """Latents (N, latent_dim) to images (N, C, H, W): a start of 4×4 (7×7 for 28 px), and blocks that double it.
 
     Maps of 4, 8, 16, 32, 64, 128 ... pixels have 16, 8, 4, 2, 2, 1 ... times `width` channels. A light block has one
-    convolution; a heavy one has two, each with noise. They take turns, the first heavy, unless `blocks` says
-    otherwise. Maps from 64 to 512 pixels are excited by those of a sixteenth of their size; in images below 64
-    pixels, the last maps by the start. The noise of evaluation is stored. With `spherical` latents are divided by
-    their root mean square, and images are linear as in the port of Projected GAN, clamped to [-1, 1] in evaluation;
-    without it tanh ends the network.
+    convolution; a heavy one has two, each with noise. Maps from 64 to 512 pixels are excited by those of a sixteenth of
+    their size; in images below 64 pixels, the last maps by the start. The noise of evaluation is stored. With
+    `spherical`, images are linear as in the port of Projected GAN, and clamped to [-1, 1] in evaluation; without it
+    tanh ends the network.
 
     Options:
         latent_dim: numbers in a latent.
+        width: channels of the maps of 128 pixels; smaller maps have multiples of it.
+        blocks: "heavy" or "light" ones only, or "alternating": in turn, the first heavy.
+        spherical: whether latents are divided by their root mean square, and images are linear instead of tanh.
     """
 
     def __init__(

@@ -142,9 +142,9 @@ class SimpleDecoder(nn.Module):
 class LightweightDiscriminator(nn.Module):
     """Images to logits (N, P), **low for real images**: of 8 × 8 features, then one of a copy of 32 × 32 pixels.
 
-    `patches` True gives 5 × 5 logits, False one. Features of n pixels have min(256 · finest / n, width) channels. With
-    `part` (N,), numbers of quarters, also returns pairs of images in [0, 1] and what they should be: decoded from the
-    last features and, from 512 pixels on, from a quarter of the features of 16 × 16.
+    Features of n pixels have min(256 · finest / n, width) channels. With `part` (N,), numbers of quarters, also returns
+    pairs of images in [0, 1] and what they should be: decoded from the last features and, from 512 pixels on, from a
+    quarter of the features of 16 × 16.
 
     Options:
         width: most channels of a layer.
@@ -152,6 +152,7 @@ class LightweightDiscriminator(nn.Module):
         attention: sizes in pixels of the features whose layers have attention.
         hidden: features of attention, 64 for each head, or fewer for one head.
         antialias: whether features are blurred before they are halved.
+        patches: whether the last features give 5 × 5 logits; False: one.
     """
 
     def __init__(
@@ -221,9 +222,13 @@ class LightweightDiscriminator(nn.Module):
 class Lightweight(Loss):
     """The hinge loss with low logits for real images: mean relu(1 + r) + mean relu(1 − f) against mean f.
 
-    The means are of the features' logits and of the small copy's, added up. Every `penalty_every` steps the
-    discriminator also minimizes `penalty` times the mean of ‖∇D‖² at real images and fakes in [0, 1], D the sum of all
-    logits. `reconstruction` times the mean squares of what it redraws are added.
+    The means are of the features' logits and of the small copy's, added up. The penalty is the mean of ‖∇D‖² at real
+    images and fakes in [0, 1], D the sum of all logits. The mean squares of what the discriminator redraws are added.
+
+    Options:
+        penalty: factor of the gradient penalty.
+        penalty_every: steps between two evaluations of the penalty.
+        reconstruction: factor of the errors of what the discriminator redraws.
     """
 
     heads = ("part",)

@@ -20,9 +20,13 @@ LEAST = 32  # pixels, of which decoders draw 16
 class FastGAN(Loss):
     """mean relu(m − r) + mean relu(m + f) against −mean f, with every margin m uniform in [0.8, 1).
 
-    The discriminator also redraws the real images that it saw, after augmentation: `reconstruction` times the sum of
-    three mean distances is added. The distance is that of pixels, |a − b|; with `perceptual`, which names a file of
-    VGG-19's weights, that of its features. The generator's step reuses the fakes of the discriminator's.
+    The discriminator also redraws the real images that it saw, after augmentation: the sum of three mean distances is
+    added. The distance is that of pixels, |a − b|, or that of features of VGG-19. The generator's step reuses the fakes
+    of the discriminator's.
+
+    Options:
+        reconstruction: factor of the distances of what the discriminator redraws.
+        perceptual: file of VGG-19's weights, whose features then measure them; "": pixels do.
     """
 
     heads = ("part",)

@@ -91,12 +91,12 @@ class GANDiscriminator(nn.Module):
 
 
 class PerceptronGenerator(Generator):
-    """Latents (N, latent_dim) to images: linear layers of sizes `hidden`, leaky ReLU, tanh.
-
-    With `normalize`, batch norm follows every hidden layer from the second on.
+    """Latents (N, latent_dim) to images: linear layers, leaky ReLU, tanh.
 
     Options:
         latent_dim: numbers in a latent.
+        hidden: units of each hidden layer.
+        normalize: whether batch norm follows every hidden layer from the second on.
         slope: slope of the leaky ReLUs below 0.
     """
 
@@ -123,9 +123,10 @@ class PerceptronGenerator(Generator):
 
 
 class PerceptronDiscriminator(nn.Module):
-    """Images to logits (N,): linear layers of sizes `hidden`, leaky ReLU.
+    """Images to logits (N,): linear layers, leaky ReLU.
 
     Options:
+        hidden: units of each hidden layer.
         slope: slope of the leaky ReLUs below 0.
     """
 
@@ -144,10 +145,14 @@ class PerceptronDiscriminator(nn.Module):
 class Adversarial(Loss):
     """Goodfellow et al. 2014, equation 1: the discriminator minimizes ½·(−log D(x) − log(1 − D(G(z)))).
 
-    Terms are means over the batch. `objective` is the generator's: "non-saturating" minimizes −log D(G(z)) (section 3,
-    and the code's default), "minimax" log(1 − D(G(z))). As in the code both networks learn at once, from the same
-    images and latents, each from the other as it was before the step: the generator steps first, and the discriminator
-    then scores the fakes sampled before that step. `weight` is the ½ of the discriminator's terms.
+    Terms are means over the batch. The generator minimizes −log D(G(z)) (section 3, and the code's default), or log(1 −
+    D(G(z))) as in "minimax". As in the code both networks learn at once, from the same images and latents, each from
+    the other as it was before the step: the generator steps first, and the discriminator then scores the fakes sampled
+    before that step.
+
+    Options:
+        objective: of the generator: "non-saturating" or "minimax".
+        weight: factor of the discriminator's terms, the ½.
     """
 
     boundary = 0.0

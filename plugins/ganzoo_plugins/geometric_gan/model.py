@@ -31,10 +31,14 @@ def last_weight(discriminator: nn.Module) -> Tensor:
 class Geometric(Loss):
     """Lim and Ye 2017, section 3: the hinge loss with ½·`decay`·‖w‖², w the last layer's weight.
 
-    The discriminator minimizes mean(max(0, 1 − r)) + mean(max(0, 1 + f)) + ½·`decay`·‖w‖², the generator −mean(f).
-    `decay` is 1/(batch·C), the official weight decay of that layer; C = 1 and a batch of 64 are the scripts'. The
-    discriminator steps once, then the generator `generator_steps` times, each with fresh latents. With `leaky` the
-    generator minimizes a leaky ReLU (slope 0.1) of 1 − f instead.
+    The discriminator minimizes mean(max(0, 1 − r)) + mean(max(0, 1 + f)) + ½·`decay`·‖w‖², the generator −mean(f). C =
+    1 and a batch of 64 are the scripts'. The discriminator steps once, then the generator some times, each with fresh
+    latents.
+
+    Options:
+        decay: weight decay of the last layer, officially 1/(batch·C).
+        generator_steps: steps of the generator for each of the discriminator.
+        leaky: whether the generator minimizes a leaky ReLU (slope 0.1) of 1 − f instead.
     """
 
     boundary = 0.0

@@ -66,13 +66,13 @@ class InfoGANGenerator(Generator):
     """Latents (N, noise + categories + continuous) to images: two linear layers, then 4×4 transposed convolutions.
 
     A latent is noise, uniform in [-1, 1), a one-hot category, and continuous codes, uniform in [-1, 1), in this order.
-    The last layer is a sigmoid, rescaled from the original's [0, 1] to [-1, 1]. `width` is that of the last hidden
-    layer.
+    The last layer is a sigmoid, rescaled from the original's [0, 1] to [-1, 1].
 
     Options:
         noise: numbers of the latent without a meaning.
         categories: values of the categorical code.
         continuous: continuous codes.
+        width: channels of the last hidden layer.
     """
 
     def __init__(self, image: SampleSpec, noise: int = 62, categories: int = 10, continuous: int = 2, width: int = 64):
@@ -179,10 +179,13 @@ def mutual_information(codes: Tensor, parameters: Tensor, categories: int) -> Te
 
 
 class InfoGAN(Loss):
-    """Chen et al. 2016, equation 6: a cross-entropy GAN plus `information` (λ) times a mutual information.
+    """Chen et al. 2016, equation 6: a cross-entropy GAN plus λ times a mutual information.
 
     Both networks maximize the mutual information of code and image; the discriminator's phase trains the head that
     predicts the code. The discriminator steps first, then the generator with fresh latents.
+
+    Options:
+        information: factor λ of the mutual information.
     """
 
     boundary = 0.0

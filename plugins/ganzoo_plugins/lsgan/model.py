@@ -66,10 +66,11 @@ class Doubling(nn.Module):
 class LSGANGenerator(UniformGenerator):
     """Latents (N, latent_dim), uniform in [-1, 1), to images: 3×3 transposed convolutions, batch norm, ReLU, tanh.
 
-    A convolution that keeps the size follows each doubling but the last two. `width` is that of the last doubling.
+    A convolution that keeps the size follows each doubling but the last two.
 
     Options:
         latent_dim: numbers in a latent.
+        width: channels of the last doubling.
     """
 
     def __init__(self, image: SampleSpec, latent_dim: int = 1024, width: int = 64):
@@ -177,10 +178,10 @@ class ConditionalGenerator(UniformGenerator):
 class ConditionalDiscriminator(nn.Module):
     """Images and labels to scores (N,): `discriminator` of mcgan.py.
 
-    The label's vector is concatenated to every layer's input but the first. Pixels are rescaled to [0, 1]. `width` is
-    that of the second convolution without the label's share.
+    The label's vector is concatenated to every layer's input but the first. Pixels are rescaled to [0, 1].
 
     Options:
+        width: channels of the second convolution, without the label's share.
         label_size: numbers in the vector of a class.
         hidden: units of the hidden linear layer.
     """
@@ -210,14 +211,15 @@ class ConditionalDiscriminator(nn.Module):
 class LeastSquares(Loss):
     """Mao et al. 2016, equation 2: ½(r − b)² + ½(f − a)² for the discriminator, ½(f − c)² for the generator.
 
-    The codes a=0, b=c=1 are the official code's; the paper also has a=-1, b=1, c=0. `reduction` "mean" is the paper's
-    expectation, "sum" sums over the (micro-)batch as the code does (`tf.nn.l2_loss`). The generator is scored by the
-    updated discriminator on the same fakes, as in `train_lsun.py`.
+    The codes a=0, b=c=1 are the official code's; the paper also has a=-1, b=1, c=0. The paper has an expectation, the
+    code a sum over the (micro-)batch (`tf.nn.l2_loss`). The generator is scored by the updated discriminator on the
+    same fakes, as in `train_lsun.py`.
 
     Options:
         a: target of fakes for the discriminator.
         b: target of real images for the discriminator.
         c: target of fakes for the generator.
+        reduction: "mean" of the batch as in the paper, or "sum" as in the code.
     """
 
     def __init__(self, image: SampleSpec, a: float = 0.0, b: float = 1.0, c: float = 1.0, reduction: str = "mean"):

@@ -20,12 +20,13 @@ class LeCam(Regularizer):
     """λ · (mean relu(D(x) − a_F)² + mean relu(a_R − D(G(z)))²) with moving averages a (Tseng et al. 2021).
 
     a_R and a_F are moving averages of the mean logits. As in google/lecam-gan, they are updated first, with the loss's
-    logits; until step `start` they are the newest means and the term is zero. Both differences change sign for a loss
-    that gives real images the lower logits.
+    logits; at first they are the newest means and the term is zero. Both differences change sign for a loss that gives
+    real images the lower logits.
 
     Options:
         strength: factor λ of the term.
         decay: share of the moving averages that a step keeps.
+        start: step until which the averages are the newest means, and the term is zero.
     """
 
     real: Tensor
@@ -58,13 +59,14 @@ class LeCam(Regularizer):
 class Consistency(Regularizer):
     """λ · mean (D(T(x)) − D(x))² of real images x (Zhang et al. 2019).
 
-    T mirrors half of them and moves all by up to `shift`, a share of the image; zeros fill the uncovered part. As in
-    mit-han-lab/data-efficient-gans (`CR_augment=flip,translation`); there T is applied after DiffAugment, here before,
-    with an independent sample of it. D(x) is what the loss already computed. Maps of logits, which move with the image,
-    and images with a source, which would have to move too, are refused.
+    T mirrors half of them and moves all; zeros fill the uncovered part. As in mit-han-lab/data-efficient-gans
+    (`CR_augment=flip,translation`); there T is applied after DiffAugment, here before, with an independent sample of
+    it. D(x) is what the loss already computed. Maps of logits, which move with the image, and images with a source,
+    which would have to move too, are refused.
 
     Options:
         strength: factor λ of the term.
+        shift: largest move of an image, as a share of its side.
     """
 
     kinds = ("image",)
@@ -95,11 +97,12 @@ class Orthogonal(Regularizer):
     """β/2 · Σ ‖W Wᵀ ⊙ (1 − I)‖² over the weights W of a network (Brock et al. 2018, equation 3).
 
     It makes rows orthogonal and leaves their norms free. The gradient is that of `ortho` in ajbrock/BigGAN-PyTorch,
-    β·2(W Wᵀ ⊙ (1 − I))W, so `strength` 1e-4 is the same. W is a parameter of two or more dimensions with all but its
-    first flattened; embeddings are left out.
+    β·2(W Wᵀ ⊙ (1 − I))W, so a β of 1e-4 is the same. W is a parameter of two or more dimensions with all but its first
+    flattened; embeddings are left out.
 
     Options:
         network: "generator" or "discriminator".
+        strength: factor β of the term.
     """
 
     def __init__(
@@ -130,10 +133,14 @@ def _overlap(weight: Tensor) -> Tensor:
 class TopK(Regularizer):
     """Trains the generator on the k fakes with the highest logits (Sinha et al. 2020), or energies: the lowest.
 
-    k shrinks from the whole batch to a share `least` of it, by `decay` with every epoch. The other fakes' logits are
-    detached and the selected ones' gradients scaled by N/k, so that the gradient of a mean over the batch is that of a
-    mean over the k; the logged value is of all N. Each micro-batch and process selects among its own. Maps of logits
-    are ranked by each fake's mean.
+    k shrinks from the whole batch to a share of it. The other fakes' logits are detached and the selected ones'
+    gradients scaled by N/k, so that the gradient of a mean over the batch is that of a mean over the k; the logged
+    value is of all N. Each micro-batch and process selects among its own. Maps of logits are ranked by each fake's
+    mean.
+
+    Options:
+        decay: factor of k with every epoch.
+        least: smallest k, as a share of the batch.
     """
 
     phase = "generator"

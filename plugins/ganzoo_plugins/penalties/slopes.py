@@ -34,6 +34,7 @@ class R1(Slope):
     Mescheder's own code omits the ½: its `reg_param` 10 is `gamma` 20 here. The default 10 is StyleGAN2's.
 
     Options:
+        gamma: factor γ of the penalty, twice that of a convention without the ½.
         every: steps between two evaluations; the term is multiplied by it (lazy regularization).
     """
 
@@ -66,10 +67,12 @@ class R2(Slope):
 class GradientPenalty(Slope):
     """λ · mean (‖∇D(x̂)‖₂ − 1)² at x̂ uniformly between a real image and a fake (Gulrajani et al. 2017, equation 3).
 
-    `one_sided` penalizes only norms above `target` (section 4 of the paper, and Petzka et al. 2018).
+    One-sided penalties are those of section 4 of the paper, and of Petzka et al. 2018.
 
     Options:
         penalty: factor λ of the penalty.
+        target: norm of the gradient at which there is no penalty.
+        one_sided: whether norms below the target are free.
         every: steps between two evaluations; the term is multiplied by it (lazy regularization).
     """
 
@@ -88,10 +91,11 @@ class DraganPenalty(Slope):
     """λ · mean (‖∇D(x̂)‖₂ − 1)² at x̂ = x + α·c·std(x)·u, around real images (Kodali et al. 2017).
 
     As in the authors' notebook: u is uniform in [0, 1) for each pixel, so the noise is never negative; std is one
-    number, that of the whole minibatch; α is uniform in [0, 1), one for each image; c is `spread`.
+    number, that of the whole minibatch; α is uniform in [0, 1), one for each image.
 
     Options:
         penalty: factor λ of the penalty.
+        spread: size c of the noise, in standard deviations of the minibatch.
         every: steps between two evaluations; the term is multiplied by it (lazy regularization).
     """
 

@@ -73,11 +73,16 @@ class Level(nn.Module):
 class UNet(Generator):
     """Translates sources (N, C, H, H) to images of the same size, a power of two: as many halvings as reach 1 pixel.
 
-    `width` is the number of channels of the first level, 2, 4, 8 and 8 times as many those of the next ones. `norm` is
-    "batch" as in the published models, or "instance". The levels of full width but the two outer and the innermost
-    have `dropout`. In evaluation, batch norm uses running statistics and nothing is dropped. With `evaluate_as_trained`
-    dropout stays, and each image is normalized by its own statistics, as in the official test script, whose batches
-    hold one image. A source that is smaller by a whole factor is enlarged first, which is ganzoo's adaptation.
+    The levels of full width but the two outer and the innermost have dropout. In evaluation, batch norm uses running
+    statistics and nothing is dropped. The official test script evaluates as it trained, with batches of one image: each
+    is normalized by its own statistics. A source that is smaller by a whole factor is enlarged first, which is ganzoo's
+    adaptation.
+
+    Options:
+        width: channels of the first level; the next ones have 2, 4, 8 and 8 times as many.
+        norm: "batch" normalization as in the published models, or "instance".
+        dropout: share of the features that is dropped in training.
+        evaluate_as_trained: whether dropout and each image's own statistics stay in evaluation.
     """
 
     latent_dim = 0
@@ -130,10 +135,11 @@ class UNet(Generator):
 class PatchGAN(nn.Module):
     """Images beside their sources to a map of logits (N, 1, h, w), each of one patch.
 
-    `layers` convolutions halve the size, two more keep it; with 3, patches have 70 × 70 pixels. `width` is the
-    number of channels of the first.
+    Two convolutions that keep the size follow those that halve it.
 
     Options:
+        width: channels of the first convolution.
+        layers: convolutions that halve the size; with 3, patches have 70 × 70 pixels.
         norm: "batch" or "instance" normalization.
     """
 
@@ -178,9 +184,12 @@ class PixelGAN(nn.Module):
 
 
 class Pix2Pix(Loss):
-    """Isola et al. 2017, section 3.1: cross-entropy on every patch, and `l1` times the mean absolute error.
+    """Isola et al. 2017, section 3.1: cross-entropy on every patch, and the mean absolute error.
 
     The discriminator steps first, on half of its loss; the generator goes on with the same images.
+
+    Options:
+        l1: factor of the mean absolute error.
     """
 
     phases = (Phase("discriminator", ("discriminator",)), Phase("generator", ("generator",), fresh=False))

@@ -39,10 +39,14 @@ def initialize(module: nn.Module) -> None:
 
 
 class GlobalGenerator(Generator):
-    """Translates sources (N, C, H, W) to images of the same size, whose sides are multiples of 2 to the `halvings`.
+    """Translates sources (N, C, H, W) to images of the same size, whose sides are multiples of 2^halvings.
 
-    A 7 × 7 convolution to `width` channels, which double with each halving, `blocks` residual blocks, doublings, 7 × 7,
-    tanh.
+    A 7 × 7 convolution, halvings, residual blocks, doublings, 7 × 7, tanh.
+
+    Options:
+        width: channels of the first convolution; they double with each halving.
+        blocks: residual blocks at the smallest size.
+        halvings: halvings of the size.
     """
 
     latent_dim = 0
@@ -67,13 +71,16 @@ class GlobalGenerator(Generator):
 class LocalEnhancer(Generator):
     """Translates sources (N, C, H, W) to images of the same size; sides are multiples of 2^(halvings + enhancers).
 
-    A `GlobalGenerator` without its last convolution works on the source at half the size, for each of `enhancers`
-    halved once more. An enhancer halves the features of the source at its own size, adds what came from below, and
-    after `local_blocks` residual blocks doubles the sum. `width` is that of the full size.
+    A `GlobalGenerator` without its last convolution works on the source at half the size, halved once more for each
+    further enhancer. An enhancer halves the features of the source at its own size, adds what came from below, and
+    after residual blocks of its own doubles the sum.
 
     Options:
+        width: channels at the full size.
         blocks: residual blocks of the global generator.
         halvings: halvings of the global generator.
+        enhancers: enhancers, of which each doubles the size.
+        local_blocks: residual blocks of each enhancer.
     """
 
     latent_dim = 0
@@ -115,13 +122,15 @@ class LocalEnhancer(Generator):
 
 
 class MultiscaleDiscriminator(nn.Module):
-    """Images beside their sources to logits (N, P): of the patches of `scales` networks, each on half the size.
+    """Images beside their sources to logits (N, P): of the patches of networks at several scales.
 
-    `features=True` also returns, for each network from the full size down, the features of all its layers
-    (N, channels, h, w), of which the last is its map of logits. `layers` convolutions halve the size, two more keep it.
+    `features=True` also returns, for each network from the full size down, the features of all its layers (N, channels,
+    h, w), of which the last is its map of logits.
 
     Options:
         width: channels of the first layer; later ones have multiples of it.
+        layers: convolutions that halve the size; two more keep it.
+        scales: networks, each of which sees half the size of the one before.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64, layers: int = 3, scales: int = 2):
@@ -156,10 +165,15 @@ class MultiscaleDiscriminator(nn.Module):
 
 
 class Pix2PixHD(Loss):
-    """Wang et al. 2018, section 3.2: least squares at every scale, and `matching` times the distance of features.
+    """Wang et al. 2018, section 3.2: least squares at every scale, and the distance of features.
 
     The features are those of the discriminators' layers, for images and for translations. The generator steps first.
-    `perceptual` names a file of VGG-19's weights, of whose features `perceptual_weight` times the distance is added.
+    That of VGG-19's features can be added.
+
+    Options:
+        matching: factor of the distance of the discriminators' features.
+        perceptual: file of VGG-19's weights, for the distance of its features; "": none.
+        perceptual_weight: factor of the distance of VGG-19's features.
     """
 
     heads = ("features",)

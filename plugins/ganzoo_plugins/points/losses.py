@@ -29,11 +29,15 @@ class Scores(nn.Module):
 
 
 class Unrolled(Loss):
-    """Metz et al. 2016, equation 7: the generator sees the discriminator as it will be `unroll` steps later.
+    """Metz et al. 2016, equation 7: the generator sees the discriminator as it will be some steps later.
 
-    The steps are of plain gradient descent of `step_size` on this minibatch, and the gradient goes through them; the
-    paper's code takes Adam's. Only the first of the discriminator's steps is kept: its own phase takes it with its
-    optimizer. `objective` is the generator's, as of the loss `gan`: "non-saturating", or the paper's "minimax".
+    The steps are of plain gradient descent on this minibatch, and the gradient goes through them; the paper's code
+    takes Adam's. Only the first of the discriminator's steps is kept: its own phase takes it with its optimizer.
+
+    Options:
+        unroll: steps of the discriminator that the generator looks ahead.
+        step_size: learning rate of these steps.
+        objective: of the generator: "non-saturating", or the paper's "minimax".
     """
 
     boundary = 0.0

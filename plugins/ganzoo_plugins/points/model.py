@@ -59,14 +59,16 @@ class PointsGenerator(Generator):
 class PointsDiscriminator(nn.Module):
     """Samples (N, *shape) to logits (N,): a perceptron.
 
-    With `pac` above 1 it scores packs of so many neighbours in the batch, each sample with the logit of its pack (Lin
-    et al. 2018): only its first layer is wider. `spectral` divides each weight by its largest singular value (Miyato et
-    al. 2018), so that logits rise by at most `scale` in a unit of distance. `scale` multiplies the logits.
+    Each sample of a pack has the logit of its pack (Lin et al. 2018): only the first layer is wider. With spectral
+    weights (Miyato et al. 2018) logits rise by at most `scale` in a unit of distance.
 
     Options:
         width: units of each hidden layer.
         depth: hidden layers.
         activation: function after each hidden layer.
+        pac: neighbours in the batch that are scored as one pack; 1: each alone.
+        scale: factor of the logits.
+        spectral: whether each weight is divided by its largest singular value.
     """
 
     def __init__(

@@ -14,11 +14,16 @@ from ganzoo.losses import Loss, Phase, Turn, gradient_penalty
 class WassersteinDrift(Loss):
     """Karras et al. 2018, appendix A.1: f̄ − r̄ + λ·mean((‖∇‖₂ − t)²)/t² + ε·mean(r²), and −f̄ for the generator.
 
-    The discriminator steps first, once a step; the generator's fakes are new. `penalty` is λ, `target` t, `drift` ε.
-    With labelled images and a `class_weight` above 0, the discriminator must answer `classes=True` with a tuple
-    (scores, class logits (N, classes)), and cross-entropies are added: of real images and fakes for the discriminator,
-    of fakes for the generator. A discriminator with a method `faded` gives real images the resolution that it has grown
-    to.
+    The discriminator steps first, once a step; the generator's fakes are new. With labelled images and a `class_weight`
+    above 0, the discriminator must answer `classes=True` with a tuple (scores, class logits (N, classes)), and
+    cross-entropies are added: of real images and fakes for the discriminator, of fakes for the generator. A
+    discriminator with a method `faded` gives real images the resolution that it has grown to.
+
+    Options:
+        penalty: factor λ of the gradient penalty.
+        target: norm t of the gradient at which there is no penalty.
+        drift: factor ε of the squares of real scores.
+        class_weight: factor of the cross-entropies of classes; 0: none.
     """
 
     needs_per_sample_gradients = True

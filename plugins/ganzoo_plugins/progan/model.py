@@ -227,8 +227,12 @@ class ProGANDiscriminator(Growing):
     """Images of the full size to scores (N,), and with `classes=True` to (scores, class logits (N, classes)).
 
     It averages pixels down to the size that it has grown to. While a size fades in, its features are mixed with those
-    that the size before reads from the image. `channel_base` and `width` are those of the generator. `group` images
-    share a map of their deviation; 1 or 0 for none.
+    that the size before reads from the image.
+
+    Options:
+        channel_base: channels times pixels of a side; larger maps have fewer channels.
+        width: most channels of a layer.
+        group: images that share a map of their deviation; 1 or 0: none.
     """
 
     def __init__(self, image: SampleSpec, channel_base: int = 16384, width: int = 512, group: int = 4):

@@ -97,12 +97,16 @@ class SmallDiscriminator(nn.Module):
 class ProjectedDiscriminator(nn.Module):
     """Images to logits (N, places) of four small discriminators, which see the mixed features of a frozen network.
 
-    `network` "efficientnet-lite0" is the official one, whose weights are the file `features`: timm's
-    `tf_efficientnet_lite0`; it sees images of at least 224 pixels, to which smaller ones are enlarged.
-    "fashion-cnn-native" for grey images and "emoji-cnn" for RGB come with ganzoo; they see at least 32 and 64 pixels.
-    "auto" takes the first where `features` names a file, else for images up to 64 pixels one that comes with ganzoo.
-    `width` is that of the mixers, and 64 the official one; the discriminators' channels follow it. `separable`
-    convolutions are those beside a StyleGAN2.
+    "efficientnet-lite0" is the official network, whose weights are a file: timm's `tf_efficientnet_lite0`; it sees
+    images of at least 224 pixels, to which smaller ones are enlarged. "fashion-cnn-native" for grey images and
+    "emoji-cnn" for RGB come with ganzoo; they see at least 32 and 64 pixels. "auto" takes the first where `features`
+    names a file, else for images up to 64 pixels one that comes with ganzoo.
+
+    Options:
+        network: frozen network whose features are seen; "auto" chooses it by the images.
+        features: file of the weights of "efficientnet-lite0".
+        width: channels of the mixers (official: 64); those of the discriminators follow.
+        separable: whether convolutions are separable, as beside a StyleGAN2.
     """
 
     def __init__(

@@ -138,15 +138,19 @@ class Basis(nn.Module):
 
 
 class R3GANGenerator(Generator):
-    """Latents (N, latent_dim) to images: a learned start, `blocks` residual blocks per stage, no norm, no tanh.
+    """Latents (N, latent_dim) to images: a learned start, residual blocks, no norm, no tanh.
 
-    The first `full_width_stages` stages have `width` channels, each later one half of those before it; grouped
-    convolutions have `group_width` channels in a group. The presets: CIFAR-10 and FFHQ have 768 and 16, ImageNet 1536
-    and 32 (at 64 px with five stages of full width). With classes, an embedding of `label_size` numbers is concatenated
-    to the latents. As there is no tanh, images are clamped to [-1, 1] in evaluation, not in training.
+    The presets: CIFAR-10 and FFHQ have a width of 768 in groups of 16, ImageNet 1536 and 32 (at 64 px with five stages
+    of full width). With classes, their embedding is concatenated to the latents. As there is no tanh, images are
+    clamped to [-1, 1] in evaluation, not in training.
 
     Options:
         latent_dim: numbers in a latent.
+        width: channels of the first stages, those of full width.
+        group_width: channels in a group of a convolution.
+        blocks: residual blocks per stage.
+        full_width_stages: stages of full width; each later one has half the channels.
+        label_size: numbers in the embedding of a class.
     """
 
     def __init__(
@@ -183,9 +187,10 @@ class R3GANGenerator(Generator):
 class R3GANDiscriminator(nn.Module):
     """Images to logits (N,): the generator's stages in reverse, then a depthwise convolution and a linear layer.
 
-    With classes the linear layer gives `width` features, whose inner product with the label's embedding is the logit.
+    With classes the linear layer gives features, whose inner product with the label's embedding is the logit.
 
     Options:
+        width: channels of the last stages, those of full width.
         group_width: channels in a group of a convolution.
         blocks: residual blocks per stage.
         full_width_stages: stages of full width; each later one has half the channels.

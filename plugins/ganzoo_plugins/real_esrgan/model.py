@@ -19,7 +19,11 @@ from ganzoo.networks.residual import doubled
 class CompactUpscaler(Upscaler):
     """Enlarges images: 3 × 3 convolutions on the source's pixels, a pixel shuffle, and the nearest pixels are added.
 
-    `convolutions` is the number between the first and the last, `width` that of their channels. It is SRVGGNetCompact.
+    It is SRVGGNetCompact.
+
+    Options:
+        width: channels of every convolution but the last.
+        convolutions: convolutions between the first and the last.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64, convolutions: int = 16):
@@ -39,8 +43,11 @@ class UNetDiscriminator(nn.Module):
     """Images (N, C, H, W), whose sides are multiples of 8, to a logit of each pixel (N, 1, H, W).
 
     Three convolutions halve the size, and three double it bilinearly, each result beside one of the way down added to
-    it unless `skips` is False. All but the first and last are spectrally normalized. `width` is the number of channels
-    at full size.
+    it. All but the first and last are spectrally normalized.
+
+    Options:
+        width: channels at full size.
+        skips: whether results of the way down are added on the way up.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64, skips: bool = True):

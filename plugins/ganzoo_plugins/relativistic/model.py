@@ -23,12 +23,12 @@ CONVOLUTIONS = ((3, 1), (4, 1), (3, 2), (4, 2), (3, 4), (4, 4), (3, 8))
 class RelativisticDiscriminator(nn.Module):
     """Images to logits (N,): 3×3 convolutions and halving 4×4 ones in turn, leaky ReLU 0.1, a linear layer.
 
-    `normalization` "spectral" applies to the convolutions and, unlike in SNDCGAN, not to the linear layer; "batch"
-    follows each convolution but the last. Convolutions start from N(0, 0.02); biases and the linear layer keep torch's
-    initialization.
+    Spectral normalization leaves out the linear layer, unlike in SNDCGAN. Convolutions start from N(0, 0.02); biases
+    and the linear layer keep torch's initialization.
 
     Options:
         width: channels of the first layer; later ones have multiples of it.
+        normalization: "spectral" of the convolutions, "batch" after each convolution but the last, or "none".
     """
 
     def __init__(

@@ -55,11 +55,12 @@ class SAGANGenerator(Generator):
     """Latents (N, latent_dim) to images: a linear 4×4 start, doubling blocks and attention, a 3×3 convolution.
 
     All layers are spectrally normalized. With `image.classes` each class has a scale and a shift in every block's
-    norms. `width` is that of the last block. `attention` is the image size in pixels after which attention follows (0:
-    none; None: 32, or half the image if that is less).
+    norms.
 
     Options:
         latent_dim: numbers in a latent.
+        width: channels of the last block.
+        attention: image size in pixels after which attention follows; 0: none, None: 32, or half a smaller image.
     """
 
     def __init__(self, image: SampleSpec, latent_dim: int = 128, width: int = 64, attention: int | None = None):
@@ -98,10 +99,10 @@ class SAGANGenerator(Generator):
 class SAGANDiscriminator(nn.Module):
     """Images to logits (N,): halving blocks and attention, one more block, the sum over all pixels, a linear layer.
 
-    With `image.classes` the projection on the class is added. All layers are spectrally normalized; `width` is that of
-    the first block.
+    With `image.classes` the projection on the class is added. All layers are spectrally normalized.
 
     Options:
+        width: channels of the first block.
         attention: image size in pixels after which attention follows; 0: none, None: as the generator's.
     """
 

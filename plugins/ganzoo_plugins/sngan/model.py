@@ -83,11 +83,13 @@ def spectral_convolution(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
 class SNGANGenerator(Generator):
     """Latents (N, latent_dim) to images: a linear 4×4 start, doubling blocks, batch norm, a 3×3 convolution.
 
-    `width` is that of the last block from 64 px on; below, all blocks have four times as many channels (official: 64,
-    so 256). `upsampling` "bilinear" and `epsilon` 1e-5 (of batch norm) are those of kwotsin/mimicry.
+    Below 64 px all blocks have four times `width` channels (official: 64, so 256).
 
     Options:
         latent_dim: numbers in a latent.
+        width: channels of the last block from 64 px on; below, a quarter of every block's.
+        upsampling: "nearest", or "bilinear" as in kwotsin/mimicry.
+        epsilon: added to the variance in batch norm; kwotsin/mimicry has 1e-5.
     """
 
     def __init__(
@@ -133,10 +135,13 @@ class SNGANGenerator(Generator):
 class SNGANDiscriminator(nn.Module):
     """Images to logits (N,): residual blocks, the sum over all pixels, a linear layer, all spectrally normalized.
 
-    `width` is that of the first block from 64 px on; below, all blocks have twice as many channels. `bias` is that of
-    the last layer (None: the official code's, which has one from 64 px on). With `activated_shortcut`, shortcuts start
-    after the ReLU, as in kwotsin/mimicry. With `image.classes` the inner product of the features and the label's
-    embedding is added: Miyato and Koyama 2018, equation 3.
+    With `image.classes` the inner product of the features and the label's embedding is added: Miyato and Koyama 2018,
+    equation 3.
+
+    Options:
+        width: channels of the first block from 64 px on; below, half of every block's.
+        bias: whether the last layer has one; None: from 64 px on, as in the official code.
+        activated_shortcut: whether shortcuts start after the ReLU, as in kwotsin/mimicry.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64, bias: bool | None = None, activated_shortcut: bool = False):
@@ -169,9 +174,14 @@ class SNGANDiscriminator(nn.Module):
 class SNGAN(Loss):
     """Hinge loss (Miyato et al. 2018, equations 16 and 17) or cross-entropy; labels of fakes are sampled uniformly.
 
-    `objective`: "hinge" or "non-saturating". The generator steps first if `generator_first`, on `generator_batch` times
-    the discriminator's batch; then the discriminator steps `critic_steps` times, each on fresh images. `dequantize`
-    adds noise to the real images; other samples are not of 8 bits and get none.
+    Each step of the discriminator sees fresh images. Only images, which have 8 bits, can get noise.
+
+    Options:
+        objective: "hinge" or "non-saturating".
+        critic_steps: steps of the discriminator for each of the generator.
+        generator_first: whether the generator steps before the discriminator.
+        generator_batch: the generator's batch, in batches of the discriminator.
+        dequantize: whether real images get noise of less than a grey level.
     """
 
     boundary = 0.0

@@ -43,11 +43,10 @@ def initialize(module: nn.Module) -> None:
 class SNDCGANGenerator(Generator):
     """Latents (N, latent_dim) to images: a linear start, three 4×4 transposed convolutions, one of 3×3.
 
-    `width` is that of the last hidden layer, an eighth of the first one's. `normalize_start` adds batch norm and ReLU
-    after the linear layer, as google/compare_gan does.
-
     Options:
         latent_dim: numbers in a latent.
+        width: channels of the last hidden layer, an eighth of the first one's.
+        normalize_start: whether batch norm and ReLU follow the linear layer, as in google/compare_gan.
     """
 
     def __init__(self, image: SampleSpec, latent_dim: int = 128, width: int = 64, normalize_start: bool = False):
@@ -69,11 +68,12 @@ class SNDCGANGenerator(Generator):
 class SNDCGANDiscriminator(nn.Module):
     """Images to logits (N,): 3×3 convolutions and halving 4×4 ones in turn, leaky ReLU 0.1, a linear layer.
 
-    All layers are spectrally normalized. `order` is where the width doubles: "paper" 64, 64, 128, 128, 256, 256, 512;
-    "compare-gan" 64, 128, 128, 256, 256, 512, 512.
+    All layers are spectrally normalized. The channels of the "paper": 64, 64, 128, 128, 256, 256, 512; of
+    "compare-gan": 64, 128, 128, 256, 256, 512, 512.
 
     Options:
         width: channels of the first layer; later ones have multiples of it.
+        order: where the channels double: as in the "paper" or in "compare-gan".
     """
 
     def __init__(self, image: SampleSpec, width: int = 64, order: Literal["paper", "compare-gan"] = "paper"):

@@ -22,12 +22,18 @@ LAYERS = {"conv5_4": 1.0}  # of VGG-19, before the ReLU
 class SuperResolution(Loss):
     """Pixels like those of the target, and a discriminator that takes them for real; the generator steps first.
 
-    `pixel` is the weight of the mean absolute error, `adversarial` that of the cross-entropy of logits; with 0 for the
-    latter the discriminator has no phase, which is the pre-training on pixels alone. With `relativistic`, logits are
-    differences from the mean of the other kind (Wang et al. 2018, section 3.2). With `sharpen`, errors are those
-    from a sharpened target (Wang et al. 2021, section 3.4); the discriminator sees the plain one. Errors are of pixels
-    in [0, 1]. `perceptual` names a file of VGG-19's weights; `perceptual_weight` times the distance of features is
-    added then, in which `layers` gives each layer its weight.
+    With an `adversarial` weight of 0 the discriminator has no phase, which is the pre-training on pixels alone.
+    Relativistic logits are those of Wang et al. 2018, section 3.2. A sharpened target is that of Wang et al. 2021,
+    section 3.4; the discriminator sees the plain one. Errors are of pixels in [0, 1].
+
+    Options:
+        pixel: weight of the mean absolute error.
+        adversarial: weight of the cross-entropy of logits; 0: pixels alone.
+        relativistic: whether logits are differences from the mean of the other kind.
+        sharpen: whether errors are those from a sharpened target.
+        perceptual: file of VGG-19's weights, for the distance of its features; "": none.
+        perceptual_weight: factor of the distance of VGG-19's features.
+        layers: weight of each of VGG-19's layers in that distance, by its name.
     """
 
     phases: tuple[Phase, ...] = (

@@ -40,8 +40,11 @@ class ResidualBlock(nn.Module):
 class SRResNet(Upscaler):
     """Enlarges images 2, 3 or 4 times: residual blocks, pixel shuffles, and the bilinearly enlarged source is added.
 
-    `width` is the number of channels, `blocks` that of residual blocks. It is BasicSR's MSRResNet, without the paper's
-    batch norm.
+    It is BasicSR's MSRResNet, without the paper's batch norm.
+
+    Options:
+        width: channels of all features.
+        blocks: residual blocks.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64, blocks: int = 16):
@@ -76,7 +79,10 @@ class VGGStyleDiscriminator(nn.Module):
     """Images (N, C, H, W) to logits (N,): a stage is a 3 × 3 convolution and one that halves, with batch norm.
 
     There are as many stages as leave less than 8 pixels of the shorter side, 5 at 128 px and 6 at 256 px, the sizes of
-    BasicSR. `width` is the number of channels of the first stage, 2, 4 and 8 times as many those of the next ones.
+    BasicSR.
+
+    Options:
+        width: channels of the first stage; the next ones have 2, 4 and 8 times as many.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64):

@@ -53,12 +53,13 @@ class HalvingBlock(nn.Module):
 class ConvolutionalGenerator(Generator):
     """Latents (N, latent_dim) and labels to images of 32 pixels: a linear 4×4 start, doubling blocks, a convolution.
 
-    There are three blocks, and the last convolution is 3×3. `width` is that of the last block, an eighth of the
-    start's. `spectral` divides every weight by its largest singular value. `attention` is the number of the block that
-    attention follows, from 1; 0: none.
+    There are three blocks, and the last convolution is 3×3.
 
     Options:
         latent_dim: numbers in a latent.
+        width: channels of the last block, an eighth of the start's.
+        spectral: whether every weight is divided by its largest singular value.
+        attention: number of the block that attention follows, from 1; 0: none.
     """
 
     def __init__(
@@ -87,8 +88,12 @@ class ConvolutionalGenerator(Generator):
 class ConvolutionalDiscriminator(nn.Module):
     """Images of 32 pixels and labels to logits (N,): three halving blocks, a 3×3 convolution, a sum, a linear layer.
 
-    The sum is over all pixels. `width` is that of the first block, an eighth of the last convolution's. `spectral` as
-    in the generator, instead of batch norm; `attention` likewise.
+    The sum is over all pixels. Spectral weights replace batch norm.
+
+    Options:
+        width: channels of the first block, an eighth of the last convolution's.
+        spectral: whether every weight is divided by its largest singular value, instead of batch norm.
+        attention: number of the block that attention follows, from 1; 0: none.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64, spectral: bool = False, attention: int = 0):

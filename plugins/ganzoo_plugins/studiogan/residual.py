@@ -55,14 +55,16 @@ def check(image: SampleSpec, attention: int, blocks: dict[int, tuple[int, ...]])
 class ResidualGenerator(Generator):
     """Latents (N, latent_dim) and labels to images: a linear 4×4 start, doubling blocks, batch norm, a 3×3 convolution.
 
-    `chunked` (`big_resnet`) splits the latent into equal chunks, one for the start and one for the norms of each block,
-    beside a shared class embedding of `shared_dim` numbers. Without it (`resnet`) the norms are conditional on the
-    class alone, or unconditional. `spectral` divides every weight by its largest singular value. `attention` is the
-    number of the block that attention follows, from 1; 0: none.
+    With chunks (`big_resnet`) the norms of a block see one of them beside a shared class embedding. Without (`resnet`)
+    they are conditional on the class alone, or unconditional.
 
     Options:
         latent_dim: numbers in a latent.
         width: channels; every block has a multiple of it.
+        chunked: whether the latent is split into equal chunks: one for the start, one for each block's norms.
+        shared_dim: numbers in the class embedding that the blocks share, with chunks.
+        spectral: whether every weight is divided by its largest singular value.
+        attention: number of the block that attention follows, from 1; 0: none.
     """
 
     def __init__(
@@ -153,11 +155,10 @@ class DiscriminatorBlock(nn.Module):
 class ResidualDiscriminator(nn.Module):
     """Images and labels to logits (N,): residual blocks, a sum over pixels, a linear layer plus the class projection.
 
-    `spectral` divides every weight by its largest singular value; without it the blocks have batch norm. `attention` as
-    in the generator.
-
     Options:
         width: channels; every block has a multiple of it.
+        spectral: whether every weight is divided by its largest singular value, instead of batch norm.
+        attention: number of the block that attention follows, from 1; 0: none.
     """
 
     def __init__(self, image: SampleSpec, width: int = 64, spectral: bool = True, attention: int = 0):

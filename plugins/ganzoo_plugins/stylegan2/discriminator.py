@@ -68,10 +68,16 @@ def with_deviation(x: Tensor, group: int, channels: int) -> Tensor:
 class StyleGAN2Discriminator(nn.Module):
     """Images to logits (N,): the generator's sizes in reverse, minibatch deviation, then two linear layers.
 
-    With classes, the logit is the inner product of the features and the mapped label, over √features. Blocks hold
-    their layers in the order in which `--freeze` counts them. `channel_base`, `width` and `limit` are those of the
-    generator. `architecture` (Karras et al. 2020, figure 7): "residual"; "skip", which reads the image at every size;
-    "plain" without either. `group` images share `deviation_channels` maps of their deviation; 0 for none.
+    With classes, the logit is the inner product of the features and the mapped label, over √features. Blocks hold their
+    layers in the order in which `--freeze` counts them. The architectures are those of Karras et al. 2020, figure 7.
+
+    Options:
+        channel_base: channels times pixels of a map's side; None: 16384, from 512 px on 32768.
+        width: most channels of a layer.
+        architecture: "residual", "skip" (reads the image at every size) or "plain".
+        group: images that share the maps of their deviation; 0: no maps.
+        deviation_channels: maps of deviation.
+        limit: magnitude at which features are cut off; None: not at all.
     """
 
     filter: Tensor

@@ -78,18 +78,19 @@ class StyleGAN2Generator(Generator):
     """Latents (N, latent_dim) to styles (N, styles, style_dim) to images (N, C, H, W), without tanh.
 
     From a learned 4×4 start (7×7 for 28 pixels), every doubling has two layers, each with a style and noise of its own.
-    Feature maps of n pixels have min(channel_base / n, width) channels; `channel_base` None is the official 16384, from
-    512 pixels on 32768. `architecture` (Karras et al. 2020, figure 7): "skip" adds up an image of every size,
-    "residual" adds the doubled features before two layers to those after and makes one image, "plain" makes one image
-    without that. `limit` cuts features off at that magnitude (256 in official runs, which compute in float16).
-    `mean_style` is the running mean of styles, towards which `truncate` moves. As there is no tanh, images are clamped
-    to [-1, 1] in evaluation, not in training.
+    Feature maps of n pixels have min(channel_base / n, width) channels. The architectures (Karras et al. 2020, figure
+    7): "skip" adds up an image of every size, "residual" adds the doubled features before two layers to those after and
+    makes one image, "plain" makes one image without that. `mean_style` is the running mean of styles, towards which
+    `truncate` moves. As there is no tanh, images are clamped to [-1, 1] in evaluation, not in training.
 
     Options:
         latent_dim: numbers in a latent.
         style_dim: numbers in a style; None is latent_dim.
         mapping_layers: layers from latent to style.
+        channel_base: channels times pixels of a map's side; None: 16384, from 512 px on 32768.
         width: most channels of a layer.
+        architecture: "skip" (images of all sizes are added up), "residual" or "plain".
+        limit: magnitude at which features are cut off; None: not at all (official in float16: 256).
     """
 
     mean_style: Tensor

@@ -21,11 +21,16 @@ PATH_DECAY = 0.01
 class LazyLogistic(Loss):
     """softplus(−D(G(z))) against softplus(D(G(z))) + softplus(−D(x)), with two lazy penalties of steps of their own.
 
-    R1 is γ/2 ‖∇D(x)‖² every `r1_every` steps, on the real images of the step before augmentation. Path length
-    regularization (equation 4) is `path_weight` (length − its running mean)² every `path_every` steps, on every second
-    latent. Both are multiplied by how rarely they run. `gamma` None is the official choice for a batch of 32, 0.0002 ·
-    pixels² / 32; 0 and a `path_weight` of 0 leave a penalty out. With the probability `mixing` the later layers of an
-    image get the style of a second latent, from a layer on that is drawn for each image.
+    R1 is γ/2 ‖∇D(x)‖², on the real images of the step before augmentation. Path length regularization (equation 4) is
+    (length − its running mean)², on every second latent. Both are multiplied by how rarely they run. The official γ for
+    a batch of 32 is 0.0002 · pixels² / 32. Mixed styles change at a layer that is drawn for each image.
+
+    Options:
+        gamma: γ of R1; None: the official one by the pixels, 0: no R1.
+        r1_every: steps between two evaluations of R1.
+        path_weight: factor of path length regularization; 0: none.
+        path_every: steps between two evaluations of path lengths.
+        mixing: probability that later layers get the style of a second latent.
     """
 
     boundary = 0.0

@@ -45,19 +45,23 @@ def signals(size: int, layers: int, critical: int, channel_base: int, width: int
 class StyleGAN3Generator(Generator):
     """Latents (N, latent_dim) to styles (N, styles, style_dim) to images (N, C, H, W) whose details move with objects.
 
-    Fourier features, `layers` alias-free layers, of which the last `critical` use the whole band of the image, and a
-    layer that makes the image. Signals have min(channel_base / (2 · cutoff), width) channels. StyleGAN3-T has a
-    `kernel` of 3; StyleGAN3-R has one of 1 and `radial` filters. `limit` cuts features off at that magnitude, None does
-    not; `magnitude_images` is the half-life in images of the running magnitudes by which inputs are divided.
-    `mean_style` is the running mean of styles, towards which `truncate` moves. As there is no tanh, images are clamped
-    to [-1, 1] in evaluation, not in training.
+    Fourier features, alias-free layers, and a layer that makes the image. Signals have min(channel_base / (2 · cutoff),
+    width) channels. StyleGAN3-T has a kernel of 3; StyleGAN3-R has one of 1 and radial filters. `mean_style` is the
+    running mean of styles, towards which `truncate` moves. As there is no tanh, images are clamped to [-1, 1] in
+    evaluation, not in training.
 
     Options:
         latent_dim: numbers in a latent.
-        width: most channels of a layer.
         style_dim: numbers in a style; None is latent_dim.
         mapping_layers: layers from latent to style.
         channel_base: channels times twice the cutoff of a layer's band; wider bands have fewer channels.
+        width: most channels of a layer.
+        layers: alias-free layers.
+        critical: last layers, those that use the whole band of the image.
+        kernel: side of the convolutions' kernels: 3, in StyleGAN3-R 1.
+        radial: whether low-pass filters are radial, as in StyleGAN3-R; those of critical layers never are.
+        limit: magnitude at which features are cut off; None: not at all.
+        magnitude_images: half-life in images of the running magnitudes by which inputs are divided.
     """
 
     channels_last = False  # the products of matrices along rows need them together

@@ -14,9 +14,13 @@ from .filters import blurred
 class BlurredLogistic(Loss):
     """softplus(−D(G(z))) against softplus(D(G(z))) + softplus(−D(x)), and R1 now and then, on blurred images.
 
-    R1 is γ/2 ‖∇D(x)‖² every `r1_every` steps, times `r1_every`. `gamma` None is the official recommendation, which
-    grows with the pixels: pixels² / 32768 (2 at 256 pixels); 0 leaves it out. Before D, and before augmentation, every
-    image is blurred by a Gaussian of `blur` pixels, which a schedule lets fade: details come after shapes.
+    R1 is γ/2 ‖∇D(x)‖², times how rarely it runs. The official γ grows with the pixels: 2 at 256. Before D, and before
+    augmentation, every image is blurred by a Gaussian, which a schedule lets fade: details come after shapes.
+
+    Options:
+        gamma: γ of R1; None: the official pixels² / 32768, 0: no R1.
+        r1_every: steps between two evaluations of R1.
+        blur: deviation in pixels of the blur of all images; 0: none.
     """
 
     boundary = 0.0

@@ -57,9 +57,10 @@ class EvidenceLowerBound(Loss):
 
     Both are as in appendix B and `loss_function` of main.py, but the batch's mean and not its sum: a mean can be split
     over micro-batches and processes, and Adam cancels a constant factor. The encoder, which only training needs, is a
-    submodule; `latent_dim` must be the decoder's.
+    submodule.
 
     Options:
+        latent_dim: numbers in a latent; must be the decoder's.
         width: hidden units of the encoder.
     """
 

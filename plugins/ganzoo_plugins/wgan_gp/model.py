@@ -74,12 +74,11 @@ class DoublingConvolution(nn.Module):
 class ConvolutionalGenerator(Generator):
     """Latents (N, latent_dim) to images: 5×5 transposed convolutions; the first batch norm is over single features.
 
-    `unit_range`: the last layer is a sigmoid, rescaled from [0, 1] to [-1, 1], instead of tanh.
-
     Options:
         latent_dim: numbers in a latent.
         width: channels of the last hidden layer; earlier ones have multiples of it.
         normalize: whether batch norm follows each layer but the last.
+        unit_range: whether the last layer is a sigmoid, rescaled from [0, 1] to [-1, 1], instead of tanh.
     """
 
     def __init__(
@@ -113,10 +112,9 @@ class ConvolutionalGenerator(Generator):
 class ConvolutionalCritic(nn.Module):
     """Images to scores (N,): 5×5 convolutions of stride 2, leaky ReLU 0.2, no normalization across samples.
 
-    `unit_range`: pixels are rescaled to [0, 1] before the first layer.
-
     Options:
         width: channels of the first layer; later ones have multiples of it.
+        unit_range: whether pixels are rescaled to [0, 1] before the first layer.
     """
 
     def __init__(self, image: SampleSpec, width: int = 128, unit_range: bool = False):
@@ -141,13 +139,20 @@ def after_the_first(step: int) -> int:
 class WassersteinGP(Loss):
     """Gulrajani et al. 2017, equation 3 and algorithm 1: f̄ − r̄ + λ·mean((‖∇‖₂ − 1)²), and −f̄ for the generator.
 
-    As in the official scripts the generator steps first, but not in the first step; then the critic steps
-    `critic_steps` times, each with fresh images. `penalty` is λ. `unit_range` takes the penalty's gradient with respect
-    to pixels in [0, 1], as `gan_mnist.py` does: it is twice the one with respect to pixels in [-1, 1].
-    `generator_batch` multiplies the generator's batch. `dequantize` spreads the real pixels (`dequantized`). With
-    labelled images and a class weight above 0, the critic must answer `classes=True` with a tuple (scores, class logits
-    (N, classes)), and cross-entropies are added: of real images for the critic with `class_weight`, of fakes for the
-    generator with `generator_class_weight`.
+    As in the official scripts the generator steps first, but not in the first step; then the critic steps, each time
+    with fresh images. The gradient with respect to pixels in [0, 1], as in `gan_mnist.py`, is twice the one with
+    respect to pixels in [-1, 1]. With labelled images and a class weight above 0, the critic must answer `classes=True`
+    with a tuple (scores, class logits (N, classes)), and cross-entropies are added: of real images for the critic, of
+    fakes for the generator.
+
+    Options:
+        penalty: factor λ of the gradient penalty.
+        critic_steps: steps of the critic for each of the generator.
+        unit_range: whether the penalty's gradient is with respect to pixels in [0, 1].
+        generator_batch: the generator's batch, in batches of the critic.
+        dequantize: whether real pixels are spread over their grey level (`dequantized`).
+        class_weight: factor of the critic's cross-entropy of classes; 0: none.
+        generator_class_weight: factor of the generator's cross-entropy of classes; 0: none.
     """
 
     needs_per_sample_gradients = True

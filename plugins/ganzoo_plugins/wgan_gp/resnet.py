@@ -151,10 +151,11 @@ def resnet_generator(image: SampleSpec, latent_dim: int = 128, width: int = 128)
 
 
 def resnet_generator_64(image: SampleSpec, latent_dim: int = 128, width: int = 64) -> ResNetGenerator:
-    """`GoodGenerator` of gan_64x64.py (64 px); `width` is that of its last block.
+    """Returns `GoodGenerator` of gan_64x64.py (64 px).
 
     Options:
         latent_dim: numbers in a latent.
+        width: channels of the last block.
     """
     widths = growing_widths(image, width)[::-1]
     return ResNetGenerator(image, latent_dim, widths, classes=0, bias=False, he_output=True)

@@ -135,9 +135,25 @@ def option_mistakes(factory: Callable, options: Mapping[str, Any]) -> list[str]:
                 msgspec.convert(value, hints[name])
             except msgspec.ValidationError as error:
                 mistakes.append(f"{name}: {error}{choices(hints[name])}")
+                continue
             except TypeError:  # an annotation that msgspec does not know says nothing about plain values
                 continue
+            if _is_count(hints[name], known[name].default) and _is_negative(value):
+                mistakes.append(f"{name}: {value} is negative, and it counts or measures a size")
     return mistakes
+
+
+def _is_count(hint: Any, default: Any) -> bool:
+    """True for whole numbers, or lists of them, whose default is not negative: counts, sizes and numbers of layers."""
+    whole = {int, type(None)}
+    kinds = {hint, *get_args(hint)} - {Ellipsis} - {hint if get_args(hint) else None}
+    return bool(kinds & {int}) and kinds <= whole and not _is_negative(default)
+
+
+def _is_negative(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(map(_is_negative, value))
+    return isinstance(value, int) and value < 0
 
 
 def choices(hint: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, cast
@@ -34,13 +35,17 @@ def build_part(part: BoundPart, image: SampleSpec) -> Any:
     UsageError that names the part if its plugin refuses the options or the image, PluginError if the plugin fails.
     """
     try:
-        with float32_by_default():
+        with float32_by_default(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Initializing zero-element tensors")  # `_refuse_empty` says it better
             module = part.factory(image, **part.options)
     except GanzooError:
         raise
     except ValueError as error:
         raise UsageError(f"The {part.path} '{part.name}' cannot be built: {one_line(error)}") from None
     except Exception as error:
+        if zeros := _zeros(part):
+            text = f"{type(error).__name__}: {one_line(error)}"
+            raise UsageError(f"The {part.path} '{part.name}' cannot be built with {_as_zeros(zeros)}: {text}") from None
         raise PluginError(
             f"The {part.path} '{part.name}' of {part.plugin.name} failed to build: "
             f"{type(error).__name__}: {one_line(error)}"
@@ -49,7 +54,30 @@ def build_part(part: BoundPart, image: SampleSpec) -> Any:
         raise PluginError(
             f"The {part.path} '{part.name}' of {part.plugin.name} is a {type(module).__name__}, not a torch module."
         )
+    _refuse_empty(part, module)
     return module
+
+
+def _zeros(part: BoundPart) -> list[str]:
+    """The options of a part that are 0, or hold one, and are no switches."""
+    given = {name: value if isinstance(value, list | tuple) else [value] for name, value in part.options.items()}
+    return [name for name, values in given.items() if any(type(value) is int and value == 0 for value in values)]
+
+
+def _refuse_empty(part: BoundPart, module: nn.Module) -> None:
+    """UsageError for a part that an option of 0 leaves with nothing to learn, or a generator of empty latents."""
+    if not (zeros := _zeros(part)):
+        return
+    named = [*module.named_parameters(), *module.named_buffers()]
+    empty = next((f"'{name}' is empty" for name, tensor in named if tensor.numel() == 0), "")
+    if not empty and "latent_dim" in zeros:
+        empty = "a latent is empty"
+    if empty:
+        raise UsageError(f"The {part.path} '{part.name}' cannot be built with {_as_zeros(zeros)}: {empty}.")
+
+
+def _as_zeros(zeros: list[str]) -> str:
+    return " and ".join(f"{name} 0" for name in zeros)
 
 
 def overrides_init_from_data(generator: nn.Module) -> bool:

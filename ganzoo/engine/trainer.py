@@ -385,6 +385,13 @@ def _checked_phases(loss: Loss, discriminator: nn.Module | None, regularizers: n
             )
         if "discriminator" in phase.updates and discriminator is None:
             raise PluginError(f"Phase '{phase.name}' of {name} updates the discriminator, but the variant has none.")
+        repeats = 1 if callable(phase.repeats) else phase.repeats
+        if min(repeats, phase.every, phase.batch) < 1:
+            facts = f"repeats {repeats}, every {phase.every}, batch {phase.batch}"
+            raise UsageError(
+                f"Phase '{phase.name}' of {name} cannot run ({facts}): give its options that count steps or batches "
+                "at least 1."
+            )
         if not callable(getattr(loss, phase.name, None)):
             raise PluginError(f"{name} has a phase '{phase.name}' but no method of that name.")
     names = [phase.name for phase in loss.phases]

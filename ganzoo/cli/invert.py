@@ -6,7 +6,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import click
 
 from ganzoo.cli.bars import Bar, cpu_threads
 from ganzoo.cli.types import DataName, FiniteRange
-from ganzoo.errors import DataError, GanzooError, UsageError
+from ganzoo.errors import DataError, GanzooError, InterruptedRun, UsageError
 from ganzoo.files.output_checks import check_new_folder, check_writable, in_the_way
 from ganzoo.files.text import printable
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ganzoo.models.inversion import Inversion
     from ganzoo.models.model import Model
     from ganzoo.registry.registry import Registry
+    from ganzoo.runs.signals import GracefulShutdown
 
 REPORT, LATENTS, PICTURE, TUNED = "report.json", "latents.safetensors", "inversion.png", "tuned"
 SHOWN = 24  # rows of the picture
@@ -128,6 +130,7 @@ def invert(
         from ganzoo.models.inversion import invert
         from ganzoo.models.load import load
         from ganzoo.models.tuning import tune as tuned_of
+        from ganzoo.runs.signals import GracefulShutdown
 
         model = load(source, device=choose_device(device), average=average)
         model.refuse_sources()
@@ -138,22 +141,28 @@ def invert(
             )
         names, targets = _of_data(model, data, count or 8, registry, data_root) if data else _of_files(model, images)
         began = time.monotonic()
-        perceptual = options["perceptual"]
-        bar.start("search", len(names))
-        found = invert(model, targets, on_step=bar.step, **options)
-        tuned = None
-        if tune:
-            bar.start("tuning", len(names))
-            settings = {"steps": tune, "perceptual": perceptual, "seed": options["seed"]}
-            tuned = tuned_of(model, found, on_step=bar.step, name=_shown(source), **settings)
-        bar.close()
-        report = _report(model, source, names, found, tuned, options | {"tune": tune}, time.monotonic() - began)
-        _write(out, model, found, tuned, report, edits, force)
+        with GracefulShutdown() as signals:
+            bar.start("search", len(names))
+            found = invert(model, targets, on_step=bar.step, stop=lambda: bool(signals.number), **options)
+            tuned = None
+            if tune and not signals.number:
+                bar.start("tuning", len(names))
+                settings = {"steps": tune, "perceptual": options["perceptual"], "seed": options["seed"]}
+                with suppress(_Stopped):
+                    tuned = tuned_of(model, found, on_step=bar.until(signals), name=_shown(source), **settings)
+            bar.close()
+            report = _report(model, source, names, found, tuned, options | {"tune": tune}, time.monotonic() - began)
+            if signals.number:
+                report["stopped"] = signals.name
+            _write(out, model, found, tuned, report, edits, force)
     if as_json:
         click.echo(json.dumps(report, indent=1))
     else:
         _print(report)
     click.echo(f"{out}", err=True)
+    if signals.number:
+        part = "what was found, but no tuned model" if tune and tuned is None else "what was found"
+        raise InterruptedRun(f"Stopped by {signals.name}; {out} holds {part}.", signals.number)
 
 
 def _check_out(out: Path, force: bool) -> None:
@@ -386,3 +395,17 @@ class _Bar(Bar):
     def step(self, done: int, total: int) -> None:
         self._bar.total = total
         self._bar.update(done - self._bar.n)
+
+    def until(self, signals: GracefulShutdown) -> Callable[[int, int], None]:
+        """Returns a `step` that raises `_Stopped` after a signal."""
+
+        def step(done: int, total: int) -> None:
+            self.step(done, total)
+            if signals.number:
+                raise _Stopped
+
+        return step
+
+
+class _Stopped(Exception):
+    """A signal ends a tuning, of which nothing is kept."""

@@ -25,10 +25,12 @@ POINTS = 600
 
 
 def as_moves(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float] | None:
-    """Turns NAME=VALUE into numbers by name; the last of a name counts."""
+    """Turns NAME=VALUE into numbers by name."""
     found = {}
     for value in values:
         name, equals, number = value.rpartition("=")
+        if name in found:
+            raise click.BadParameter(f"{name!r} is moved twice: give each NAME once.", context, parameter)
         try:
             found[name] = float(number)
         except ValueError:

@@ -92,6 +92,7 @@ def invert(
     seed: int = 0,
     batch_size: int = 32,
     on_step: Callable[[int, int], object] = lambda done, total: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Inversion:
     """Finds the latents or styles whose images are nearest to the given images.
 
@@ -112,6 +113,7 @@ def invert(
         seed: the same seed gives the same result.
         batch_size: searches at once.
         on_step: called with the number of steps done and that of all.
+        stop: asked before each step; once it is true, the search ends with the best so far.
 
     Returns:
         What was found, for every image.
@@ -151,7 +153,7 @@ def invert(
             def count(step: int, begun: int = begun) -> None:
                 on_step(begun + step, len(parts) * steps)
 
-            results.append(searcher.search(part, targets[list(part)], nearest[list(part)], count))
+            results.append(searcher.search(part, targets[list(part)], nearest[list(part)], count, stop))
         latents, start, reached = _joined(results)
         latents = found.latents(latents.values, latents.labels, latents.noise)
         made = images_of(model, latents)
@@ -210,7 +212,12 @@ class _Searcher:
         self.shapes = noise_shapes(model) if search.noise else []
 
     def search(
-        self, numbers: range, targets: Tensor, nearest: Tensor, on_step: Callable[[int], object]
+        self,
+        numbers: range,
+        targets: Tensor,
+        nearest: Tensor,
+        on_step: Callable[[int], object],
+        stop: Callable[[], bool],
     ) -> tuple[Latents, Tensor, Tensor]:
         """Returns the rows that were found for targets, and their distances (n,) before and after.
 
@@ -239,6 +246,8 @@ class _Searcher:
                 kept.copy_(torch.where(better.view(-1, *[1] * (now.ndim - 1)), now, kept))
 
         for step in range(settings.steps):
+            if stop():
+                break
             share = step / settings.steps
             strength = self.space.deviation * PERTURBATION * max(0.0, 1 - share / PERTURBED) ** 2
             shift = self._drawn(streams, start.shape[1:]) * strength if strength else None

@@ -41,6 +41,12 @@ class Space(Protocol):
         ...
 
 
+def _refuse_few(draws: int | None, needed: int, starts: int) -> None:
+    """UsageError if fewer candidates were asked for than searches need to start from."""
+    if draws is not None and draws < needed:
+        raise UsageError(f"{starts} starts need {needed} draws, not {draws}: raise draws, or leave it out.")
+
+
 class LatentSpace:
     """Latents z, within the extremes of 4096 draws of the prior if `bounded`.
 
@@ -65,6 +71,7 @@ class LatentSpace:
 
     def candidates(self, draws: int | None, starts: int, seed: int, label: int | str | None) -> Latents:
         count = max(1000 if draws is None else draws, starts)
+        _refuse_few(draws, count, starts)
         return Latents(self.model.latent(count, seed), labels=self.model.labels(count, label))
 
     def latents(self, rows: Tensor, labels: Tensor | None, noise: tuple[Tensor, ...] = ()) -> Latents:
@@ -106,6 +113,7 @@ class StyleSpace:
         else:
             means = torch.stack([styles[labels == one].mean(0) for one in classes])
         count = max(draws or 0, starts - len(means), 0)
+        _refuse_few(draws, count, starts)
         rows = torch.cat([means, styles[:count]])
         if self.apart:
             rows = rows[:, None].repeat(1, self.layers, 1)

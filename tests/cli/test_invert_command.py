@@ -2,6 +2,7 @@
 
 import errno
 import json
+import signal
 from dataclasses import replace
 
 import numpy
@@ -198,3 +199,39 @@ def test_broken_images_and_models_of_something_else_are_a_line(model, photos, tm
         assert call("invert", tmp_path / "translator", photos, "--out", tmp_path / "found") == 2
         assert "ganzoo apply" in capsys.readouterr().err
     assert not (tmp_path / "found").exists()
+
+
+@pytest.mark.parametrize("tune", [(), ("--tune", "9")])
+def test_a_signal_ends_the_search_and_keeps_what_it_found(model, photos, tmp_path, capsys, monkeypatch, tune):
+    steps = []
+
+    def interrupted(self, done, total):
+        steps.append(done)
+        if done == (6 if tune else 2):  # the search has 4 or 300 steps
+            signal.raise_signal(signal.SIGINT)
+
+    if tune:
+        monkeypatch.setattr("ganzoo.cli.invert._Bar.start", lambda self, what, images: steps.append(what))
+    monkeypatch.setattr("ganzoo.cli.invert._Bar.step", interrupted)
+    out = tmp_path / "found"
+    words = ["--draws", "20", "--starts", "1", "--threads", "1", "--edits", "0", "--steps", "4" if tune else "300"]
+    assert call("invert", model, photos, *words, *tune, "--out", out) == 130
+    said = capsys.readouterr().err
+    assert "SIGINT" in said and str(out) in said and ("no tuned model" in said) == bool(tune)
+    assert len([step for step in steps if isinstance(step, int)]) < 300
+    assert json.loads((out / "report.json").read_text())["stopped"] == "SIGINT"
+    found = read_latents(out / "latents.safetensors", ganzoo.load(model))
+    assert len(found) == 3 and not (out / "tuned").exists()
+
+
+def test_more_starts_than_draws_are_refused(model, photos, tmp_path, capsys):
+    out = tmp_path / "found"
+    assert call("invert", model, photos, "--starts", "9", "--draws", "4", "--out", out) == 2
+    said = capsys.readouterr().err
+    assert "9 starts" in said and "not 4" in said and not out.exists()
+
+
+def test_a_direction_that_moves_twice_is_refused(model, tmp_path, capsys):
+    out = tmp_path / "moved.png"
+    assert call("sample", model, "--move", "1=2", "--move", "2=1", "--move", "1=3", "--out", out) == 2
+    assert "'1'" in capsys.readouterr().err and not out.exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ganzoo.api.inputs import check_values, data_name, names_of, options_of
+from ganzoo.api.public import public
 from ganzoo.api.runs import data_frame
 from ganzoo.bench.report.terminal import table
 from ganzoo.bench.request import Request
@@ -76,6 +77,7 @@ class BenchResults:
         return data_frame(self.to_dicts())
 
 
+@public
 def bench(
     variants: str | Sequence[str | os.PathLike[str]] = (),
     *,

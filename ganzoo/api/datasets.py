@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from ganzoo.api.inputs import check_values, data_name
+from ganzoo.api.public import public
 from ganzoo.data.decode import rectangle
 from ganzoo.data.load import load_images
 from ganzoo.data.resolve import with_split
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ganzoo.api.inputs import Images
 
 
+@public
 def dataset(
     source: Images,
     *,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganzoo.api.inputs import check_values, data_name, names_of
+from ganzoo.api.public import public
 from ganzoo.api.runs import Run
 from ganzoo.data.load import load_images
 from ganzoo.errors import UsageError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 USUAL = ("frechet", "kid", "precision-recall")
 
 
+@public
 def evaluate(
     images: Model | Run | Images,
     *,

@@ -76,7 +76,6 @@ CHOICES = {
 }
 # Arguments of which None is no value.
 NEEDED = ("seed", "count", "classes", "sample_every", "checkpoint_every", "keep", "on_collapse", "on_bad_image")
-SWITCHES = ("conditional", "side_by_side", "unpaired")
 LARGEST_SEED = 2**63 - 1
 
 
@@ -85,8 +84,6 @@ def check_values(**values: Any) -> None:
     for name, value in values.items():
         if value is None and name not in NEEDED:
             continue
-        if name in SWITCHES and not isinstance(value, bool):
-            raise UsageError(f"{name} is True, False or None, not {quoted(value)}.")
         if name in LEAST and not (_is_whole(value) and LEAST[name] <= value <= LARGEST_SEED):
             raise UsageError(f"{name} is a whole number from {LEAST[name]}, not {quoted(value)}.")
         if name in CHOICES and value not in CHOICES[name]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.api.inputs import card_of, check_values, settings_of
+from ganzoo.api.public import public
 from ganzoo.errors import UsageError
 from ganzoo.registry.registry import registry
 from ganzoo.variant import Field, ImageSpec, Part, SampleSpec, Variant
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ganzoo.publish.push import Pushed
 
 
+@public
 def load(
     source: str | os.PathLike[str],
     *,
@@ -63,6 +65,7 @@ def load(
     )
 
 
+@public
 def invert(
     model: Model | str | os.PathLike[str],
     images: PillowImage | Sequence[PillowImage] | torch.Tensor,
@@ -124,6 +127,7 @@ def invert(
     )
 
 
+@public
 def mix(first: Model | str | os.PathLike[str], second: Model | str | os.PathLike[str], alpha: float = 0.5) -> Model:
     """Interpolates the weights of two generators of one architecture: (1 - alpha) of the first, alpha of the second.
 
@@ -146,6 +150,7 @@ def mix(first: Model | str | os.PathLike[str], second: Model | str | os.PathLike
     return mix(ours, theirs, alpha)
 
 
+@public
 def push(
     model: Model | str | os.PathLike[str],
     repo: str,
@@ -186,6 +191,7 @@ def push(
     )
 
 
+@public
 def create_model(
     variant: str | Variant | Parts,
     *,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ganzoo.api.inputs import callbacks_of, data_name, names_of, options_of
+from ganzoo.api.public import public
 from ganzoo.checkpoints.checkpoint import list_checkpoints
 from ganzoo.config.schema import RunConfig, RunOptions
 from ganzoo.engine.distributed import leave
@@ -70,6 +71,7 @@ class Run:
         """The steps that the run was asked for."""
         return self.config.variant.training.steps
 
+    @public
     def resume(
         self,
         steps: int | None = None,
@@ -118,13 +120,17 @@ class Run:
         return self
 
     def records(self) -> list[dict[str, Any]]:
-        """Returns the records of metrics.jsonl as they are: terms, samples and events."""
-        return self._files.records()
+        """Returns the records of metrics.jsonl as they are: terms, samples and events.
+
+        A warning says how many lines are damaged and left out.
+        """
+        return self._files.sound_records()
 
     @overload
     def metrics(self, frame: Literal[False] = False) -> list[dict[str, float]]: ...
     @overload
     def metrics(self, frame: Literal[True]) -> pandas.DataFrame: ...
+    @public
     def metrics(self, frame: bool = False) -> Any:
         """Returns the numbers of the run, one row a step: "step", "images", "seconds", terms as "discriminator.loss",
         and measurements of samples as "samples.diversity".
@@ -184,6 +190,7 @@ def _number(value: Any) -> Any:
     return float(value) if isinstance(value, str) else value
 
 
+@public
 def open_run(folder: str | os.PathLike[str]) -> Run:
     """Opens the folder of a run that `ganzoo train` or `ganzoo.train` made.
 

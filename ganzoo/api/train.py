@@ -16,6 +16,7 @@ from ganzoo.api.inputs import (
     options_of,
     start_of,
 )
+from ganzoo.api.public import public
 from ganzoo.api.runs import Run, train_request
 from ganzoo.files.output_checks import path_of
 from ganzoo.runs.request import Intervals, Request
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 Size = int | tuple[int, int]
 
 
+@public
 def train(
     variant: str | Variant | Parts,
     *,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ganzoo.api.inputs import card_of, check_values, data_name, options_of, start_of
+from ganzoo.api.public import public
 from ganzoo.api.runs import Run
 from ganzoo.checkpoints.checkpoint import save_checkpoint
 from ganzoo.config.schema import RunConfig
@@ -106,6 +107,7 @@ class OwnLoop:
         sampler = deepcopy(self._trainer.sampler)
         return Model(sampler, replace(config, latent_dim=sampler.latent_dim))
 
+    @public
     def save(self, folder: str | os.PathLike[str]) -> Run:
         """Writes the state as a run folder, which `ganzoo.load`, `ganzoo.open_run` and `--resume` take.
 
@@ -171,6 +173,7 @@ class OwnLoop:
         ]
 
 
+@public
 def create_trainer(
     variant: str | Variant | Parts,
     data: Images,

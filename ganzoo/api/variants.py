@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
+from ganzoo.api.public import public
 from ganzoo.errors import UsageError
 from ganzoo.files.text import quoted
 from ganzoo.registry.registry import registry
 from ganzoo.variant import Variant
 
 
+@public
 def list_variants(pattern: str = "*", *, task: str | None = None, pretrained: bool = False) -> list[str]:
     """Lists the names of the registered variants that match a shell pattern, sorted.
 

@@ -335,6 +335,10 @@ def read_run_config(path: Path) -> RunConfig:
     data = read_json(path, limit=CONFIG_BYTES, depth=16)
     if not isinstance(data, dict) or type(data.get("format")) is not int:
         raise CheckpointError(f"{path} is not the configuration of a run.")
+    if isinstance(data.get("variant"), str) and "generator" in data:
+        raise CheckpointError(
+            f"{path.parent} is a model and no run: it holds a generator alone, as `ganzoo sample` and ganzoo.load take."
+        )
     if data["format"] != FORMAT:
         raise CheckpointError(
             f"{path}: format {quoted(data['format'])} is not one that this ganzoo reads ({FORMAT}); update ganzoo."

@@ -79,7 +79,7 @@ def _read(path: Path, name: str) -> Run:
     if not folder.config.exists():
         raise UsageError(f"{path} is no run: it holds no config.json.")
     config = folder.read_config()
-    records = folder.records()
+    records = folder.sound_records()
     events = tuple(
         (record["step"], str(record["event"]), str(record.get("text", "")))
         for record in records

@@ -83,17 +83,35 @@ class RunFolder:
 
         CheckpointError for anything but a regular file of at most 256 MiB.
         """
+        return self._read_records()[0]
+
+    def sound_records(self) -> list[dict[str, Any]]:
+        """Returns the records whose numbers are numbers; a warning says how many lines are damaged and left out."""
+        found, damaged = self._read_records()
+        sound = [record for record in found if _is_sound(record)]
+        damaged += len(found) - len(sound)
+        if damaged:
+            lines = "1 damaged line" if damaged == 1 else f"{damaged} damaged lines"
+            log.warning(f"{self.metrics}: {lines} left out ({SEE_OTHER})")
+        return sound
+
+    def _read_records(self) -> tuple[list[dict[str, Any]], int]:
+        """Returns the records, and how many lines are none; the last may have been cut short."""
         if not os.path.lexists(self.metrics):
-            return []
-        found = []
-        for line in read_bytes(self.metrics, METRICS_BYTES, follow=False).decode("utf-8", "replace").splitlines():
+            return [], 0
+        found, damaged = [], 0
+        text = read_bytes(self.metrics, METRICS_BYTES, follow=False).decode("utf-8", "replace")
+        for line in text.splitlines():
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError):
-                continue
+                record = None
             if isinstance(record, dict) and type(record.get("step")) is int:
                 found.append(record)
-        return found
+            else:
+                damaged += 1
+        unfinished = bool(text) and not text.endswith("\n")
+        return found, max(0, damaged - unfinished)
 
     def seconds(self) -> float:
         """Returns the seconds of training that the records state."""
@@ -104,6 +122,16 @@ class RunFolder:
         """Drops the records of later steps, which will be run again: each step has one record."""
         kept = [record for record in self.records() if record["step"] <= step]
         write_atomically(self.metrics, "".join(json.dumps(_strict(record), allow_nan=False) + "\n" for record in kept))
+
+
+def _is_sound(record: Mapping[str, Any]) -> bool:
+    """True if the numbers of a record are numbers, or the texts that stand for nan and infinity."""
+    tables = [record.get(kind, {}) for kind in ("terms", "samples", "final")]
+    if not all(isinstance(table, dict) for table in tables):
+        return False
+    values = [record.get(name, 0) for name in ("images", "seconds")]
+    values += [value for table in tables for value in table.values()]
+    return all(type(value) in (int, float) or value in ("nan", "inf", "-inf") for value in values)
 
 
 def _strict(value: Any) -> Any:

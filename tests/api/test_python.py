@@ -208,7 +208,7 @@ def test_callbacks_and_trackers_get_the_numbers_of_a_run(images, tmp_path, caplo
     [
         ({"overrides": {"loss.penalti": 5}}, "loss.penalti"),
         ({"overrides": {"loss.penalty": object()}}, "not object"),
-        ({"image_size": 33}, "--image-size"),
+        ({"image_size": 33}, "image_size"),
         ({"overrides": ["loss.penalty=5"]}, "a table such as"),
         ({"steps": 0}, "steps is a whole number from 1, not 0"),
         ({"seed": -1}, "seed is a whole number from 0"),

@@ -1,4 +1,5 @@
-"""How long `ganzoo list` takes beside a script that only imports click and pluggy and reads the entry points.
+"""How long `ganzoo list`, `ganzoo --help` and `import ganzoo` take beside a script that only imports click and pluggy
+and reads the entry points, and beside Python alone.
 
 Every command is a fresh process; rounds go through all of them in turn, so that a busy machine slows all alike. Once
 with the plugins that are installed, once with further ones, each a real distribution with a package of one module and
@@ -88,9 +89,13 @@ def commands() -> dict[str, list[str]]:
     script = Path(sys.executable).with_name("ganzoo")
     found = {
         "bare script": [sys.executable, "-c", BARE],
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "import ganzoo": [sys.executable, "-c", "import ganzoo"],
         "python -m ganzoo list": [sys.executable, "-m", "ganzoo", "list"],
+        "python -m ganzoo --help": [sys.executable, "-m", "ganzoo", "--help"],
     }
-    return found | ({"ganzoo list": [str(script), "list"]} if script.exists() else {})
+    own = {"ganzoo list": [str(script), "list"], "ganzoo --help": [str(script), "--help"]}
+    return found | (own if script.exists() else {})
 
 
 def run(rounds: int, plugins: int) -> dict[str, dict[str, float]]:
@@ -133,7 +138,7 @@ def print_table(results: dict[str, dict[str, float]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=" ".join(__doc__.split("\n\n")[0].split()))
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--plugins", type=int, default=200)
     parser.add_argument("--json", action="store_true", help="print the numbers for programs")

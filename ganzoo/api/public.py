@@ -6,7 +6,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Collection
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.files.text import quoted
@@ -33,7 +33,7 @@ def public(function: Function) -> Function:
     switches = {name: kinds for name, kinds in switches.items() if set(kinds) in ({"bool"}, {"bool", "None"})}
 
     @functools.wraps(function)
-    def called(*arguments, **options):
+    def called(*arguments: Any, **options: Any) -> Any:
         try:
             given = signature.bind(*arguments, **options).arguments
         except TypeError:

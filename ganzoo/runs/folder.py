@@ -86,13 +86,13 @@ class RunFolder:
         return self._read_records()[0]
 
     def sound_records(self) -> list[dict[str, Any]]:
-        """Returns the records whose numbers are numbers; a warning says how many lines are damaged and left out."""
+        """Returns the records, without values that are no numbers; a warning says how many lines are damaged so."""
         found, damaged = self._read_records()
-        sound = [record for record in found if _is_sound(record)]
-        damaged += len(found) - len(sound)
+        sound = [_sound(record) for record in found]
+        damaged += sum(record != kept for record, kept in zip(found, sound, strict=True))
         if damaged:
             lines = "1 damaged line" if damaged == 1 else f"{damaged} damaged lines"
-            log.warning(f"{self.metrics}: {lines} left out ({SEE_OTHER})")
+            log.warning(f"{self.metrics} has {lines}: what is no number is left out ({SEE_OTHER})")
         return sound
 
     def _read_records(self) -> tuple[list[dict[str, Any]], int]:
@@ -124,14 +124,20 @@ class RunFolder:
         write_atomically(self.metrics, "".join(json.dumps(_strict(record), allow_nan=False) + "\n" for record in kept))
 
 
-def _is_sound(record: Mapping[str, Any]) -> bool:
-    """True if the numbers of a record are numbers, or the texts that stand for nan and infinity."""
-    tables = [record.get(kind, {}) for kind in ("terms", "samples", "final")]
-    if not all(isinstance(table, dict) for table in tables):
-        return False
-    values = [record.get(name, 0) for name in ("images", "seconds")]
-    values += [value for table in tables for value in table.values()]
-    return all(type(value) in (int, float) or value in ("nan", "inf", "-inf") for value in values)
+def _sound(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without values that are no numbers, where numbers belong."""
+    kept = {name: value for name, value in record.items() if name not in ("images", "seconds") or _is_number(value)}
+    for kind in ("terms", "samples", "final"):
+        table = kept.pop(kind, {})
+        numbers = {name: value for name, value in table.items() if _is_number(value)} if isinstance(table, dict) else {}
+        if numbers or record.get(kind) == {}:
+            kept[kind] = numbers
+    return kept
+
+
+def _is_number(value: Any) -> bool:
+    """True for numbers, and for the texts that stand for nan and infinity."""
+    return type(value) in (int, float) or (isinstance(value, str) and value in ("nan", "inf", "-inf"))
 
 
 def _strict(value: Any) -> Any:

@@ -113,7 +113,7 @@ def test_an_untrained_model_has_the_weights_of_step_0(images, tmp_path):
     model.to(dtype=torch.float32).save(tmp_path / "model")
     assert torch.equal(ganzoo.load(tmp_path / "model").sample(2), model.sample(2))
     assert ganzoo.create_model("pix2pix", image_size=32, channels=1).image.sources
-    with pytest.raises(ganzoo.GanzooError, match="image-size 32"):
+    with pytest.raises(ganzoo.GanzooError, match="image_size 32"):
         ganzoo.create_model("dcgan", image_size=31)
     with pytest.raises(ganzoo.GanzooError, match="generator.widht.*Did you mean 'width'"):
         ganzoo.create_model("dcgan", overrides={"generator.widht": 4})

@@ -65,6 +65,18 @@ class Model:
         labels = f", {self.image.classes} classes" if self.image.classes else ""
         return f"<Model {self.variant}: {made} from {' and '.join(takes)}{labels}>"
 
+    def _repr_png_(self) -> bytes | None:
+        """The picture that a notebook shows: a row of samples. None without Pillow, and where samples are slow."""
+        from ganzoo.models.notebook import samples_png
+
+        return None if self._compile else samples_png(self)
+
+    def _repr_html_(self) -> str | None:
+        """The picture below the text of `repr`; None where there is no picture."""
+        from ganzoo.models.notebook import with_text
+
+        return with_text(repr(self), self._repr_png_())
+
     @property
     def classes(self) -> list[str]:
         """The names of the labels of `sample(label=...)`, by number; empty if the generator is unconditional."""

@@ -69,7 +69,7 @@ class Model:
         """The picture that a notebook shows: a row of samples. None without Pillow, and where samples are slow."""
         from ganzoo.models.notebook import samples_png
 
-        return None if self._compile else samples_png(self)
+        return None if self._compile else samples_png(self.image, self.generator, self.sample)
 
     def _repr_html_(self) -> str | None:
         """The picture below the text of `repr`; None where there is no picture."""

@@ -5,31 +5,32 @@ from __future__ import annotations
 import base64
 import html
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+
+from torch import Tensor, nn
 
 from ganzoo.errors import GanzooError
-
-if TYPE_CHECKING:
-    from ganzoo.models.model import Model
+from ganzoo.variant import SampleSpec
 
 SAMPLES = 8
 LARGEST_SIDE = 128
 MOST_WEIGHTS = 20_000_000  # of a generator that draws a row in about a second of one core
 
 
-def samples_png(model: Model) -> bytes | None:
+def samples_png(image: SampleSpec, generator: nn.Module, draw: Callable[[int], Tensor]) -> bytes | None:
     """Returns the first samples of seed 0 as PNG; None for generators that need a source, draw no images or are large.
 
-    Nothing is raised: a notebook would show the traceback in place of the model.
+    `draw` returns so many samples (N, C, H, W) of the generator, of which `image` is the specification. Nothing
+    is raised: a notebook would show the traceback in place of the model.
     """
-    if model.image.output.kind != "image" or model.image.sources or max(model.image.output.shape[1:]) > LARGEST_SIDE:
+    if image.output.kind != "image" or image.sources or max(image.output.shape[1:]) > LARGEST_SIDE:
         return None
-    if sum(weights.numel() for weights in model.generator.parameters()) > MOST_WEIGHTS:
+    if sum(weights.numel() for weights in generator.parameters()) > MOST_WEIGHTS:
         return None
     try:
         from ganzoo.files.pictures import grid
 
-        picture = grid(model.sample(SAMPLES), SAMPLES)
+        picture = grid(draw(SAMPLES), SAMPLES)
     except (ImportError, GanzooError, RuntimeError):
         return None
     file = io.BytesIO()

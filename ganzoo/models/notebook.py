@@ -14,7 +14,7 @@ from ganzoo.variant import SampleSpec
 
 SAMPLES = 8
 LARGEST_SIDE = 128
-MOST_WEIGHTS = 20_000_000  # of a generator that draws a row in about a second of one core
+MOST_WEIGHTS = 20_000_000  # a larger generator may take seconds for a row
 
 
 def samples_png(image: SampleSpec, generator: nn.Module, draw: Callable[[int], Tensor]) -> bytes | None:

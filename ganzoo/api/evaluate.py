@@ -102,6 +102,7 @@ def _score_samples(
     root: Path | None,
 ) -> dict[str, float]:
     """Scores the samples of a model of latents."""
+    model.refuse_numbers("evaluate compares images")
     known = registry()
     size, channels = (model.image.height, model.image.width), model.image.channels
     real = load_images(reference, size=size, channels=channels, datasets=known.table("datasets"), root=root)

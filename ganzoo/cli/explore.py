@@ -116,8 +116,7 @@ def explore(
     from ganzoo.models.load import load
 
     model = load(source, device=choose_device(device))
-    if model.image.output.kind != "image":
-        raise UsageError(f"explore shows images, and the samples of '{model.variant}' are {model.image.output.kind}.")
+    model.refuse_numbers("explore shows images")
     if mix is not None:
         if moves or directions or method or layers or reach:
             raise UsageError(

@@ -16,6 +16,7 @@ from torch import Tensor
 from ganzoo.data import ArraySource, EncodedSource, ImageData, load_images
 from ganzoo.data.archives import read_file
 from ganzoo.data.decode import BadImage, fit, is_grey, is_transparent, open_header
+from ganzoo.data.load import find_images as find_image_source
 from ganzoo.data.prepare import count_of
 from ganzoo.data.resolve import find_source
 from ganzoo.data.single_files import ImageFile, Pair, checked_sizes, find_images, listed, paired, read_image
@@ -205,7 +206,7 @@ def _refuse_few(metrics: Mapping[str, Callable], sets: Sequence[ImageData]) -> N
 
 def _own_size(source: str, registry: Registry, root: Path | None) -> int:
     """Returns the common size of the images of a source, as far as 64 headers tell; UsageError if there is none."""
-    found = find_source(source, registry.table("datasets"), root)
+    found = find_image_source(source, registry.table("datasets"), root)
     sizes: set[tuple[int, int]] = set()
     if isinstance(found, ArraySource):
         sizes = {found.images.shape[1:3]}

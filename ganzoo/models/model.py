@@ -131,6 +131,11 @@ class Model:
                 "use `ganzoo apply MODEL IMAGES... --out FOLDER` (Model.apply)."
             )
 
+    def refuse_numbers(self, doing: str) -> None:
+        """UsageError if samples are numbers such as points; `doing` says what is done with images."""
+        if (kind := self.image.output.kind) != "image":
+            raise UsageError(f"{doing}, and the samples of '{self.variant}' are {kind}.")
+
     def sample(
         self,
         n: int,
@@ -235,6 +240,7 @@ class Model:
         """Samples `n` Pillow images, of mode "L" if the generator is grey, "RGB" or "RGBA"; options as of `sample`."""
         from ganzoo.files.pictures import to_pillow, to_uint8
 
+        self.refuse_numbers("sample_pil draws images")
         batches = self.stream(n, seed, label=label, truncation=truncation, moves=moves, batch_size=batch_size)
         return [to_pillow(image) for images in batches for image in to_uint8(images)]
 

@@ -33,7 +33,8 @@ def chosen_layers(text: str, count: int) -> slice:
         raise UsageError(f"Layers are coarse, middle, fine, or numbers as 3 or 0-6, not '{text}'.")
     last = count - 1 if last is None else last
     if first >= count or last < first or (found and last >= count):
-        raise UsageError(f"Layers {text}: this generator has the layers 0 to {count - 1}.")
+        begin = f", and {text} ones begin with layer {first}" if text in LAYERS else ""
+        raise UsageError(f"Layers {text}: this generator has the layers 0 to {count - 1}{begin}.")
     return slice(first, last + 1)
 
 

@@ -41,7 +41,9 @@ class ScaledLinear(nn.Module):
 
 
 def scaled(x: Tensor, weight: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """Multiplies by `scale` whichever of a layer's input and weight has fewer numbers."""
+    """Multiplies by `scale` whichever of a layer's input and weight has fewer numbers; in a graph, the weight."""
+    if torch.compiler.is_compiling():  # the batch of a graph has any size, so nothing may depend on it
+        return x, weight * scale
     return (x * scale, weight) if x.numel() < weight.numel() else (x, weight * scale)
 
 

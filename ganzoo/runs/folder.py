@@ -231,6 +231,8 @@ def check_same(old: RunConfig, new: RunConfig, recipe: Recipe) -> None:
             config["data"].get("sources", {}).pop(name, None)
     changes = [change for key in SETTINGS for change in _differences(key, before[key], now[key])]
     if changes:
+        if old.variant.training.steps != new.variant.training.steps and old.variant.training.schedules:
+            changes.append("a schedule of this run is measured by its steps: leave --steps out, or start a new run")
         raise UsageError("This run was started with other settings:\n  " + "\n  ".join(changes))
     if old.data.classes != new.data.classes:
         log.warning(f"the classes are called {_names(new)} now, and were called {_names(old)} ({SEE_OTHER})")

@@ -414,6 +414,16 @@ def test_arguments_of_wrong_types_are_one_line_and_no_folder(run, images, tmp_pa
     assert said in str(caught.value) and "\n" not in str(caught.value) and not (tmp_path / "out").exists()
 
 
+def test_points_are_no_images():
+    model = ganzoo.create_model("points")
+    with pytest.raises(ganzoo.GanzooError, match="draws images, and the samples of 'points' are points"):
+        model.sample_pil(2)
+    with pytest.raises(ganzoo.GanzooError, match="compares images, and the samples of 'points' are points"):
+        ganzoo.evaluate(model, reference="ring")
+    with pytest.raises(ganzoo.GanzooError, match="'ring' holds points"):
+        ganzoo.evaluate("ring", reference="ring")
+
+
 # -- scoring -----------------------------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,8 @@ from ganzoo import ImageSpec
 from ganzoo.errors import GanzooError, UsageError
 from ganzoo.models.export import SUFFIXES, export
 from ganzoo.networks import Generator
+from ganzoo.registry.registry import registry
+from ganzoo.testing.subject import Subject
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 
@@ -41,6 +43,12 @@ CASES = [
     *[("torch-export", name) for name in ("dcgan", "infogan", "lsgan-conditional")],
     *[("onnx", name) for name in ("dcgan", "lsgan-conditional") if WITH_ONNX],
 ]
+
+
+EARLY = ("progan", "fastgan", "lightweight-gan", "stylegan2")  # one of each kind of new layers; all others are slow
+GENERATORS = {  # the first card with each generator
+    registry().get("variants", name).generator.name: name for name in reversed(registry().names("variants"))
+}
 
 
 class Random(Generator):
@@ -96,6 +104,25 @@ def test_other_programs_draw_the_same_images(drawn_by_others, format, name):
     found, expected = drawn_by_others[format, name]
     assert expected.std() > 0.01
     torch.testing.assert_close(torch.from_numpy(found), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("format", "name"),
+    [
+        pytest.param(format, name, marks=[] if format == "torchscript" and name in EARLY else pytest.mark.slow)
+        for format in ("torchscript", "torch-export")
+        for name in sorted(GENERATORS)
+        if name not in tiny.GENERATORS
+    ],
+)
+def test_every_generator_is_exported_for_any_batch(tmp_path, format, name):
+    with Subject.open(GENERATORS[name]) as subject:
+        model = tiny.model_of(subject.build("generator").eval(), subject.image, name)
+    assert export(model, tmp_path / f"model{SUFFIXES[format]}", format).difference <= 1e-4
+
+
+def test_a_styled_generator_is_exported_for_any_batch(tmp_path):
+    assert export(tiny.styled(classes=2), tmp_path / "model.pt2", "torch-export").difference <= 1e-4
 
 
 @pytest.mark.parametrize("format", ["torch-export", "onnx"])

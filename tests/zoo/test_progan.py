@@ -8,8 +8,10 @@ import torch
 from golden.from_names import numbers
 from golden_values import close, golden, turned, under
 from stepping import count_parameters, part, scripted_turn, small_trainer
+from tiny import model_of
 
 from ganzoo import ImageSpec
+from ganzoo.models.export import export
 from ganzoo_plugins.progan.loss import WassersteinDrift
 from ganzoo_plugins.progan.model import ProGANDiscriminator, ProGANGenerator, level, with_deviation
 
@@ -175,6 +177,13 @@ def test_a_run_grows_from_four_pixels_and_starts_adam_anew_at_every_stage():
     assert stages == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4], "8 of 10 steps for two doublings"
     assert taken == [1, 2] * 5, "moments are of this stage alone"
     assert trainer.ema.growth == trainer.generator.growth == trainer.discriminator.growth == 1
+
+
+def test_an_exported_graph_has_grown_as_far_as_the_network(tmp_path):
+    generator = part("generators", "progan", ImageSpec(16, 1), latent_dim=4, **SMALL).eval()
+    generator.growth.fill_(0.9)  # within the fade of the last doubling
+    assert 0 < generator.place()[1] < 1
+    assert export(model_of(generator, ImageSpec(16, 1)), tmp_path / "half.pt2", "torch-export").difference <= 1e-4
 
 
 def test_layers_of_larger_sizes_rest_until_they_fade_in():

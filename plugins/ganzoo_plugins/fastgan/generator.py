@@ -64,7 +64,7 @@ class NoisyLayer(nn.Module):
             if noise is not None:
                 drawn = noise(1, *size).to(x.dtype)
             elif self.training:
-                drawn = torch.randn(len(x), 1, *size, device=x.device, dtype=x.dtype)
+                drawn = torch.randn(x.shape[0], 1, *size, device=x.device, dtype=x.dtype)
             else:
                 drawn = self.noise.to(x.dtype)
             x = x + self.strength.to(x.dtype) * drawn

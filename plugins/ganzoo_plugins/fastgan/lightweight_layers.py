@@ -73,11 +73,11 @@ class Attention(nn.Module):
         query = by_head(self.to_lin_q(x)).softmax(2) * scale
         key, value = (by_head(maps) for maps in self.to_lin_kv(x).chunk(2, 1))
         context = key.softmax(3) @ value.transpose(2, 3)  # (N, heads, key, value)
-        everywhere = (context.transpose(2, 3) @ query).reshape(len(x), -1, height, width)
+        everywhere = (context.transpose(2, 3) @ query).reshape(x.shape[0], -1, height, width)
 
-        query = self.to_q(x).view(len(x), self.heads, self.head, height, width) * scale
+        query = self.to_q(x).view(x.shape[0], self.heads, self.head, height, width) * scale
         key, value = (
-            functional.pad(maps, (1, 1, 1, 1)).view(len(x), self.heads, self.head, height + 2, width + 2)
+            functional.pad(maps, (1, 1, 1, 1)).view(x.shape[0], self.heads, self.head, height + 2, width + 2)
             for maps in self.to_kv(x).chunk(2, 1)
         )
         # neighbour by neighbour, for all nine at once take nine times the memory
@@ -86,7 +86,7 @@ class Attention(nn.Module):
         nearby = torch.zeros_like(query)
         for weight, (rows, columns) in zip(weights.unbind(), places, strict=True):
             nearby = nearby + weight[:, :, None] * value[:, :, :, rows, columns]
-        nearby = nearby.reshape(len(x), -1, height, width)
+        nearby = nearby.reshape(x.shape[0], -1, height, width)
         return self.to_out(torch.cat([functional.gelu(everywhere), nearby], 1))
 
 
@@ -191,7 +191,7 @@ class StoredNoise(nn.Module):
         if noise is not None:
             drawn = noise(1, *size)
         elif self.training:
-            drawn = torch.randn(len(x), 1, *size, device=x.device)
+            drawn = torch.randn(x.shape[0], 1, *size, device=x.device)
         else:
             drawn = self.noise
         return x + self.weight.to(x.dtype) * drawn.to(x.dtype)

@@ -9,6 +9,7 @@ their way out of the generator, averaged on their way into the discriminator, as
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -114,7 +115,7 @@ class Growing(nn.Module):
 
     def __init__(self, count: int):
         super().__init__()
-        self.count = count
+        self.count, self.exported = count, (count, 0.0)
         self.register_buffer("growth", torch.ones(()))
 
     @property
@@ -123,10 +124,16 @@ class Growing(nn.Module):
 
     def place(self) -> tuple[int, float]:
         """Returns the doublings in full use, and how far the next one has faded in: 0 to below 1."""
-        if torch.compiler.is_compiling():  # a graph has no branches: it is that of the grown network
-            return self.count, 0.0
+        if torch.compiler.is_compiling():  # a graph has no branches that depend on a tensor
+            return self.exported
         reached = level(float(self.growth), self.count)
         return int(reached), reached - int(reached)
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets the mode; a graph that is made in evaluation keeps the place that the network then has."""
+        if not mode and not self.growth.is_meta:
+            self.exported = self.place()
+        return super().train(mode)
 
 
 class Start(nn.Module):

@@ -49,7 +49,7 @@ class StyledLayer(nn.Module):
         if noise is not None:
             drawn = noise(1, *size).to(x.dtype)
         elif self.training:
-            drawn = torch.randn(len(x), 1, *size, device=x.device, dtype=x.dtype)
+            drawn = torch.randn(x.shape[0], 1, *size, device=x.device, dtype=x.dtype)
         else:
             drawn = self.noise.to(x.dtype)
         scale = GAIN * gain  # before the leaky ReLU, which keeps factors above 0
@@ -147,7 +147,7 @@ class StyleGAN2Generator(Generator):
         one in evaluation.
         """
         each = style.unbind(1)
-        x = self.start.to(style.dtype).expand(len(style), -1, -1, -1)
+        x = self.start.to(style.dtype).expand(style.shape[0], -1, -1, -1)
         x = self.layers[0](x, each[0], self.filter, noise)
         skip = self.architecture == "skip"
         image = self.to_images[0](x, each[1], self.filter) if skip else x  # made of the last features below

@@ -116,7 +116,10 @@ def _discriminator(folder: Path, config: ModelConfig, registry: Registry) -> Ten
 
 
 def _of_run(folder: Path) -> StartWeights:
-    """Reads generator (the average if there is one) and discriminator of a checkpoint, or of a run's newest."""
+    """Reads generator (the average if there is one) and discriminator of a checkpoint, or of a run's newest.
+
+    UsageError for a network without weights.
+    """
     is_checkpoint = (folder / "MANIFEST.json").is_file()
     run = folder.resolve().parent.parent if is_checkpoint else folder
     config = read_run_config(run / "config.json")
@@ -133,6 +136,8 @@ def _of_run(folder: Path) -> StartWeights:
     step, trees, _ = found
     checkpoint = folder if is_checkpoint else run / "checkpoints" / folder_name(step)
     files = read_manifest(checkpoint)["files"]
+    if empty := [role for role, key in keys.items() if f"{key}.safetensors" not in files]:
+        raise UsageError(f"--from {folder}: the {empty[0]} of '{config.variant.name}' has no weights to start from.")
     hashes = {role: files[f"{key}.safetensors"]["sha256"] for role, key in keys.items()}
     origin = Origin(source=str(checkpoint.absolute()), variant=config.variant.name, sha256=hashes)
     return StartWeights(origin, {role: dict(trees[key]) for role, key in keys.items()})

@@ -190,3 +190,11 @@ def test_values_of_freeze():
     assert frozen_layers(("discriminator:3", "generator:1")) == {"discriminator": 3, "generator": 1}
     with pytest.raises(UsageError, match="discriminator:N"):
         frozen_layers(("discriminator",))
+
+
+def test_a_network_without_weights_is_no_start(workplace, capsys):
+    plain = small.arguments(workplace / "grey.npz", workplace / "enlarging", variant="bicubic", steps=1)
+    assert call(*plain) == 0
+    again = small.arguments(workplace / "grey.npz", workplace / "again", variant="bicubic", steps=1)
+    assert "generator of 'bicubic' has no weights" in refused(capsys, *again, "--from", workplace / "enlarging")
+    assert not (workplace / "again").exists()

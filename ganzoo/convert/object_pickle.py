@@ -2,7 +2,7 @@
 
 The published files of StyleGAN2-ADA, StyleGAN3 and their forks are no state_dicts: `pickle.dump` wrote the objects,
 each with the source of its class as text, which the official loader executes. R3GAN's name their classes, which the
-official loader imports. Here a pickle is a list of instructions
+official loader imports, as do Projected GAN's and parts of StyleGAN-XL's. Here a pickle is a list of instructions
 that build dictionaries, lists, text and numbers. Where it asks for a call, one of a table of names is kept with its
 arguments, and any other is refused; nothing is looked up by that name, and the source stays text. It imports nothing
 of ganzoo and no torch.
@@ -26,7 +26,12 @@ MAPPINGS = ("collections.OrderedDict", "dnnlib.util.EasyDict")
 SET = "builtins.set"  # protocol 3 has no opcode for sets
 SCALARS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
+EMBEDDING = "torch.nn.modules.sparse.Embedding"  # StyleGAN-XL's of its classes, a plain module among persistent ones
+# dill, which writes StyleGAN-XL's files, has its own words for numpy's arrays and for the names of numpy's functions.
+IMPORT, ATTRIBUTE, DILL_ARRAY = (f"dill._dill.{name}" for name in ("_import_module", "_get_attr", "_create_array"))
+NUMPY_MODULES = {f"numpy.{core}.{name}" for core in ("core", "_core") for name in ("multiarray", "_multiarray_umath")}
 ALLOWED = {PERSISTENT, TENSOR, PARAMETER, STORAGE, DTYPE, ARRAY, SET, *MAPPINGS, *SCALARS, *ARRAYS}
+ALLOWED |= {EMBEDDING, IMPORT, ATTRIBUTE, DILL_ARRAY}
 # R3GAN pickles its networks as they are: each module is a name of its class and what `__dict__` holds.
 PLAIN_NETWORKS = ("training.networks.Generator", "training.networks.Discriminator")
 PLAIN_MODULES = {
@@ -45,6 +50,62 @@ PLAIN_MODULES = {
         for end in ("CUDA", "Reference")
     ),
 }
+# Projected GAN and StyleGAN-XL pickle discriminators, and FastGAN's generator, as they are.
+PROJECTED_NETWORKS = (
+    "pg_modules.networks_fastgan.Generator",
+    "training.networks_fastgan.Generator",
+    "pg_modules.discriminator.ProjectedDiscriminator",
+)
+PROJECTED_MODULES = {
+    *PROJECTED_NETWORKS,
+    EMBEDDING,
+    *(
+        f"{home}.networks_fastgan.{name}"
+        for home in ("pg_modules", "training")
+        for name in ("DummyMapping", "FastganSynthesis", "FastganSynthesisCond")
+    ),
+    *(
+        f"pg_modules.blocks.{name}"
+        for name in ("InitLayer", "UpBlockSmallCond", "UpBlockBigCond", "SEBlock", "GLU", "Swish", "NoiseInjection")
+    ),
+    *(
+        f"pg_modules.blocks.{name}"
+        for name in ("CCBN", "SeparableConv2d", "DownBlock", "DownBlockPatch", "ResidualConvUnit", "FeatureFusionBlock")
+    ),
+    *(f"pg_modules.discriminator.{name}" for name in ("SingleDisc", "SingleDiscCond", "MultiScaleD")),
+    *(f"pg_modules.projector.{name}" for name in ("F_RandomProj", "F_Identity")),
+    *(f"feature_networks.vit.{name}" for name in ("Slice", "AddReadout", "ProjectReadout", "Transpose")),
+    *(f"timm.models.efficientnet_blocks.{name}" for name in ("DepthwiseSeparableConv", "InvertedResidual")),
+    "timm.models.layers.conv2d_same.Conv2dSame",
+    *(f"timm.models.vision_transformer.{name}" for name in ("VisionTransformer", "Block", "Attention")),
+    "timm.models.layers.patch_embed.PatchEmbed",
+    "timm.models.layers.mlp.Mlp",
+    "torch.nn.modules.module.Module",
+    *(f"torch.nn.modules.container.{name}" for name in ("Sequential", "ModuleDict", "ModuleList")),
+    *(f"torch.nn.modules.conv.{name}" for name in ("Conv2d", "ConvTranspose2d")),
+    *(f"torch.nn.modules.linear.{name}" for name in ("Linear", "Identity")),
+    *(f"torch.nn.modules.pooling.{name}" for name in ("AdaptiveAvgPool2d", "AvgPool2d")),
+    *(f"torch.nn.modules.activation.{name}" for name in ("GELU", "LeakyReLU", "ReLU", "ReLU6", "Sigmoid")),
+    "torch.nn.modules.batchnorm.BatchNorm2d",
+    "torch.nn.modules.normalization.LayerNorm",
+    "torch.nn.modules.upsampling.Upsample",
+    "torch.nn.modules.dropout.Dropout",
+    "torch.nn.modules.flatten.Unflatten",
+    *(f"torch.{home}nn.quantized.modules.functional_modules.FloatFunctional" for home in ("", "ao.")),
+}
+# What hangs at those modules and is no module: the hooks of spectral normalization and of the vision transformer.
+HOOKS = {
+    *(f"torch.nn.utils.spectral_norm.SpectralNorm{end}" for end in ("", "StateDictHook", "LoadStateDictPreHook")),
+    "torch.nn.modules.module._WrappedHook",
+}
+PIECES = {
+    "torch.Size",
+    *(f"dill._dill.{name}" for name in ("_create_function", "_create_code", "_create_cell", "_load_type")),
+    *(f"feature_networks.vit.{name}" for name in ("__dict__", "forward_flex", "_resize_pos_embed")),
+}
+LOAD_TYPE, METHOD = "dill._dill._load_type", "types.MethodType"
+MODULES = PLAIN_MODULES | PROJECTED_MODULES
+STATES = MODULES | HOOKS  # what is made without arguments and given a dictionary
 DTYPES = {"torch.float32", "torch.float16", "torch.bfloat16"}  # the precision of a stage
 ITEM_BYTES = {
     "torch.FloatStorage": 4,
@@ -71,6 +132,7 @@ MOST_TENSORS = 4_000
 MOST_SETTINGS = 200
 LONGEST_SETTING = 200
 LONGEST_NAME = 200
+STATED_PARTS = ("mapping", "synthesis")
 DAMAGED = "is damaged or cut short: it does not hold what its own tables promise"
 UNKNOWN_OPCODES = {
     **{opcode: f"the opcode {opcode:#04x}" for opcode in b"012FSTUVdgilop\x91\x92\x96\x97\x98"},
@@ -301,11 +363,10 @@ class Reader:
         if self.names is None:
             plain = not self.storage and full in PLAIN_NETWORKS
             self.names = set(ITEM_BYTES) if self.storage else ALLOWED | PLAIN_MODULES | DTYPES if plain else ALLOWED
+        if self.names is ALLOWED and full in PROJECTED_NETWORKS:
+            self.names = ALLOWED | PROJECTED_MODULES | HOOKS | PIECES
         if full not in self.names:
-            raise Refused(
-                f"holds more than networks of NVIDIA's code (it asks for {full[:60]}), which could run code: ganzoo "
-                "does not open it"
-            )
+            raise _foreign(full)
         return Name(full)
 
     def _reduce(self) -> None:
@@ -316,7 +377,7 @@ class Reader:
 
     def _build(self) -> None:
         state, target = self._pop(), self._pop()
-        if type(target) is Call and target.name in PLAIN_MODULES and type(state) is dict and target.state is None:
+        if type(target) is Call and target.name in STATES and type(state) is dict and target.state is None:
             target.state = state
             self.stack.append(target)
             return
@@ -326,10 +387,19 @@ class Reader:
         self.stack.append(target)
 
 
+def _foreign(name: str) -> Refused:
+    return Refused(
+        f"holds more than networks of NVIDIA's code (it asks for {name[:60]}), which could run code: ganzoo does not "
+        "open it"
+    )
+
+
 def _called(name: str, arguments: tuple) -> Any:
     """Returns what stands for a call, or Refused if the function does not take these arguments."""
     if name in MAPPINGS and not arguments:
         return {}
+    if name == ATTRIBUTE or name == LOAD_TYPE:
+        return _by_dill(name, arguments)
     kinds = tuple(type(argument) for argument in arguments)
     calls = tuple(argument.name for argument in arguments if type(argument) in (Call, Name))
     if name == SET and kinds == (list,) and all(type(item) is str for item in arguments[0]):
@@ -341,12 +411,26 @@ def _called(name: str, arguments: tuple) -> Any:
         PARAMETER: (kinds, calls) == ((Call, bool, dict), (TENSOR,)),
         DTYPE: len(kinds) == 3 and kinds[0] is str and set(kinds[1:]) <= {bool, int},
         **dict.fromkeys(SCALARS, (kinds, calls) == ((Call, memoryview), (DTYPE,))),
-        **dict.fromkeys(PLAIN_MODULES, not kinds),
+        **dict.fromkeys(STATES, not kinds),
+        **dict.fromkeys((*PIECES, METHOD, DILL_ARRAY), True),  # of any: they are passed over
+        IMPORT: kinds == (str,) and arguments[0] in NUMPY_MODULES,
         **dict.fromkeys(ARRAYS, (kinds, calls) == ((Name, tuple, memoryview), (ARRAY,))),
     }
     if not right.get(name):
         raise Refused(f"calls {name} with arguments that it does not take")
     return Call(name, arguments)
+
+
+def _by_dill(name: str, arguments: tuple) -> Name:
+    """Returns the name that dill wrote as a call; Refused unless it is one of those that its files need."""
+    if name == LOAD_TYPE and arguments == ("MethodType",):
+        return Name(METHOD)
+    if name == ATTRIBUTE and len(arguments) == 2:
+        module, function = arguments
+        full = f"numpy.core.multiarray.{function}" if type(function) is str else ""
+        if type(module) is Call and module.name == IMPORT and full in (*SCALARS, *ARRAYS):
+            return Name(full)
+    raise _foreign(".".join(part for part in arguments if type(part) is str) or name)
 
 
 # -- networks ----------------------------------------------------------------------------------------------------------
@@ -410,8 +494,8 @@ def _part(state: dict, name: str) -> dict[str, Any]:
 
 
 def _is_module(call: Call) -> bool:
-    """True for an object of NVIDIA's code, whose `module_src` is not looked at, or of a class of R3GAN's table."""
-    if call.name in PLAIN_MODULES:
+    """True for an object of NVIDIA's code, whose `module_src` is not looked at, or of a class of the tables."""
+    if call.name in MODULES:
         if type(call.state) is not dict:
             raise Refused("has an object without class or state")
     elif call.name == PERSISTENT:
@@ -434,10 +518,23 @@ def _class(module: Call) -> Any:
 
 
 def stated(network: Call) -> dict[str, Any]:
-    """Returns what a network says of itself: {"class": its name, "options": what it was made with}, as plain values."""
-    count = [0]
-    options = _state(network).get("_init_kwargs", {})
-    return {"class": _class(network)[:LONGEST_SETTING], "options": _plain(options, 0, count)}
+    """Returns what a network says of itself: its "class", the "options" it was made with, and those of its "parts".
+
+    All are plain values. A network that is not persistent has no options of its own: its settings stand for them.
+    """
+    count, state = [0], _state(network)
+    if network.name == PERSISTENT:
+        options = state.get("_init_kwargs", {})
+    else:
+        kinds = (bool, int, float, str)
+        options = {name: value for name, value in state.items() if name[:1] != "_" and type(value) in kinds}
+    parts = _part(state, "_modules")
+    inner = {
+        name: _plain(_state(parts[name]).get("_init_kwargs", {}), 0, count)
+        for name in STATED_PARTS
+        if type(parts.get(name)) is Call and parts[name].name == PERSISTENT
+    }
+    return {"class": _class(network)[:LONGEST_SETTING], "options": _plain(options, 0, count), "parts": inner}
 
 
 def _plain(value: Any, depth: int, count: list[int]) -> Any:

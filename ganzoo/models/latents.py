@@ -132,7 +132,9 @@ def images_of(model: Model, latents: Latents, batch_size: int = 64) -> Tensor:
 def truncated_latents(model: Model, latents: Latents, truncation: Truncation) -> Latents:
     """Moves styles towards their mean, with the same classes and noise."""
     weight = placement(model.generator)
-    return replace(latents, values=truncated(model.generator, latents.values.to(weight), truncation).float().cpu())
+    label = None if latents.labels is None else latents.labels.to(weight.device)
+    moved = truncated(model.generator, latents.values.to(weight), truncation, label)
+    return replace(latents, values=moved.float().cpu())
 
 
 def walk(model: Model, latents: Latents, frames: int = 12, *, closed: bool = True) -> Iterator[Tensor]:

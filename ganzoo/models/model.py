@@ -352,7 +352,7 @@ class Model:
 
         def styles(generator: Generator, latent: Tensor, label: Tensor | None) -> Tensor:
             style = generator.mapping(latent, label)
-            return style if truncation is None else truncated(generator, style, truncation)
+            return style if truncation is None else truncated(generator, style, truncation, label)
 
         return self._computed(styles, latent, label, {})
 

@@ -11,13 +11,13 @@ from ganzoo.networks import Generator
 Truncation = float | tuple[float, int]  # ψ, or ψ and the number of first layers that it is applied to
 
 
-def truncated(generator: Generator, style: Tensor, truncation: Truncation) -> Tensor:
-    """Truncates styles (N, ..., D), or with (ψ, n) those of the first n layers alone.
+def truncated(generator: Generator, style: Tensor, truncation: Truncation, label: Tensor | None = None) -> Tensor:
+    """Truncates styles (N, ..., D) of labels (N,), or with (ψ, n) those of the first n layers alone.
 
     UsageError for a number of layers where styles have none.
     """
     amount, layers = truncation if isinstance(truncation, tuple) else (truncation, None)
-    moved = generator.truncate(style, amount)
+    moved = generator.truncate_classes(style, amount, label)
     if layers is None:
         return moved
     if style.ndim != 3:

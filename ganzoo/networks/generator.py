@@ -64,6 +64,13 @@ class Generator(nn.Module):
         quantile = torch.erf(latent.detach().cpu().double() / math.sqrt(2)) * math.erf(truncation / math.sqrt(2))
         return (math.sqrt(2) * torch.erfinv(quantile)).clamp(-truncation, truncation).to(latent)
 
+    def truncate_classes(self, style: Tensor, truncation: float, label: Tensor | None) -> Tensor:
+        """Truncates styles (N, ..., D) of labels (N,): as `truncate`, unless the classes have mean styles of their own.
+
+        StyleGAN-XL moves a style towards the mean of its class (Sauer et al. 2022, 2202.00273).
+        """
+        return self.truncate(style, truncation)
+
     def interpolate(self, start: Tensor, end: Tensor, t: float) -> Tensor:
         """Interpolates between latents `start` (t = 0) and `end` (t = 1) along the sphere on which normal latents lie.
 

@@ -87,5 +87,7 @@ def register_losses(register: Register) -> None:
 @hookimpl
 def register_layouts(register: Register) -> None:
     from .layouts import LightweightGAN
+    from .port_layouts import ProjectedGAN
 
     register("lightweight-gan", LightweightGAN)
+    register("projected-gan", ProjectedGAN)

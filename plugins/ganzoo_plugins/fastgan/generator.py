@@ -15,9 +15,8 @@ from torch.nn import functional
 
 from ganzoo import SampleSpec
 from ganzoo.networks import Generator, doublings
-from ganzoo.networks.normalization import spectrally_normalized
 
-from .layers import DoublingConvolution, Excitation, GatedUnit, convolution, initialize, times
+from .layers import DoublingConvolution, Excitation, GatedUnit, convolution, initialize, normalized, times
 
 SHARES = {4: 16.0, 8: 8.0, 16: 4.0, 32: 2.0, 64: 2.0, 128: 1.0, 256: 0.5, 512: 0.25, 1024: 0.125}  # of the width
 EPSILON = 1e-8
@@ -28,16 +27,18 @@ class Start(nn.Module):
     """Latents (N, inputs) to maps (N, channels, side, side): a transposed convolution of one pixel."""
 
     u: Tensor
+    v: Tensor | None
 
-    def __init__(self, inputs: int, channels: int, side: int):
+    def __init__(self, inputs: int, channels: int, side: int, stored: bool = False):
         super().__init__()
         self.weight = nn.Parameter(0.02 * torch.randn(inputs, 2 * channels, side, side))
         self.register_buffer("u", functional.normalize(torch.randn(2 * channels), dim=0))
+        self.register_buffer("v", functional.normalize(torch.randn(inputs * side * side), dim=0) if stored else None)
         self.norm = nn.BatchNorm2d(2 * channels)
         self.gate = GatedUnit()
 
     def forward(self, latent: Tensor) -> Tensor:
-        weight = spectrally_normalized(self.weight.transpose(0, 1), self.u, self.training)
+        weight = normalized(self.weight.transpose(0, 1), self.u, self.v, self.training)
         return self.gate(self.norm(torch.einsum("ni,oihw->nohw", latent, weight)))
 
 
@@ -46,10 +47,13 @@ class NoisyLayer(nn.Module):
 
     noise: Tensor
 
-    def __init__(self, inputs: int, outputs: int, size: int, *, doubles: bool, noisy: bool):
+    def __init__(self, inputs: int, outputs: int, size: int, *, doubles: bool, noisy: bool, stored: bool = False):
         super().__init__()
-        layer = DoublingConvolution if doubles else lambda before, after: convolution(before, after, 3, padding=1)
-        self.convolution = layer(inputs, 2 * outputs)
+        self.convolution = (
+            DoublingConvolution(inputs, 2 * outputs, stored)
+            if doubles
+            else convolution(inputs, 2 * outputs, 3, padding=1, stored=stored)
+        )
         self.norm = nn.BatchNorm2d(2 * outputs)
         self.gate = GatedUnit()
         self.strength = nn.Parameter(torch.zeros(1)) if noisy else None
@@ -94,26 +98,28 @@ class FastGANGenerator(Generator):
         width: int = 64,
         blocks: Literal["alternating", "heavy", "light"] = "alternating",
         spherical: bool = False,
+        stored_vectors: bool = False,
     ):
         super().__init__()
         self.latent_dim, self.spherical = latent_dim, spherical
         side, count = doublings(image.size, 4, 7)
         nominal = [4 << step for step in range(count + 1)]  # of 7, 14, 28 pixels too
         widths = [times(width, SHARES[size]) for size in nominal]
-        self.start = Start(latent_dim, widths[0], side)
+        stored = stored_vectors
+        self.start = Start(latent_dim, widths[0], side, stored)
         self.blocks = nn.ModuleList()
         for step in range(1, count + 1):
             heavy = blocks == "heavy" or (blocks == "alternating" and step % 2 == 1)
             before, after, size = widths[step - 1], widths[step], side << step
-            layers = [NoisyLayer(before, after, size, doubles=True, noisy=heavy)]
-            layers += [NoisyLayer(after, after, size, doubles=False, noisy=True)] if heavy else []
+            layers = [NoisyLayer(before, after, size, doubles=True, noisy=heavy, stored=stored)]
+            layers += [NoisyLayer(after, after, size, doubles=False, noisy=True, stored=stored)] if heavy else []
             self.blocks.append(nn.ModuleList(layers))
         # which maps excite those of a step: four doublings before, never of more than 32 pixels
         self.sources = {step: step - 4 for step in range(4, count + 1) if nominal[step] <= 512} or {count: 0}
         self.excitations = nn.ModuleDict(
-            {str(step): Excitation(widths[source], widths[step]) for step, source in self.sources.items()}
+            {str(step): Excitation(widths[source], widths[step], stored) for step, source in self.sources.items()}
         )
-        self.output = convolution(widths[-1], image.channels, 3, padding=1)
+        self.output = convolution(widths[-1], image.channels, 3, padding=1, stored=stored)
         if spherical:
             self.output.bias = nn.Parameter(torch.zeros(image.channels))
         initialize(self)

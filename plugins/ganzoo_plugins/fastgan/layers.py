@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo.networks.normalization import SpectralConv2d, spectrally_normalized
+from ganzoo.networks.normalization import EPSILON, SpectralConv2d, spectrally_normalized
 
 LEAST = 16  # pixels of one side
 
@@ -18,9 +18,43 @@ def times(width: int, share: float) -> int:
     return max(1, int(width * share))
 
 
-def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0) -> SpectralConv2d:
-    """Returns a convolution without bias, with spectral normalization."""
-    return SpectralConv2d(inputs, outputs, kernel, stride, padding, bias=False)
+def normalized(weight: Tensor, u: Tensor, v: Tensor | None, training: bool) -> Tensor:
+    """Divides `weight` (out, ...) by its largest singular value uᵀWv; training takes a step of the power method.
+
+    Without `v` evaluation takes that step too and forgets it. With `v` it uses both vectors as they are stored, as
+    torch's own spectral normalization does: what weights of other code were sampled with.
+    """
+    if v is None:
+        return spectrally_normalized(weight, u, training)
+    with torch.autocast(weight.device.type, enabled=False):
+        matrix = weight.flatten(1)
+        if training:
+            with torch.no_grad():
+                v.copy_(functional.normalize(matrix.t().mv(u), dim=0, eps=EPSILON))
+                u.copy_(functional.normalize(matrix.mv(v), dim=0, eps=EPSILON))
+            u, v = u.clone(), v.clone()  # the next pass overwrites both
+        return weight / u.dot(matrix.mv(v))
+
+
+class StoredVectors(SpectralConv2d):
+    """A convolution with spectral normalization by two stored vectors."""
+
+    v: Tensor
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.register_buffer("v", functional.normalize(torch.randn(self.weight[0].numel()), dim=0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, normalized(self.weight, self.u, self.v, self.training), self.bias)
+
+
+def convolution(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0, *, stored: bool = False
+) -> SpectralConv2d:
+    """Returns a convolution without bias, with spectral normalization, whose two vectors are `stored` or not."""
+    kind = StoredVectors if stored else SpectralConv2d
+    return kind(inputs, outputs, kernel, stride, padding, bias=False)
 
 
 def gated(x: Tensor) -> Tensor:
@@ -60,11 +94,14 @@ class DoublingConvolution(SpectralConv2d):
     taps gives the same with 4/9 of the products. Below `LEAST` pixels that is slower on CPUs, and is left out.
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    v: Tensor | None
+
+    def __init__(self, inputs: int, outputs: int, stored: bool = False) -> None:
         super().__init__(inputs, outputs, 3, bias=False)
+        self.register_buffer("v", functional.normalize(torch.randn(9 * inputs), dim=0) if stored else None)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = spectrally_normalized(self.weight, self.u, self.training)
+        weight = normalized(self.weight, self.u, self.v, self.training)
         if x.shape[-1] < LEAST:
             return functional.conv2d(functional.interpolate(x, scale_factor=2.0), weight, padding=1)
         wide = functional.pad(weight, (1, 1, 1, 1))
@@ -78,13 +115,13 @@ class Excitation(nn.Module):
     The small maps are averaged to 4 × 4, of which two convolutions with a swish make numbers in (0, 1).
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stored: bool = False) -> None:
         super().__init__()
         self.main = nn.Sequential(
             nn.AdaptiveAvgPool2d(4),
-            convolution(inputs, outputs, 4),
+            convolution(inputs, outputs, 4, stored=stored),
             nn.SiLU(),
-            convolution(outputs, outputs, 1),
+            convolution(outputs, outputs, 1, stored=stored),
             nn.Sigmoid(),
         )
 

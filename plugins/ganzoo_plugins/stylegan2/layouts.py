@@ -31,6 +31,7 @@ WIDEST = 4096
 LATENTS = 10_000
 BATCH = 1_000
 KERNEL = (4, 4)
+LIMIT = 256.0
 
 
 class Rosinality(Layout):
@@ -113,8 +114,8 @@ class NVlabs(Layout):
     A `state_dict` says nothing of the limit on magnitudes: that of a published pickle is in the options it states.
     """
 
-    variants: tuple[str, ...] = VARIANTS
-    summary = "NVlabs/stylegan2-ada-pytorch (.pkl, or a state_dict of G, G_ema or D)"
+    variants: tuple[str, ...] = (*VARIANTS, "projected-gan-stylegan2")
+    summary = "NVlabs/stylegan2-ada-pytorch, and StyleGAN2 in stylegan3 and projected-gan (.pkl, or a state_dict)"
 
     def recognize(self, shapes: Shapes) -> Match | None:
         if "synthesis.b4.const" in shapes:
@@ -126,7 +127,7 @@ class NVlabs(Layout):
         if not isinstance(options, dict):
             raise CheckpointError("the options of its network are no dictionary.")
         given = {**options, **_inner(options, "synthesis_kwargs")}
-        limit = given.get("conv_clamp")
+        limit = given.get("conv_clamp", LIMIT if _is_later(options) else None)
         known = _facts(match)
         for name, value in given.items():
             if name in known and value is not None and value != known[name]:
@@ -234,6 +235,14 @@ def _inner(options: Mapping[str, Any], name: str) -> dict[str, Any]:
     if inner is not None and not isinstance(inner, dict):
         raise CheckpointError(f"it states {name} {ascii(inner)[:60]}, which must be a dictionary.")
     return inner or {}
+
+
+def _is_later(options: Mapping[str, Any]) -> bool:
+    """Whether NVlabs/stylegan3 or projected-gan made it, whose networks limit magnitudes unless they say otherwise.
+
+    The option of generators is none of the older code, whose discriminators always state their precision.
+    """
+    return "fused_modconv_default" in options or ("epilogue_kwargs" in options and "num_fp16_res" not in options)
 
 
 def _facts(match: Match) -> dict[str, int]:

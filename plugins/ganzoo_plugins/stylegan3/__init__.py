@@ -80,5 +80,7 @@ def register_losses(register: Register) -> None:
 @hookimpl
 def register_layouts(register: Register) -> None:
     from .layouts import NVlabs3
+    from .xl_layouts import StyleGANXL
 
     register("nvlabs-stylegan3", NVlabs3)
+    register("stylegan-xl", StyleGANXL)

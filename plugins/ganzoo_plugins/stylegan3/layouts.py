@@ -53,8 +53,8 @@ class NVlabs3(Layout):
         if match is None or {name: tuple(shape) for name, shape in shapes.items()} != wanted(match):
             raise CheckpointError(
                 f"it holds a generator of StyleGAN3 of up to {max(names, key=lambda one: int(one[1]))[2]} pixels "
-                f"({len(shapes)} tensors), and no variant here has its layers: those of stylegan3-t and stylegan3-r "
-                "are read, StyleGAN-XL and changed tables of layers are not."
+                f"({len(shapes)} tensors), and no variant here has its layers: those of stylegan3-t, stylegan3-r and "
+                "StyleGAN-XL are read, changed tables of layers are not."
             )
         return match
 
@@ -63,24 +63,28 @@ class NVlabs3(Layout):
         if not isinstance(options, dict):
             raise CheckpointError("the options of its network are no dictionary.")
         mapping, synthesis = (inner(options, name) for name in ("mapping_kwargs", "synthesis_kwargs"))
-        given = {**options, **synthesis}
-        facts = CONSTANTS | facts_of(match)
-        for name, value in given.items():
-            if name in facts and value is not None and not same(value, facts[name]):
-                raise CheckpointError(f"it states {name} {ascii(value)[:60]}, and its network here has {facts[name]}.")
-        limit = given.get("conv_clamp", LIMIT)
-        if limit is not None and (type(limit) not in (int, float) or not 0 < limit < 1e9):
-            raise CheckpointError(f"it states conv_clamp {ascii(limit)[:60]}, which must be a number above 0.")
-        unread = sorted(set(given) - facts.keys() - READ)
-        unread += sorted(f"mapping_kwargs.{name}" for name in set(mapping) - READ_OF_MAPPING)
-        listed = ", ".join(ascii(name[:40])[1:-1] for name in unread[:10])
-        more = f" The file also states {listed}, not read here." if unread else ""
-        part = Part(match.part.name, {**match.part.options, "limit": None if limit is None else float(limit)})
-        return Match(part, match.image, match.role, f"{match.note}{more}".strip())
+        return configured(match, {**options, **synthesis}, mapping)
 
     def convert(self, tensors: Mapping[str, Tensor], match: Match) -> dict[str, Tensor]:
         ours = network(match)
         return {name: tensors[official(name, ours)] for name in ours.state_dict()}
+
+
+def configured(match: Match, given: Mapping[str, Any], mapping: Mapping[str, Any]) -> Match:
+    """Returns the match with the limit that a file states; CheckpointError if its options are of another network."""
+    facts = CONSTANTS | facts_of(match)
+    for name, value in given.items():
+        if name in facts and value is not None and not same(value, facts[name]):
+            raise CheckpointError(f"it states {name} {ascii(value)[:60]}, and its network here has {facts[name]}.")
+    limit = given.get("conv_clamp", LIMIT)
+    if limit is not None and (type(limit) not in (int, float) or not 0 < limit < 1e9):
+        raise CheckpointError(f"it states conv_clamp {ascii(limit)[:60]}, which must be a number above 0.")
+    unread = sorted(set(given) - facts.keys() - READ)
+    unread += sorted(f"mapping_kwargs.{name}" for name in set(mapping) - READ_OF_MAPPING)
+    listed = ", ".join(ascii(name[:40])[1:-1] for name in unread[:10])
+    more = f" The file also states {listed}, not read here." if unread else ""
+    part = Part(match.part.name, {**match.part.options, "limit": None if limit is None else float(limit)})
+    return Match(part, match.image, match.role, f"{match.note}{more}".strip())
 
 
 def inner(options: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -134,28 +138,32 @@ def guess(shapes: Shapes, names: list[re.Match[str]]) -> Match | None:
         or not all(1 <= width <= WIDEST for width in widths)
     ):
         return None
-    radial = any(name.endswith(".down_filter") and len(shape) == 2 for name, shape in shapes.items())
+    cutoffs = [FIRST_CUTOFF * (size / 2 / FIRST_CUTOFF) ** min(layer / (last - CRITICAL), 1) for layer in range(last)]
     options = {
         "latent_dim": first[1] - embedding[0],
         "style_dim": average[0],
         "mapping_layers": depth,
-        "channel_base": base_of(widths, size),
+        "channel_base": base_of(widths, cutoffs),
         "width": max(widths),
         "layers": last,
         "kernel": kernel[-1],
-        "radial": radial,
+        "radial": is_radial(shapes),
         "limit": LIMIT,
     }
     note = "Images are clamped to [-1, 1] when sampling."
     return Match(Part("stylegan3", options), ImageSpec(size, channels, embedding[1]), note=note)
 
 
-def base_of(widths: list[int], size: int) -> int:
-    """Returns a channel_base that gives these widths, a power of two if one does."""
-    layers, width = len(widths), max(widths)
+def is_radial(shapes: Shapes) -> bool:
+    """Whether the filters of some layers are the same in every direction."""
+    return any(name.endswith(".down_filter") and len(shape) == 2 for name, shape in shapes.items())
+
+
+def base_of(widths: list[int], cutoffs: list[float]) -> int:
+    """Returns a channel_base that gives layers of these cutoffs these widths, a power of two if one does."""
+    width = max(widths)
     least, most = 1.0, math.inf
-    for layer, channels in enumerate(widths):
-        cutoff = FIRST_CUTOFF * (size / 2 / FIRST_CUTOFF) ** min(layer / (layers - CRITICAL), 1)
+    for channels, cutoff in zip(widths, cutoffs, strict=True):
         least = max(least, (channels - 0.5) * 2 * cutoff)
         most = min(most, (channels + 0.5) * 2 * cutoff) if channels < width else most
     power = 2 ** math.ceil(math.log2(least))
@@ -177,20 +185,22 @@ def wanted(match: Match) -> dict[str, tuple[int, ...]]:
     return {official(name, ours): tuple(value.shape) for name, value in ours.state_dict().items()}
 
 
-def official(name: str, ours: StyleGAN3Generator) -> str:
-    """Returns the official name of one of our tensors."""
+def official(name: str, ours: StyleGAN3Generator, stem: int | None = None) -> str:
+    """Returns the official name of one of our tensors; `stem` layers of StyleGAN-XL are before the first head."""
     if found := re.fullmatch(r"map\.(?:layers\.(\d+)|embedding)\.(weight|bias)", name):
         return f"mapping.{'embed' if found[1] is None else f'fc{found[1]}'}.{found[2]}"
     if name == "mean_style":
         return "mapping.w_avg"
     renamed = {"magnitude": "magnitude_ema", "up": "up_filter", "down": "down_filter", "frequencies": "freqs"}
     tensors = dict(ours.named_parameters())
+    shift = int(stem is not None)  # heads count one place more
     if found := re.fullmatch(r"layers\.(\d+)\.(.+)", name):
         number, rest = int(found[1]), found[2]
-        place = f"L{number}_{ours.layers[number].size}_{len(tensors[f'layers.{number}.bias'])}"
+        place = f"{ours.layers[number].size}_{len(tensors[f'layers.{number}.bias'])}"
+        place = f"L{number if stem is None or number < stem else number + shift}_{place}"
     else:
         start, _, rest = name.partition(".")
         channels = len(tensors["to_image.bias"])
-        place = f"L{len(ours.layers)}_{ours.layers[-1].size}_{channels}" if start == "to_image" else "input"
+        place = f"L{len(ours.layers) + shift}_{ours.layers[-1].size}_{channels}" if start == "to_image" else "input"
     head, _, tail = rest.partition(".")
     return f"synthesis.{place}.{renamed.get(head, head)}" if head != "style" else f"synthesis.{place}.affine.{tail}"

@@ -12,7 +12,7 @@ def register_variants(register: RegisterVariant) -> None:
             paper="https://arxiv.org/abs/2101.04775",
             year=2021,
             generator=Part("fastgan"),
-            discriminator=Part("fastgan"),
+            discriminator=Part("fastgan", {"head": 16}),
             loss=Part("fastgan"),
             sizes=Sizes((256, 28), powers=True, least=32, most=1024),
             tags=("unconditional", "few-images", "hinge", "patches", "spectral-norm", "batch-norm", "augmentation"),

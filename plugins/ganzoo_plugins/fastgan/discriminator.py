@@ -68,10 +68,13 @@ class FastGANDiscriminator(nn.Module):
 
     Options:
         width: channels of features of 64 pixels; smaller ones have up to 8 times as many.
+        head: times width, the channels before the logits of patches: 16 in the author's code, 4 in older runs here.
     """
 
-    def __init__(self, image: SampleSpec, width: int = 64):
+    def __init__(self, image: SampleSpec, width: int = 64, head: int = 4):
         super().__init__()
+        if head < 1:
+            raise ValueError(f"head must be at least 1, not {head}")
         end, count = doublings(image.size, 8, 7, least=2)
         size = end << count
         self.small = min(SMALL, size // 2)
@@ -94,7 +97,8 @@ class FastGANDiscriminator(nn.Module):
         self.excitations = nn.ModuleDict(
             {str(step): Excitation(widths[source], widths[step]) for step, source in self.sources.items()}
         )
-        self.logits = nn.Sequential(*normalized(widths[-1], times(width, 4), 1), convolution(times(width, 4), 1, 4))
+        hidden = times(width, head)
+        self.logits = nn.Sequential(*normalized(widths[-1], hidden, 1), convolution(hidden, 1, 4))
         copies = [min(nominal // 2, SMALL) >> step for step in range(1, min(count - 1, 4) + 1)]
         narrow = [times(width, min(4.0, 32 / one)) for one in copies]
         layers: list[nn.Module] = [convolution(image.channels, narrow[0], 4, 2, 1), LeakyReLU(SLOPE)]

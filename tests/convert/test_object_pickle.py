@@ -8,6 +8,7 @@ from pathlib import Path
 
 import legacy_corpus
 import nvidia_pickles
+import projected_pickles
 import pytest
 import torch
 from golden_values import golden, under
@@ -271,7 +272,8 @@ def hostile(tmp_path_factory):
     """Every hostile file as {name: (path, what its refusal must say)}, and the canary."""
     folder = tmp_path_factory.mktemp("hostile")
     cases = {}
-    for name, (data, says) in nvidia_pickles.hostile(folder, folder / "canary").items():
+    made = nvidia_pickles.hostile(folder, folder / "canary") | projected_pickles.hostile(folder, folder / "canary")
+    for name, (data, says) in made.items():
         cases[name] = folder / f"{len(cases)}.pkl", says
         cases[name][0].write_bytes(data)
     return cases, folder / "canary"
@@ -279,7 +281,7 @@ def hostile(tmp_path_factory):
 
 def test_hostile_files_are_refused_in_our_words_and_run_nothing(hostile):
     cases, canary = hostile
-    assert len(cases) >= 158
+    assert len(cases) >= 195
     wrong, waiting, outcomes = {}, {}, {}
     for name, (path, _) in cases.items():
         try:
@@ -314,6 +316,9 @@ def test_the_table_of_names_has_nothing_that_runs():
     assert {
         "collections.OrderedDict",
         "builtins.set",
+        "dill._dill._create_array",
+        "dill._dill._get_attr",
+        "dill._dill._import_module",
         "dnnlib.util.EasyDict",
         "numpy.dtype",
         "numpy.ndarray",
@@ -323,6 +328,7 @@ def test_the_table_of_names_has_nothing_that_runs():
         "numpy._core.multiarray._reconstruct",
         "torch._utils._rebuild_parameter",
         "torch._utils._rebuild_tensor_v2",
+        "torch.nn.modules.sparse.Embedding",
         "torch.storage._load_from_bytes",
         "torch_utils.persistence._reconstruct_persistent_obj",
     } == object_pickle.ALLOWED

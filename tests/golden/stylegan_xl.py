@@ -66,7 +66,9 @@ def main(checkout):
         stem = Generator(**STEM)
         perturb(stem)
         found = values("stem", stem)
-        legacy.load_network_pkl = lambda file: {"G_ema": stem}  # its own unpickler needs the file that a training writes
+        legacy.load_network_pkl = lambda file: {
+            "G_ema": stem
+        }  # its own unpickler needs the file that a training writes
         Path("stem.pkl").touch()
         whole = SuperresGenerator(path_stem=str(Path("stem.pkl").resolve()), **HEAD)
     perturb(whole)

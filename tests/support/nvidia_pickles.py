@@ -106,7 +106,7 @@ def plain_network(tensors: dict[str, torch.Tensor]) -> Generator:
     return filled(Generator(), tensors, lambda part: ResidualBlock())
 
 
-def filled(whole, tensors: dict[str, torch.Tensor], make):
+def filled(whole, tensors: dict[str, torch.Tensor], make, buffers: tuple[str, ...] = BUFFERS):
     """Gives a module these tensors, with a new module for each part of a name."""
     for name, tensor in tensors.items():
         *path, last = name.split(".")
@@ -115,7 +115,7 @@ def filled(whole, tensors: dict[str, torch.Tensor], make):
             if part not in place._modules:
                 place.add_module(part, make(part))
             place = place._modules[part]
-        if last in BUFFERS:
+        if last in buffers:
             place.register_buffer(last, tensor.clone())
         else:
             place.register_parameter(last, nn.Parameter(tensor.clone()))

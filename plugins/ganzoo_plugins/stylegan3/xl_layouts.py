@@ -32,6 +32,7 @@ from .layouts import (
 
 EMBEDDING, PROJECTION, AVERAGE = "mapping.embed.weight", "mapping.embed_proj.weight", "mapping.w_avg"
 FACTORS, MOST_HEADS, MOST_CHAINS, MOST_STEPS = (2, 4, 8, 16), 6, 4, 3_000
+READ = ("path_stem", "head_layers", "up_factor", "mapping_kwargs")
 RENAMED = {"map.embedding.weight": EMBEDDING, "map.project.weight": PROJECTION}
 RENAMED |= {"map.project.bias": "mapping.embed_proj.bias"}
 
@@ -60,19 +61,14 @@ class StyleGANXL(Layout):
             raise CheckpointError("the options of its network are no dictionary.")
         mapping = {**inner(options, "mapping_kwargs"), **inner(parts, "mapping")}
         given = {**inner(parts, "synthesis"), **inner(options, "synthesis_kwargs"), **options}
-        heads = match.part.options["head_layers"]
-        for name in ("path_stem", "mapping_kwargs"):
+        for name in READ:  # what is made of the last head's options shows in the layers
             given.pop(name, None)
-        facts = {"head_layers": heads[-1], "up_factor": match.part.options["head_factors"][-1]} if heads else {}
-        for name, fact in facts.items():
-            if (value := given.pop(name, fact)) != fact:
-                raise CheckpointError(f"it states {name} {ascii(value)[:60]}, and its tensors are those of {fact}.")
         for name in ("z_dim", "c_dim", "w_dim"):
             given.setdefault(name, mapping.pop(name, None))
-        for name in ("z_dim", "c_dim", "w_dim", "num_ws", "rand_embedding", "lr_multiplier"):
+        for name in ("z_dim", "c_dim", "w_dim", "num_ws", "rand_embedding"):
             mapping.pop(name, None)
         found = configured(match, given, mapping)
-        if heads and found.part.options["limit"] != LIMIT:
+        if match.part.options["head_layers"] and found.part.options["limit"] != LIMIT:
             raise CheckpointError(
                 f"its stem limits features to {found.part.options['limit']} and its heads to {LIMIT:g}: a generator "
                 "here has one limit."

@@ -12,7 +12,7 @@ from torch.nn import functional
 from ganzoo import ImageSpec
 from ganzoo_plugins.fastgan.discriminator import FastGANDiscriminator, quarter_of
 from ganzoo_plugins.fastgan.generator import FastGANGenerator
-from ganzoo_plugins.fastgan.layers import DoublingConvolution, GatedUnit
+from ganzoo_plugins.fastgan.layers import DoublingConvolution, GatedUnit, StoredVectors
 from ganzoo_plugins.fastgan.loss import FastGAN
 
 SMALL = {"generator": {"width": 2, "latent_dim": 4}, "discriminator": {"width": 4}}
@@ -141,3 +141,24 @@ def test_noise_is_stored_in_evaluation_and_the_same_however_a_batch_is_split():
     generator.eval()
     assert torch.allclose(generator(latent)[:1], generator(latent[:1]), atol=1e-6)
     assert not torch.equal(generator(latent), generator(latent, noise=lambda *shape: torch.zeros(3, *shape)))
+
+
+def test_stored_vectors_are_those_of_torchs_spectral_normalization():
+    ours = StoredVectors(3, 4, 3, bias=False)
+    theirs = torch.nn.utils.spectral_norm(torch.nn.Conv2d(3, 4, 3, bias=False))
+    theirs.load_state_dict({"weight_orig": ours.weight, "weight_u": ours.u.clone(), "weight_v": ours.v.clone()})
+    images = torch.randn(2, 3, 5, 5)
+    for training in (False, True, True, False):
+        found, wanted = ours.train(training)(images), theirs.train(training)(images)
+        assert torch.allclose(found, wanted, atol=1e-6) and torch.allclose(ours.v, theirs.weight_v, atol=1e-6)
+    ours.train()(images).sum().backward()
+    theirs.train()(images).sum().backward()
+    assert torch.allclose(ours.weight.grad, theirs.weight_orig.grad, atol=1e-5)
+
+
+def test_a_generator_with_stored_vectors_trains_and_draws():
+    generator = FastGANGenerator(ImageSpec(32, 3), latent_dim=4, width=2, stored_vectors=True)
+    before = {name: value.clone() for name, value in generator.named_buffers() if name.endswith(".v")}
+    assert len(before) == sum(name.endswith(".u") for name, _ in generator.named_buffers())
+    generator(torch.randn(2, 4)).sum().backward()
+    assert all(not torch.equal(value, generator.state_dict()[name]) for name, value in before.items())

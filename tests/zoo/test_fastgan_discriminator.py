@@ -10,6 +10,7 @@ from stepping import scripted_turn
 from torch.nn import functional
 
 from ganzoo import ImageSpec
+from ganzoo.registry.registry import registry
 from ganzoo_plugins.fastgan.discriminator import FastGANDiscriminator
 from ganzoo_plugins.fastgan.loss import FastGAN
 
@@ -89,3 +90,12 @@ def test_logits_losses_and_gradients_are_those_of_the_authors_code(network):
     assert slopes.keys() == ours.keys()
     for name, slope in ours.items():
         close(torch.cat([slope.norm()[None], slope.flatten()[:3]]), f"slope.{name}")
+
+
+def test_weights_of_before_have_a_narrower_layer_before_their_logits():
+    with torch.device("meta"):
+        before, now = (FastGANDiscriminator(ImageSpec(32, 3), width=4, **head) for head in ({}, {"head": 16}))
+    assert before.logits[0].weight.shape == (16, 32, 1, 1) and now.logits[0].weight.shape == (64, 32, 1, 1)
+    assert registry().get("variants", "fastgan").discriminator.options == {"head": 16}
+    with pytest.raises(ValueError, match="head must be at least 1"):
+        FastGANDiscriminator(ImageSpec(32, 3), head=0)

@@ -16,7 +16,7 @@ from ganzoo.errors import CheckpointError
 from ganzoo.registry.registry import registry
 from ganzoo_plugins.stylegan3 import filters
 from ganzoo_plugins.stylegan3.filters import blurred, low_pass
-from ganzoo_plugins.stylegan3.generator import signals
+from ganzoo_plugins.stylegan3.generator import StyleGAN3Generator, signals
 from ganzoo_plugins.stylegan3.layers import AliasFreeLayer, ToImage
 from ganzoo_plugins.stylegan3.layouts import NVlabs3, base_of, official
 from ganzoo_plugins.stylegan3.loss import BlurredLogistic
@@ -290,7 +290,8 @@ def test_the_layout_says_what_the_weights_are():
 
 def test_the_base_of_the_channels_follows_from_them():
     for base, width, size in ((16384, 512, 64), (32768, 512, 1024), (65536, 1024, 256), (3000, 100, 128)):
-        found = base_of([signal.channels for signal in signals(size, 14, 2, base, width)][:-1], size)
+        every = signals(size, 14, 2, base, width)[:-1]
+        found = base_of([signal.channels for signal in every], [signal.cutoff for signal in every])
         again = [signal.channels for signal in signals(size, 14, 2, found, width)]
         assert again == [signal.channels for signal in signals(size, 14, 2, base, width)]
 
@@ -331,3 +332,31 @@ def test_options_that_contradict_the_network_are_refused(stated, says):
     assert found.part.options["limit"] is None and "states colour, not read" in found.note
     with pytest.raises(CheckpointError, match=f"it states {says}"):
         layout.configured(match, {"options": stated})
+
+
+# -- StyleGAN-XL -------------------------------------------------------------------------------------------------------
+
+
+def test_classes_have_mean_styles_of_their_own():
+    generator = StyleGAN3Generator(ImageSpec(16, 3, 3), **{**SMALL, "class_features": 4})
+    latent, label = torch.randn(3, 6), torch.tensor([2, 0, 2])
+    styles = generator.mapping(latent, label)
+    means = generator.mean_style
+    assert torch.allclose(means[0], 0.002 * styles[1, 0], atol=1e-6) and not means[1].any()
+    assert torch.allclose(means[2], 0.002 * (styles[0, 0] + styles[2, 0]), rtol=1e-2, atol=1e-6)
+    moved = generator.truncate_classes(styles, 0.5, label)
+    assert torch.allclose(moved, (styles + means[label][:, None]) / 2)
+    assert torch.equal(generator.truncate_classes(styles, 0.5, None), generator.truncate(styles, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("heads", "names"),
+    [
+        ({"head_factors": (2,)}, "one number for each head"),
+        ({"head_factors": (3,), "head_layers": (4,)}, "factor of 2, 4, 8 or 16"),
+        ({"head_factors": (2,), "head_layers": (2,)}, "more than critical"),
+    ],
+)
+def test_heads_that_make_no_network_are_refused(heads, names):
+    with pytest.raises(ValueError, match=names):
+        StyleGAN3Generator(ImageSpec(32, 3), **SMALL, **heads)

@@ -89,6 +89,7 @@ class FastGANGenerator(Generator):
         width: channels of the maps of 128 pixels; smaller maps have multiples of it.
         blocks: "heavy" or "light" ones only, or "alternating": in turn, the first heavy.
         spherical: whether latents are divided by their root mean square, and images are linear instead of tanh.
+        stored_vectors: whether evaluation uses both stored vectors of the power method, as the port's weights need.
     """
 
     def __init__(

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ganzoo.networks.normalization import EPSILON, SpectralConv2d, spectrally_normalized
+from ganzoo.networks.normalization import SpectralConv2d, spectrally_normalized
 
 LEAST = 16  # pixels of one side
+EPSILON = 1e-12  # of vectors that are divided by their lengths
 
 
 def times(width: int, share: float) -> int:

@@ -123,6 +123,9 @@ class StyleGAN3Generator(Generator):
         radial: whether low-pass filters are radial, as in StyleGAN3-R; those of critical layers never are.
         limit: magnitude at which features are cut off; None: not at all.
         magnitude_images: half-life in images of the running magnitudes by which inputs are divided.
+        class_features: numbers in the embedding of a class of StyleGAN-XL; 0: the embedding is a linear layer.
+        head_factors: factors by which heads enlarge what the network before them makes: 2, 4, 8 or 16 each.
+        head_layers: alias-free layers of each head, the critical ones among them.
     """
 
     channels_last = False  # the products of matrices along rows need them together

@@ -107,7 +107,7 @@ class StyleGAN3Generator(Generator):
     running mean of styles, towards which `truncate` moves. As there is no tanh, images are clamped to [-1, 1] in
     evaluation, not in training.
 
-    StyleGAN-XL's have two options more. With `class_features` a label has that many numbers, which a layer makes as
+    StyleGAN-XL's generators have more. With `class_features` a label has that many numbers, which a layer makes as
     long as a latent, and every class its own mean style. `head_factors` and `head_layers` enlarge the image: the stem
     with its `layers` is that of images smaller by all factors, and each head replaces the critical layers before it.
 

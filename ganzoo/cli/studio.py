@@ -58,10 +58,12 @@ def studio(
     set_threads(threads)
     address = server.Address(host, port, secret)
     with server.own_folder() as folder, server.open_socket(address) as listening:
-        shown = server.Studio(Shelf(models, found), folder, found, runs, bench)
+        shelf = Shelf(models, found)
+        shown = server.Studio(shelf, folder, found, runs, bench)
         application = web_application(shown)
         caught = server.serve(application, folder, address, listening, lambda url: _ready(url, not no_browser))
     if caught:
+        server.end(128 + caught, shelf)
         raise click.exceptions.Exit(128 + caught)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganzoo.data.archives import read_file
 from ganzoo.data.decode import BadImage, as_bad_image, open_header
@@ -20,6 +21,9 @@ from ganzoo.models.rasters import as_picture, size_of
 from ganzoo.studio.commands import command
 from ganzoo.studio.files import new_file
 from ganzoo.studio.sampling import LARGEST_SEED, whole
+
+if TYPE_CHECKING:
+    from torch import nn
 
 UPLOAD_BYTES = 20 * 2**20
 PIXELS = 4_000_000  # of an upload; larger pictures take minutes, which is the command line's
@@ -49,11 +53,16 @@ class Applied:
 
 
 def apply(
-    model: Model, request: Request, folder: Path, on_tile: Callable[[int, int], None] = lambda number, count: None
+    model: Model,
+    request: Request,
+    folder: Path,
+    on_tile: Callable[[int, int], None] = lambda number, count: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Applied:
     """Applies a model to an uploaded file and writes the output and the comparison below `folder`.
 
-    `on_tile` is called with the number of each tile and that of all tiles. UsageError for a picture or an option out of
+    `on_tile` is called with the number of each tile and that of all tiles, `check` before each layer of the network: an
+    error that it raises ends the work, and no file stays. UsageError for a picture or an option out of
     bounds, DataError for a file that cannot be decoded; sizes are checked before pixels are decoded.
     """
     seed = whole(request.seed, "The seed", 0, LARGEST_SEED)
@@ -68,12 +77,33 @@ def apply(
             f"The output would have {width} x {height} pixels, and the studio makes at most "
             f"{OUTPUT_PIXELS / 1e6:.0f} million: choose a smaller scale, or use `ganzoo apply`."
         )
-    made = application.outputs([given.pixels], model.latent(1, seed))[0]
+    with _layers(model.generator, check):
+        made = application.outputs([given.pixels], model.latent(1, seed))[0]
     output = new_file(folder, "out.png")
     save_raster(made, output, icc_profile=given.icc_profile, exif=given.exif)
     before, after = _compared(as_picture(given.pixels), as_picture(made), folder)
     size = size_of(given.pixels)
     return Applied(str(output), before, after, f"{size[1]} x {size[0]} pixels became {width} x {height}.")
+
+
+@contextmanager
+def _layers(network: nn.Module, check: Callable[[], None]) -> Iterator[None]:
+    """Calls `check` before each layer: a tile of a large picture takes a minute on a CPU, a layer of it seconds."""
+    handles = [layer.register_forward_pre_hook(lambda *_: check()) for layer in network.modules()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def about(model: Model) -> str:
+    """Says in a line what a model does to a picture, and at which size it learned to."""
+    height, width = model.geometry.source.shape[1:]
+    size = f"{width} x {height} pixels"
+    if model.config.task == "super-resolution":
+        return f"Enlarges pictures of any size; it learned on pieces of {size}."
+    return f"Learned to translate pictures of {size}. It takes other sizes too: far from its own the result is worse."
 
 
 def apply_command(name: str, request: Request, file: str = "picture.png") -> str:

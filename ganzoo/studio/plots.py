@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ganzoo.bench.report.markup import Markup, join, tag
+from ganzoo.bench.report.markup import Markup, tag
 from ganzoo.bench.report.svg import (
     BOTTOM,
     HEIGHT,
@@ -30,7 +30,8 @@ STYLE = """
   --c7: #5b5bd6; display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 270px), 1fr)); gap: 12px; }
 .dark .studio-plots { --c0: #6aa9ff; --c1: #ff9558; --c2: #5fcf80; --c3: #e58af0; --c4: #4fc3d9; --c5: #dcb048;
   --c6: #ff8094; --c7: #a5a5ff; }
-.studio-plots figure { margin: 0; } .studio-plots figcaption { font-size: .85rem; color: var(--quiet); }
+.studio-plots figure { margin: 0; } .studio-plots figcaption { font-size: .85rem; color: var(--text); }
+.studio-plots .entry { white-space: nowrap; }
 .studio-plots .chart { display: block; width: 100%; height: auto; }
 .studio-plots .chart text { fill: var(--text); font-size: 12.5px; } .studio-plots .chart .label { fill: var(--quiet); }
 .studio-plots .grid { stroke: var(--line); fill: none; }
@@ -51,7 +52,7 @@ def plot(title: str, lines: Mapping[str, Line], label: str = "step") -> Markup |
     for place, (name, line) in enumerate(kept.items()):
         path = "M" + "L".join(f"{across(x)} {up(y)}" for x, y in line) + ("h1" if len(line) == 1 else "")
         drawn.append(tag("g", tag("path", tag("title", name), d=path, class_="thick"), class_=colour(place)))
-        legend.append(join([swatch(place), f"{name} {tick_text(line[-1][1])}"]))
+        legend.append(tag("span", swatch(place), f"{name} {tick_text(line[-1][1])}", class_="entry"))
     picture = chart(title, HEIGHT, frame(across, up, label, HEIGHT), *drawn)
     return tag("figure", tag("figcaption", tag("strong", title), *legend), picture)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,8 @@ LOOK_SECONDS = 0.4  # between two pictures
 PAUSE = 0.05  # seconds between two trials, in which others get the lock: it is not fair
 LEAST_SHARE = 1.5  # time of training for each second of looking
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
-OWN = "own"
+OWN = "its own"
+ROLES = ("generator", "discriminator")
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,26 @@ def usable(registry: Registry, kind: str, computing: Callable[[], Any] = nullcon
         chosen: dict[str, Any] = {"loss": name} if kind == "losses" else {"penalty": name}
         time.sleep(PAUSE)
         try:
-            with computing():
+            with computing(), _unheard():
                 trainer_of(Request(variant, data[0], **chosen), registry).step()
         except (GanzooError, RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError):
             continue
         found.append(name)
     return found
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Keeps to itself what the packages say while a loss is tried that nobody chose."""
+    loggers = [logging.getLogger(name) for name in ("ganzoo", "ganzoo_plugins")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def prepared(request: Request, registry: Registry) -> tuple[Trainer, SampleMonitor]:
@@ -134,7 +150,7 @@ def settings(request: Request) -> list[str]:
     steps = whole(request.steps, "Steps", 1, LONGEST)
     whole(request.seed, "The seed", 0, LARGEST_SEED)
     found = [f"loss={request.loss}"] if request.loss else []
-    for role in ("generator", "discriminator"):
+    for role in ROLES:
         rate = getattr(request, f"{role}_lr")
         if rate is not None:
             if not (math.isfinite(rate) and 0 < rate <= 1):

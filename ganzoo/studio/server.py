@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -133,6 +134,14 @@ def serve(
         server_header=False,
     )
     return _run(uvicorn.Server(config), listening, lambda: ready(f"http://{host}:{port}"))
+
+
+def end(code: int, shelf: Shelf) -> None:
+    """Ends the process at once if a thread still computes: torch's would crash the interpreter while it ends."""
+    if shelf.is_computing():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _run(server: Any, listening: socket.socket, ready: Callable[[], None]) -> int:

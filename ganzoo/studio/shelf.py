@@ -71,6 +71,13 @@ class Shelf:
         with self._computing:
             yield
 
+    def is_computing(self) -> bool:
+        """Whether another thread computes."""
+        if self._computing.acquire(blocking=False):
+            self._computing.release()
+            return False
+        return True
+
     def able(self, ability: Ability) -> list[str]:
         """Returns the names of the models that can do something, those named at the start first."""
         return [name for name, spec in self._specs.items() if ability in abilities_of(spec)]

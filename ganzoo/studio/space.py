@@ -29,4 +29,5 @@ def serve(model: str) -> None:
         caught = server.serve(
             web_application(shown), folder, address, listening, lambda url: print(f"{url} is ready", flush=True)
         )
+    server.end(128 + caught, shelf)
     sys.exit(128 + caught if caught else 0)

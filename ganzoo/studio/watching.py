@@ -137,4 +137,4 @@ def framed(page: str, title: str) -> Markup:
 
 
 def _attribute(page: str) -> str:
-    return page.replace("&", "&amp;").replace('"', "&quot;")
+    return page.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

@@ -11,9 +11,11 @@ from ganzoo.errors import UsageError
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import Variant, size_text
 
-COLUMNS = ("variant", "year", "task", "sizes", "weights", "in a sentence")
+COLUMNS = ("variant", "year", "task", "in a sentence", "sizes", "weights")
+WIDTHS = ("150px", "65px", "130px", "430px", "120px", "240px")
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 PAGE_BYTES = 2**18
+PAGES = "pages"  # as pyproject.toml names it
 
 
 def rows(registry: Registry, words: str = "") -> list[list[str | int]]:
@@ -26,9 +28,9 @@ def rows(registry: Registry, words: str = "") -> list[list[str | int]]:
             variant.name,
             variant.year,
             variant.task,
+            variant.summary,
             sizes,
             " ".join(sorted(variant.weights)),
-            variant.summary,
         ]
         text = " ".join([*map(str, row), *variant.tags]).lower()
         if all(word in text for word in wanted):
@@ -79,11 +81,12 @@ def _weights(variant: Variant) -> str:
 def page_of(name: str, module: str) -> str | None:
     """Returns the Markdown page of a variant, or of its plugin; None if there is none. Links within it are text.
 
-    Pages are in docs/ of a checkout, which an installed package does not have.
+    The wheel has the pages of docs/variants beside this module; a checkout is asked for its own.
     """
-    folder = Path(str(resources.files("ganzoo"))).parent / "docs" / "variants"
-    for stem in (name, module.rpartition(".")[2].replace("_", "-")):
-        path = folder / f"{stem}.md"
+    package = Path(str(resources.files("ganzoo")))
+    folders = (package / "studio" / PAGES, package.parent / "docs" / "variants")
+    stems = (name, module.rpartition(".")[2].replace("_", "-"))
+    for path in (folder / f"{stem}.md" for stem in stems for folder in folders):
         if path.is_file() and path.stat().st_size <= PAGE_BYTES:
             return without_local_links(path.read_text(encoding="utf-8"))
     return None

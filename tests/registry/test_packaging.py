@@ -43,6 +43,7 @@ def source(tmp_path_factory):
     for folder in ("tests", "benchmarks", "docs"):
         (copy / folder).mkdir()
         (copy / folder / "probe.py").write_text("")
+    shutil.copytree(ROOT / "docs" / "variants", copy / "docs" / "variants")
     return copy
 
 
@@ -78,7 +79,8 @@ def packaged(source: Path) -> set[str]:
     wanted = {
         file.as_posix() for file in files if file.suffix == ".py" or file.name == "py.typed" or "files" in file.parts
     }
-    return {name for name in wanted if "__pycache__" not in name}
+    pages = {f"ganzoo/studio/pages/{page.name}" for page in (source / "docs" / "variants").iterdir()}
+    return {name for name in wanted if "__pycache__" not in name} | pages
 
 
 def test_the_wheel_has_every_module_and_data_file(wheel, source):

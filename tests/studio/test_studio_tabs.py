@@ -16,6 +16,7 @@ from ganzoo.registry.registry import registry
 from ganzoo.studio import applying, benches, points, walking, watching, zoo
 from ganzoo.studio.plots import plot, plots
 from ganzoo.studio.shelf import Shelf
+from ganzoo.studio.web.events import StopRequested, Stops
 
 
 def run(words):
@@ -94,6 +95,37 @@ def test_uploads_are_bounded_before_they_are_decoded(upscaler, tmp_path, monkeyp
         assert "\n" not in str(refused.value)
 
 
+def test_an_application_ends_between_two_layers_and_leaves_no_file(upscaler, tmp_path):
+    source, layers = picture(tmp_path / "small.png"), []
+
+    def check():
+        layers.append(1)
+        if len(layers) == 3:
+            raise StopRequested
+
+    with pytest.raises(StopRequested):
+        applying.apply(upscaler, applying.Request(source), tmp_path, check=check)
+    assert len(layers) == 3 and [path.name for path in tmp_path.iterdir()] == ["small.png"]
+    applying.apply(upscaler, applying.Request(source), tmp_path)
+    assert len(layers) == 3
+
+
+def test_only_the_session_that_asks_is_stopped():
+    stops = Stops()
+    stops.ask("early")
+    stops.began("early")
+    stops.check("early")
+    stops.ask("one")
+    stops.check("another")
+    with pytest.raises(StopRequested):
+        stops.check("one")
+
+
+def test_a_model_says_at_which_size_it_learned(upscaler):
+    assert "64 x 64" in applying.about(upscaler) and "Enlarges" in applying.about(upscaler)
+    assert "translate" in applying.about(Shelf((), registry()).model("pix2pix.emoji-3d"))
+
+
 @pytest.mark.parametrize("scale", [0.0, -1.0, 100.0, float("nan")])
 def test_scales_are_bounded(scale, upscaler, tmp_path):
     with pytest.raises(UsageError, match="scale"):
@@ -149,6 +181,16 @@ def test_verdicts():
     assert "Collapsed" in points.verdict({"diversity": 0.1, "modes": 1}, 1000, 0.5)
     assert "missing" in points.verdict({"diversity": 0.7, "modes": 6}, 1000, 0.5)
     assert "Healthy" in points.verdict({"diversity": 0.99}, 1000, 0.5)
+
+
+def test_trials_of_losses_are_silent(caplog, monkeypatch):
+    monkeypatch.setattr(points, "candidates", lambda registry, kind: ["fastgan", "non-saturating", "no-such-loss"])
+    monkeypatch.setattr(points, "PAUSE", 0.0)
+    caplog.set_level("INFO")
+    assert points.usable(registry(), "losses") == ["non-saturating"]
+    assert caplog.records == []
+    points.trainer_of(points.Request("points", "ring", loss="fastgan"), registry())
+    assert any("perceptual" in record.getMessage() for record in caplog.records)
 
 
 def test_losses_that_need_labels_or_pictures_are_no_candidates():
@@ -213,6 +255,7 @@ def test_curves_are_a_page_of_their_own(runs):
 def test_a_page_cannot_leave_its_frame():
     page = watching.framed('<p title="x">&lt;</p></iframe><script>1</script>', 'a "title"')
     assert page.count('"') == 2 * page.count('="') and "&quot;x&quot;" in page and "&amp;lt;" in page
+    assert "<script" not in page
     assert isinstance(page, Markup)
 
 
@@ -248,6 +291,15 @@ def test_every_variant_has_a_row_and_a_card_with_its_page():
     assert "weights `dcgan.fashion-mnist`" in zoo.card(registry(), "dcgan")
     with pytest.raises(UsageError, match="no-such"):
         zoo.card(registry(), "no-such")
+
+
+def test_an_installed_package_has_the_pages_beside_its_modules(tmp_path, monkeypatch):
+    package = tmp_path / "site" / "ganzoo"
+    (package / "studio" / "pages").mkdir(parents=True)
+    (package / "studio" / "pages" / "wgan-gp.md").write_text("# WGAN-GP\n\nA page of the wheel.\n")
+    monkeypatch.setattr(zoo.resources, "files", lambda name: package)
+    assert zoo.page_of("wgan-gp-mnist", "ganzoo_plugins.wgan_gp") == "A page of the wheel.\n"
+    assert zoo.page_of("dcgan", "ganzoo_plugins.dcgan") is None
 
 
 def test_links_to_files_become_text():

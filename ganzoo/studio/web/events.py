@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,47 @@ log = logging.getLogger(__name__)
 
 # Events that are not listed as an interface, and of which the last of several waits.
 QUIET: dict[str, Any] = {"api_visibility": "private", "trigger_mode": "always_last", "concurrency_id": "studio"}
+
+
+class StopRequested(Exception):
+    """The person who began a computation does not want it any more."""
+
+
+class Stops:
+    """Ends computations that report their progress, each on request of the browser session that began it.
+
+    Gradio's own `cancels` ends what waits in the queue, and not a function that runs.
+    """
+
+    def __init__(self) -> None:
+        self._asked: set[str] = set()
+        self._lock = threading.Lock()
+
+    def began(self, session: str | None) -> None:
+        """Forgets a request that came before this computation."""
+        with self._lock:
+            self._asked.discard(session or "")
+
+    def ask(self, session: str | None) -> None:
+        """Remembers that a session wants an end."""
+        with self._lock:
+            self._asked.add(session or "")
+
+    def check(self, session: str | None) -> None:
+        """StopRequested if the session wants an end."""
+        with self._lock:
+            if (session or "") in self._asked:
+                raise StopRequested
+
+    def connect(self, button: Any, event: Any) -> None:
+        """Lets a click on a button end an event, whether it waits or runs."""
+        import gradio
+
+        def ask(request: Any) -> None:
+            self.ask(request.session_hash)
+
+        ask.__annotations__["request"] = gradio.Request  # Gradio goes by the type
+        button.click(ask, None, None, cancels=[event], api_visibility="private", concurrency_id="stop")
 
 
 class Place(NamedTuple):

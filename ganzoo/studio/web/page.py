@@ -26,6 +26,9 @@ img { image-rendering: auto; }
 #zoo-card table { display: block; overflow-x: auto; }
 #zoo-card :is(td, th) { word-break: normal; overflow-wrap: normal; }
 .studio-walk img { image-rendering: pixelated; }
+#points-caption { font-size: .85rem; }
+#walk-picture .empty::after { content: "Walk draws an animation between samples."; padding: 12px; }
+#apply-picture .empty::after { content: "The picture and what becomes of it, side by side."; padding: 12px; }
 @media (max-width: 480px) { .gradio-container { padding: 4px !important; } h1 { font-size: 1.3rem !important; } }
 """
 Tab = Callable[[Place, Studio], None]

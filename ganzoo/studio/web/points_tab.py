@@ -13,6 +13,10 @@ from ganzoo.studio.web.events import QUIET, Place, shown, shown_steps
 
 SHOWN = ("diversity", "modes", "high-quality")
 NONE = "none"
+CAPTION = (
+    "Black: samples. White: real points, with a circle around each mode. "
+    "Blue looks real to the discriminator, red looks fake."
+)
 
 
 def draw(place: Place, studio: Studio) -> None:
@@ -29,7 +33,6 @@ class PointsTab:
         self.registry, self.studio = studio.registry, studio
         self.tried = cache(lambda kind: points.usable(studio.registry, kind, studio.shelf.computing))
         variants, data = points.variants_of_points(studio.registry), points.streams(studio.registry)
-        rates = [points.OWN, *(f"{rate:g}" for rate in points.RATES)]
         with gr.Row():
             with gr.Column(scale=3, min_width=300):
                 self.picture = gr.Image(
@@ -41,6 +44,7 @@ class PointsTab:
                     buttons=["fullscreen"],
                     alt_text="Samples in black over real points; blue is real and red fake for the discriminator",
                 )
+                gr.Markdown(CAPTION, elem_id="points-caption")
                 self.verdict = gr.Markdown(elem_id="points-verdict")
                 self.curves = gr.HTML()
                 self.command = gr.Textbox(
@@ -53,12 +57,12 @@ class PointsTab:
                     self.data = gr.Dropdown(
                         data, value="ring" if "ring" in data else data[0], label="Data", min_width=140
                     )
-                self.loss = gr.Dropdown([points.OWN, *losses], value=points.OWN, label="Loss")
+                self.loss = gr.Dropdown(self.losses(variants[0], losses), value=points.OWN, label="Loss")
                 self.penalty = gr.Dropdown([NONE, *penalties], value=NONE, label="Penalty")
                 with gr.Row():
                     self.rates = [
                         gr.Dropdown(rates, value=points.OWN, label=f"Learning rate, {role}", min_width=140)
-                        for role in ("generator", "discriminator")
+                        for role, rates in zip(points.ROLES, self.learning_rates(variants[0]), strict=True)
                     ]
                 with gr.Row():
                     self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=120)
@@ -71,14 +75,45 @@ class PointsTab:
         own_line = {**QUIET, "concurrency_id": "points", "trigger_mode": "once"}
         event = self.button.click(shown_steps(self.train), inputs, outputs, show_progress="hidden", **own_line)
         self.stop.click(None, cancels=[event], api_visibility="private")
-        place.tab.select(shown(self.choices), None, [self.loss, self.penalty], show_progress="hidden", **QUIET)
+        trials = {**QUIET, "concurrency_id": "trials"}  # they take seconds, and nothing waits for them
+        place.tab.select(shown(self.start), [self.command, *inputs], outputs, show_progress="hidden", **own_line).then(
+            shown(self.choices), self.variant, [self.loss, self.penalty], show_progress="hidden", **trials
+        )
+        self.variant.change(shown(self.own), self.variant, [self.loss, *self.rates], show_progress="hidden", **QUIET)
 
-    def choices(self) -> list[Any]:
+    def losses(self, variant: str, names: list[str]) -> list[tuple[str, str]]:
+        """Returns the losses to choose as what is read and what stands for it."""
+        own = self.registry.get("variants", variant).loss.name
+        return [(f"{own} ({points.OWN})", points.OWN), *((name, name) for name in names if name != own)]
+
+    def learning_rates(self, variant: str) -> list[list[tuple[str, str]]]:
+        """Returns the learning rates of the generator and the discriminator to choose."""
+        training = self.registry.get("variants", variant).training
+        rates = [f"{rate:g}" for rate in points.RATES]
+        own = [f"{getattr(training, f'{role}_lr'):g}" for role in points.ROLES]
+        return [
+            [(f"{one} ({points.OWN})", points.OWN), *((rate, rate) for rate in rates if rate != one)] for one in own
+        ]
+
+    def choices(self, variant: str) -> list[Any]:
         """Returns the losses and penalties that work with points."""
         import gradio as gr
 
         losses, penalties = self.tried("losses"), self.tried("regularizers")
-        return [gr.update(choices=[points.OWN, *losses]), gr.update(choices=[NONE, *penalties])]
+        return [gr.update(choices=self.losses(variant, losses)), gr.update(choices=[NONE, *penalties])]
+
+    def own(self, variant: str) -> list[Any]:
+        """Returns the loss and the learning rates to choose, with those of the variant chosen."""
+        import gradio as gr
+
+        losses = self.losses(variant, points.candidates(self.registry, "losses"))
+        return [gr.update(choices=found, value=points.OWN) for found in (losses, *self.learning_rates(variant))]
+
+    def start(self, command: str, *chosen: Any) -> tuple[Any, ...]:
+        """Shows the points before the first step, unless there is something to see."""
+        import gradio as gr
+
+        return (gr.skip(),) * 4 if command else next(self.train(*chosen))
 
     def train(
         self,
@@ -111,7 +146,7 @@ class PointsTab:
             for found, values in ((numbers, look.numbers), (terms, look.terms)):
                 for name, value in values.items():
                     found.setdefault(name, []).append((look.step, value))
-            figures = [plot(name, {name: numbers[name]}) for name in SHOWN if name in numbers]
+            figures = [plot(name, {name: numbers[name]}) for name in SHOWN if len(numbers.get(name, [])) > 1]
             drawn = plots(plot("terms", terms), *figures)
             picture = gr.skip() if look.picture is None else files.save(self.studio.folder, look.picture, "points.png")
             yield picture, f"**Step {look.step:,}.** {look.verdict}", str(drawn), command

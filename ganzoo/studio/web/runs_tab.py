@@ -18,12 +18,13 @@ def draw(place: Place, studio: Studio) -> None:
 
     folder = studio.runs
     assert folder is not None  # as `tabs_of` asks
-    names = list(watching.run_folders(folder))
     with gr.Row():
         live = gr.Checkbox(True, label=f"Look every {EVERY:g} seconds")
         refresh = gr.Button("Look now", min_width=120)
-    table = gr.Dataframe(headers=list(watching.COLUMNS), interactive=False, wrap=True, max_height=320, label="Runs")
-    chosen = gr.Dropdown(names, value=names[:1], multiselect=True, label="Show", max_choices=LARGEST_RUNS)
+    table = gr.Dataframe(
+        headers=list(watching.COLUMNS), interactive=False, wrap=True, max_height=320, label="Runs: click one to show it"
+    )
+    chosen = gr.Dropdown([], value=[], multiselect=True, label="Show", max_choices=LARGEST_RUNS)
     page = gr.HTML()
     timer = gr.Timer(EVERY)
     seen = gr.State("")
@@ -31,6 +32,15 @@ def draw(place: Place, studio: Studio) -> None:
     def look(names: list[str] | None) -> tuple[Any, Any]:
         rows = watching.rows(folder)
         return rows, gr.update(choices=[row[0] for row in rows])
+
+    def newest() -> Any:
+        found = list(watching.run_folders(folder))
+        return gr.update(choices=found, value=found[:1])
+
+    def choose(event: Any) -> Any:
+        return [event.row_value[0]]
+
+    choose.__annotations__["event"] = gr.SelectData  # Gradio goes by the type
 
     def curves(names: list[str] | None, before: str) -> tuple[Any, str]:
         stamp = watching.stamp(folder, names or [])
@@ -40,5 +50,7 @@ def draw(place: Place, studio: Studio) -> None:
         event(shown(look), chosen, [table, chosen], show_progress="hidden", **QUIET).then(
             shown(curves), [chosen, seen], [page, seen], show_progress="hidden", **QUIET
         )
+    place.page.load(shown(newest), None, chosen, show_progress="hidden", **QUIET)
+    table.select(choose, None, chosen, show_progress="hidden", **QUIET)
     chosen.change(shown(curves), [chosen, seen], [page, seen], **QUIET)
     live.input(lambda on: gr.Timer(active=on), live, timer, show_progress="hidden", **QUIET)

@@ -7,7 +7,7 @@ from typing import Any
 from ganzoo.studio import sampling, walking
 from ganzoo.studio.files import new_file
 from ganzoo.studio.server import Studio
-from ganzoo.studio.web.events import QUIET, Place, shown
+from ganzoo.studio.web.events import QUIET, Place, StopRequested, Stops, shown
 
 FORMATS = {"WebP": ".webp", "GIF": ".gif"}
 
@@ -17,18 +17,23 @@ def draw(place: Place, studio: Studio) -> None:
     import gradio as gr
 
     names = studio.shelf.able("walk")
+    first = sampling.controls_of(studio.shelf.model(names[0]))
+    classes = list(first.classes)
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
             picture, command, download = _outputs(gr)
         with gr.Column(scale=2, min_width=300):
             model = gr.Dropdown(names, value=names[0], label="Model")
             seed = gr.Number(0, label="Seed", precision=0, minimum=0)
-            stops = gr.Slider(2, walking.MOST, 4, step=1, label="Stops")
-            label = gr.Dropdown([], label="Class", visible=False)
-            truncates = gr.Checkbox(False, label="Truncate: less variety, fewer odd samples", visible=False)
+            number_of_stops = gr.Slider(2, walking.MOST, 4, step=1, label="Stops")
+            label = gr.Dropdown(classes, value=(classes or [None])[0], label="Class", visible=bool(classes))
+            truncates = gr.Checkbox(False, label="Truncate: less variety, fewer odd samples", visible=first.truncates)
             truncation = gr.Slider(0.1, 2.0, 0.7, step=0.05, label="Truncation", visible=False)
             kind = gr.Radio(list(FORMATS), value="WebP", label="Format")
-            button = gr.Button("Walk", variant="primary")
+            with gr.Row():
+                button = gr.Button("Walk", variant="primary", min_width=120)
+                stop = gr.Button("Stop", variant="stop", min_width=120)
+    stops = Stops()
 
     def configure(name: str) -> list[Any]:
         with studio.shelf.computing():
@@ -43,33 +48,41 @@ def draw(place: Place, studio: Studio) -> None:
     def walk(
         name: str,
         seed: Any,
-        stops: Any,
+        count: Any,
         label: str | None,
         truncates: bool,
         truncation: float,
         kind: str,
+        page: Any,
         progress: Any = gr.Progress(),  # noqa: B008  (Gradio looks for it there)
-    ) -> tuple[str, Any, str]:
+    ) -> tuple[Any, Any, Any]:
+        def on_frame(number: int, count: int) -> None:
+            stops.check(page.session_hash)
+            progress((number, count), unit="frames", desc="Walking")
+
+        stops.began(page.session_hash)
         with studio.shelf.computing():
             model = studio.shelf.model(name)
             controls = sampling.controls_of(model)
             request = walking.Request(
                 seed,
-                stops,
+                count,
                 label if controls.classes else None,
                 truncation if truncates and controls.truncates else None,
             )
             path = new_file(studio.folder, f"walk{FORMATS[kind]}")
-            walking.write_walk(
-                model, request, path, lambda number, count: progress((number, count), unit="frames", desc="Walking")
-            )
+            try:
+                walking.write_walk(model, request, path, on_frame)
+            except StopRequested:
+                return gr.skip(), gr.skip(), gr.skip()
         return str(path), gr.update(value=str(path), interactive=True), walking.walk_command(name, request, path.suffix)
 
+    walk.__annotations__["page"] = gr.Request  # Gradio goes by the type
     chosen = [label, truncates, truncation]
-    inputs, outputs = [model, seed, stops, *chosen, kind], [picture, download, command]
-    gr.on([place.tab.select, model.change], shown(configure), model, chosen, show_progress="hidden", **QUIET)
+    inputs, outputs = [model, seed, number_of_stops, *chosen, kind], [picture, download, command]
+    model.change(shown(configure), model, chosen, show_progress="hidden", **QUIET)
     truncates.input(lambda on: gr.update(visible=on), truncates, truncation, show_progress="hidden", **QUIET)
-    gr.on([button.click, seed.submit], shown(walk), inputs, outputs, **QUIET)
+    stops.connect(stop, gr.on([button.click, seed.submit], shown(walk), inputs, outputs, **QUIET))
 
 
 def _outputs(gr: Any) -> tuple[Any, Any, Any]:
@@ -79,6 +92,7 @@ def _outputs(gr: Any) -> tuple[Any, Any, Any]:
         type="filepath",
         interactive=False,
         elem_classes=["studio-picture", "studio-walk"],
+        elem_id="walk-picture",
         buttons=["fullscreen"],
         alt_text="An animation between samples of the model",
     )

@@ -16,10 +16,16 @@ def draw(place: Place, studio: Studio) -> None:
     registry = studio.registry
     names = zoo.names(registry)
     with gr.Row():
-        words = gr.Textbox(label="Find", placeholder="such as: 2018 spectral, or translation", max_lines=1)
-        chosen = gr.Dropdown(names, value=None, label="Variant")
+        words = gr.Textbox(label="Find", placeholder="such as: 2018 spectral", max_lines=1, min_width=240)
+        chosen = gr.Dropdown(names, value=None, label="Variant", min_width=240)
     table = gr.Dataframe(
-        zoo.rows(registry), headers=list(zoo.COLUMNS), interactive=False, wrap=True, max_height=360, label="Variants"
+        zoo.rows(registry),
+        headers=list(zoo.COLUMNS),
+        column_widths=list(zoo.WIDTHS),
+        interactive=False,
+        wrap=True,
+        max_height=360,
+        label="Variants: click one to read about it",
     )
     page = gr.Markdown("Choose a variant to read about it.", elem_id="zoo-card")
 

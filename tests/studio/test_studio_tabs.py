@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+import threading
 
 import bench_rows
 import pytest
@@ -13,7 +14,7 @@ from ganzoo.bench.report.markup import Markup
 from ganzoo.cli import main
 from ganzoo.errors import CheckpointError, DataError, DivergedError, UsageError
 from ganzoo.registry.registry import registry
-from ganzoo.studio import applying, benches, points, walking, watching, zoo
+from ganzoo.studio import applying, benches, points, server, walking, watching, zoo
 from ganzoo.studio.plots import plot, plots
 from ganzoo.studio.shelf import Shelf
 from ganzoo.studio.web.events import StopRequested, Stops
@@ -121,6 +122,27 @@ def test_only_the_session_that_asks_is_stopped():
         stops.check("one")
 
 
+def test_the_process_ends_at_once_only_while_it_computes(monkeypatch):
+    shelf, ended = Shelf((), registry()), []
+    monkeypatch.setattr(server.os, "_exit", ended.append)
+    server.end(143, shelf)
+    assert ended == []
+    begun, over = threading.Event(), threading.Event()
+
+    def compute():
+        with shelf.computing():
+            begun.set()
+            over.wait(60)
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    begun.wait(60)
+    server.end(143, shelf)
+    over.set()
+    thread.join()
+    assert ended == [143]
+
+
 def test_a_model_says_at_which_size_it_learned(upscaler):
     assert "64 x 64" in applying.about(upscaler) and "Enlarges" in applying.about(upscaler)
     assert "translate" in applying.about(Shelf((), registry()).model("pix2pix.emoji-3d"))
@@ -189,7 +211,8 @@ def test_trials_of_losses_are_silent(caplog, monkeypatch):
     caplog.set_level("INFO")
     assert points.usable(registry(), "losses") == ["non-saturating"]
     assert caplog.records == []
-    points.trainer_of(points.Request("points", "ring", loss="fastgan"), registry())
+    with pytest.raises(UsageError):
+        points.trainer_of(points.Request("points", "ring", loss="fastgan"), registry()).step()
     assert any("perceptual" in record.getMessage() for record in caplog.records)
 
 

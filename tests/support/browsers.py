@@ -86,7 +86,7 @@ def served(words: list[str], folder: Path, source: str = START, **settings: str)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(120)  # a loaded machine takes half a minute to unload torch
         finally:
             process.kill()
             reader.join(5)

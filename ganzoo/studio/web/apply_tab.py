@@ -41,7 +41,7 @@ def draw(place: Place, studio: Studio) -> None:
     def configure(name: str, before: str | None) -> list[Any]:
         chosen = studio.shelf.model(name)
         classes = chosen.class_names if chosen.image.classes else []
-        value = before if before in classes else (classes or [None])[0]
+        value = before if before in classes else classes[0] if classes else None
         return [
             applying.about(chosen),
             gr.update(choices=_scales(f"{float(chosen.geometry.scale):g}")),

@@ -26,7 +26,7 @@ def draw(place: Place, studio: Studio) -> None:
             model = gr.Dropdown(names, value=names[0], label="Model")
             seed = gr.Number(0, label="Seed", precision=0, minimum=0)
             number_of_stops = gr.Slider(2, walking.MOST, 4, step=1, label="Stops")
-            label = gr.Dropdown(classes, value=(classes or [None])[0], label="Class", visible=bool(classes))
+            label = gr.Dropdown(classes, value=classes[0] if classes else None, label="Class", visible=bool(classes))
             truncates = gr.Checkbox(False, label="Truncate: less variety, fewer odd samples", visible=first.truncates)
             truncation = gr.Slider(0.1, 2.0, 0.7, step=0.05, label="Truncation", visible=False)
             kind = gr.Radio(list(FORMATS), value="WebP", label="Format")

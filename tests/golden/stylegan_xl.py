@@ -2,7 +2,7 @@
 
 A stem of 16 pixels and a generator of 32 whose head enlarges it, in float64, with labels: images with and without
 truncation to the means of classes. The embedding of classes is a small random one in place of
-`in_embeddings/tf_efficientnet_lite0.pkl`. It needs scipy and dill.
+`in_embeddings/tf_efficientnet_lite0.pkl`. It needs scipy, click and requests.
 """
 
 import importlib.util

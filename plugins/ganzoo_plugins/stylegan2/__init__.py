@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ganzoo import Part, Register, RegisterVariant, Sizes, Training, Variant, hookimpl
+from ganzoo import ImageSpec, Part, Register, RegisterVariant, Sizes, Training, Variant, Weights, hookimpl
 
 STYLEGAN2 = "https://arxiv.org/abs/1912.04958"
 ADA = "https://arxiv.org/abs/2006.06676"
@@ -49,6 +49,7 @@ def preset(
     generator: dict[str, Any] | None = None,
     discriminator: dict[str, Any] | None = None,
     loss: dict[str, Any] | None = None,
+    weights: dict[str, Weights] | None = None,
 ) -> Variant:
     """Returns the card of one official preset; `networks` are options of both networks."""
     return Variant(
@@ -64,6 +65,7 @@ def preset(
         tags=(*TAGS, "augmentation") if adaptive else TAGS,
         augmentation=Part("ada") if adaptive else None,
         training=settings,
+        weights=weights or {},
     )
 
 
@@ -87,6 +89,14 @@ def register_variants(register: RegisterVariant) -> None:
             (64, 28),
             training(batch_size=32, rate=0.0025, ema_images=10_000, ema_ramp=0.05),
             generator={"mapping_layers": 2},
+            weights={
+                "stylegan2-ada.fashion-mnist": Weights(
+                    image=ImageSpec(32, 1),
+                    sha256="1f0624632a467450457139cd2938e4f8984eb80748f12eb8e5538d6b66133116",
+                    license="MIT",
+                    package_file="ganzoo_plugins.stylegan2:files/fashion-mnist",
+                )
+            },
         )
     )
     register(

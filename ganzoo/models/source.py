@@ -41,8 +41,8 @@ def parse_source(source: str | os.PathLike, registry: Registry) -> Tag | Reposit
 
     A path object is a folder; text is one if it begins with ".", "/", "~" or a drive, or has more than one slash,
     or names a file that is there.
-    `owner/name`, `owner/name@revision` and `hf://owner/name` are repositories; a single word is a tag. UsageError lists
-    the possible meanings: a folder that looks like a repository needs "./".
+    `owner/name` is a folder if one with a config.json is there, else a repository, as are `owner/name@revision` and
+    `hf://owner/name`; a single word is a tag. UsageError lists the possible meanings of other folders.
     """
     if isinstance(source, os.PathLike):
         return Path(source)
@@ -51,6 +51,8 @@ def parse_source(source: str | os.PathLike, registry: Registry) -> Tag | Reposit
         return Path(text).expanduser()
     if found := REPOSITORY.fullmatch(text):
         if not text.startswith("hf://") and os.path.isdir(text):
+            if os.path.isfile(os.path.join(text, "config.json")):  # a run or a model, which the Hub's name may not hide
+                return Path(text)
             raise UsageError(
                 f"{quoted(text)} is a folder here and could be a repository on the Hub: write ./{text} or hf://{text}."
             )

@@ -95,6 +95,8 @@ def test_readme_plugin_installs_lists_and_trains(trained):
     run = [sys.executable, "-m", "ganzoo"]
     listed = subprocess.run([*run, "list"], env=environment, cwd=trained, capture_output=True, text=True, check=True)
     assert re.search(r"^hinge-gan .*\[ganzoo-hinge 0\.1\.0\]$", listed.stdout, re.M)
+    card = [*run, "check", "hinge-gan", "--only", "card"]
+    assert subprocess.run(card, env=environment, cwd=trained, capture_output=True).returncode == 0
     options = [
         "--data",
         "fashion-mnist-test",

@@ -142,6 +142,15 @@ def test_folders_by_how_they_are_written(text):
         ganzoo.load(text)
 
 
+def test_a_model_or_run_comes_before_a_repository_of_its_name(monkeypatch, saved, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "faces").symlink_to(saved[1])
+    monkeypatch.chdir(tmp_path)
+    assert ganzoo.load("runs/faces").config == saved[0].config
+    assert parse_source("hf://runs/faces", registry()) == Repository("runs/faces", None)
+    assert parse_source("runs/others", registry()) == Repository("runs/others", None)
+
+
 def test_a_home_folder(monkeypatch, saved):
     monkeypatch.setenv("HOME", str(saved[1].parent))
     assert ganzoo.load("~/model").config == saved[0].config
@@ -168,10 +177,11 @@ def test_a_folder_that_could_be_a_repository_or_a_tag_is_not_guessed(saved, monk
     _, folder = saved
     monkeypatch.chdir(folder.parent)
     (folder.parent / "owner").mkdir()
+    (folder.parent / "owner" / "pictures").mkdir()
+    with pytest.raises(UsageError, match=r"write \./owner/pictures or hf://owner/pictures"):
+        ganzoo.load("owner/pictures")
     folder.rename("owner/name")
-    with pytest.raises(UsageError, match=r"write \./owner/name or hf://owner/name"):
-        ganzoo.load("owner/name")
-    assert ganzoo.load("./owner/name").variant == "dcgan"
+    assert ganzoo.load("./owner/name").variant == ganzoo.load("owner/name").variant == "dcgan"
     monkeypatch.chdir("owner")
     with pytest.raises(UsageError, match=r"for the folder of that name write \./name"):
         ganzoo.load("name")

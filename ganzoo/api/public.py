@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import shlex
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar, cast
 
@@ -14,7 +15,7 @@ from ganzoo.files.text import quoted
 Function = TypeVar("Function", bound=Callable)
 ARGUMENTS = {"with": "mixins", "from": "start_from", "set": "overrides", "space": "repo"}  # by the option's name
 SETTING = re.compile(r"--set '?([\w.-]+)=([^\s,;)']+?)'?(?=[\s,;)]|\.?(?:\s|$))")
-RESUME = re.compile(r"--out (\S+) --resume\b")
+RESUME = re.compile(r"`?(?:ganzoo train )?--out ('(?:[^']|'\"'\"')*'|[^\s']+) --resume\b`?")
 OPTION = re.compile(r"(?<![\w-])--(no-)?([a-z][a-z-]*[a-z])\b")
 
 
@@ -56,7 +57,8 @@ def in_python(message: str, arguments: Collection[str]) -> str:
     """Returns a message of the command line with the arguments that stand for its options; others stay."""
     if "overrides" in arguments:
         message = SETTING.sub(r'overrides={"\1": \2}', message)
-    message = RESUME.sub(r'ganzoo.open_run("\1").resume()', message)
+    message = RESUME.sub(lambda match: f'ganzoo.open_run("{"".join(shlex.split(match[1]))}").resume()', message)
+    message = message.replace("add --resume", "use Run.resume")
 
     def argument(match: re.Match[str]) -> str:
         name = match[2].replace("-", "_")

@@ -178,6 +178,7 @@ class Run:
             picture.load()
             return picture
 
+    @public
     def model(self, **options: Any) -> Model:
         """Loads the generator of the newest checkpoint; `options` are those of `ganzoo.load`."""
         from ganzoo.models.load import load

@@ -353,6 +353,12 @@ def read_run_config(path: Path) -> RunConfig:
     return config
 
 
+def is_run_config(path: Path) -> bool:
+    """True if the config.json at `path` is that of a run, and not of a model; CheckpointError if it is damaged."""
+    data = read_json(path, limit=CONFIG_BYTES, depth=16)
+    return isinstance(data, dict) and isinstance(data.get("variant"), dict)
+
+
 def _run_mistakes(config: RunConfig) -> list[str]:
     """Values that no type can rule out; numbers are bounded, so that a hostile file cannot ask for huge networks."""
     variant = config.variant

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 
 LONGEST_NAME = 80
 LONGEST_PATH = 200
@@ -55,6 +56,11 @@ def one_line(error: BaseException | str) -> str:
 def reason(error: BaseException) -> str:
     """Returns the cause that an exception states, as one line; for an OSError without its number and path."""
     return one_line(getattr(error, "strerror", None) or error)
+
+
+def resume_command(folder: os.PathLike[str]) -> str:
+    """Returns the command that goes on with the run in a folder, in backquotes, as messages write it."""
+    return f"`ganzoo train --out {shlex.quote(os.fspath(folder))} --resume`"
 
 
 def ordinal(number: int) -> str:

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from ganzoo.checkpoints.checkpoint import load_checkpoint, newest_checkpoint
-from ganzoo.config.schema import RunConfig, read_run_config
+from ganzoo.config.schema import RunConfig, is_run_config, read_run_config
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.files.atomic import disk_errors
-from ganzoo.files.text import quoted
+from ganzoo.files.text import quoted, resume_command
 from ganzoo.models.config import GENERATOR_FILE, ModelConfig, Provider, read_model_config
 from ganzoo.models.file_types import HEAD_BYTES, file_type
 from ganzoo.models.meta_device import build_on_meta, check_latent_dim, load_tensors, warn_of_in_process
@@ -56,7 +56,7 @@ def load(
     found = parse_source(source, registry())
     place: dict[str, Any] = {"device": device, "dtype": dtype, "compile": compile}
     how = {**place, "mmap": mmap, "verify": verify, "allow_nonfinite": allow_nonfinite}
-    is_run = isinstance(found, Path) and ((found / "MANIFEST.json").is_file() or (found / "checkpoints").is_dir())
+    is_run = isinstance(found, Path) and is_run_or_checkpoint(found)
     if not average and not is_run:
         raise UsageError(f"{source} has one set of weights: only a run or a checkpoint can be loaded without its EMA.")
     if isinstance(found, Tag):
@@ -77,6 +77,21 @@ def load(
             "or owner/name on the Hub."
         )
     raise UsageError(f"{found} is neither a run nor a model (no config.json) nor a checkpoint (no MANIFEST.json).")
+
+
+def is_run_or_checkpoint(folder: Path) -> bool:
+    """True for a checkpoint and for a run, also for one that was stopped before its first checkpoint."""
+    if (folder / "MANIFEST.json").is_file() or (folder / "checkpoints").is_dir():
+        return True
+    return (folder / "config.json").is_file() and is_run_config(folder / "config.json")
+
+
+def no_checkpoint(folder: Path) -> CheckpointError:
+    """The error of a run that has no weights yet."""
+    return CheckpointError(
+        f"{folder} is a run that has no checkpoint yet: let it train until its first, "
+        f"or train on with {resume_command(folder)} if it has stopped."
+    )
 
 
 def _content(path: Path) -> str:
@@ -187,7 +202,7 @@ def _of_checkpoint(folder: Path, key: str) -> tuple[int, dict[str, Tensor]]:
     else:
         found = newest_checkpoint(folder / "checkpoints", [key])
         if found is None:
-            raise CheckpointError(f"{folder} has no checkpoint yet.")
+            raise no_checkpoint(folder)
         step, trees, _ = found
     return step, dict(trees[key])
 

@@ -16,10 +16,10 @@ from ganzoo.checkpoints.manifest import folder_name, read_manifest
 from ganzoo.config.recipe import bind_part
 from ganzoo.config.schema import Origin, read_run_config
 from ganzoo.engine.build import build_part
-from ganzoo.errors import CheckpointError, UsageError
+from ganzoo.errors import UsageError
 from ganzoo.files.text import quoted
 from ganzoo.models.config import DISCRIMINATOR_FILE, ModelConfig, read_model_config
-from ganzoo.models.load import load_folder
+from ganzoo.models.load import is_run_or_checkpoint, load_folder, no_checkpoint
 from ganzoo.models.pull import pull
 from ganzoo.models.source import Repository, Tag, parse_source
 from ganzoo.models.tensors import read_tensors
@@ -68,7 +68,7 @@ def read_start(source: str, registry: Registry) -> StartWeights:
     """
     found = parse_source(source, registry)
     if isinstance(found, Path):
-        if (found / "MANIFEST.json").is_file() or (found / "checkpoints").is_dir():
+        if is_run_or_checkpoint(found):
             return _of_run(found)
         if not (found / "config.json").is_file():
             raise UsageError(f"--from {source}: there is no model folder, run or checkpoint of that name.")
@@ -132,7 +132,7 @@ def _of_run(folder: Path) -> StartWeights:
         else newest_checkpoint(run / "checkpoints", keys.values())
     )
     if found is None:
-        raise CheckpointError(f"{folder} has no checkpoint yet.")
+        raise no_checkpoint(folder)
     step, trees, _ = found
     checkpoint = folder if is_checkpoint else run / "checkpoints" / folder_name(step)
     files = read_manifest(checkpoint)["files"]

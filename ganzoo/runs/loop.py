@@ -24,7 +24,7 @@ from ganzoo.checkpoints.checkpoint import (
 from ganzoo.data import ImageData, Stream
 from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import SEE_OTHER, CheckpointError, DivergedError, GanzooError, InterruptedRun, advice
-from ganzoo.files.text import one_line, ordinal
+from ganzoo.files.text import one_line, ordinal, resume_command
 from ganzoo.runs.budget import EVENT, TrainingClock
 from ganzoo.runs.collapse import LARGEST_WEIGHT, CollapseDetector, advice_on, check_finite, check_magnitudes
 from ganzoo.runs.folder import RunFolder
@@ -143,7 +143,7 @@ class TrainingLoop:
             self._save()
         if stopping:
             self._record_event("interrupted", self.shutdown.name)
-            hint = f"Go on with --out {self.folder.path} --resume."
+            hint = f"Go on with {resume_command(self.folder.path)}."
             raise InterruptedRun(
                 f"Stopped by {self.shutdown.name} after step {trainer.step_number}; the state is saved. {hint}",
                 self.shutdown.number or 15,
@@ -260,7 +260,8 @@ class TrainingLoop:
         except GanzooError as error:
             if isinstance(error, DivergedError):
                 raise
-            raise type(error)(f"{error} {self._last_good()} Go on with --out {self.folder.path} --resume.") from error
+            hint = f"Go on with {resume_command(self.folder.path)}."
+            raise type(error)(f"{error} {self._last_good()} {hint}") from error
 
     def _seconds(self) -> float:
         return self.clock.seconds

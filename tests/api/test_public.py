@@ -56,6 +56,12 @@ def test_switches_are_found():
         ("--set a.b=..., now 2", ("overrides",), 'overrides={"a.b": ...}, now 2'),
         ("Fix it: --set a.b=null.", ("overrides",), 'Fix it: overrides={"a.b": null}.'),
         ("Go on with --out runs/x --resume.", ("out",), 'Go on with ganzoo.open_run("runs/x").resume().'),
+        ("Use `ganzoo train --out 'my runs/x' --resume`.", (), 'Use ganzoo.open_run("my runs/x").resume().'),
+        (
+            "x holds a run: add --resume or take another --out.",
+            ("out",),
+            "x holds a run: use Run.resume or take another out.",
+        ),
         ("`ganzoo convert x --out FOLDER` makes it", (), "`ganzoo convert x --out FOLDER` makes it"),
         ("a - b -- c --d e--f", ("d", "f"), "a - b -- c --d e--f"),
     ],

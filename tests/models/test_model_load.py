@@ -53,6 +53,34 @@ def run(tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.parametrize("leftover", [(), ("checkpoints",)])
+def test_a_run_without_a_checkpoint_is_named_as_one(run, tmp_path, leftover, capsys):
+    """It was stopped, or is looked at, before its first checkpoint."""
+    young = tmp_path / "young"
+    young.mkdir()
+    shutil.copy(run / "config.json", young)
+    for name in leftover:
+        (young / name).mkdir()
+    expected = (f"{young} is a run that has no checkpoint yet", f"`ganzoo train --out {young} --resume`")
+    for words in (
+        ("sample", young, "--out", tmp_path / "x.png"),
+        ("explore", young, "--out", tmp_path / "x.png"),
+        (*small.arguments(run.parent / "grey.npz", tmp_path / "other"), "--from", young),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main([*map(str, words)])
+        error = capsys.readouterr().err
+        assert ended.value.code == 1 and all(text in error for text in expected), words
+    for load in (
+        ganzoo.load,
+        lambda place: ganzoo.load(place, average=False),
+        lambda place: ganzoo.open_run(place).model(),
+    ):
+        with pytest.raises(CheckpointError, match="no checkpoint yet") as refused:
+            load(young)
+        assert f'ganzoo.open_run("{young}").resume()' in str(refused.value)
+
+
 # -- round trips ------------------------------------------------------------------------------------
 
 

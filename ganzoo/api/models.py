@@ -86,7 +86,8 @@ def invert(
 
     Args:
         model: a loaded `Model`, or any source that `load` takes.
-        images: Pillow images, cropped and resized as training data is, or samples (N, C, H, W) in [-1, 1].
+        images: Pillow images, cropped and resized as training data is, or samples (N, C, H, W) in [-1, 1], of which
+            some are below 0.
         space: "z", "w" (one style for all layers) or "w+" (one each); None is w where there are styles, else z.
         noise: also searches the noise of layers that take it, in w and w+; None does if there are such layers.
         label: the class of all images, a name or position; None takes the nearest class of each.
@@ -110,8 +111,10 @@ def invert(
     from ganzoo.models.load import load
     from ganzoo.models.model import Model
 
+    loaded = model if isinstance(model, Model) else load(model)
+    _refuse_unit_range(loaded, images)
     return invert(
-        model if isinstance(model, Model) else load(model),
+        loaded,
         images,
         space=space,
         noise=noise,
@@ -125,6 +128,19 @@ def invert(
         seed=seed,
         batch_size=batch_size,
     )
+
+
+def _refuse_unit_range(model: Model, images: Any) -> None:
+    """UsageError for a tensor of images without a number below 0, as `ganzoo.train` refuses it."""
+    import torch
+
+    if not isinstance(images, torch.Tensor) or model.image.output.kind != "image" or not images.numel():
+        return
+    if images.is_floating_point() and images.min() >= 0 and images.max() <= 1:
+        raise UsageError(
+            f"Images from {float(images.min()):.4g} to {float(images.max()):.4g} seem to be from 0 to 1: floats are "
+            "from -1 to 1; give 2 * images - 1, or Pillow images where they are that bright."
+        )
 
 
 @public

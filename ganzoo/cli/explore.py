@@ -54,7 +54,7 @@ ANIMATIONS = (".gif", ".webp")
 @click.option(
     "--range",
     "reach",
-    type=FiniteRange(0, min_open=True),
+    type=FiniteRange(0, 1000, min_open=True),
     help="Range: multiples of a code's training range (default 2), or standard deviations of a direction (default 3).",
 )
 @click.option(

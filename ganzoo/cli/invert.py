@@ -116,7 +116,9 @@ def invert(
     ganzoo explore ./runs/faces --latents faces/latents.safetensors --out moved.png
     ganzoo sample ./runs/faces --latents faces/latents.safetensors --out between.gif
     """
-    if bool(images) == (data is not None):
+    if images and data is not None:
+        raise UsageError("Give IMAGES, or --data with the data that they are in, not both.")
+    if not images and data is None:
         raise UsageError("Give IMAGES, or --data with the data that they are in.")
     if count is not None and data is None:
         raise UsageError("-n is the number of images of --data: leave it out with IMAGES.")

@@ -32,6 +32,7 @@ from ganzoo.models.rasters import (
     with_channels,
 )
 from ganzoo.networks.inputs import placement
+from ganzoo.networks.latents import whole_seed
 from ganzoo.variant import SampleSpec
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Application:
             raise UsageError(f"The scale is a number above 0, such as 2 or 0.5, not {scale}.")
         if precision not in ("fp32", "bf16"):
             raise UsageError(f"The precision is fp32 or bf16, not '{precision}'.")
+        seed = whole_seed(seed)
         self.model, self.geometry, self.channels = model, model.geometry, model.geometry.source.shape[0]
         self.masked = self.channels in (2, 4) and model.config.inputs.get(self.geometry.name) is not None
         self.enlarges = model.config.task == "super-resolution"

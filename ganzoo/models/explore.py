@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BATCH = 64
 PRIOR_SAMPLES = 4096
 STEP = 1e-3
+LARGEST_REACH = 1e3  # standard deviations: farther out the samples stay the same, or overflow
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,12 @@ def explore(
         samples < 1
         or steps < 2
         or (directions is not None and directions < 1)
-        or (reach is not None and not 0 < reach < float("inf"))
+        or (reach is not None and not 0 < reach <= LARGEST_REACH)
     ):
-        raise UsageError("Explore at least one sample and one direction in at least two steps, over a range above 0.")
+        raise UsageError(
+            "Explore at least one sample and one direction in at least two steps, over a range above 0 and up to "
+            f"{LARGEST_REACH:g}."
+        )
     model.refuse_sources()
     if latents is not None:
         check_latents(latents, model)
@@ -110,6 +114,12 @@ def _moved(
     return direction_rows(model, values, directions or min(8, model.generator.latent_dim), steps, reach)
 
 
+def spread(reach: float, steps: int) -> Tensor:
+    """Returns numbers (steps,) from -reach to reach, evenly spaced: of an odd number the middle one is exactly 0."""
+    rising = torch.linspace(-reach, reach, steps, dtype=torch.float64)
+    return (rising - rising.flip(0)) / 2
+
+
 def code_rows(code: Code, latent: Tensor, steps: int, reach: float) -> list[Row]:
     """Returns the rows of one code: all categories of a categorical one, `steps` values of each continuous column."""
     columns = range(code.start, code.start + code.size)
@@ -118,7 +128,7 @@ def code_rows(code: Code, latent: Tensor, steps: int, reach: float) -> list[Row]
         latents[:, :, list(columns)] = torch.eye(code.size)
         return [Row(code.name, code.kind, f"{code.name}: 0 to {code.size - 1}", tuple(range(code.size)), latents)]
     middle, half = (code.high + code.low) / 2, (code.high - code.low) / 2 * reach
-    values = torch.linspace(middle - half, middle + half, steps, dtype=torch.float64)
+    values = middle + spread(half, steps)
     rows = []
     for number, column in enumerate(columns, 1):
         name = code.name if code.size == 1 else f"{code.name} {number}"
@@ -134,7 +144,7 @@ def direction_rows(model: Model, latent: Tensor, count: int, steps: int, reach: 
     labels = model.labels(1)
     vectors, strengths = principal_directions(model.generator, count, latent[:1], labels)
     deviations = (model.latent(PRIOR_SAMPLES) @ vectors.T).std(0)
-    values = torch.linspace(-reach, reach, steps, dtype=torch.float64)
+    values = spread(reach, steps)
     rows = []
     for number, (vector, strength, deviation) in enumerate(
         zip(vectors, strengths.tolist(), deviations, strict=True), 1
@@ -152,7 +162,7 @@ def style_rows(
 ) -> list[Row]:
     """Returns the rows of the `count` strongest directions of styles (samples, ..., D), moved in these layers."""
     vectors, strengths = styles.style_directions(model, count, method or "sefa")
-    values = torch.linspace(-reach, reach, steps, dtype=torch.float64)
+    values = spread(reach, steps)
     rows = []
     found = zip(vectors, strengths.tolist(), styles.deviations(model, vectors), strict=True)
     for number, (vector, strength, deviation) in enumerate(found, 1):

@@ -25,6 +25,7 @@ from ganzoo.models.model import Model
 from ganzoo.models.noise import autocorrelation, noise_shapes, normalized, played, takes_noise
 from ganzoo.models.spaces import Space, space_named
 from ganzoo.networks.inputs import placement
+from ganzoo.networks.latents import whole_seed
 from ganzoo.networks.precision import float32_by_default
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def invert(
     Raises:
         UsageError: for a generator without latents, or images and options that do not fit it.
     """
+    seed = whole_seed(seed)
     whole = (steps, batch_size, 1 if starts is None else starts, 1 if draws is None else draws)
     if not all(isinstance(one, int) for one in whole) or steps < 0 or min(whole[1:]) < 1:
         raise UsageError("An inversion needs at least 0 steps, and starts, draws and batch_size above 0, all whole.")

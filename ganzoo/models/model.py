@@ -15,6 +15,7 @@ from ganzoo.data.memory import available_bytes
 from ganzoo.errors import PluginError, UsageError
 from ganzoo.files.output_checks import path_of
 from ganzoo.files.text import one_line, quoted
+from ganzoo.models.arguments import check_count, check_inputs, check_labels, check_numbers, check_truncation
 from ganzoo.models.inference import FastSampler
 from ganzoo.models.truncation import Truncation, truncated
 from ganzoo.networks import Generator
@@ -116,6 +117,7 @@ class Model:
         latent = sample_latents(self.generator, n, seed)
         if truncation is None or self.generator.has_mapping:  # which truncates styles, not latents
             return latent
+        check_truncation(truncation)
         if isinstance(truncation, tuple):
             raise UsageError(f"The generator of '{self.variant}' has no layers with styles: give the truncation alone.")
         if not truncation > 0:
@@ -125,9 +127,8 @@ class Model:
     def refuse_sources(self) -> None:
         """UsageError if the generator needs an image to start from."""
         if self.image.sources:
-            names = " and ".join(self.image.sources)
             raise UsageError(
-                f"This {self.variant} generator makes its images of a {names} image: "
+                f"This {self.variant} generator makes its images of a {' and '.join(self.image.sources)} image: "
                 "use `ganzoo apply MODEL IMAGES... --out FOLDER` (Model.apply)."
             )
 
@@ -152,7 +153,7 @@ class Model:
         every sample along codes or directions, as `ganzoo.models.moves.Moves(model, {"1": 2.0})`. UsageError if the
         images do not fit into the free memory.
         """
-        _refuse_no_images(n, batch_size)
+        check_count(n, batch_size)
         self._refuse_too_many(n)
         return torch.cat(
             list(self.stream(n, seed, label=label, truncation=truncation, moves=moves, batch_size=batch_size))
@@ -255,7 +256,7 @@ class Model:
         batch_size: int = 64,
     ) -> Iterator[Tensor]:
         """Yields the images of `sample` batch by batch; a batch has no more pixels than 64 images of 256 x 256."""
-        _refuse_no_images(n, batch_size)
+        check_count(n, batch_size)
         self.refuse_sources()
         latent, labels = self.latent(n, seed, truncation), self.labels(n, label)
         batch_size, sampled = self.batch_of(batch_size), self._sampled if moves is None else moves.sampled
@@ -279,7 +280,7 @@ class Model:
         if self.image.classes == 0:
             raise UsageError(f"This {self.variant} generator is unconditional: it has no classes.")
         self.refuse_sources()
-        _refuse_no_images(n, batch_size)
+        check_count(n, batch_size)
         self._refuse_too_many(n * self.image.classes)
         latent, labels = (
             self.latent(n, seed, truncation).repeat(self.image.classes, 1),
@@ -341,19 +342,24 @@ class Model:
 
         The inputs are those of `image.sources`, such as `source` (n, C, H, W) in [-1, 1].
         """
+        check_numbers(latent, "latents", (self.generator.latent_dim,), self.variant)
         return self._computed(self._sampler, latent, label, inputs)
+
+    @cached_property
+    def _style_shape(self) -> tuple[int, ...]:
+        return tuple(self.style(self.latent(1), self.labels(1)).shape[1:])
 
     def style(self, latent: Tensor, label: Tensor | None = None, truncation: Truncation | None = None) -> Tensor:
         """Returns the styles of latents (n, latent_dim): what `mapping` makes of them, truncated if that is given.
 
-        A truncation of (0.7, 8) is that of the first 8 layers alone.
-        A generator without a mapping returns latents.
+        A truncation of (0.7, 8) is that of the first 8 layers alone. Without a mapping the styles are the latents.
         """
 
         def styles(generator: Generator, latent: Tensor, label: Tensor | None) -> Tensor:
             style = generator.mapping(latent, label)
             return style if truncation is None else truncated(generator, style, truncation, label)
 
+        check_numbers(latent, "latents", (self.generator.latent_dim,), self.variant)
         return self._computed(styles, latent, label, {})
 
     def render(self, style: Tensor, label: Tensor | None = None, noise: Sequence[Tensor] = ()) -> Tensor:
@@ -367,10 +373,13 @@ class Model:
             own = {"noise": lambda *shape: next(left)} if maps else {}
             return generator.synthesis(style, label, **own)
 
+        check_numbers(style, "styles" if self.generator.has_mapping else "latents", self._style_shape, self.variant)
         return self._computed(rendered, style, label, {str(number): one for number, one in enumerate(noise)})
 
     def _computed(self, function: Any, latent: Tensor, label: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor:
         """Calls a function of the generator without gradients; UsageError if memory does not suffice."""
+        check_labels(label, len(latent), self.image.classes)
+        check_inputs(inputs, len(latent))
         weight = placement(self.generator)
         latent, label = latent.to(weight), None if label is None else label.to(weight.device)
         given = {name: value.to(weight) for name, value in inputs.items()}
@@ -411,9 +420,10 @@ class Model:
         if isinstance(stops, int):
             anchors = self.latent(stops, seed, truncation)
         elif isinstance(stops, Tensor):
+            check_numbers(stops, "latents", (self.generator.latent_dim,), self.variant)
             anchors = stops
         else:
-            anchors = torch.cat([self.latent(1, one, truncation) for one in stops])
+            anchors = torch.cat([self.latent(1, one, truncation) for one in stops] or [torch.empty(0)])
         self.refuse_sources()
         if len(anchors) < 2 or frames < 1:
             raise UsageError(
@@ -436,12 +446,3 @@ class Model:
     def _stretch(self, start: Tensor, end: Tensor, frames: int, labels: Tensor | None) -> Iterator[Tensor]:
         for frame in range(frames):
             yield self._of_style(self.generator.interpolate(start[None], end[None], frame / frames), labels)
-
-
-def _refuse_no_images(n: Any, batch_size: Any) -> None:
-    """UsageError unless both are whole numbers above 0."""
-    if not (isinstance(n, int) and isinstance(batch_size, int) and n > 0 and batch_size > 0):
-        raise UsageError(
-            f"Ask for at least one image in batches of at least one, got n={quoted(n)} and "
-            f"batch_size={quoted(batch_size)}."
-        )

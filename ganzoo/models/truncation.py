@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ganzoo.errors import UsageError
+from ganzoo.models.arguments import check_truncation
 from ganzoo.networks import Generator
 
 Truncation = float | tuple[float, int]  # ψ, or ψ and the number of first layers that it is applied to
@@ -16,6 +17,7 @@ def truncated(generator: Generator, style: Tensor, truncation: Truncation, label
 
     UsageError for a number of layers where styles have none.
     """
+    check_truncation(truncation)
     amount, layers = truncation if isinstance(truncation, tuple) else (truncation, None)
     moved = generator.truncate_classes(style, amount, label)
     if layers is None:

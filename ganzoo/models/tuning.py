@@ -25,6 +25,7 @@ from ganzoo.models.model import Model
 from ganzoo.models.noise import played
 from ganzoo.networks import Generator
 from ganzoo.networks.inputs import placement
+from ganzoo.networks.latents import whole_seed
 from ganzoo.networks.precision import float32_by_default
 
 METHOD = "pivotal tuning, Roich et al. 2021"
@@ -64,6 +65,7 @@ def tune(
     Raises:
         UsageError: for numbers out of range.
     """
+    seed = whole_seed(seed)
     if steps < 1 or batch_size < 1 or rate <= 0 or locality < 0:
         raise UsageError(
             "Tuning needs at least 1 step and images in a batch, a rate above 0 and a locality of at least 0."

@@ -168,7 +168,7 @@ def test_a_disk_that_fails_leaves_the_former_inversion(model, photos, tmp_path, 
     "words, said",
     [
         (("{model}",), "IMAGES, or --data"),
-        (("{model}", "{photos}", "--data", "fashion-mnist"), "IMAGES, or --data"),
+        (("{model}", "{photos}", "--data", "fashion-mnist"), "that they are in, not both"),
         (("{model}", "{photos}", "-n", "3"), "--data"),
         (("{model}", "{photos}", "--space", "w"), "no styles"),
         (("{model}", "{photos}", "--out", "{photos}/found.png"), "folder"),

@@ -13,7 +13,7 @@ from torch import nn
 from ganzoo import ImageSpec
 from ganzoo.errors import UsageError
 from ganzoo.files.pictures import save_animation
-from ganzoo.models.explore import animation, explore, first_layer, principal_directions, sample_rows, sheet
+from ganzoo.models.explore import animation, explore, first_layer, principal_directions, sample_rows, sheet, spread
 from ganzoo.networks import Generator
 
 GREY = ImageSpec(2, 1)
@@ -164,6 +164,13 @@ def test_nothing_to_show(wrong):
         explore(tiny.built_in("dcgan"), **wrong)
 
 
+@pytest.mark.parametrize("reach", [0.1, 3.0, 123.456, 1e9])
+def test_the_middle_of_an_odd_number_of_values_is_exactly_0(reach):
+    values = spread(reach, 7)
+    assert values[3] == 0 and values[0] == -reach and values[-1] == reach and (values.diff() > 0).all()
+    assert torch.equal(values, -values.flip(0))
+
+
 def test_codes_have_a_row_each():
     model = tiny.built_in("infogan")
     rows = explore(model, samples=4, steps=5, seed=1)
@@ -255,6 +262,7 @@ WRONG = {
     "folder": ("There is no folder", ["explore", "{run}", "--out", "no/x.png"]),
     "directions": ("no more directions", ["explore", "{run}", "--out", "x.png", "--directions", "101"]),
     "range": ("'--range'", ["explore", "{run}", "--out", "x.png", "--range", "0"]),
+    "large range": ("1000", ["explore", "{run}", "--out", "x.png", "--range", "1e30"]),
     "label": ("takes no label", ["explore", "{run}", "--out", "x.png", "--label", "1"]),
     "source": ("There is no folder", ["explore", "./nothing", "--out", "x.png"]),
     "truncation": ("'--truncation'", ["sample", "{run}", "--out", "x.png", "--truncation", "0"]),

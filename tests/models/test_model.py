@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 
+import numpy
 import pytest
 import small
 import tiny
@@ -203,3 +204,51 @@ def test_a_text_is_a_name_and_a_position_has_a_hash(runs):
     for unknown in ("0", "1", "#3", 3):
         with pytest.raises(UsageError, match="known: 10, 2, #0 .*'#0' to '#2'"):
             model.labels(1, unknown)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda m: m.render(torch.zeros(1, 99)), r"\(1, 99\)"),
+        (lambda m: m.generate(torch.zeros(100)), r"\(100,\)"),
+        (lambda m: m.style(torch.zeros(0, 100)), r"\(0, 100\)"),
+        (lambda m: m.render([0.0] * 100), "not list"),
+        (lambda m: m.render(torch.zeros(1, 100, dtype=torch.int64)), "int64"),
+        (lambda m: m.render(torch.full((1, 100), NAN)), "NaN"),
+        (lambda m: m.generate(torch.full((1, 100), float("inf"))), "infinity"),
+        (lambda m: list(m.interpolate(torch.full((2, 100), NAN))), "NaN"),
+        (lambda m: list(m.interpolate(torch.zeros(2, 3))), r"\(2, 3\)"),
+        (lambda m: list(m.interpolate([])), "at least two stops"),
+        (lambda m: list(m.interpolate([0.5, 1])), "seed"),
+        (lambda m: list(m.interpolate(3, seed="x")), "seed"),
+        (lambda m: m.generate(torch.zeros(1, 100), [0]), "Labels"),
+        (lambda m: m.generate(torch.zeros(1, 100), torch.zeros(2, dtype=torch.int64)), "Labels"),
+        (lambda m: m.generate(torch.zeros(2, 100), source=torch.zeros(1, 3, 8, 8)), "'source'"),
+        (lambda m: m.latent(0), "at least one"),
+        (lambda m: m.sample(1, truncation="strong"), "Truncation"),
+        *[
+            (lambda m, seed=seed: m.sample(1, seed=seed), "whole number from 0")
+            for seed in (NAN, 1.5, -1, 2**63, True, None, torch.tensor(1.0), torch.tensor([1]))
+        ],
+        (lambda m: ganzoo.invert(m, -torch.ones(1, 1, 32, 32), steps=0, seed=NAN), "whole number from 0"),
+        (lambda m: ganzoo.invert(m, torch.rand(1, 1, 32, 32), steps=0), "from 0 to 1"),
+    ],
+)
+def test_wrong_latents_labels_and_seeds_are_one_line(runs, call, words):
+    with pytest.raises(UsageError, match=words) as raised:
+        call(ganzoo.load(runs / "plain"))
+    assert "\n" not in str(raised.value)
+
+
+def test_labels_out_of_range_are_named(runs):
+    model = ganzoo.load(runs / "labelled")
+    with pytest.raises(UsageError, match="not from 9999 to 9999"):
+        model.generate(model.latent(1), torch.tensor([9999]))
+
+
+def test_seeds_of_numpy_are_those_of_python(runs):
+    model = ganzoo.load(runs / "plain")
+    assert torch.equal(model.sample(1, seed=numpy.int64(3)), model.sample(1, seed=3))

@@ -173,3 +173,12 @@ def test_truncations_that_are_none(text):
         TruncationAmount().convert(text, None, None)
     assert TruncationAmount().convert("0.7", None, None) == 0.7
     assert TruncationAmount().convert("0.7:8", None, None) == (0.7, 8)
+
+
+def test_styles_of_another_shape_or_without_numbers_are_one_line(model):
+    style = model.style(model.latent(1))
+    for wrong, words in ((style[:, 0], "styles"), (style * float("nan"), "NaN"), (style.tolist(), "not list")):
+        with pytest.raises(UsageError, match=words):
+            model.render(wrong)
+    with pytest.raises(UsageError, match="Truncation"):
+        model.style(model.latent(1), truncation=float("nan"))

@@ -6,12 +6,15 @@ import json
 import logging
 import os
 import platform
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from ganzoo.checkpoints.checkpoint import list_checkpoints
 from ganzoo.config.parts import local_paths, with_parts
 from ganzoo.config.recipe import Recipe
 from ganzoo.config.schema import DataFacts, Origin, PluginFacts, RunConfig, RunOptions, SourceFacts, read_run_config
@@ -52,13 +55,28 @@ class RunFolder:
             )
         check_new_folder(self.path, "--out takes a new or empty folder", leftovers=True)
 
-    def create(self) -> None:
-        """Makes the folder of a new run; UsageError if it cannot be made or is in use."""
+    def create(self) -> bool:
+        """Makes the folder of a new run and returns whether it was missing; UsageError if it is in use or cannot be."""
         self.check_new()
+        made = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{self.path} cannot be made: {reason(error)}.") from None
+        return made
+
+    def remove_start(self, folder: bool) -> None:
+        """Removes what a run has written before its first step, and the `folder` itself; what others wrote stays."""
+        if list_checkpoints(self.checkpoints):
+            return
+        for place in (self.samples, self.checkpoints, self.curves):
+            shutil.rmtree(place, ignore_errors=True)
+        for file in (self.path / "samples.png", self.metrics, self.config, self.path / ".lock"):
+            with suppress(OSError):  # Windows removes no lock that is held; one that is left is in nobody's way
+                file.unlink()
+        with suppress(OSError):
+            if folder:
+                self.path.rmdir()
 
     def write_config(self, config: RunConfig) -> None:
         """Writes config.json atomically."""

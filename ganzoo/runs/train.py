@@ -40,7 +40,7 @@ from ganzoo.engine.device import choose_device, set_threads
 from ganzoo.engine.distributed import ALONE, Processes, join
 from ganzoo.engine.randomness import repeatable, seeded
 from ganzoo.engine.trainer import Trainer
-from ganzoo.errors import SEE_OTHER, UsageError
+from ganzoo.errors import SEE_OTHER, InterruptedRun, UsageError
 from ganzoo.files.lock import FolderLock
 from ganzoo.files.safe_open import check_own_folders
 from ganzoo.files.text import quoted
@@ -98,7 +98,7 @@ def train(request: Request, registry: Registry, data: ImageData | Stream | None 
     config, trainer, shown, paired = plan_training(request, registry, data=data, old=old, begin=begin)
     if old is not None:
         check_assets(folder.path, old, trainer.assets)
-    with _claimed(folder, config, processes, new=old is None):
+    with _claimed(folder, config, trainer, new=old is None):
         loop = TrainingLoop(
             trainer,
             folder,
@@ -359,23 +359,31 @@ def _build(
 
 
 @contextmanager
-def _claimed(folder: RunFolder, config: RunConfig, processes: Processes, *, new: bool) -> Iterator[None]:
-    """Makes the folder of a new run, locks it and writes its configuration; only the first process does."""
+def _claimed(folder: RunFolder, config: RunConfig, trainer: Trainer, *, new: bool) -> Iterator[None]:
+    """Makes the folder of a new run, locks it and writes its configuration; only the first process does.
+
+    An error before the end of the first step takes a new folder back, so that the corrected run can have it.
+    """
+    processes = trainer.processes
     if processes.rank > 0:
         processes.barrier()
         yield
         return
-    if new:
-        folder.create()
+    made = new and folder.create()
     with FolderLock(folder.path):
         if new:
             folder.check_new()  # under the lock: another process may have been here since
         check_own_folders(folder.checkpoints, folder.samples, folder.curves)
         for path in (folder.path, folder.checkpoints, folder.samples):
             remove_leftovers(path)
-        folder.write_config(config)
-        processes.barrier()
-        yield
+        try:
+            folder.write_config(config)
+            processes.barrier()
+            yield
+        except Exception as error:
+            if new and trainer.step_number == 0 and not isinstance(error, InterruptedRun):
+                folder.remove_start(made)
+            raise
 
 
 def _with_length(options: TrainOptions, recipe: Recipe, image: SampleSpec) -> Recipe:

@@ -253,8 +253,42 @@ def test_a_bad_request_is_one_line_and_no_folder(images, tmp_path, change, said)
 def test_a_folder_that_is_no_run_and_one_that_is_taken(run, images, tmp_path):
     with pytest.raises(ganzoo.GanzooError, match="is no run"):
         ganzoo.open_run(tmp_path)
-    with pytest.raises(ganzoo.GanzooError, match="already holds a run"):
+    with pytest.raises(ganzoo.GanzooError, match="already holds a run: use Run.resume"):
         ganzoo.train("dcgan", data=images, out=run.folder, steps=1, **TINY)
+
+
+@pytest.mark.parametrize("existed", [False, True])
+@pytest.mark.parametrize("terms", ["a tensor", "terms of many numbers"])
+def test_an_own_loss_that_fails_in_its_first_step_leaves_the_folder_to_the_mended_one(
+    tmp_path, process, terms, existed
+):
+    def loss_of(faulty: bool):
+        class Mine(Loss):
+            def __init__(self, image):
+                super().__init__()
+
+            def discriminator(self, turn):
+                logits = turn.logits(turn.real)
+                if faulty:
+                    return logits if terms == "a tensor" else {"real": logits}
+                return {"real": logits.mean()}
+
+            def generator(self, turn):
+                return {"fake": -turn.logits(turn.fake).mean()}
+
+        return Mine
+
+    out = tmp_path / "new" / "run"
+    if existed:
+        out.mkdir(parents=True)
+    card = dataclasses.replace(ganzoo.variant("points"), loss=ganzoo.Part("mine"))
+    options = {"data": "ring", "out": out, "steps": 1, "batch_size": 8, "device": "cpu", "threads": 1}
+    ganzoo.register_loss("mine")(loss_of(faulty=True))
+    with pytest.raises(ganzoo.GanzooError, match="Mine.discriminator must return"):
+        ganzoo.train(card, **options)
+    assert out.exists() == existed and (not existed or list(out.iterdir()) == [])
+    ganzoo.register_loss("mine")(loss_of(faulty=False))
+    assert ganzoo.train(card, **options).step == 1
 
 
 def test_a_changed_card_trains(images, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import sys
 import threading
 from dataclasses import replace
@@ -17,6 +18,7 @@ import torch
 from ganzoo.cli import main
 from ganzoo.config.options import TrainOptions
 from ganzoo.engine.distributed import Processes
+from ganzoo.engine.trainer import Trainer
 from ganzoo.errors import DivergedError, UsageError
 from ganzoo.registry.discovery import Plugin, installed
 from ganzoo.registry.hookspecs import hookimpl
@@ -361,3 +363,43 @@ def test_trackio_keeps_a_local_store_and_a_resumed_run_goes_on_in_it(tmp_path, m
     places = [str(Path(__file__).parent), str(Path(small.__file__).parent)]
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path), *places], capture_output=True, text=True)
     assert done.returncode == 0 and "trackio failed" not in done.stderr, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_a_run_that_fails_keeps_its_folder_after_a_step_and_others_files_always(tmp_path, monkeypatch, done):
+    """Without a step there is nothing to go on with; files that a tracker wrote are not the run's."""
+    real = Trainer.step
+
+    def step(trainer):
+        if trainer.step_number == done:
+            raise ValueError("out of order")
+        return real(trainer)
+
+    class Writer(Tracker):
+        def start(self, config):
+            (tmp_path / "run" / "notes.txt").write_text("mine")
+
+    monkeypatch.setattr(Trainer, "step", step)
+    with pytest.raises(ValueError, match="out of order"):
+        train(request(tmp_path / "run", callbacks=[Writer()]), registry())
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert "notes.txt" in left
+    assert left == {"notes.txt"} if done == 0 else {"config.json", "samples"} < left
+    monkeypatch.setattr(Trainer, "step", real)
+    if done:
+        resumed = replace(request(tmp_path / "run"), resume=True, variant=None)
+        train(resumed, registry())
+
+
+def test_a_run_that_is_resumed_and_fails_before_its_first_step_keeps_its_folder(tmp_path, monkeypatch):
+    train(request(tmp_path / "run", steps=1), registry())
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    before = {path.name for path in (tmp_path / "run").iterdir()}
+
+    def fail(trainer):
+        raise ValueError("out of order")
+
+    monkeypatch.setattr(Trainer, "step", fail)
+    with pytest.raises(ValueError, match="out of order"):
+        train(replace(request(tmp_path / "run", steps=1), resume=True, variant=None), registry())
+    assert before <= {path.name for path in (tmp_path / "run").iterdir()}

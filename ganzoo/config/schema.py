@@ -184,8 +184,11 @@ def training_mistakes(training: Training) -> list[str]:
 def _optimizer_mistakes(training: Training) -> list[str]:
     mistakes = []
     for role in ("", "generator_", "discriminator_", "loss_"):
-        name = getattr(training, f"{role}optimizer") or training.optimizer
+        own = getattr(training, f"{role}optimizer")
+        name = own or training.optimizer
         if name not in OPTIMIZERS:
+            if role and not own:  # the mistake is that of `optimizer`, which is listed already
+                continue
             mistakes.append(
                 f"training.{role}optimizer: no optimizer is called {quoted(name)}.{did_you_mean(name, OPTIMIZERS)}"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
@@ -16,6 +17,7 @@ from ganzoo.files.text import one_line
 from ganzoo.registry.registry import Registry
 from ganzoo.variant import Part, Schedule, Training, Variant
 
+NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)  # numbers, which are refused as such
 LEAST_DEPTH = {"training": 2, "regularizers": 3}
 
 
@@ -61,7 +63,7 @@ def _value(text: str) -> Any:
     except RecursionError:
         raise ValueError("the value is nested too deep") from None
     except ValueError:
-        return text
+        return float(text) if NOT_FINITE.fullmatch(text.strip()) else text
 
 
 def _apply(variant: Variant, path: list[str], value: Any) -> Variant:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 import zipfile
 from collections import Counter
@@ -13,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from ganzoo.errors import CheckpointError, UsageError
 from ganzoo.files.atomic import disk_errors
+from ganzoo.files.strict_json import read_json
 from ganzoo.files.text import quoted, reason
 from ganzoo.models.file_types import HEAD_BYTES, PICKLE, SAFETENSORS, FileType, file_type
 
@@ -127,7 +129,27 @@ def _no_arrays(folder: Path) -> str:
     unpacked = any(folder.glob("data.pkl")) or any(folder.glob("*/data.pkl"))
     if unpacked:
         return "is an unpacked checkpoint of torch.save: give the file as it was downloaded, not unpacked"
+    if (folder / "MANIFEST.json").is_file() or (folder / "checkpoints").is_dir() or _is_own(folder / "config.json"):
+        kind = "checkpoint" if (folder / "MANIFEST.json").is_file() else "run or model"
+        return (
+            f"is a {kind} of ganzoo already, which needs no conversion: `ganzoo sample {_as_source(folder)}` takes it"
+        )
     return "holds no .npy files"
+
+
+def _is_own(config: Path) -> bool:
+    """True for a config.json that ganzoo wrote: other programs' have no variant."""
+    try:
+        data = read_json(config) if config.is_file() else None
+    except CheckpointError:
+        return False
+    return isinstance(data, dict) and {"format", "variant", "image"} <= data.keys()
+
+
+def _as_source(folder: Path) -> str:
+    """Writes a folder as commands read it: one that could be a tag or a repository begins with ./."""
+    text = str(folder)
+    return shlex.quote(text if text.startswith((".", "/", "~")) else f"./{text}")
 
 
 def _head(path: Path) -> bytes:

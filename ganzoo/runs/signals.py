@@ -105,9 +105,15 @@ class StepWatch:
         came = [signal.Signals(number).name for number in numbers if number in stopping_signals()]
         if came and not self._stopping:
             self._stopping, self._at, self._told_slow = came[0], (step, now), False
-            self._say(f"{came[0]}: step {step} is finished and saved first; a second Ctrl-C stops at once, unsaved.")
+            second = {"SIGINT": "a second Ctrl-C", "SIGTERM": "a second SIGTERM"}
+            at_once = second.get(came[0], "SIGTERM")  # a second SIGHUP ends nothing
+            self._say(
+                f"{came[0]}: the run is saved and ends after the step in progress; {at_once} stops at once, unsaved."
+            )
         elif not self._told_slow and now - self._at[1] > SLOW_SECONDS:
             self._told_slow = True
-            after = f" since {self._stopping}" if self._stopping else ""
-            rest = "; it is saved when it ends" if self._stopping else ""
-            self._say(f"Step {step} has taken more than {SLOW_SECONDS:.0f} seconds{after}{rest}.")
+            if self._stopping:
+                after = f"more than {SLOW_SECONDS:.0f} seconds since {self._stopping}"
+                self._say(f"The step in progress, and saving it, take {after}; the state is saved when they end.")
+            else:
+                self._say(f"Step {step} has taken more than {SLOW_SECONDS:.0f} seconds.")

@@ -165,7 +165,8 @@ class Tracking:
         for one in self._running:
             if one.problem and one.name not in self._reported:
                 self._reported.add(one.name)
-                self.say(f"Tracker {one.name} {one.problem}")
+                kind = "Tracker" if one.name in self._queued else "Callback"
+                self.say(f"{kind} {one.name} {one.problem}")
 
 
 def load_trackers(names: Sequence[str], folder: Path, registry: Registry) -> dict[str, Tracker]:
@@ -216,5 +217,5 @@ def callback_trackers(callbacks: Sequence[Callback | Tracker]) -> dict[str, Trac
         if not isinstance(given, Tracker) and not callable(given):
             raise UsageError(f"callbacks takes functions of (step, values) and Trackers, not {quoted(given)}.")
         name = getattr(given, "__name__", type(given).__name__)
-        found[f"{name} (callback {number})"] = given if isinstance(given, Tracker) else FunctionTracker(given)
+        found[f"{number} ({name})"] = given if isinstance(given, Tracker) else FunctionTracker(given)
     return found

@@ -85,6 +85,8 @@ MISTAKES = {
     "training.ema=1": "training.ema: must be at least 0 and below 1, got 1",
     "training.generator_lr=NaN": "training.generator_lr: must be at least 0, got nan",
     "training.generator_lr=Infinity": "training.generator_lr: must be at least 0, got inf",
+    "training.generator_lr=nan": "training.generator_lr: must be at least 0, got nan",
+    "training.ema=-inf": "training.ema: must be at least 0 and below 1, got -inf",
     "training.generator_lr=-1": "must be at least 0, got -1",
     "training.optimizer=adm": "no optimizer is called 'adm'. Did you mean 'adam'?",
     "training.optimizer_options.beta=1": "unknown option of adam. Did you mean 'betas'?",
@@ -103,6 +105,15 @@ def test_a_mistake_is_named(setting):
         resolved(setting)
     assert MISTAKES[setting] in str(error.value)
     assert len(str(error.value)) < 700
+
+
+def test_an_optimizer_for_all_roles_is_one_mistake():
+    with pytest.raises(UsageError) as error:
+        resolved("training.optimizer=adma")
+    assert str(error.value).count("adma") == 1 and "training.optimizer: " in str(error.value)
+    with pytest.raises(UsageError) as error:
+        resolved("training.optimizer=adma", "training.loss_optimizer=adma")
+    assert str(error.value).count("adma") == 2 and "training.loss_optimizer: " in str(error.value)
 
 
 def test_all_mistakes_are_reported_at_once():

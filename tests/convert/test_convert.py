@@ -1,6 +1,7 @@
 """`ganzoo convert`: checkpoints of other code become model folders that load, or one line why not."""
 
 import json
+from pathlib import Path
 
 import numpy
 import pytest
@@ -13,6 +14,7 @@ from test_layouts import arrays, original
 import ganzoo
 from ganzoo import ImageSpec, Part
 from ganzoo.convert.convert import convert
+from ganzoo.convert.recognize import recognize
 from ganzoo.convert.request import Request
 from ganzoo.errors import CheckpointError, GanzooError, UsageError
 from ganzoo.layouts import Layout, Match
@@ -228,3 +230,21 @@ def test_the_command(place, tmp_path):
     words = done.stdout.split()[1:]
     done = small.forked_ganzoo(*words, cwd=tmp_path)
     assert done.returncode == 0 and (tmp_path / "made.png").is_file(), done.stderr
+
+
+@pytest.mark.parametrize("kind", ["model", "run", "checkpoint"])
+def test_a_folder_of_ganzoo_needs_no_conversion(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("runs") / "few"
+    folder.mkdir(parents=True)
+    if kind == "checkpoint":
+        (folder / "MANIFEST.json").write_text("{}")
+    else:
+        variant = "dcgan" if kind == "model" else {"name": "dcgan"}
+        (folder / "config.json").write_text(json.dumps({"format": 1, "variant": variant, "image": {}}))
+    with pytest.raises(UsageError, match=r"of ganzoo already.*`ganzoo sample \./runs/few`"):
+        recognize([folder])
+    (folder / "config.json").write_text('{"architectures": ["other"]}')
+    (folder / "MANIFEST.json").unlink(missing_ok=True)
+    with pytest.raises(UsageError, match="holds no .npy files"):
+        recognize([folder])

@@ -150,6 +150,7 @@ def test_a_callback_that_fails_is_named_and_not_called_again(tmp_path, capsys):
     train(request(tmp_path / "run", callbacks=[broken]), registry())
     error = capsys.readouterr().err
     assert len(calls) == 1 and error.count("broken") == 1 and "ZeroDivisionError" in error
+    assert "Callback 1 (broken)" in error and "Tracker" not in error
 
 
 def test_a_tracker_that_hangs_is_left_behind(tmp_path, monkeypatch, capsys):

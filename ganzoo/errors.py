@@ -56,7 +56,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     import difflib
 
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    same = [one for one in known if one.lower() == name.lower()]  # differs by case only
+    near = same or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if near:
         return f" Did you mean '{near[0]}'?"
     if known and len(known) <= 40:

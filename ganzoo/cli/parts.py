@@ -74,6 +74,8 @@ def show_parts(found: Registry, name: str, otherwise: UsageError, as_json: bool)
     """Shows every part of that name. Without one it raises `otherwise`, or suggests a part if no variant is nearer."""
     cards = [part_card(found, kind, name) for kind in PART_KINDS if name in found.names(kind)]
     if not cards:
+        if found.tag_hint(name):
+            raise otherwise
         variants = found.names("variants")
         near = did_you_mean(name, {*variants, *(part for kind in PART_KINDS for part in found.names(kind))})
         if near.startswith(" Did you mean") and near not in {f" Did you mean '{variant}'?" for variant in variants}:

@@ -59,6 +59,9 @@ def convert(request: Request, registry: Registry) -> Model:
         files, [_key(role, file, key) for (role, (_, key)), file in zip(wanted.items(), files, strict=True)]
     )
     tensors = [_tensors(search, role, result) for role, result in zip(ROLES, found, strict=False)]
+    for file, each in zip(files, tensors, strict=True):
+        if file.kind in ("npz", "npy"):
+            _refuse_nonfinite(file, each)
     if request.variant is None:
         request = replace(request, variant=_variant_of(search, files[0], tensors[0]))
         search = _search(request, registry)
@@ -100,6 +103,13 @@ def _tensors(search: Search, role: Role, found: dict[str, Tensor] | GanzooError)
     if isinstance(found, GanzooError):
         raise found
     return found
+
+
+def _refuse_nonfinite(file: InputFiles, tensors: dict[str, Tensor]) -> None:
+    """CheckpointError that names the first array of a numpy file with NaN or infinity, before a layout is searched."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise CheckpointError(f"{file.label}: {quoted(name)} holds NaN or infinity.")
 
 
 def _variant_of(search: Search, file: InputFiles, tensors: dict[str, Tensor]) -> str:

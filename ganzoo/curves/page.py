@@ -51,7 +51,7 @@ def _panel(panel: Panel) -> Markup:
         for value, name in shown
     ]
     lines = [_line(series, across, up) for series in panel.series]
-    names = [tag("li", swatch(series.place), series.name) for series in panel.series] if len(panel.series) > 1 else []
+    names = [tag("li", swatch(series.place), series.name) for series in panel.named]
     return tag(
         "figure",
         chart(panel.title, HEIGHT, frame(across, up, "step", HEIGHT), *marks, *lines),

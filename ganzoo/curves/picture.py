@@ -92,12 +92,12 @@ def _colour(series: Series) -> str:
 
 
 def _legend_lines(panel: Panel) -> int:
-    return -(-len(panel.series) // 2) if len(panel.series) > 1 else 0
+    return -(-len(panel.named) // 2)
 
 
 def _legend(pen: Pen, panel: Panel, left: float, top: float) -> None:
     half = (WIDTH - LEFT - RIGHT) / 2
-    for number, series in enumerate(panel.series if len(panel.series) > 1 else ()):
+    for number, series in enumerate(panel.named):
         x, y = left + number % 2 * half, top + number // 2 * LEGEND_LINE + 6
         name = series.name
         while pen.width_of(name) > half - 24 and len(name) > 4:

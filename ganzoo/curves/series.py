@@ -40,6 +40,11 @@ class Panel:
     series: tuple[Series, ...]
     marks: tuple[tuple[float, str], ...] = ()
 
+    @property
+    def named(self) -> tuple[Series, ...]:
+        """The lines of the legend: all but a single one that the title names."""
+        return () if [series.name for series in self.series] == [self.title] else self.series
+
 
 @dataclass(frozen=True)
 class Run:

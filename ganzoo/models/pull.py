@@ -82,7 +82,12 @@ def pull(
         named = repo if revision is None else f"{repo}@{revision}"
         raise UsageError(f"{quoted(named)} names no model on the Hub: write owner/name@revision.")
     target = HubTarget("model", repo, revision or "main")
-    contents = _pinned(target, revision or "main")
+    try:
+        contents = _pinned(target, revision or "main")
+    except (Unreachable, UsageError) as error:
+        if sha256 is not None or os.path.exists(repo):
+            raise
+        raise type(error)(f"{error} There is no folder {quoted(repo)} here either.") from None
     try:
         return Pulled(_checked_folder(target, contents, sha256, discriminator, limit), contents.commit)
     except GanzooError:

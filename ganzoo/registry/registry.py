@@ -248,7 +248,14 @@ class Registry:
                     f"The {SINGULAR[kind]} '{name}' is missing because plugin {plugin.name} is broken: {plugin.error}"
                 )
         hint = f" ({len(broken)} broken left out: see `ganzoo plugins`)" if broken else ""
-        raise UsageError(f"No {SINGULAR[kind]} is called {quoted(name)}.{did_you_mean(name, self.names(kind))}{hint}")
+        near = self.tag_hint(name) if kind == "variants" else ""
+        near = near or did_you_mean(name, self.names(kind))
+        raise UsageError(f"No {SINGULAR[kind]} is called {quoted(name)}.{near}{hint}")
+
+    def tag_hint(self, name: str) -> str:
+        """Returns the sentence that names the variant of a tag of pretrained weights; "" if `name` is no tag."""
+        its_own = next((one.name for one in self.variants() if name in one.weights), None)
+        return f" It is a tag of pretrained weights of the variant '{its_own}'." if its_own else ""
 
     def get(self, kind: str, name: str) -> Any:
         """Returns the value registered under a name (a Variant or a factory); errors as `claim`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -153,8 +154,9 @@ def _loaded_alone(module: str, facts: dict) -> dict:
 def listing(subject: Subject) -> str:
     """Loads the plugin alone in a fresh process."""
     plugin = subject.plugin
-    module = plugin.module.partition(":")[0].strip()
-    if getattr(sys.modules.get(module), "__file__", None) is None:
+    single_file = os.path.isabs(plugin.module) and os.path.isfile(plugin.module)  # of GANZOO_PLUGINS_DIR
+    module = plugin.module if single_file else plugin.module.partition(":")[0].strip()
+    if not single_file and getattr(sys.modules.get(module), "__file__", None) is None:
         raise CheckSkipped(f"the module {module} exists in this process only, not as a file")
     facts = {
         "path": sys.path,

@@ -248,3 +248,10 @@ def test_a_folder_of_ganzoo_needs_no_conversion(tmp_path, monkeypatch, kind):
     (folder / "MANIFEST.json").unlink(missing_ok=True)
     with pytest.raises(UsageError, match="holds no .npy files"):
         recognize([folder])
+
+
+def test_numbers_that_are_not_finite_are_named_before_a_layout_is_searched(tmp_path):
+    numpy.savez(tmp_path / "nan.npz", unknown=numpy.full((3, 3), numpy.nan, "float32"))
+    with pytest.raises(CheckpointError, match="'unknown' holds NaN"):
+        convert(Request(files=(tmp_path / "nan.npz",), variant=None, out=tmp_path / "out"), registry())
+    assert not (tmp_path / "out").exists()

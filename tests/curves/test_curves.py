@@ -12,7 +12,7 @@ from PIL import Image
 
 from ganzoo.cli import main
 from ganzoo.curves.picture import SCALE, SMOOTH, WIDTH
-from ganzoo.curves.series import panels, read_runs
+from ganzoo.curves.series import Panel, Series, panels, read_runs
 from ganzoo.curves.terminal import drawn
 
 
@@ -120,3 +120,9 @@ def test_what_cannot_be_shown_is_refused_in_one_line(run, tmp_path, capsys):
         error = capsys.readouterr().err
         assert fact in error and len(error.splitlines()) == 1, error
     assert (tmp_path / "old.png").read_bytes() == b"mine"
+
+
+def test_a_single_line_has_a_name_unless_the_title_is_it():
+    line = Series("fake", 0, [(1.0, 2.0), (2.0, 3.0)])
+    assert Panel("terms of phase generator", (line,)).named == (line,)
+    assert Panel("fake", (line,)).named == () and Panel("fake", (line, line)).named == (line, line)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import small
 
+from ganzoo.errors import UsageError
 from ganzoo.registry.discovery import installed
-from ganzoo.registry.registry import Registry
+from ganzoo.registry.registry import Registry, registry
+from ganzoo.testing.card_checks import listing
+from ganzoo.testing.checks import CheckFailed
 
 SOURCE = """
 from ganzoo import Part, Training, Variant, hookimpl
@@ -101,3 +105,25 @@ def test_limits_count_for_files_too(folder, monkeypatch):
     assert [plugin.name for plugin in installed() if not plugin.builtin] == ["file:one-file"]
     monkeypatch.delenv("GANZOO_PLUGINS_DIR")
     assert [plugin.error for plugin in installed() if plugin.distribution == "file"] != [None]
+
+
+def test_the_check_loads_a_file_alone(folder):
+    found = Registry()
+    plugin = found.claim("variants", "one-file").plugin
+    subject = SimpleNamespace(plugin=plugin, registry=found)
+    assert listing(subject) == ""
+    with open(plugin.module, "a") as file:
+        file.write("\nimport torch\n")
+    with pytest.raises(CheckFailed, match="imports.*torch"):
+        listing(subject)
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [("dcgan.fashion-mnist", "tag of pretrained weights of the variant 'dcgan'"), ("DCGAN", "Did you mean 'dcgan'")],
+)
+def test_tags_and_other_cases_are_hinted(name, words):
+    with pytest.raises(UsageError, match=words):
+        registry().get("variants", name)
+    done = small.forked_ganzoo("show", name)
+    assert done.returncode == 2 and words in done.stderr

@@ -40,7 +40,7 @@ from ganzoo.engine.device import choose_device, set_threads
 from ganzoo.engine.distributed import ALONE, Processes, join
 from ganzoo.engine.randomness import repeatable, seeded
 from ganzoo.engine.trainer import Trainer
-from ganzoo.errors import SEE_OTHER, InterruptedRun, UsageError
+from ganzoo.errors import SEE_OTHER, DivergedError, InterruptedRun, UsageError
 from ganzoo.files.lock import FolderLock
 from ganzoo.files.safe_open import check_own_folders
 from ganzoo.files.text import quoted
@@ -362,7 +362,8 @@ def _build(
 def _claimed(folder: RunFolder, config: RunConfig, trainer: Trainer, *, new: bool) -> Iterator[None]:
     """Makes the folder of a new run, locks it and writes its configuration; only the first process does.
 
-    An error before the end of the first step takes a new folder back, so that the corrected run can have it.
+    An error before the end of the first step, but for numbers that are not finite, takes a new folder back, so that the
+    corrected run can have it.
     """
     processes = trainer.processes
     if processes.rank > 0:
@@ -381,7 +382,7 @@ def _claimed(folder: RunFolder, config: RunConfig, trainer: Trainer, *, new: boo
             processes.barrier()
             yield
         except Exception as error:
-            if new and trainer.step_number == 0 and not isinstance(error, InterruptedRun):
+            if new and trainer.step_number == 0 and not isinstance(error, InterruptedRun | DivergedError):
                 folder.remove_start(made)
             raise
 

@@ -17,25 +17,14 @@ def draw(place: Place, studio: Studio) -> None:
     import gradio as gr
 
     names = studio.shelf.able("apply")
-    millions = applying.PIXELS / 1e6
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
-            model = gr.Dropdown(names, value=names[0], label="Model")
-            about = gr.Markdown()
-            picture = gr.File(
-                label=f"A picture, at most {applying.UPLOAD_BYTES // 2**20} MiB and {millions:g} million pixels",
-                file_types=["image"],
-                type="filepath",
-                height=170,
-            )
-            scale = gr.Dropdown(_scales("own"), value=OWN, label="Times as large as the picture")
-            label = gr.Dropdown([], label="Class", visible=False)
+            model, about, picture, scale, label = _inputs(gr, names)
             with gr.Row():
                 button = gr.Button("Apply", variant="primary", min_width=120)
                 stop = gr.Button("Stop", variant="stop", min_width=120)
         with gr.Column(scale=3, min_width=300):
             compared, line, download, command = _outputs(gr)
-
     stops = Stops()
 
     def configure(name: str, before: str | None) -> list[Any]:
@@ -84,14 +73,24 @@ def draw(place: Place, studio: Studio) -> None:
     apply.__annotations__["page"] = gr.Request  # Gradio goes by the type
     chosen = [about, scale, label]
     gr.on([place.tab.select, model.change], shown(configure), [model, label], chosen, show_progress="hidden", **QUIET)
-    event = gr.on(
-        [button.click, picture.upload],
-        shown(apply),
-        [model, picture, scale, label],
-        [compared, line, download, command],
-        **QUIET,
+    inputs, outputs = [model, picture, scale, label], [compared, line, download, command]
+    stops.connect(stop, gr.on([button.click, picture.upload], shown(apply), inputs, outputs, **QUIET))
+
+
+def _inputs(gr: Any, names: list[str]) -> tuple[Any, Any, Any, Any, Any]:
+    """Draws the choice of a model and what it is about, the upload, the size and the class."""
+    model = gr.Dropdown(names, value=names[0], label="Model")
+    about = gr.Markdown()
+    millions = applying.PIXELS / 1e6
+    picture = gr.File(
+        label=f"A picture, at most {applying.UPLOAD_BYTES // 2**20} MiB and {millions:g} million pixels",
+        file_types=["image"],
+        type="filepath",
+        height=170,
     )
-    stops.connect(stop, event)
+    scale = gr.Dropdown(_scales("own"), value=OWN, label="Times as large as the picture")
+    label = gr.Dropdown([], label="Class", visible=False)
+    return model, about, picture, scale, label
 
 
 def _scales(own: str) -> list[tuple[str, str]]:

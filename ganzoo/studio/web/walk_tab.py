@@ -17,8 +17,6 @@ def draw(place: Place, studio: Studio) -> None:
     import gradio as gr
 
     names = studio.shelf.able("walk")
-    first = sampling.controls_of(studio.shelf.model(names[0]))
-    classes = list(first.classes)
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
             picture, command, download = _outputs(gr)
@@ -26,9 +24,7 @@ def draw(place: Place, studio: Studio) -> None:
             model = gr.Dropdown(names, value=names[0], label="Model")
             seed = gr.Number(0, label="Seed", precision=0, minimum=0)
             number_of_stops = gr.Slider(2, walking.MOST, 4, step=1, label="Stops")
-            label = gr.Dropdown(classes, value=classes[0] if classes else None, label="Class", visible=bool(classes))
-            truncates = gr.Checkbox(False, label="Truncate: less variety, fewer odd samples", visible=first.truncates)
-            truncation = gr.Slider(0.1, 2.0, 0.7, step=0.05, label="Truncation", visible=False)
+            label, truncates, truncation = _choices(gr, sampling.controls_of(studio.shelf.model(names[0])))
             kind = gr.Radio(list(FORMATS), value="WebP", label="Format")
             with gr.Row():
                 button = gr.Button("Walk", variant="primary", min_width=120)
@@ -83,6 +79,15 @@ def draw(place: Place, studio: Studio) -> None:
     model.change(shown(configure), model, chosen, show_progress="hidden", **QUIET)
     truncates.input(lambda on: gr.update(visible=on), truncates, truncation, show_progress="hidden", **QUIET)
     stops.connect(stop, gr.on([button.click, seed.submit], shown(walk), inputs, outputs, **QUIET))
+
+
+def _choices(gr: Any, first: sampling.Controls) -> tuple[Any, Any, Any]:
+    """Draws the class and the truncation, as far as the first model has them."""
+    classes = list(first.classes)
+    label = gr.Dropdown(classes, value=classes[0] if classes else None, label="Class", visible=bool(classes))
+    truncates = gr.Checkbox(False, label="Truncate: less variety, fewer odd samples", visible=first.truncates)
+    truncation = gr.Slider(0.1, 2.0, 0.7, step=0.05, label="Truncation", visible=False)
+    return label, truncates, truncation
 
 
 def _outputs(gr: Any) -> tuple[Any, Any, Any]:

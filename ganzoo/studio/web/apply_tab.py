@@ -6,7 +6,7 @@ from typing import Any
 
 from ganzoo.studio import applying
 from ganzoo.studio.server import Studio
-from ganzoo.studio.web.events import QUIET, Place, StopRequested, Stops, shown
+from ganzoo.studio.web.events import QUIET, Place, StopRequested, Stops, run_and_stop, shown
 
 OWN = "own"
 SCALES = {OWN: None, "1": 1.0, "2": 2.0, "3": 3.0, "4": 4.0}
@@ -20,9 +20,7 @@ def draw(place: Place, studio: Studio) -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             model, about, picture, scale, label = _inputs(gr, names)
-            with gr.Row():
-                button = gr.Button("Apply", variant="primary", min_width=120)
-                stop = gr.Button("Stop", variant="stop", min_width=120)
+            button, stop = run_and_stop("Apply")
         with gr.Column(scale=3, min_width=300):
             compared, line, download, command = _outputs(gr)
     stops = Stops()

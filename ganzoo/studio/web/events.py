@@ -109,3 +109,11 @@ def _visible(error: Exception) -> Exception:
     else:
         line = f"{type(error).__name__}: {one_line(error)[:500]}"
     return gradio.Error(printable_lines(line), duration=20, title="Error", print_exception=False)
+
+
+def run_and_stop(name: str) -> tuple[Any, Any]:
+    """Draws the button that begins a computation, and beside it the one that stops it."""
+    import gradio as gr
+
+    with gr.Row():
+        return gr.Button(name, variant="primary", min_width=120), gr.Button("Stop", variant="stop", min_width=120)

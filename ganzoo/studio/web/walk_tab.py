@@ -7,7 +7,7 @@ from typing import Any
 from ganzoo.studio import sampling, walking
 from ganzoo.studio.files import new_file
 from ganzoo.studio.server import Studio
-from ganzoo.studio.web.events import QUIET, Place, StopRequested, Stops, shown
+from ganzoo.studio.web.events import QUIET, Place, StopRequested, Stops, run_and_stop, shown
 
 FORMATS = {"WebP": ".webp", "GIF": ".gif"}
 
@@ -26,9 +26,7 @@ def draw(place: Place, studio: Studio) -> None:
             number_of_stops = gr.Slider(2, walking.MOST, 4, step=1, label="Stops")
             label, truncates, truncation = _choices(gr, sampling.controls_of(studio.shelf.model(names[0])))
             kind = gr.Radio(list(FORMATS), value="WebP", label="Format")
-            with gr.Row():
-                button = gr.Button("Walk", variant="primary", min_width=120)
-                stop = gr.Button("Stop", variant="stop", min_width=120)
+            button, stop = run_and_stop("Walk")
     stops = Stops()
 
     def configure(name: str) -> list[Any]:
@@ -60,12 +58,8 @@ def draw(place: Place, studio: Studio) -> None:
         with studio.shelf.computing():
             model = studio.shelf.model(name)
             controls = sampling.controls_of(model)
-            request = walking.Request(
-                seed,
-                count,
-                label if controls.classes else None,
-                truncation if truncates and controls.truncates else None,
-            )
+            cut = truncation if truncates and controls.truncates else None
+            request = walking.Request(seed, count, label if controls.classes else None, cut)
             path = new_file(studio.folder, f"walk{FORMATS[kind]}")
             try:
                 walking.write_walk(model, request, path, on_frame)

@@ -35,7 +35,7 @@ from ganzoo.runs.budget import Budget, TrainingClock
 
 def quick(data, out, *more, seeds="1"):
     """A matrix of one cell that cannot be built, so that it takes no time."""
-    fixed = [*benches.TRAINING, *benches.MEASURES, "--set", "training.batch_size=4", "--set", "generator.width=-1"]
+    fixed = [*benches.TRAINING, *benches.MEASURES, "--set", "training.batch_size=4", "--set", "generator.width=0"]
     return ["bench", "infogan", *fixed, "--data", str(data), "--seeds", seeds, "--out", str(out), *more]
 
 

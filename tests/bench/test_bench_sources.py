@@ -190,7 +190,7 @@ def test_sides_may_be_in_one_picture_or_in_two_folders_of_one(place):
 
 def test_a_bench_of_failures_alone_fails_although_the_source_is_copied(place):
     done = trained(place, "failed", "tiny-translation", "--source", "source", "--metric", "l1",
-        "--set", "generator.width=-1", "--set", "training.batch_size=2", code=1)  # fmt: skip
+        "--set", "generator.width=0", "--set", "training.batch_size=2", code=1)  # fmt: skip
     assert "'tiny-translation' with:" in done.stderr
     assert [row["status"] for row in benches.rows(place / "failed")] == ["failed", "done"]
 

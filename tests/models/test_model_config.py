@@ -176,7 +176,7 @@ HOSTILE = {
         "differ|generator: ",
     ),
     "no width": ({"generator__options": {"latent_dim": 6, "width": 0}}, "differ|generator: "),
-    "negative width": ({"generator__options": {"latent_dim": 6, "width": -4}}, "generator: "),
+    "negative width": ({"generator__options": {"latent_dim": 6, "width": -4}}, "generator.width: -4 is negative"),
     "wrong type": ({"generator__options": {"width": "4"}}, "generator.width: Expected `int`, got `str`"),
     "bool": ({"generator__options": {"width": True}}, "generator.width: Expected `int`, got `bool`"),
     "unknown option": ({"generator__options": {"widht": 4}}, "generator.widht: unknown option. Did you mean 'width'"),

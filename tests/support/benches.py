@@ -25,7 +25,7 @@ TROUBLE = (
     "--set",
     "wgan-gp:training.generator_lr=1e30",
     "--set",
-    "infogan:generator.width=-1",
+    "infogan:generator.width=0",
 )
 MEASURES = ("--metric", "frechet", "--metric", "classes")
 

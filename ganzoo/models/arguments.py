@@ -12,14 +12,20 @@ from torch import Tensor
 
 from ganzoo.errors import UsageError
 from ganzoo.files.text import quoted
+from ganzoo.networks.generator import Generator
+from ganzoo.networks.latents import sample_latents
 
 
-def check_numbers(values: Any, kind: str, shape: tuple[int, ...], variant: str) -> None:
-    """UsageError unless `values` are finite floats (n, *shape), n at least 1; `kind` is "latents" or "styles"."""
+def check_numbers(values: Any, kind: str, shape: tuple[int, ...], variant: str, generator: Generator) -> None:
+    """UsageError unless `values` are finite floats (n, *shape), n at least 1; `kind` is "latents" or "styles".
+
+    A generator that draws whole numbers as latents takes these.
+    """
     wanted = f"{kind} of '{variant}' are a float tensor ({', '.join(map(str, ('n', *shape)))})"
     if not isinstance(values, Tensor):
         raise UsageError(f"The {wanted}, not {type(values).__name__}.")
-    if not values.is_floating_point() or tuple(values.shape[1:]) != shape or values.ndim == 0 or not len(values):
+    floats = values.is_floating_point() or (kind == "latents" and values.dtype == sample_latents(generator, 1, 0).dtype)
+    if not floats or tuple(values.shape[1:]) != shape or values.ndim == 0 or not len(values):
         raise UsageError(f"The {wanted}, not {str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}.")
     if not torch.isfinite(values).all():
         raise UsageError(f"The {kind} hold NaN or infinity: '{variant}' takes finite numbers.")

@@ -342,7 +342,7 @@ class Model:
 
         The inputs are those of `image.sources`, such as `source` (n, C, H, W) in [-1, 1].
         """
-        check_numbers(latent, "latents", (self.generator.latent_dim,), self.variant)
+        check_numbers(latent, "latents", (self.generator.latent_dim,), self.variant, self.generator)
         return self._computed(self._sampler, latent, label, inputs)
 
     @cached_property
@@ -359,7 +359,7 @@ class Model:
             style = generator.mapping(latent, label)
             return style if truncation is None else truncated(generator, style, truncation, label)
 
-        check_numbers(latent, "latents", (self.generator.latent_dim,), self.variant)
+        check_numbers(latent, "latents", (self.generator.latent_dim,), self.variant, self.generator)
         return self._computed(styles, latent, label, {})
 
     def render(self, style: Tensor, label: Tensor | None = None, noise: Sequence[Tensor] = ()) -> Tensor:
@@ -373,7 +373,8 @@ class Model:
             own = {"noise": lambda *shape: next(left)} if maps else {}
             return generator.synthesis(style, label, **own)
 
-        check_numbers(style, "styles" if self.generator.has_mapping else "latents", self._style_shape, self.variant)
+        kind = "styles" if self.generator.has_mapping else "latents"
+        check_numbers(style, kind, self._style_shape, self.variant, self.generator)
         return self._computed(rendered, style, label, {str(number): one for number, one in enumerate(noise)})
 
     def _computed(self, function: Any, latent: Tensor, label: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -420,7 +421,7 @@ class Model:
         if isinstance(stops, int):
             anchors = self.latent(stops, seed, truncation)
         elif isinstance(stops, Tensor):
-            check_numbers(stops, "latents", (self.generator.latent_dim,), self.variant)
+            check_numbers(stops, "latents", (self.generator.latent_dim,), self.variant, self.generator)
             anchors = stops
         else:
             anchors = torch.cat([self.latent(1, one, truncation) for one in stops] or [torch.empty(0)])

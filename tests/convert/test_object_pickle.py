@@ -1,7 +1,6 @@
 """Pickles of NVIDIA's code: their networks come out bit for bit and draw the same; hostile ones run nothing."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +12,10 @@ import pytest
 import torch
 from golden_values import golden, under
 from messages import logged
-from warm_reader import WarmReader
 
 import ganzoo
 from ganzoo import ImageSpec
-from ganzoo.convert import object_pickle, pickle_reader
+from ganzoo.convert import object_pickle
 from ganzoo.convert.convert import convert
 from ganzoo.convert.pickle_reader import read_inputs
 from ganzoo.convert.recognize import InputFiles, recognize
@@ -35,20 +33,6 @@ OPTIONS = {"z_dim": 6, "c_dim": 4, "w_dim": 5, "img_resolution": 16, "img_channe
 SHARED = {"channel_base": 64, "channel_max": 8, "num_fp16_res": 4, "conv_clamp": 0.5}
 MOST_SECONDS, MOST_BYTES = 2, 64 * 2**20
 HEAVY = 12
-
-
-@pytest.fixture(scope="module")
-def warm():
-    """One process that reads the files of all tests that use `warm_reader`, each in a fork."""
-    reader = WarmReader()
-    yield reader
-    reader.close()
-
-
-@pytest.fixture
-def warm_reader(warm, monkeypatch):
-    if hasattr(os, "fork"):
-        monkeypatch.setattr(pickle_reader, "_run", warm.run)
 
 
 def their_tensors(ours: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -1,6 +1,5 @@
 """Projected GAN's and StyleGAN-XL's pickles: the official images, what is refused, and what is not looked at."""
 
-import os
 from itertools import count
 
 import projected_pickles
@@ -10,10 +9,9 @@ from golden.from_names import numbers
 from golden_values import golden, under
 from messages import logged
 from torch.nn import functional
-from warm_reader import WarmReader
 
 from ganzoo import ImageSpec, Part
-from ganzoo.convert import object_pickle, pickle_reader
+from ganzoo.convert import object_pickle
 from ganzoo.convert.convert import convert
 from ganzoo.convert.request import Request
 from ganzoo.errors import CheckpointError
@@ -60,20 +58,6 @@ def port_tensors(blocks, *, stored):
             u, v = left[:, 0], right[0]
         made[name.replace("_orig", "_u")], made[name.replace("_orig", "_v")] = u, v
     return {name: value if value.dtype == torch.int64 else value.float() for name, value in made.items()}
-
-
-@pytest.fixture(scope="module")
-def warm():
-    """One process that reads the files of all tests, each in a fork."""
-    reader = WarmReader()
-    yield reader
-    reader.close()
-
-
-@pytest.fixture
-def warm_reader(warm, monkeypatch):
-    if hasattr(os, "fork"):
-        monkeypatch.setattr(pickle_reader, "_run", warm.run)
 
 
 @pytest.fixture

@@ -56,12 +56,10 @@ Network.__module__ = "dnnlib.tflib.network"
 
 
 @contextlib.contextmanager
-def official_names():
-    """Has the stand-ins under the names of the official modules, so that pickle names those."""
-    before = {name: sys.modules.get(name) for name in MODULES}
-    sys.modules.update({name: types.ModuleType(name) for name in MODULES})
-    for one in (EasyDict, _reconstruct_persistent_obj, Network, Generator, ResidualBlock):
-        setattr(sys.modules[one.__module__], one.__name__, one)
+def empty_modules(names):
+    """Has empty modules of these names, and afterwards what was there before."""
+    before = {name: sys.modules.get(name) for name in names}
+    sys.modules.update({name: types.ModuleType(name) for name in names})
     try:
         yield
     finally:
@@ -69,6 +67,15 @@ def official_names():
             sys.modules.pop(name)
             if module is not None:
                 sys.modules[name] = module
+
+
+@contextlib.contextmanager
+def official_names():
+    """Has the stand-ins under the names of the official modules, so that pickle names those."""
+    with empty_modules(MODULES):
+        for one in (EasyDict, _reconstruct_persistent_obj, Network, Generator, ResidualBlock):
+            setattr(sys.modules[one.__module__], one.__name__, one)
+        yield
 
 
 def dumped(value, protocol: int = 4) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import pickle
 import sys
-import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,18 @@ from typing import Any
 import numpy
 import torch
 from legacy_corpus import Gadget, gadgets
-from nvidia_pickles import EasyDict, filled, network, official_names, persistent, plain_network, raw, stream, tensor_of
+from nvidia_pickles import (
+    EasyDict,
+    empty_modules,
+    filled,
+    network,
+    official_names,
+    persistent,
+    plain_network,
+    raw,
+    stream,
+    tensor_of,
+)
 from torch import nn
 from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormLoadStateDictPreHook, SpectralNormStateDictHook
 
@@ -62,19 +72,11 @@ class Callable(Gadget):
 def all_names() -> Iterator[None]:
     """Has the stand-ins under the official names, those of NVIDIA's code too."""
     modules = {".".join(full.split(".")[:count]) for full in OFFICIAL for count in range(1, full.count(".") + 1)}
-    before = {name: sys.modules.get(name) for name in modules}
-    with official_names():
-        sys.modules.update({name: types.ModuleType(name) for name in modules})
+    with official_names(), empty_modules(modules):
         for full, one in OFFICIAL.items():
             module, _, name = full.rpartition(".")
             setattr(sys.modules[module], name, one)
-        try:
-            yield
-        finally:
-            for name, module in before.items():
-                sys.modules.pop(name)
-                if module is not None:
-                    sys.modules[name] = module
+        yield
 
 
 def dumped(value: object, protocol: int = 4) -> bytes:
